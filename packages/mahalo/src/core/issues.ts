@@ -1,0 +1,194 @@
+/** Schema issues as sentences that name the field, with the nearest known key for an unknown one. */
+import { z } from "zod";
+import { didYouMean } from "./suggest.ts";
+
+/** A place inside a value: keys and indices from the outside in. */
+export type FieldPath = readonly PropertyKey[];
+
+/** Says where the value at a path stands, for example `recipe.yaml:7`. */
+export type Locate = (path: FieldPath) => string;
+
+type Issue = z.core.$ZodIssue;
+
+/** A path as people write it: `objectives.helpful.pairs` or `rows[3].label`. */
+export const formatPath = (path: FieldPath): string =>
+  path.reduce<string>((text, part) => {
+    if (typeof part === "number") return `${text}[${part}]`;
+    return text === "" ? String(part) : `${text}.${String(part)}`;
+  }, "");
+
+/** The value at a path, or undefined where the path leads nowhere. */
+export const valueAt = (value: unknown, path: FieldPath): unknown =>
+  path.reduce<unknown>((inner, part) => {
+    if (typeof inner !== "object" || inner === null || !Object.hasOwn(inner, part)) return undefined;
+    return Reflect.get(inner, part);
+  }, value);
+
+/** The schemas a value at `path` may be checked by: wrappers taken off, every option of a union followed. */
+const schemasAt = (schema: z.core.$ZodType, path: FieldPath): z.core.$ZodType[] => {
+  if (schema instanceof z.ZodOptional || schema instanceof z.ZodNullable || schema instanceof z.ZodDefault) {
+    return schemasAt(schema.def.innerType, path);
+  }
+  if (schema instanceof z.ZodPrefault || schema instanceof z.ZodReadonly || schema instanceof z.ZodCatch) {
+    return schemasAt(schema.def.innerType, path);
+  }
+  if (schema instanceof z.ZodPipe) {
+    return schemasAt(schema.def.in instanceof z.ZodTransform ? schema.def.out : schema.def.in, path);
+  }
+  if (schema instanceof z.ZodLazy) return schemasAt(schema.def.getter(), path);
+  if (schema instanceof z.ZodUnion) return schema.def.options.flatMap((option) => schemasAt(option, path));
+  if (schema instanceof z.ZodIntersection) {
+    return [...schemasAt(schema.def.left, path), ...schemasAt(schema.def.right, path)];
+  }
+  const [key, ...rest] = path;
+  if (key === undefined) return [schema];
+  if (schema instanceof z.ZodObject) {
+    const inner: z.core.$ZodType | undefined = Object.hasOwn(schema.def.shape, key)
+      ? schema.def.shape[String(key)]
+      : undefined;
+    return inner === undefined ? [] : schemasAt(inner, rest);
+  }
+  if (schema instanceof z.ZodRecord) return schemasAt(schema.def.valueType, rest);
+  if (schema instanceof z.ZodArray) return schemasAt(schema.def.element, rest);
+  return [];
+};
+
+/** Keys that objects at `path` may have. */
+export const knownKeys = (schema: z.core.$ZodType, path: FieldPath): string[] => [
+  ...new Set(
+    schemasAt(schema, path).flatMap((inner) =>
+      inner instanceof z.ZodObject ? Object.keys(inner.def.shape) : [],
+    ),
+  ),
+];
+
+/** What a value is, in words fit for "not ...". */
+const describeValue = (value: unknown): string => {
+  if (value === undefined) return "missing";
+  if (value === null) return "null";
+  if (Array.isArray(value)) return "a list";
+  if (typeof value === "object") return "a map";
+  const text = typeof value === "string" ? JSON.stringify(value) : String(value);
+  return text.length > 60 ? `${text.slice(0, 57)}...` : text;
+};
+
+const typeNames: Record<string, string> = {
+  string: "text",
+  number: "a number",
+  int: "a whole number",
+  boolean: "true or false",
+  object: "a map",
+  record: "a map",
+  array: "a list",
+  tuple: "a list",
+};
+
+/** The bound of a size issue in words: "at least 1", "below 1". */
+const bound = (issue: Extract<Issue, { code: "too_small" | "too_big" }>): string => {
+  if (issue.code === "too_small")
+    return `${issue.inclusive === false ? "above" : "at least"} ${issue.minimum}`;
+  return `${issue.inclusive === false ? "below" : "at most"} ${issue.maximum}`;
+};
+
+const units: Record<string, string> = {
+  string: " characters",
+  array: " entries",
+  tuple: " entries",
+  object: " keys",
+  record: " keys",
+};
+
+/**
+ * Of a union's options, the issues of the one that the value comes nearest to: the option whose first failure lies
+ * deepest, and of those the one with the fewest failures; undefined when no option gets past the value itself.
+ */
+const nearestOption = (options: readonly Issue[][]): Issue[] | undefined => {
+  const depth = (issues: readonly Issue[]): number => {
+    // An unknown key or a wrong field says that the option fits in kind; a wrong type at the top says that it does not.
+    if (issues.some((issue) => issue.path.length === 0 && issue.code !== "unrecognized_keys")) return 0;
+    return 1 + Math.max(...issues.map((issue) => issue.path.length));
+  };
+  const fitting = options.filter((issues) => depth(issues) > 0);
+  const missing = (issues: readonly Issue[]): number => issues.length;
+  return fitting.toSorted((a, b) => missing(a) - missing(b) || depth(b) - depth(a))[0];
+};
+
+const sentence = (issue: Issue, value: unknown): string => {
+  switch (issue.code) {
+    case "invalid_type":
+      if (value === undefined) return `is missing; it must be ${typeNames[issue.expected] ?? issue.expected}`;
+      return `must be ${typeNames[issue.expected] ?? issue.expected}, not ${describeValue(value)}`;
+    case "invalid_value": {
+      const allowed = issue.values.map(String);
+      const must = allowed.length === 1 ? `must be ${allowed[0]}` : `must be one of ${allowed.join(", ")}`;
+      if (value === undefined) return `is missing; it ${must}`;
+      return `${must}, not ${describeValue(value)}${typeof value === "string" && allowed.length > 1 ? `. ${didYouMean(value, allowed)}` : ""}`;
+    }
+    case "too_small":
+    case "too_big":
+      return `must ${units[issue.origin] ? "have" : "be"} ${bound(issue)}${units[issue.origin] ?? ""}, not ${
+        Array.isArray(value) ? value.length : describeValue(value)
+      }`;
+    case "not_multiple_of":
+      return `must be a multiple of ${issue.divisor}, not ${describeValue(value)}`;
+    case "invalid_union":
+      return `${describeValue(value)} fits none of the forms allowed here`;
+    default:
+      return issue.message;
+  }
+};
+
+const expand = (
+  issue: Issue,
+  schema: z.core.$ZodType,
+  root: unknown,
+  at: FieldPath,
+  locate: Locate,
+): string[] => {
+  const path = [...at, ...issue.path];
+  const begin = (inner: FieldPath): string => {
+    const field = formatPath(inner);
+    return field === "" ? `${locate(inner)}:` : `${locate(inner)}: ${field}:`;
+  };
+  if (issue.code === "unrecognized_keys") {
+    const known = knownKeys(schema, path);
+    return issue.keys.map(
+      (key) => `${begin([...path, key])} unknown key "${key}". ${didYouMean(key, known)}`,
+    );
+  }
+  if (issue.code === "invalid_union" && issue.errors.length > 0) {
+    const best = nearestOption(issue.errors);
+    if (best !== undefined) return best.flatMap((inner) => expand(inner, schema, root, path, locate));
+    const forms = [
+      ...new Set(
+        issue.errors.flatMap((option) => option.map((inner) => sentence(inner, valueAt(root, path)))),
+      ),
+    ];
+    return [`${begin(path)} ${forms.join(", or ")}`];
+  }
+  if (issue.code === "invalid_union") {
+    // A discriminated union: the field that tells its forms apart is missing or has a value of no form.
+    const allowed = schemasAt(schema, path).flatMap((inner) =>
+      inner instanceof z.ZodLiteral ? [...inner.values] : inner instanceof z.ZodEnum ? inner.options : [],
+    );
+    const found: Issue = { code: "invalid_value", values: allowed, path: [], message: issue.message };
+    return [`${begin(path)} ${sentence(found, valueAt(root, path))}`];
+  }
+  if (issue.code === "invalid_key" || issue.code === "invalid_element") {
+    return issue.issues.map((inner) => `${begin(path)} ${sentence(inner, path.at(-1))}`);
+  }
+  return [`${begin(path)} ${sentence(issue, valueAt(root, path))}`];
+};
+
+/**
+ * One line an issue: place, field, what is wrong and, for unknown keys and values, the nearest known one.
+ *
+ * @param root the value that was checked.
+ * @param locate what a line begins with, by the field's path.
+ */
+export const describeIssues = (
+  issues: readonly Issue[],
+  schema: z.core.$ZodType,
+  root: unknown,
+  locate: Locate,
+): string[] => issues.flatMap((issue) => expand(issue, schema, root, [], locate));

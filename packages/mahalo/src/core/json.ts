@@ -1,0 +1,114 @@
+/** Checked JSON: text or file in, typed value out, or an error that names file, line and field. */
+import { readFile } from "node:fs/promises";
+import { MahaloError } from "@mahalo/torch";
+import type { z } from "zod";
+import { fileError } from "./files.ts";
+import { describeIssues, type Locate } from "./issues.ts";
+
+/** Options of {@link checkValue}. */
+export type CheckOptions = {
+  /** Code of the error thrown. Default `E_JSON_FIELD`. */
+  code?: string;
+  /** What to do about it. */
+  hint?: string;
+  /** Where the value at a path stands, for example `recipe.yaml:7`; without it every message begins with `where`. */
+  locate?: Locate;
+};
+
+/**
+ * Checks a value that came from outside against a schema.
+ *
+ * @param where what the messages begin with: a file, or file and line (`values.jsonl:118`).
+ * @throws MahaloError `E_JSON_FIELD` (or `options.code`): one line an issue, each naming the field; an unknown key gets
+ *   the nearest known one as a suggestion.
+ */
+export const checkValue = <T>(
+  value: unknown,
+  schema: z.ZodType<T>,
+  where: string,
+  options: CheckOptions = {},
+): T => {
+  const result = schema.safeParse(value);
+  if (result.success) return result.data;
+  const lines = describeIssues(result.error.issues, schema, value, options.locate ?? (() => where));
+  const shown = lines.slice(0, 8);
+  if (lines.length > shown.length) shown.push(`${where}: and ${lines.length - shown.length} more`);
+  throw new MahaloError(options.code ?? "E_JSON_FIELD", shown.join("\n"), { hint: options.hint });
+};
+
+/** The position a JSON syntax error speaks of, if it names one. */
+const errorOffset = (message: string, text: string): number | undefined => {
+  const match = /position (\d+)/.exec(message);
+  if (match?.[1] !== undefined) return Number(match[1]);
+  return message.includes("end of JSON input") ? text.length : undefined;
+};
+
+/**
+ * Parses JSON text and checks it against a schema.
+ *
+ * @param where a file, or file and line; for text of several lines the line of a syntax error is added.
+ * @throws MahaloError E_JSON_SYNTAX, E_JSON_FIELD
+ *
+ * @example const row = parseJson(line, rowSchema, `${file}:${number}`);
+ */
+export const parseJson = <T>(
+  text: string,
+  schema: z.ZodType<T>,
+  where: string,
+  options: CheckOptions = {},
+): T => {
+  // Some editors begin a file with a byte order mark, which is no part of JSON.
+  const plain = text.startsWith("\uFEFF") ? text.slice(1) : text;
+  let value: unknown;
+  try {
+    value = JSON.parse(plain);
+  } catch (error) {
+    const message = error instanceof Error ? error.message : String(error);
+    const offset = errorOffset(message, plain);
+    const before = offset === undefined ? [] : plain.slice(0, offset).split("\n");
+    const place = before.length > 0 && plain.trimEnd().includes("\n") ? `${where}:${before.length}` : where;
+    const column = before.length > 0 ? ` (column ${(before.at(-1) ?? "").length + 1})` : "";
+    const what = plain.trim() === "" ? "is empty" : `is no valid JSON${column}: ${message}`;
+    throw new MahaloError("E_JSON_SYNTAX", `${place}: ${what}`, { cause: error });
+  }
+  return checkValue(value, schema, where, options);
+};
+
+/**
+ * Reads a JSON file and checks it against a schema.
+ *
+ * @throws MahaloError E_FILE_READ, E_JSON_SYNTAX, E_JSON_FIELD
+ */
+export const readJsonFile = async <T>(
+  path: string,
+  schema: z.ZodType<T>,
+  options: CheckOptions = {},
+): Promise<T> => {
+  let text: string;
+  try {
+    text = await readFile(path, "utf8");
+  } catch (error) {
+    throw fileError("E_FILE_READ", "read", path, error);
+  }
+  return parseJson(text, schema, path, options);
+};
+
+/**
+ * JSON text that is the same for equal values: object keys sorted, undefined fields left out. For content hashes.
+ *
+ * @throws MahaloError E_JSON_VALUE for what JSON cannot hold (NaN, infinite numbers, functions, bigint).
+ */
+export const canonicalJson = (value: unknown): string => {
+  if (value === null || typeof value === "string" || typeof value === "boolean") return JSON.stringify(value);
+  if (typeof value === "number" && Number.isFinite(value)) return JSON.stringify(value);
+  if (Array.isArray(value)) return `[${value.map(canonicalJson).join(",")}]`;
+  if (typeof value === "object") {
+    const entries = Object.entries(value)
+      .filter(([, field]) => field !== undefined)
+      .sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0));
+    return `{${entries.map(([key, field]) => `${JSON.stringify(key)}:${canonicalJson(field)}`).join(",")}}`;
+  }
+  throw new MahaloError("E_JSON_VALUE", `JSON cannot hold ${String(value)} (${typeof value})`, {
+    exitStatus: 1,
+  });
+};

@@ -1,0 +1,121 @@
+/** Progress on standard error: a bar with the time left on a terminal, plain lines now and then elsewhere. */
+import { formatCount, formatDuration } from "./format.ts";
+
+/** Where progress goes; `process.stderr` fits. */
+export type ProgressStream = {
+  write(text: string): unknown;
+  isTTY?: boolean | undefined;
+  columns?: number | undefined;
+};
+
+/** Options of {@link progress}. */
+export type ProgressOptions = {
+  /** What is being done: `align`. */
+  label: string;
+  /** How many units there are; 0 where it is not known. */
+  total: number;
+  /** Name of a unit, in the plural: `pairs`. */
+  unit: string;
+  /** Units done before this process began (a resumed run); they do not count for the speed. Default 0. */
+  from?: number;
+  /** Output is JSON for a program: show nothing. */
+  json?: boolean;
+  /** Show nothing. */
+  quiet?: boolean;
+  /** Default `process.stderr`. */
+  stream?: ProgressStream;
+  /** Clock in milliseconds, for tests. Default `performance.now`. */
+  now?: () => number;
+};
+
+/** A running display. */
+export type Progress = {
+  /** Says that `done` units are finished now; `note` is shown behind (`loss 0.61`). */
+  update(done: number, note?: string): void;
+  /** Ends the display with a line that stays: what was done, in what time. */
+  done(note?: string): void;
+};
+
+const barEvery = 100;
+const lineEvery = 10_000;
+let silent = false;
+
+/** Switches every display of this process off (or on again), as `--quiet` and `--json` ask. */
+export const silenceProgress = (quiet: boolean): void => {
+  silent = quiet;
+};
+
+const fit = (text: string, columns: number): string =>
+  text.length > columns ? `${text.slice(0, columns - 1)}…` : text;
+
+/**
+ * Starts a display. Nothing is shown under `json`, `quiet` or after {@link silenceProgress}.
+ *
+ * @example
+ * const bar = progress({ label: "align", total: steps, unit: "steps" });
+ * bar.update(step, `loss ${loss.toFixed(3)}`);
+ * bar.done();
+ */
+export const progress = (options: ProgressOptions): Progress => {
+  const {
+    label,
+    total,
+    unit,
+    from = 0,
+    json = false,
+    quiet = false,
+    stream = process.stderr,
+    now = () => performance.now(),
+  } = options;
+  const began = now();
+  const terminal = stream.isTTY === true;
+  let shownAt = terminal ? Number.NEGATIVE_INFINITY : began;
+  let count = from;
+  let ended = false;
+  const off = (): boolean => json || quiet || silent;
+
+  const line = (note: string | undefined): string => {
+    const seconds = (now() - began) / 1000;
+    const speed = seconds > 0 ? (count - from) / seconds : 0;
+    const parts = [`${formatCount(count)}${total > 0 ? `/${formatCount(total)}` : ""} ${unit}`];
+    if (speed > 0)
+      parts.push(
+        speed >= 1 || unit.length === 0
+          ? `${formatCount(Number(speed.toPrecision(3)))}/s`
+          : `${formatDuration(1 / speed)} each`,
+      );
+    if (total > 0 && speed > 0 && count < total)
+      parts.push(`${formatDuration((total - count) / speed)} left`);
+    if (note !== undefined && note !== "") parts.push(note);
+    return parts.join(" · ");
+  };
+
+  const draw = (note: string | undefined): void => {
+    if (!terminal) {
+      stream.write(`${label}: ${line(note)}\n`);
+      return;
+    }
+    const width = 20;
+    const filled = total > 0 ? Math.min(width, Math.round((count / total) * width)) : 0;
+    const bar = total > 0 ? ` ${"█".repeat(filled)}${"░".repeat(width - filled)}` : "";
+    stream.write(`\r\u001b[2K${fit(`${label}${bar} ${line(note)}`, stream.columns ?? 80)}`);
+  };
+
+  return {
+    update(done, note) {
+      count = done;
+      if (ended || off()) return;
+      const at = now();
+      if (at - shownAt < (terminal ? barEvery : lineEvery)) return;
+      shownAt = at;
+      draw(note);
+    },
+    done(note) {
+      if (ended) return;
+      ended = true;
+      if (off()) return;
+      const text = `${label}: ${formatCount(count)} ${unit} in ${formatDuration((now() - began) / 1000)}${note ? ` · ${note}` : ""}\n`;
+      stream.write(terminal ? `\r\u001b[2K${text}` : text);
+    },
+  };
+};
