@@ -1,0 +1,331 @@
+/** A model's shape and constants, read from and written to Hugging Face's config.json. */
+import { MahaloError } from "@mahalo/torch";
+import { z } from "zod";
+import { checkValue, parseJson } from "../core/json.ts";
+import { didYouMean } from "../core/suggest.ts";
+
+/** Model families the backbone knows. */
+export const families = ["llama", "qwen2", "qwen3"] as const;
+
+/** One of {@link families}: Llama 2 and 3 and SmolLM are `llama`, Qwen 2 and 2.5 are `qwen2`. */
+export type Family = (typeof families)[number];
+
+/** How rotary frequencies are stretched for long contexts. */
+export type RopeScaling =
+  | {
+      /** Every position divided by `factor`. */
+      type: "linear";
+      factor: number;
+    }
+  | {
+      /** Llama 3.1's rule: low frequencies divided by `factor`, high ones kept, a smooth step between. */
+      type: "llama3";
+      factor: number;
+      lowFreqFactor: number;
+      highFreqFactor: number;
+      originalMaxPositions: number;
+    };
+
+/** Everything the backbone needs to know about a model. Sizes in elements. */
+export type ModelConfig = {
+  family: Family;
+  vocabSize: number;
+  hiddenSize: number;
+  /** Width of the MLP between its two projections. */
+  intermediateSize: number;
+  layers: number;
+  /** Query heads. */
+  heads: number;
+  /** Key and value heads; divides `heads`. */
+  kvHeads: number;
+  /** Width of one head; `heads * headDim` need not equal `hiddenSize`. */
+  headDim: number;
+  ropeTheta: number;
+  ropeScaling: RopeScaling | undefined;
+  rmsNormEps: number;
+  /** The output head is the input embedding. */
+  tieEmbeddings: boolean;
+  /** q, k and v projections have biases. */
+  qkvBias: boolean;
+  /** The attention's output projection has a bias (Llama and Qwen3 with `attention_bias`). */
+  outputBias: boolean;
+  /** Queries and keys are RMS-normed a head (Qwen3). */
+  qkNorm: boolean;
+  /** Positions the model was made for. */
+  maxPositions: number;
+  bosId: number | undefined;
+  /** Ids that end a text, the main one first; empty when the config names none. */
+  eosIds: number[];
+  padId: number | undefined;
+  /** Keys of the file that this type does not hold; written back as they are. */
+  extra: Record<string, unknown>;
+};
+
+const size = z.int().min(1);
+const tokenId = z.int().min(0);
+
+const ropeSchema = z.looseObject({
+  rope_type: z.string().optional(),
+  type: z.string().optional(),
+  rope_theta: z.number().positive().optional(),
+  factor: z.number().min(1).optional(),
+  low_freq_factor: z.number().positive().optional(),
+  high_freq_factor: z.number().positive().optional(),
+  original_max_position_embeddings: size.optional(),
+});
+
+const configSchema = z.looseObject({
+  model_type: z.string(),
+  vocab_size: size,
+  hidden_size: size,
+  intermediate_size: size,
+  num_hidden_layers: size,
+  num_attention_heads: size,
+  num_key_value_heads: size.nullish(),
+  head_dim: size.nullish(),
+  rope_theta: z.number().positive().nullish(),
+  rope_scaling: ropeSchema.nullish(),
+  rope_parameters: ropeSchema.nullish(),
+  rms_norm_eps: z.number().positive().optional(),
+  tie_word_embeddings: z.boolean().optional(),
+  attention_bias: z.boolean().optional(),
+  mlp_bias: z.boolean().optional(),
+  hidden_act: z.string().optional(),
+  max_position_embeddings: size.optional(),
+  bos_token_id: tokenId.nullish(),
+  eos_token_id: z.union([tokenId, z.array(tokenId)]).nullish(),
+  pad_token_id: tokenId.nullish(),
+  use_sliding_window: z.boolean().optional(),
+  sliding_window: size.nullish(),
+  layer_types: z.array(z.string()).nullish(),
+  partial_rotary_factor: z.number().nullish(),
+  quantization_config: z.unknown().optional(),
+});
+
+type RawConfig = z.infer<typeof configSchema>;
+
+/** Keys that {@link ModelConfig} holds (or that only say what it implies), so they are not kept as `extra`. */
+const heldKeys = new Set(Object.keys(configSchema.shape).concat("architectures"));
+
+/** What Hugging Face's classes take where the file is silent. */
+const familyDefaults: Record<
+  Family,
+  { ropeTheta: number; maxPositions: number; tie: boolean; architecture: string }
+> = {
+  llama: { ropeTheta: 10_000, maxPositions: 2048, tie: false, architecture: "LlamaForCausalLM" },
+  qwen2: { ropeTheta: 10_000, maxPositions: 32_768, tie: false, architecture: "Qwen2ForCausalLM" },
+  qwen3: { ropeTheta: 10_000, maxPositions: 32_768, tie: false, architecture: "Qwen3ForCausalLM" },
+};
+
+const unsupported = (where: string, field: string, what: string, hint: string): MahaloError =>
+  new MahaloError("E_CONFIG_UNSUPPORTED", `${where}: ${field}: ${what}`, { hint });
+
+const readFamily = (raw: RawConfig, where: string): Family => {
+  const found = families.find((family) => family === raw.model_type);
+  if (found !== undefined) return found;
+  throw unsupported(
+    where,
+    "model_type",
+    `unknown model family "${raw.model_type}". ${didYouMean(raw.model_type, families)}`,
+    `use a model of one of these families: ${families.join(", ")}`,
+  );
+};
+
+/** A field that one form of rope scaling cannot do without. */
+const need = (value: number | undefined, where: string, field: string): number => {
+  if (value === undefined) throw new MahaloError("E_CONFIG_FIELD", `${where}: ${field}: is missing`);
+  return value;
+};
+
+/**
+ * Rope settings out of the old form (`rope_theta` and `rope_scaling`) or the new one (`rope_parameters`, transformers 5).
+ * Only one of the two forms may scale.
+ */
+const readRope = (
+  raw: RawConfig,
+  defaultTheta: number,
+  where: string,
+): { ropeTheta: number; ropeScaling: RopeScaling | undefined } => {
+  const key = raw.rope_parameters ? "rope_parameters" : "rope_scaling";
+  const rope = raw.rope_parameters ?? raw.rope_scaling ?? {};
+  const ropeTheta = rope.rope_theta ?? raw.rope_theta ?? defaultTheta;
+  const type = rope.rope_type ?? rope.type ?? "default";
+  switch (type) {
+    case "default":
+      return { ropeTheta, ropeScaling: undefined };
+    case "linear":
+      return { ropeTheta, ropeScaling: { type, factor: need(rope.factor, where, `${key}.factor`) } };
+    case "llama3": {
+      const lowFreqFactor = need(rope.low_freq_factor, where, `${key}.low_freq_factor`);
+      const highFreqFactor = need(rope.high_freq_factor, where, `${key}.high_freq_factor`);
+      if (highFreqFactor <= lowFreqFactor) {
+        throw new MahaloError(
+          "E_CONFIG_FIELD",
+          `${where}: ${key}.high_freq_factor: must be above low_freq_factor (${lowFreqFactor}), not ${highFreqFactor}`,
+        );
+      }
+      return {
+        ropeTheta,
+        ropeScaling: {
+          type,
+          factor: need(rope.factor, where, `${key}.factor`),
+          lowFreqFactor,
+          highFreqFactor,
+          originalMaxPositions: need(
+            rope.original_max_position_embeddings,
+            where,
+            `${key}.original_max_position_embeddings`,
+          ),
+        },
+      };
+    }
+    default:
+      throw unsupported(
+        where,
+        `${key}.rope_type`,
+        `rope scaling "${type}" is not supported`,
+        "use a model with rope_type default, linear or llama3",
+      );
+  }
+};
+
+/** Refuses what would silently change the model's answers. */
+const refuseUnsupported = (raw: RawConfig, maxPositions: number, where: string): void => {
+  if ((raw.hidden_act ?? "silu") !== "silu") {
+    throw unsupported(where, "hidden_act", `"${raw.hidden_act}" is not supported`, "use a model with silu");
+  }
+  if (raw.mlp_bias === true) {
+    throw unsupported(where, "mlp_bias", "biases in the MLP are not supported", "use a model without them");
+  }
+  if ((raw.partial_rotary_factor ?? 1) !== 1) {
+    throw unsupported(
+      where,
+      "partial_rotary_factor",
+      `${raw.partial_rotary_factor} is not supported`,
+      "use a model that rotates whole heads",
+    );
+  }
+  if (raw.quantization_config !== undefined && raw.quantization_config !== null) {
+    throw unsupported(
+      where,
+      "quantization_config",
+      "quantised Hugging Face weights are not supported",
+      "use the unquantised model, or a .gguf file",
+    );
+  }
+  const slides = raw.layer_types
+    ? raw.layer_types.some((type) => type !== "full_attention")
+    : raw.use_sliding_window === true;
+  // A window as long as the context hides nothing, so it may be ignored.
+  if (slides && (raw.sliding_window ?? 0) < maxPositions) {
+    throw unsupported(
+      where,
+      raw.layer_types ? "layer_types" : "use_sliding_window",
+      `attention over a sliding window of ${raw.sliding_window ?? "unknown"} positions is not supported`,
+      "use a model with full attention, or lower max_position_embeddings to the window's length",
+    );
+  }
+};
+
+const headLayout = (raw: RawConfig, where: string): { heads: number; kvHeads: number; headDim: number } => {
+  const heads = raw.num_attention_heads;
+  const kvHeads = raw.num_key_value_heads ?? heads;
+  if (heads % kvHeads !== 0) {
+    throw new MahaloError(
+      "E_CONFIG_FIELD",
+      `${where}: num_key_value_heads: ${kvHeads} does not divide num_attention_heads, ${heads}`,
+    );
+  }
+  const headDim = raw.head_dim ?? raw.hidden_size / heads;
+  if (!Number.isInteger(headDim) || headDim % 2 !== 0) {
+    throw new MahaloError(
+      "E_CONFIG_FIELD",
+      `${where}: head_dim: must be an even whole number, not ${headDim} (hidden_size ${raw.hidden_size}, ${heads} heads)`,
+    );
+  }
+  return { heads, kvHeads, headDim };
+};
+
+/**
+ * A config from the object that config.json holds.
+ *
+ * @param where what errors begin with: the file's path.
+ * @throws MahaloError E_CONFIG_FIELD (a field is missing or wrong), E_CONFIG_UNSUPPORTED (a family or an option that
+ *   would change the model's answers and is not built).
+ */
+export const fromHuggingFace = (value: unknown, where: string): ModelConfig => {
+  const raw = checkValue(value, configSchema, where, { code: "E_CONFIG_FIELD" });
+  const family = readFamily(raw, where);
+  const defaults = familyDefaults[family];
+  const maxPositions = raw.max_position_embeddings ?? defaults.maxPositions;
+  refuseUnsupported(raw, maxPositions, where);
+  const attentionBias = raw.attention_bias ?? false;
+  const eos = raw.eos_token_id ?? [];
+  return {
+    family,
+    vocabSize: raw.vocab_size,
+    hiddenSize: raw.hidden_size,
+    intermediateSize: raw.intermediate_size,
+    layers: raw.num_hidden_layers,
+    ...headLayout(raw, where),
+    ...readRope(raw, defaults.ropeTheta, where),
+    rmsNormEps: raw.rms_norm_eps ?? 1e-6,
+    tieEmbeddings: raw.tie_word_embeddings ?? defaults.tie,
+    // Qwen2's class has these biases always and knows no key for them.
+    qkvBias: family === "qwen2" || attentionBias,
+    outputBias: family !== "qwen2" && attentionBias,
+    qkNorm: family === "qwen3",
+    maxPositions,
+    bosId: raw.bos_token_id ?? undefined,
+    eosIds: typeof eos === "number" ? [eos] : eos,
+    padId: raw.pad_token_id ?? undefined,
+    extra: Object.fromEntries(Object.entries(raw).filter(([key]) => !heldKeys.has(key))),
+  };
+};
+
+/** {@link fromHuggingFace} of config.json's text. */
+export const parseConfig = (text: string, where: string): ModelConfig =>
+  fromHuggingFace(parseJson(text, z.looseObject({}), where), where);
+
+const ropeScalingToHuggingFace = (scaling: RopeScaling | undefined): Record<string, unknown> | null => {
+  if (scaling === undefined) return null;
+  if (scaling.type === "linear") return { rope_type: "linear", factor: scaling.factor };
+  return {
+    rope_type: "llama3",
+    factor: scaling.factor,
+    low_freq_factor: scaling.lowFreqFactor,
+    high_freq_factor: scaling.highFreqFactor,
+    original_max_position_embeddings: scaling.originalMaxPositions,
+  };
+};
+
+/**
+ * The object to write as config.json: the config's fields over the keys it came with.
+ *
+ * Rope settings are written in the old form (`rope_theta`, `rope_scaling`), which every version of transformers reads.
+ */
+export const toHuggingFace = (config: ModelConfig): Record<string, unknown> => {
+  const [eos] = config.eosIds;
+  return {
+    ...config.extra,
+    architectures: [familyDefaults[config.family].architecture],
+    model_type: config.family,
+    vocab_size: config.vocabSize,
+    hidden_size: config.hiddenSize,
+    intermediate_size: config.intermediateSize,
+    num_hidden_layers: config.layers,
+    num_attention_heads: config.heads,
+    num_key_value_heads: config.kvHeads,
+    head_dim: config.headDim,
+    hidden_act: "silu",
+    rope_theta: config.ropeTheta,
+    rope_scaling: ropeScalingToHuggingFace(config.ropeScaling),
+    rms_norm_eps: config.rmsNormEps,
+    tie_word_embeddings: config.tieEmbeddings,
+    ...(config.family === "qwen2" ? { use_sliding_window: false } : { attention_bias: config.qkvBias }),
+    max_position_embeddings: config.maxPositions,
+    bos_token_id: config.bosId ?? null,
+    eos_token_id: config.eosIds.length > 1 ? config.eosIds : (eos ?? null),
+    pad_token_id: config.padId ?? null,
+  };
+};
