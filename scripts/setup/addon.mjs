@@ -1,0 +1,151 @@
+/** Compiles the native addon with the system's C++ compiler, only what changed. */
+import { createHash } from "node:crypto";
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync } from "node:fs";
+import { availableParallelism } from "node:os";
+import { basename, join } from "node:path";
+import { withLock } from "./lock.mjs";
+import { BUILD, NATIVE, ROOT } from "./paths.mjs";
+import { run, tail } from "./process.mjs";
+import { SetupError, say } from "./report.mjs";
+
+const DEFINES = [
+  "-D_GLIBCXX_USE_CXX11_ABI=1",
+  "-DNAPI_VERSION=9",
+  "-DNODE_ADDON_API_DISABLE_DEPRECATED",
+  "-DNODE_GYP_MODULE_NAME=mahalo_torch",
+];
+const COMPILE = ["-std=c++20", "-O2", "-fPIC", "-fvisibility=hidden", "-pthread", ...DEFINES];
+
+const digest = (/** @type {(string | Buffer)[]} */ ...parts) => {
+  const hash = createHash("sha256");
+  for (const part of parts) hash.update(part).update("\0");
+  return hash.digest("hex");
+};
+
+/** The compiler and the first line it says of itself: CXX, c++ or g++. */
+const findCompiler = async () => {
+  const names = process.env.CXX ? [process.env.CXX] : ["c++", "g++", "clang++"];
+  for (const name of names) {
+    const [program = name, ...args] = name.trim().split(/\s+/);
+    const { status, stdout } = await run(program, [...args, "--version"]);
+    if (status === 0) return { program, args, version: stdout.split("\n")[0]?.trim() ?? "" };
+  }
+  throw new SetupError(
+    process.env.CXX ? `CXX=${process.env.CXX} does not run` : "no C++ compiler found (c++, g++, clang++)",
+    "install one that knows C++20 (Debian: apt-get install g++), or set CXX to one",
+  );
+};
+
+const includesOf = (/** @type {import("./libtorch.mjs").Libtorch} */ libtorch) => [
+  // libtorch's headers come as system headers: their warnings are not ours.
+  ...["-isystem", join(ROOT, "node_modules/node-addon-api")],
+  ...["-isystem", join(ROOT, "node_modules/node-api-headers/include")],
+  ...["-isystem", join(libtorch.folder, "include")],
+  ...["-isystem", join(libtorch.folder, "include/torch/csrc/api/include")],
+];
+
+const linkFlags = (/** @type {import("./libtorch.mjs").Libtorch} */ libtorch) => [
+  ...["-shared", "-pthread", `-L${join(libtorch.folder, "lib")}`, "-ltorch_cpu", "-lc10"],
+  // The CUDA libraries that libtorch_cpu names are looked for at load time, not here.
+  "-Wl,--allow-shlib-undefined",
+  ...libtorch.libraryFolders.map((folder) => `-Wl,-rpath,${folder}`),
+];
+
+/** Runs jobs, at most `width` at a time. */
+const inParallel = async (/** @type {(() => Promise<void>)[]} */ jobs, /** @type {number} */ width) => {
+  const queue = [...jobs];
+  const worker = async () => {
+    for (let job = queue.shift(); job; job = queue.shift()) await job();
+  };
+  await Promise.all(Array.from({ length: Math.min(width, jobs.length) }, worker));
+};
+
+const compile = async (
+  /** @type {string} */ what,
+  /** @type {string} */ program,
+  /** @type {string[]} */ args,
+) => {
+  const { status, stderr } = await run(program, args);
+  if (status === 0) return;
+  const killed = status === null || /Killed|cannot allocate/i.test(stderr);
+  throw new SetupError(
+    `${what} did not compile:\n${
+      stderr
+        .split("\n")
+        .filter((line) => /error|Killed/.test(line))
+        .slice(0, 8)
+        .join("\n") || tail(stderr)
+    }`,
+    killed
+      ? "the compiler ran out of memory: close other programs, or give the machine 3 GB"
+      : /No space left/.test(stderr)
+        ? "free some disk space"
+        : "a compiler that knows C++20 is needed (g++ 11 or clang 14 or newer); set CXX to one",
+  );
+};
+
+/**
+ * What one build depends on: the hash of every source with the headers and flags, and of the whole.
+ * @param {import("./libtorch.mjs").Libtorch} libtorch
+ * @param {{ program: string, args: string[], version: string }} compiler
+ */
+const planBuild = (libtorch, compiler) => {
+  const names = existsSync(NATIVE) ? readdirSync(NATIVE).sort() : [];
+  const sources = names.filter((name) => name.endsWith(".cpp"));
+  if (sources.length === 0)
+    throw new SetupError(`${NATIVE} holds no .cpp file`, "restore it from the repository");
+  const read = (/** @type {string} */ name) => readFileSync(join(NATIVE, name));
+  const headers = names.filter((name) => /\.(h|hpp|inl)$/.test(name)).flatMap((name) => [name, read(name)]);
+  const napi = ["node-addon-api", "node-api-headers"].map((name) =>
+    readFileSync(join(ROOT, "node_modules", name, "package.json")),
+  );
+  const includes = includesOf(libtorch);
+  const common = [compiler.version, ...compiler.args, ...COMPILE, ...includes, libtorch.fingerprint, ...napi];
+  const units = sources.map((name) => {
+    const hash = digest(...common, ...headers, name, read(name)).slice(0, 16);
+    return {
+      source: join(NATIVE, name),
+      object: join(BUILD, "objects", `${basename(name, ".cpp")}-${hash}.o`),
+    };
+  });
+  const link = linkFlags(libtorch);
+  return { units, includes, link, hash: digest(...units.map((unit) => unit.object), ...link) };
+};
+
+/**
+ * Builds the addon unless the last set-up built the same.
+ *
+ * @param {import("./libtorch.mjs").Libtorch} libtorch
+ * @param {{ addon?: { hash?: string } } | undefined} last the last set-up's record
+ */
+export const setUpAddon = async (libtorch, last) => {
+  const compiler = await findCompiler();
+  const { units, includes, link, hash } = planBuild(libtorch, compiler);
+  const output = join(BUILD, "mahalo_torch.node");
+  const value = { path: output, hash, compiler: compiler.version };
+  if (last?.addon?.hash === hash && existsSync(output)) return { note: "up to date", value };
+
+  const objects = join(BUILD, "objects");
+  mkdirSync(objects, { recursive: true });
+  const missing = units.filter((unit) => !existsSync(unit.object));
+  say(`set-up  addon     compiling ${missing.length} of ${units.length} files with ${compiler.version}`);
+  const jobs = missing.map(({ source, object }) => async () => {
+    const temporary = `${object}.${process.pid}.tmp`;
+    const args = [...compiler.args, ...COMPILE, ...includes, "-c", source, "-o", temporary];
+    await compile(basename(source), compiler.program, args);
+    renameSync(temporary, object);
+  });
+  await inParallel(jobs, availableParallelism());
+  // Renamed into place: a process that has the old addon open keeps its copy.
+  const temporary = `${output}.${process.pid}.tmp`;
+  const inputs = units.map((unit) => unit.object);
+  await compile("the addon", compiler.program, [...compiler.args, ...inputs, ...link, "-o", temporary]);
+  renameSync(temporary, output);
+  const kept = new Set(inputs.map((path) => basename(path)));
+  for (const name of readdirSync(objects)) if (!kept.has(name)) rmSync(join(objects, name), { force: true });
+  return { note: `compiled ${missing.length} of ${units.length} files`, value };
+};
+
+/** The lock of this clone's build folder. */
+export const withBuildLock = (/** @type {() => Promise<void>} */ work) =>
+  withLock(join(BUILD, "setup.lock"), work);
