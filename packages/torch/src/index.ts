@@ -1,2 +1,9 @@
 /** Public surface of @mahalo/torch. */
+export { backward, enableGrad, grad, noGrad } from "./autograd.ts";
 export { describeError, MahaloError, type MahaloErrorOptions } from "./error.ts";
+export type { DType } from "./native.ts";
+export * as ops from "./ops.generated.ts";
+export { Generator, manualSeed } from "./random.ts";
+export { getThreads, hasCuda, setThreads, torchConfig, torchVersion } from "./runtime.ts";
+export { keep, liveTensors, scope } from "./scope.ts";
+export { elementBytes, Tensor, type TensorOptions, type TypedArray, tensor } from "./tensor.ts";

@@ -1,0 +1,225 @@
+// Module entry, error translation and value conversion between JavaScript and libtorch.
+#include "engine.hpp"
+
+#include <cmath>
+#include <cstring>
+#include <sstream>
+
+namespace mahalo {
+
+Engine& engineOf(napi_env env) {
+  void* data = nullptr;
+  napi_get_instance_data(env, &data);
+  return *static_cast<Engine*>(data);
+}
+
+void check(napi_status status, const char* what) {
+  if (status != napi_ok) throw BadArgument(std::string("expected ") + what);
+}
+
+napi_value number(napi_env env, double value) {
+  napi_value result;
+  napi_create_double(env, value, &result);
+  return result;
+}
+
+napi_value text(napi_env env, const std::string& value) {
+  napi_value result;
+  napi_create_string_utf8(env, value.data(), value.size(), &result);
+  return result;
+}
+
+napi_value boolean(napi_env env, bool value) {
+  napi_value result;
+  napi_get_boolean(env, value, &result);
+  return result;
+}
+
+napi_value null(napi_env env) {
+  napi_value result;
+  napi_get_null(env, &result);
+  return result;
+}
+
+double readNumber(napi_env env, napi_value value, const char* what) {
+  double result;
+  if (napi_get_value_double(env, value, &result) == napi_ok) return result;
+  int64_t big;
+  bool lossless;
+  check(napi_get_value_bigint_int64(env, value, &big, &lossless), what);
+  return static_cast<double>(big);
+}
+
+bool readBoolean(napi_env env, napi_value value, const char* what) {
+  bool result;
+  check(napi_get_value_bool(env, value, &result), what);
+  return result;
+}
+
+std::string readText(napi_env env, napi_value value, const char* what) {
+  size_t length;
+  check(napi_get_value_string_utf8(env, value, nullptr, 0, &length), what);
+  std::string result(length, '\0');
+  check(napi_get_value_string_utf8(env, value, result.data(), length + 1, &length), what);
+  return result;
+}
+
+std::vector<double> readNumbers(napi_env env, napi_value value, const char* what) {
+  bool isArray = false;
+  napi_is_array(env, value, &isArray);
+  if (!isArray) return {readNumber(env, value, what)};
+  uint32_t length;
+  check(napi_get_array_length(env, value, &length), what);
+  std::vector<double> result(length);
+  for (uint32_t i = 0; i < length; ++i) {
+    napi_value element;
+    check(napi_get_element(env, value, i, &element), what);
+    result[i] = readNumber(env, element, what);
+  }
+  return result;
+}
+
+std::vector<int64_t> readInts(napi_env env, napi_value value, const char* what) {
+  const auto numbers = readNumbers(env, value, what);
+  std::vector<int64_t> result(numbers.size());
+  for (size_t i = 0; i < numbers.size(); ++i) {
+    if (!(std::floor(numbers[i]) == numbers[i]) || std::abs(numbers[i]) > 9007199254740992.0) {
+      throw BadArgument(std::string("expected ") + what + ", got a number that is not an integer");
+    }
+    result[i] = static_cast<int64_t>(numbers[i]);
+  }
+  return result;
+}
+
+namespace {
+struct DtypeName {
+  const char* name;
+  at::ScalarType type;
+};
+constexpr DtypeName kDtypes[] = {
+    {"float32", at::kFloat}, {"float64", at::kDouble}, {"float16", at::kHalf}, {"bfloat16", at::kBFloat16},
+    {"int8", at::kChar},     {"uint8", at::kByte},     {"int16", at::kShort},  {"int32", at::kInt},
+    {"int64", at::kLong},    {"bool", at::kBool},
+};
+}  // namespace
+
+at::ScalarType readDtype(napi_env env, napi_value value) {
+  const auto name = readText(env, value, "a dtype name");
+  for (const auto& known : kDtypes) {
+    if (name == known.name) return known.type;
+  }
+  throw BadArgument("unknown dtype \"" + name + "\"");
+}
+
+const char* dtypeName(at::ScalarType type) {
+  for (const auto& known : kDtypes) {
+    if (type == known.type) return known.name;
+  }
+  return c10::toString(type);
+}
+
+std::vector<at::Tensor> readTensors(napi_env env, napi_value value, const char* what) {
+  auto& table = engineOf(env).tensors;
+  std::vector<at::Tensor> result;
+  for (const double handle : readNumbers(env, value, what)) result.push_back(table.get(handle, "tensor"));
+  return result;
+}
+
+napi_value tensorNumber(napi_env env, at::Tensor tensor) {
+  if (!tensor.defined()) return null(env);
+  return number(env, engineOf(env).tensors.put(std::move(tensor)));
+}
+
+napi_value tensorNumbers(napi_env env, const std::vector<at::Tensor>& tensors) {
+  napi_value result;
+  napi_create_array_with_length(env, tensors.size(), &result);
+  for (size_t i = 0; i < tensors.size(); ++i) napi_set_element(env, result, i, tensorNumber(env, tensors[i]));
+  return result;
+}
+
+std::string shapeText(const at::Tensor& tensor) {
+  if (!tensor.defined()) return "undefined";
+  std::ostringstream out;
+  out << dtypeName(tensor.scalar_type()) << tensor.sizes();
+  return out.str();
+}
+
+Arguments::Arguments(napi_env env, napi_callback_info info) {
+  napi_get_cb_info(env, info, &count, values, nullptr, nullptr);
+}
+
+bool Arguments::has(napi_env env, size_t i) const {
+  if (i >= count) return false;
+  napi_valuetype type;
+  napi_typeof(env, values[i], &type);
+  return type != napi_undefined && type != napi_null;
+}
+
+napi_value raise(napi_env env, const std::string& where) {
+  std::string code = "E_TORCH", message;
+  try {
+    throw;
+  } catch (const BadArgument& error) {
+    code = "E_TORCH_ARGUMENT";
+    message = error.what();
+  } catch (const c10::OutOfMemoryError& error) {
+    code = "E_TORCH_MEMORY";
+    message = error.what_without_backtrace();
+  } catch (const c10::Error& error) {
+    message = error.what_without_backtrace();
+  } catch (const std::bad_alloc&) {
+    code = "E_TORCH_MEMORY";
+    message = "out of memory";
+  } catch (const std::exception& error) {
+    message = error.what();
+  } catch (...) {
+    message = "unknown native exception";
+  }
+  if (message.find("DefaultCPUAllocator: can't allocate memory") != std::string::npos) code = "E_TORCH_MEMORY";
+  // libtorch appends its own stack to some messages; the first paragraph says what happened.
+  const auto stack = message.find("\nException raised from");
+  if (stack != std::string::npos) message.resize(stack);
+  napi_value factory, error, arguments[2] = {text(env, code), text(env, where + ": " + message)};
+  auto& engine = engineOf(env);
+  bool pending = false;
+  napi_is_exception_pending(env, &pending);
+  if (pending) return nullptr;
+  if (engine.errorFactory != nullptr &&
+      napi_get_reference_value(env, engine.errorFactory, &factory) == napi_ok &&
+      napi_call_function(env, null(env), factory, 2, arguments, &error) == napi_ok) {
+    napi_throw(env, error);
+  } else {
+    napi_throw_error(env, code.c_str(), (where + ": " + message).c_str());
+  }
+  return nullptr;
+}
+
+void define(napi_env env, napi_value exports, const char* name, napi_callback callback) {
+  napi_value function;
+  napi_create_function(env, name, NAPI_AUTO_LENGTH, callback, nullptr, &function);
+  napi_set_named_property(env, exports, name, function);
+}
+
+namespace {
+napi_value setErrorFactory(napi_env env, napi_callback_info info) {
+  return guarded(env, "setErrorFactory", [&]() -> napi_value {
+    Arguments args(env, info);
+    check(napi_create_reference(env, args[0], 1, &engineOf(env).errorFactory), "a function");
+    return nullptr;
+  });
+}
+}  // namespace
+
+}  // namespace mahalo
+
+NAPI_MODULE_INIT() {
+  auto* engine = new mahalo::Engine();
+  napi_set_instance_data(
+      env, engine, [](napi_env, void* data, void*) { delete static_cast<mahalo::Engine*>(data); }, nullptr);
+  mahalo::define(env, exports, "setErrorFactory", mahalo::setErrorFactory);
+  mahalo::defineOperators(env, exports);
+  mahalo::defineTensors(env, exports);
+  mahalo::defineAutograd(env, exports);
+  mahalo::defineRuntime(env, exports);
+  return exports;
+}
