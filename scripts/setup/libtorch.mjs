@@ -15,6 +15,7 @@ import { askPython, withWheels } from "./wheels.mjs";
  * @property {string} folder holds include/ and lib/
  * @property {string} version for example "2.15.0"
  * @property {"LIBTORCH" | "python" | "cache"} source how it was found
+ * @property {string} lib its lib/
  * @property {string[]} libraryFolders libtorch's own lib/ first, then those of the libraries it needs
  * @property {boolean} cuda its CUDA half loads here and a GPU is present
  * @property {string} fingerprint changes when its files do
@@ -146,6 +147,7 @@ export const setUpLibtorch = async (last) => {
     last?.libtorch?.fingerprint === fingerprint ? last.libtorch.cuda === true : await loadsCuda(folder);
   const value = /** @type {Libtorch} */ ({
     folder,
+    lib: join(folder, "lib"),
     version,
     source,
     libraryFolders: [join(folder, "lib"), ...nvidiaFolders(folder)],

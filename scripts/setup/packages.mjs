@@ -35,14 +35,25 @@ const matching = () => {
 /** Installs the packages unless they are up to date. */
 export const setUpPackages = async () => {
   if (matching()) return { note: "up to date with package-lock.json", value: undefined };
-  const { status, missing, stdout, stderr } = await run("npm", ["ci", "--no-fund", "--no-audit"], {
-    cwd: ROOT,
-  });
+  const flags = ["--no-fund", "--no-audit"];
+  let result = await run("npm", ["ci", ...flags], { cwd: ROOT });
+  if (result.status !== 0 && /EUSAGE/.test(result.stderr)) {
+    // npm ci refuses a lockfile without the optional packages of every other platform, which some registries do not
+    // carry; npm install holds to the same versions and hashes, and --no-save leaves the lockfile alone.
+    result = await run("npm", ["install", "--no-save", ...flags], { cwd: ROOT });
+  }
+  const { status, missing, stdout, stderr } = result;
   if (missing) throw new SetupError("npm is not on the PATH", "install Node 20 or newer with npm");
   if (status !== 0) {
     throw new SetupError(
-      `npm ci failed:\n${tail(`${stdout}\n${stderr}`)}`,
-      "check the network, or run npm install where package.json was changed",
+      `npm could not install the packages:\n${tail(`${stdout}\n${stderr}`)}`,
+      "check the network and npm's configuration (npm config list), then run it again",
+    );
+  }
+  if (!matching()) {
+    throw new SetupError(
+      "node_modules does not match package-lock.json after installing",
+      "run npm install and commit package-lock.json with the change to package.json",
     );
   }
   return { note: "installed from package-lock.json", value: undefined };
