@@ -1,0 +1,127 @@
+/** The judge `sum`: does the reply's final answer equal the problem's reference number? */
+import { MahaloError } from "@mahalo/torch";
+import { z } from "zod";
+import { numbersIn } from "./numbers.ts";
+import { isQuestion, sentences } from "./text.ts";
+import type { JudgedItem, JudgeKind, Verdict } from "./types.ts";
+
+/** Options of the judge `sum`. */
+export const sumOptions = z.strictObject({
+  lastNumber: z
+    .boolean()
+    .default(true)
+    .describe("Where no form of final answer is found, take the last number outside questions."),
+  tolerance: z
+    .number()
+    .min(0)
+    .default(1e-6)
+    .describe("Largest difference that counts as equal, relative to the reference and at least to 1."),
+});
+
+/** Options of {@link sumJudge}, defaults filled in. */
+export type SumOptions = z.output<typeof sumOptions>;
+
+/** A final answer, and the form in which the reply gave it. */
+export type FinalAnswer = { value: number; form: "boxed" | "####" | "the answer is" | "last number" };
+
+/** The content of the last `\boxed{...}`, nested braces included. */
+const lastBoxed = (text: string): string | undefined => {
+  const start = text.lastIndexOf("\\boxed{");
+  if (start < 0) {
+    return undefined;
+  }
+  let depth = 0;
+  for (let at = start + 6; at < text.length; at++) {
+    depth += text[at] === "{" ? 1 : text[at] === "}" ? -1 : 0;
+    if (depth === 0) {
+      return text.slice(start + 7, at);
+    }
+  }
+  return undefined;
+};
+
+/** The number an expression says: after its last `=` where it has one, else its first. */
+const stated = (text: string): number | undefined => {
+  const fraction = text
+    .replaceAll(/\\[dt]?frac\{([^{}]*)\}\{([^{}]*)\}/g, "$1/$2")
+    .replaceAll(/\\[,;!]|\{,\}/g, ",");
+  const equals = fraction.lastIndexOf("=");
+  const [first] = numbersIn(equals < 0 ? fraction : fraction.slice(equals + 1));
+  return first;
+};
+
+const answerPhrase =
+  /\banswer\b[^.:?!\d]{0,60}?(?:\bis\b|\bwas\b|\bwould be\b|[:=])(?!\s+not\b)(?<rest>.*)$/iu;
+
+/**
+ * The final answer of a reply: the last `\boxed{n}`, else the last `#### n`, else the last sentence that says "the
+ * answer is n", else (where `lastNumber` is true) the last number that stands in no question.
+ *
+ * Questions never count: a reply that asks "What is 14 - 7?" has stated no answer.
+ *
+ * @example finalAnswer("12 + 7 = 19\n\nThe answer is 19.") // { value: 19, form: "the answer is" }
+ */
+export const finalAnswer = (response: string, lastNumber = true): FinalAnswer | undefined => {
+  const boxed = stated(lastBoxed(response) ?? "");
+  if (boxed !== undefined) {
+    return { value: boxed, form: "boxed" };
+  }
+  const marked = [...response.matchAll(/####(.*)/g)].at(-1)?.[1];
+  const afterMark = stated(marked ?? "");
+  if (afterMark !== undefined) {
+    return { value: afterMark, form: "####" };
+  }
+  const statements = sentences(response).filter((sentence) => !isQuestion(sentence));
+  for (const sentence of statements.toReversed()) {
+    const said = stated(answerPhrase.exec(sentence)?.groups?.rest ?? "");
+    if (said !== undefined) {
+      return { value: said, form: "the answer is" };
+    }
+  }
+  const last = lastNumber ? numbersIn(statements.join("\n")).at(-1) : undefined;
+  return last === undefined ? undefined : { value: last, form: "last number" };
+};
+
+/**
+ * The number of a reference: a number, or text that holds one (`"1,000"`, `"9 (apples)"`, a worked answer with
+ * `#### 9`).
+ *
+ * @throws MahaloError E_JUDGE_REFERENCE where there is none
+ */
+export const referenceNumber = (reference: unknown, where: string): number => {
+  if (typeof reference === "number" && Number.isFinite(reference)) {
+    return reference;
+  }
+  const text = typeof reference === "string" ? reference : "";
+  const found = finalAnswer(text, false)?.value ?? numbersIn(text)[0];
+  if (found === undefined) {
+    throw new MahaloError(
+      "E_JUDGE_REFERENCE",
+      `${where}: the judge "sum" needs a number to compare with, not ${JSON.stringify(reference) ?? "nothing"}`,
+      { hint: "give every prompt row an answer, for example through the column map" },
+    );
+  }
+  return found;
+};
+
+const judgeOne = (item: JudgedItem, index: number, { lastNumber, tolerance }: SumOptions): Verdict => {
+  const wanted = referenceNumber(item.reference, `item ${index + 1}`);
+  const found = finalAnswer(item.response, lastNumber);
+  if (found === undefined) {
+    return { score: 0, reason: `states no final answer; right is ${wanted}` };
+  }
+  const right = Math.abs(found.value - wanted) <= tolerance * Math.max(1, Math.abs(wanted));
+  return right
+    ? { score: 1, reason: `${found.value} is right (${found.form})` }
+    : { score: 0, reason: `${found.value} is wrong (${found.form}); right is ${wanted}` };
+};
+
+/** Verified sums: score 1 where the final answer equals the reference number, else 0. See {@link finalAnswer}. */
+export const sumJudge: JudgeKind<"sum", SumOptions> = {
+  kind: "sum",
+  options: sumOptions,
+  make: (options) => ({
+    name: "sum",
+    score: async (items) => items.map((item, index) => judgeOne(item, index, options)),
+  }),
+};
