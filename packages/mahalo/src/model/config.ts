@@ -227,7 +227,11 @@ const refuseUnsupported = (raw: RawConfig, maxPositions: number, where: string):
   }
 };
 
-const headLayout = (raw: RawConfig, where: string): { heads: number; kvHeads: number; headDim: number } => {
+const headLayout = (
+  raw: RawConfig,
+  family: Family,
+  where: string,
+): { heads: number; kvHeads: number; headDim: number } => {
   const heads = raw.num_attention_heads;
   const kvHeads = raw.num_key_value_heads ?? heads;
   if (heads % kvHeads !== 0) {
@@ -236,7 +240,7 @@ const headLayout = (raw: RawConfig, where: string): { heads: number; kvHeads: nu
       `${where}: num_key_value_heads: ${kvHeads} does not divide num_attention_heads, ${heads}`,
     );
   }
-  const headDim = raw.head_dim ?? raw.hidden_size / heads;
+  const headDim = raw.head_dim ?? (family === "qwen3" ? 128 : raw.hidden_size / heads);
   if (!Number.isInteger(headDim) || headDim % 2 !== 0) {
     throw new MahaloError(
       "E_CONFIG_FIELD",
@@ -267,7 +271,7 @@ export const fromHuggingFace = (value: unknown, where: string): ModelConfig => {
     hiddenSize: raw.hidden_size,
     intermediateSize: raw.intermediate_size,
     layers: raw.num_hidden_layers,
-    ...headLayout(raw, where),
+    ...headLayout(raw, family, where),
     ...readRope(raw, defaults.ropeTheta, where),
     rmsNormEps: raw.rms_norm_eps ?? 1e-6,
     tieEmbeddings: raw.tie_word_embeddings ?? defaults.tie,

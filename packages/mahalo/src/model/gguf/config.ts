@@ -1,0 +1,152 @@
+/** A model's config out of a GGUF file's metadata and tensors. */
+import { MahaloError } from "@mahalo/torch";
+import { didYouMean } from "../../core/suggest.ts";
+import { families, type ModelConfig, type RopeScaling } from "../config.ts";
+import type { GgufHeader, GgufTensor } from "./header.ts";
+import { needNumber, needText, numberAt, shortest, textAt } from "./metadata.ts";
+
+const unsupported = (header: GgufHeader, what: string, hint: string): MahaloError =>
+  new MahaloError("E_CONFIG_UNSUPPORTED", `${header.path}: ${what}`, { hint });
+
+const needTensor = (header: GgufHeader, name: string): GgufTensor => {
+  const tensor = header.tensors.get(name);
+  if (tensor !== undefined) return tensor;
+  throw new MahaloError("E_GGUF_TENSOR", `${header.path}: tensor "${name}" is missing`, {
+    hint: "the file holds no whole language model; fetch it again",
+  });
+};
+
+/**
+ * Divisors of the rotary frequencies under Llama 3.1's rule, one for each pair of a head's elements.
+ *
+ * A frequency of wavelength w is kept for w < o / high, divided by `factor` for w > o / low, and in between divided by
+ * 1 / ((1 - s) / factor + s) with s = (o / w - low) / (high - low); o = original positions.
+ */
+const llama3Divisors = (
+  theta: number,
+  headDim: number,
+  scaling: Extract<RopeScaling, { type: "llama3" }>,
+): number[] =>
+  Array.from({ length: headDim / 2 }, (_, i) => {
+    const wavelength = 2 * Math.PI * theta ** ((2 * i) / headDim);
+    const ratio = scaling.originalMaxPositions / wavelength;
+    if (ratio > scaling.highFreqFactor) return 1;
+    if (ratio < scaling.lowFreqFactor) return scaling.factor;
+    const smooth = (ratio - scaling.lowFreqFactor) / (scaling.highFreqFactor - scaling.lowFreqFactor);
+    return 1 / ((1 - smooth) / scaling.factor + smooth);
+  });
+
+/** What Llama 3.1 to 3.3 were trained with; converters keep only the divisors that follow from it. */
+const llama3Constants = { lowFreqFactor: 1, highFreqFactor: 4, originalMaxPositions: 8192 } as const;
+
+/**
+ * Rope scaling from the tensor `rope_freqs.weight`, whose rule the file does not name: Llama 3's is taken and must
+ * give the very same divisors.
+ */
+const scalingFromDivisors = (
+  header: GgufHeader,
+  theta: number,
+  headDim: number,
+  divisors: Float32Array,
+): RopeScaling | undefined => {
+  if (divisors.every((value) => value === 1)) return undefined;
+  const factor = divisors.reduce((most, value) => Math.max(most, value), 1);
+  const scaling = { type: "llama3", factor: shortest(factor), ...llama3Constants } as const;
+  const expected = llama3Divisors(theta, headDim, scaling);
+  const same =
+    divisors.length === expected.length &&
+    expected.every((value, i) => Math.abs(value - (divisors[i] ?? 0)) <= 1e-4 * value);
+  if (same) return scaling;
+  throw unsupported(
+    header,
+    'tensor "rope_freqs.weight" follows another rule than Llama 3\'s',
+    "use the model's Hugging Face folder",
+  );
+};
+
+const readScaling = (header: GgufHeader, architecture: string): RopeScaling | undefined => {
+  const type = textAt(header, `${architecture}.rope.scaling.type`) ?? "none";
+  if (type === "none") return undefined;
+  if (type === "linear") {
+    return { type, factor: shortest(needNumber(header, `${architecture}.rope.scaling.factor`)) };
+  }
+  throw unsupported(header, `rope scaling "${type}" is not supported`, "use a model without it");
+};
+
+/** Ids that end a text: the main one, and the end of a turn where the file names another. */
+const endIds = (header: GgufHeader): number[] => {
+  const keys = ["eos_token_id", "eot_token_id", "eom_token_id"].map((key) => `tokenizer.ggml.${key}`);
+  const ids = keys.map((key) => numberAt(header, key)).filter((id) => id !== undefined);
+  return [...new Set(ids)];
+};
+
+/**
+ * The config of a GGUF file of a llama, qwen2 or qwen3 model.
+ *
+ * @param loadDivisors reads the tensor `rope_freqs.weight`, where the file has it.
+ * @throws MahaloError E_GGUF_METADATA, E_GGUF_TENSOR (a needed entry is missing), E_CONFIG_UNSUPPORTED
+ */
+export const configFromGguf = (
+  header: GgufHeader,
+  loadDivisors: (tensor: GgufTensor) => Float32Array,
+): ModelConfig => {
+  const architecture = needText(header, "general.architecture");
+  const family = families.find((known) => known === architecture);
+  if (family === undefined) {
+    throw unsupported(
+      header,
+      `unknown architecture "${architecture}". ${didYouMean(architecture, families)}`,
+      `use a model of one of these families: ${families.join(", ")}`,
+    );
+  }
+  const at = (key: string): number | undefined => numberAt(header, `${architecture}.${key}`);
+  const need = (key: string): number => needNumber(header, `${architecture}.${key}`);
+  if ((at("expert_count") ?? 0) > 0) {
+    throw unsupported(header, "mixtures of experts are not supported", "use a dense model");
+  }
+  const hiddenSize = need("embedding_length");
+  const heads = need("attention.head_count");
+  const kvHeads = at("attention.head_count_kv") ?? heads;
+  const headDim = at("attention.key_length") ?? hiddenSize / heads;
+  const rotated = at("rope.dimension_count") ?? headDim;
+  if (!Number.isInteger(headDim) || headDim % 2 !== 0 || heads % kvHeads !== 0) {
+    throw new MahaloError(
+      "E_GGUF_METADATA",
+      `${header.path}: ${heads} heads, ${kvHeads} key heads and hidden size ${hiddenSize} do not fit together`,
+    );
+  }
+  if (rotated !== headDim || (at("attention.value_length") ?? headDim) !== headDim) {
+    throw unsupported(
+      header,
+      "keys that are rotated in part, or values of another width",
+      "use another model",
+    );
+  }
+  const ropeTheta = shortest(at("rope.freq_base") ?? 10_000);
+  const divisors = header.tensors.get("rope_freqs.weight");
+  return {
+    family,
+    vocabSize: needTensor(header, "token_embd.weight").shape[0] ?? 0,
+    hiddenSize,
+    intermediateSize: need("feed_forward_length"),
+    layers: need("block_count"),
+    heads,
+    kvHeads,
+    headDim,
+    ropeTheta,
+    ropeScaling:
+      divisors === undefined
+        ? readScaling(header, architecture)
+        : scalingFromDivisors(header, ropeTheta, headDim, loadDivisors(divisors)),
+    rmsNormEps: shortest(need("attention.layer_norm_rms_epsilon")),
+    tieEmbeddings: !header.tensors.has("output.weight"),
+    qkvBias: header.tensors.has("blk.0.attn_q.bias"),
+    outputBias: header.tensors.has("blk.0.attn_output.bias"),
+    qkNorm: family === "qwen3",
+    maxPositions: need("context_length"),
+    bosId: numberAt(header, "tokenizer.ggml.bos_token_id"),
+    eosIds: endIds(header),
+    padId: numberAt(header, "tokenizer.ggml.padding_token_id"),
+    extra: {},
+  };
+};

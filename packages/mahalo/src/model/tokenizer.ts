@@ -1,0 +1,144 @@
+/** The model's tokenizer: tokenizer.json and tokenizer_config.json in, a codec out. */
+import { Tokenizer } from "@huggingface/tokenizers";
+import { MahaloError } from "@mahalo/torch";
+import { z } from "zod";
+import { checkValue } from "../core/json.ts";
+import type { DecodeTextOptions, EncodeTextOptions, TextCodec } from "../data/codec.ts";
+
+const addedTokenSchema = z.looseObject({
+  id: z.int().min(0),
+  content: z.string().min(1),
+  single_word: z.boolean().default(false),
+  lstrip: z.boolean().default(false),
+  rstrip: z.boolean().default(false),
+  normalized: z.boolean().default(false),
+  special: z.boolean().default(false),
+});
+
+const part = z.looseObject({ type: z.string() }).nullish();
+
+const tokenizerSchema = z.looseObject({
+  added_tokens: z.array(addedTokenSchema).default([]),
+  normalizer: part,
+  pre_tokenizer: part,
+  post_processor: part,
+  decoder: part,
+  model: z.looseObject({ type: z.string().optional() }),
+});
+
+/** A special token is named by its text, or by an object that holds it. */
+const tokenName = z
+  .union([z.string(), z.looseObject({ content: z.string() }).transform(({ content }) => content)])
+  .nullish();
+
+const tokenizerConfigSchema = z.looseObject({
+  bos_token: tokenName,
+  eos_token: tokenName,
+  unk_token: tokenName,
+  pad_token: tokenName,
+  clean_up_tokenization_spaces: z.boolean().nullish(),
+  chat_template: z
+    .union([z.string(), z.array(z.looseObject({ name: z.string(), template: z.string() }))])
+    .nullish(),
+});
+
+/** What tokenizer_config.json says, as far as it is used here. */
+export type TokenizerConfig = z.infer<typeof tokenizerConfigSchema>;
+
+/** Checks tokenizer_config.json's content. @throws MahaloError E_TOKENIZER */
+export const checkTokenizerConfig = (value: unknown, where: string): TokenizerConfig =>
+  checkValue(value, tokenizerConfigSchema, where, { code: "E_TOKENIZER" });
+
+/** Options of {@link openTokenizer}. */
+export type TokenizerOptions = {
+  /** What errors call the tokenizer: the path of tokenizer.json. */
+  where: string;
+  /** Number of rows of the model's vocabulary. */
+  vocabSize: number;
+  /** Ids that end an answer, as the model's config names them; the tokenizer's own end token is added. */
+  eosIds: readonly number[];
+};
+
+/** Sets apart runs of ids that have a token, since the library stops at one that has none. */
+const knownOnly = (ids: readonly number[], tokenizer: Tokenizer): number[] =>
+  ids.filter((id) => tokenizer.id_to_token(id) !== undefined);
+
+class HuggingFaceCodec implements TextCodec {
+  readonly specialIds: ReadonlySet<number>;
+  readonly eosIds: readonly number[];
+  readonly vocabSize: number;
+  readonly #tokenizer: Tokenizer;
+  readonly #cleanUp: boolean;
+
+  constructor(
+    tokenizer: Tokenizer,
+    facts: { specialIds: Set<number>; eosIds: number[]; vocabSize: number; cleanUp: boolean },
+  ) {
+    this.#tokenizer = tokenizer;
+    this.#cleanUp = facts.cleanUp;
+    this.specialIds = facts.specialIds;
+    this.eosIds = facts.eosIds;
+    this.vocabSize = facts.vocabSize;
+  }
+
+  encode(text: string, options: EncodeTextOptions = {}): number[] {
+    return this.#tokenizer.encode(text, { add_special_tokens: options.special ?? false }).ids;
+  }
+
+  decode(ids: readonly number[], options: DecodeTextOptions = {}): string {
+    const kept = knownOnly(ids, this.#tokenizer).filter(
+      (id) => options.skipSpecial !== true || !this.specialIds.has(id),
+    );
+    if (kept.length === 0) return "";
+    return this.#tokenizer.decode(kept, { clean_up_tokenization_spaces: this.#cleanUp });
+  }
+}
+
+/**
+ * A codec from the contents of tokenizer.json and tokenizer_config.json.
+ *
+ * @throws MahaloError E_TOKENIZER: a field is missing or wrong, or a token's id lies beyond the vocabulary.
+ */
+export const openTokenizer = (
+  tokenizerJson: unknown,
+  tokenizerConfig: unknown,
+  options: TokenizerOptions,
+): TextCodec => {
+  const { where, vocabSize } = options;
+  const files = checkValue(tokenizerJson, tokenizerSchema, where, { code: "E_TOKENIZER" });
+  const config = checkTokenizerConfig(tokenizerConfig, where);
+  let tokenizer: Tokenizer;
+  try {
+    tokenizer = new Tokenizer(
+      {
+        ...files,
+        // The library wants every part named, also those that the tokenizer has not.
+        normalizer: files.normalizer ?? null,
+        pre_tokenizer: files.pre_tokenizer ?? null,
+        post_processor: files.post_processor ?? null,
+        decoder: files.decoder ?? null,
+      },
+      config,
+    );
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new MahaloError("E_TOKENIZER", `${where}: the tokenizer cannot be built: ${reason}`, {
+      cause: error,
+    });
+  }
+  for (const { id, content } of files.added_tokens) {
+    if (id < vocabSize) continue;
+    throw new MahaloError(
+      "E_TOKENIZER",
+      `${where}: token "${content}" has id ${id}, but the model's vocabulary has ${vocabSize} rows`,
+      { hint: "the tokenizer belongs to another model" },
+    );
+  }
+  const end = config.eos_token ? tokenizer.token_to_id(config.eos_token) : undefined;
+  return new HuggingFaceCodec(tokenizer, {
+    specialIds: new Set(files.added_tokens.filter(({ special }) => special).map(({ id }) => id)),
+    eosIds: [...new Set([...options.eosIds, ...(end === undefined ? [] : [end])])],
+    vocabSize,
+    cleanUp: config.clean_up_tokenization_spaces ?? false,
+  });
+};
