@@ -113,6 +113,13 @@ const nearestOption = (options: readonly Issue[][]): Issue[] | undefined => {
   return fitting.toSorted((a, b) => missing(a) - missing(b) || depth(b) - depth(a))[0];
 };
 
+/** What a value must be, for issues that say so in a word; undefined for others. */
+const wants = (issue: Issue): string | undefined => {
+  if (issue.code === "invalid_type") return typeNames[issue.expected] ?? issue.expected;
+  if (issue.code === "invalid_value") return issue.values.map(String).join(" or ");
+  return undefined;
+};
+
 const sentence = (issue: Issue, value: unknown): string => {
   switch (issue.code) {
     case "invalid_type":
@@ -159,12 +166,11 @@ const expand = (
   if (issue.code === "invalid_union" && issue.errors.length > 0) {
     const best = nearestOption(issue.errors);
     if (best !== undefined) return best.flatMap((inner) => expand(inner, schema, root, path, locate));
-    const forms = [
-      ...new Set(
-        issue.errors.flatMap((option) => option.map((inner) => sentence(inner, valueAt(root, path)))),
-      ),
-    ];
-    return [`${begin(path)} ${forms.join(", or ")}`];
+    const value = valueAt(root, path);
+    const wanted = issue.errors.flatMap((option) => option.map((inner) => wants(inner)));
+    const forms = [...new Set(wanted.filter((want) => want !== undefined))];
+    if (forms.length === 0) return [`${begin(path)} ${sentence(issue, value)}`];
+    return [`${begin(path)} must be ${forms.join(", or ")}, not ${describeValue(value)}`];
   }
   if (issue.code === "invalid_union") {
     // A discriminated union: the field that tells its forms apart is missing or has a value of no form.

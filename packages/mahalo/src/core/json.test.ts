@@ -67,6 +67,10 @@ describe("errors of checked values name the field", () => {
     expect(messageOf({ name: "a", train: { lastLayer: 1 } })).toContain(
       'train.lastLayer: unknown key "lastLayer". Did you mean "lastLayers"?',
     ));
+  test("what a union's forms want, where the value is of no form", () =>
+    expect(messageOf({ name: "a", train: true })).toBe(
+      "recipe.json: train: must be full, or a map, not true",
+    ));
   test("a discriminator that is unknown", () =>
     expect(messageOf({ name: "a", judge: { kind: "rul" } })).toBe(
       'recipe.json: judge.kind: must be one of rule, sum, not "rul". Did you mean "rule"?',

@@ -1,0 +1,163 @@
+/** From YAML text to a checked recipe: errors name line and field, `--set` overrides fields, defaults are filled in. */
+import { readFile } from "node:fs/promises";
+import { dirname, isAbsolute, resolve } from "node:path";
+import { MahaloError } from "@mahalo/torch";
+import { type Document, isNode, LineCounter, parse, parseDocument, stringify } from "yaml";
+import { fileError, writeFileAtomic } from "../core/files.ts";
+import { describeIssues, type FieldPath } from "../core/issues.ts";
+import { type Recipe, recipeSchema } from "./schema.ts";
+
+/** A recipe as loaded: checked, defaults filled in, paths made absolute. */
+export type LoadedRecipe = {
+  recipe: Recipe;
+  /** The file it came from. */
+  file: string;
+};
+
+/** Options of {@link parseRecipe}. */
+export type ParseRecipeOptions = {
+  /** Overrides such as `align.beta=0.2`; the value is read as YAML. Later ones win. */
+  set?: readonly string[];
+  /** Folder that relative paths of sources start from. Default: the working directory. */
+  folder?: string;
+};
+
+/** Field path and value of one override. */
+const parseOverride = (text: string): { path: string[]; value: unknown } => {
+  const at = text.indexOf("=");
+  const path = text.slice(0, Math.max(at, 0)).trim().split(".");
+  if (at < 1 || path.some((part) => part === "")) {
+    throw new MahaloError("E_RECIPE_SET", `--set ${text}: must be a field and a value`, {
+      hint: "for example --set align.beta=0.2",
+    });
+  }
+  try {
+    return { path, value: parse(text.slice(at + 1)) };
+  } catch (error) {
+    throw new MahaloError("E_RECIPE_SET", `--set ${text}: the value is no valid YAML`, { cause: error });
+  }
+};
+
+const applyOverride = (document: Document, text: string): string[] => {
+  const { path, value } = parseOverride(text);
+  // A field below a plain value (sft: false) takes that value's place, or setIn would refuse.
+  for (let depth = 1; depth < path.length; depth++) {
+    const above = path.slice(0, depth);
+    if (document.hasIn(above) && typeof document.getIn(above) !== "object") document.deleteIn(above);
+  }
+  try {
+    document.setIn(path, document.createNode(value));
+  } catch (error) {
+    throw new MahaloError("E_RECIPE_SET", `--set ${text}: ${path.slice(0, -1).join(".")} holds no fields`, {
+      cause: error,
+    });
+  }
+  return path;
+};
+
+/** The innermost node of the document on the way to a field, and where it begins. */
+const offsetOf = (document: Document, path: FieldPath): number | undefined => {
+  for (let depth = path.length; depth >= 0; depth--) {
+    const node = depth === 0 ? document.contents : document.getIn(path.slice(0, depth), true);
+    if (isNode(node) && node.range) return node.range[0];
+  }
+  return undefined;
+};
+
+/** Paths of sources and of a model that is plainly a path, relative to the recipe's folder, made absolute. */
+const resolvePaths = (recipe: Recipe, folder: string): Recipe => {
+  const absolute = (path: string): string => (isAbsolute(path) ? path : resolve(folder, path));
+  const source = <S extends { path?: string | undefined }>(given: S): S =>
+    given.path === undefined ? given : { ...given, path: absolute(given.path) };
+  const { model, objectives, sft, evaluate } = recipe;
+  return {
+    ...recipe,
+    model: /^\.{1,2}[/\\]/.test(model) ? absolute(model) : model,
+    objectives: Object.fromEntries(
+      Object.entries(objectives).map(([name, objective]) => [
+        name,
+        objective.pairs === undefined ? objective : { ...objective, pairs: source(objective.pairs) },
+      ]),
+    ),
+    sft: sft === false || sft.from === "chosen" ? sft : { ...sft, from: source(sft.from) },
+    evaluate: evaluate.from === "heldOut" ? evaluate : { ...evaluate, from: source(evaluate.from) },
+  };
+};
+
+/**
+ * Parses and checks the text of a recipe.
+ *
+ * @param file what messages begin with.
+ * @throws MahaloError E_RECIPE_SYNTAX for text that is no YAML; E_RECIPE_SET for an override without field or value;
+ *   E_RECIPE_UNKNOWN_KEY, E_RECIPE_UNKNOWN_OBJECTIVE or E_RECIPE_FIELD for fields, with line and the nearest known name.
+ *
+ * @example parseRecipe(text, "recipe.yaml", { set: ["align.beta=0.2"] }).align
+ */
+export const parseRecipe = (text: string, file: string, options: ParseRecipeOptions = {}): Recipe => {
+  const lines = new LineCounter();
+  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
+  const [fault] = document.errors;
+  if (fault !== undefined) {
+    const { line, col } = lines.linePos(fault.pos[0]);
+    throw new MahaloError(
+      "E_RECIPE_SYNTAX",
+      `${file}:${line}: is no valid YAML (column ${col}): ${fault.message}`,
+      { cause: fault },
+    );
+  }
+  const overridden = (options.set ?? []).map((override) => ({
+    override,
+    path: applyOverride(document, override),
+  }));
+
+  let value: unknown;
+  try {
+    value = document.toJS();
+  } catch (error) {
+    // An alias without an anchor, or aliases that would unfold without end.
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new MahaloError("E_RECIPE_SYNTAX", `${file}: ${reason}`, { cause: error });
+  }
+  const result = recipeSchema.safeParse(value);
+  if (result.success) return resolvePaths(result.data, options.folder ?? process.cwd());
+
+  const locate = (path: FieldPath): string => {
+    const set = overridden.findLast(({ path: at }) =>
+      at.every((part, depth) => part === String(path[depth])),
+    );
+    if (set !== undefined) return `--set ${set.override}`;
+    const offset = offsetOf(document, path);
+    return offset === undefined || path.length === 0 ? file : `${file}:${lines.linePos(offset).line}`;
+  };
+  const { issues } = result.error;
+  const messages = describeIssues(issues, recipeSchema, value, locate);
+  const code = issues.some((issue) => issue.code === "unrecognized_keys")
+    ? "E_RECIPE_UNKNOWN_KEY"
+    : issues.some((issue) => issue.code === "custom" && issue.params?.recipe === "unknown-objective")
+      ? "E_RECIPE_UNKNOWN_OBJECTIVE"
+      : "E_RECIPE_FIELD";
+  throw new MahaloError(code, messages.join("\n"));
+};
+
+/**
+ * Reads a recipe file.
+ *
+ * @param set overrides such as `align.beta=0.2`.
+ * @throws MahaloError E_FILE_READ, and what {@link parseRecipe} throws.
+ */
+export const loadRecipe = async (file: string, set: readonly string[] = []): Promise<LoadedRecipe> => {
+  let text: string;
+  try {
+    text = await readFile(file, "utf8");
+  } catch (error) {
+    throw fileError("E_FILE_READ", "read", file, error);
+  }
+  return { recipe: parseRecipe(text, file, { set, folder: dirname(resolve(file)) }), file };
+};
+
+/** Writes a recipe with every default filled in, as YAML that {@link loadRecipe} reads back to the same recipe. */
+export const writeResolvedRecipe = (path: string, recipe: Recipe): Promise<void> =>
+  writeFileAtomic(
+    path,
+    `# Resolved recipe: every default filled in, every path absolute.\n${stringify(recipe, { aliasDuplicateObjects: false })}`,
+  );

@@ -1,0 +1,224 @@
+/** The schema of a recipe: every key, its default and what it does; the source of the checks and of the editors' schema. */
+import { z } from "zod";
+import { didYouMean } from "../core/suggest.ts";
+import { generators } from "../data/generators/registry.ts";
+import { generatorSchema, judgeSchema } from "./registered-schemas.ts";
+import { sourceSchema } from "./source-schema.ts";
+import { alignSchema, sftSchema } from "./training-schema.ts";
+
+export { type RowSource, sourceSchema } from "./source-schema.ts";
+export {
+  type AlignOptions,
+  alignSchema,
+  type SftOptions,
+  sftSchema,
+  type TrainingOptions,
+  trainingSchema,
+} from "./training-schema.ts";
+
+const share = z.number().min(0).max(1);
+
+/** One objective: where its pairs come from, how its answers are judged, how much it counts. */
+export const objectiveSchema = z
+  .strictObject({
+    description: z
+      .string()
+      .optional()
+      .describe("What the objective wants, in a sentence; shown in the report."),
+    pairs: sourceSchema.optional().describe("Preference pairs from a file."),
+    generator: generatorSchema
+      .optional()
+      .describe("Preference pairs and held-out problems from a generator."),
+    judge: judgeSchema
+      .optional()
+      .describe("What scores generated answers; without one only pair accuracy is measured."),
+    weight: z
+      .number()
+      .positive()
+      .default(1)
+      .describe("Weight of the objective's loss in align; 1 treats all alike."),
+  })
+  .superRefine((objective, context) => {
+    if ((objective.pairs === undefined) === (objective.generator === undefined)) {
+      context.addIssue({
+        code: "custom",
+        message: "needs its pairs from exactly one of pairs and generator",
+      });
+    }
+  });
+
+/** How rows become tokens, and which are held out. */
+export const dataSchema = z
+  .strictObject({
+    maxPromptTokens: z
+      .int()
+      .positive()
+      .default(512)
+      .describe("Prompts are cut from the left to this many tokens."),
+    maxTokens: z
+      .int()
+      .positive()
+      .default(1024)
+      .describe("Responses are cut from the right so that prompt and response fit."),
+    chat: z
+      .boolean()
+      .default(true)
+      .describe("A plain prompt becomes a user message in the model's chat template."),
+    heldOut: share.default(0.1).describe("Share of prompts kept from training, with all their rows."),
+    maxHeldOut: z.int().nonnegative().default(256).describe("At most this many held-out pairs an objective."),
+    maxBadShare: share
+      .default(0.05)
+      .describe("Largest share of unusable rows; above it the run stops with their places."),
+  })
+  .superRefine((data, context) => {
+    if (data.maxPromptTokens >= data.maxTokens) {
+      context.addIssue({
+        code: "custom",
+        path: ["maxPromptTokens"],
+        message: `must be below maxTokens (${data.maxTokens}), or no response token is left`,
+      });
+    }
+  });
+
+/** A mix by hand: objective to weight; weights are normalised to sum 1. */
+const mixSchema = z.record(z.string(), z.number().nonnegative());
+
+/** What is measured, on how much, and how answers are sampled. */
+export const evaluateSchema = z.strictObject({
+  mixes: z
+    .union([z.int().min(1).max(101), z.array(mixSchema).min(1)])
+    .default(5)
+    .describe("Number of mixes of a sweep from one objective to the other, or a list of mixes."),
+  prompts: z.int().nonnegative().default(100).describe("Held-out prompts answered under every mix."),
+  from: z
+    .union([z.literal("heldOut"), sourceSchema])
+    .default("heldOut")
+    .describe("Where those prompts come from: the held-out rows, or a file of prompt rows."),
+  maxNewTokens: z.int().positive().default(128).describe("Longest answer, in tokens."),
+  temperature: z.number().nonnegative().default(0).describe("0 takes the likeliest token."),
+  topK: z
+    .int()
+    .nonnegative()
+    .default(0)
+    .describe("Sample from the k likeliest tokens only; 0 switches it off."),
+  topP: share.default(1).describe("Sample from the likeliest tokens that hold this share of probability."),
+  minP: share.default(0).describe("Leave out tokens below this share of the likeliest token's probability."),
+  repetitionPenalty: z
+    .number()
+    .positive()
+    .default(1)
+    .describe("Above 1 makes tokens that were used less likely."),
+  batchSize: z.int().positive().default(16).describe("Answers generated side by side."),
+  samples: z
+    .int()
+    .nonnegative()
+    .default(8)
+    .describe("Prompts whose answers the report shows under every mix."),
+  pairAccuracy: z
+    .boolean()
+    .default(true)
+    .describe("Measure every head on every objective's held-out pairs, against SFT."),
+});
+
+const recipeShape = {
+  name: z
+    .string()
+    .regex(
+      /^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$/,
+      "must be letters, digits, '.', '_' or '-' (it names the run's folder)",
+    )
+    .describe("Name of the run and of its folder."),
+  description: z.string().optional().describe("What the recipe is for, in a sentence."),
+  model: z
+    .string()
+    .min(1)
+    .describe("Base model: a packaged name, a folder, a .gguf file, or a hub id (owner/name)."),
+  revision: z.string().optional().describe("Revision of a hub model. Default: main."),
+  seed: z
+    .int()
+    .nonnegative()
+    .max(2 ** 31 - 1)
+    .default(0)
+    .describe("Every random stream derives from it."),
+  out: z
+    .string()
+    .min(1)
+    .default("runs")
+    .describe("Folder that holds the runs; relative to the working directory."),
+  objectives: z
+    .record(
+      z
+        .string()
+        .regex(
+          /^[A-Za-z][A-Za-z0-9_-]{0,63}$/,
+          "an objective's name is a letter, then letters, digits, '_' or '-'",
+        ),
+      objectiveSchema,
+    )
+    .refine((objectives) => Object.keys(objectives).length > 0, { error: "needs at least one objective" })
+    .describe("The objectives by name; each gets a head of its own."),
+  data: dataSchema.prefault({}),
+  sft: z
+    .union([z.literal(false), sftSchema])
+    .prefault({})
+    .describe("Fine-tuning on chosen responses before align; false leaves it out."),
+  align: z
+    .union([z.literal(false), alignSchema])
+    .prefault({})
+    .describe("Multi-objective alignment; false leaves it out."),
+  evaluate: evaluateSchema.prefault({}),
+};
+
+/** A whole recipe. */
+export const recipeSchema = z.strictObject(recipeShape).superRefine((recipe, context) => {
+  const names = Object.keys(recipe.objectives);
+  for (const [name, { generator }] of Object.entries(recipe.objectives)) {
+    const made = generators.find((one) => one.name === generator?.name)?.objectives;
+    if (made === undefined || made.includes(name)) continue;
+    context.addIssue({
+      code: "custom",
+      path: ["objectives", name, "generator"],
+      message: `${generator?.name} makes no pairs for an objective "${name}". ${didYouMean(name, made)}`,
+      params: { recipe: "unknown-objective" },
+    });
+  }
+  if (Array.isArray(recipe.evaluate.mixes)) {
+    for (const [at, mix] of recipe.evaluate.mixes.entries()) {
+      const path = ["evaluate", "mixes", at];
+      for (const name of Object.keys(mix)) {
+        if (names.includes(name)) continue;
+        context.addIssue({
+          code: "custom",
+          path: [...path, name],
+          message: `unknown objective "${name}". ${didYouMean(name, names)}`,
+          params: { recipe: "unknown-objective" },
+        });
+      }
+      if (Object.values(mix).every((weight) => weight === 0)) {
+        context.addIssue({ code: "custom", path, message: "needs at least one weight above 0" });
+      }
+    }
+  }
+  if (
+    recipe.data.heldOut === 0 &&
+    recipe.evaluate.pairAccuracy &&
+    Object.values(recipe.objectives).some((o) => o.pairs !== undefined)
+  ) {
+    context.addIssue({
+      code: "custom",
+      path: ["data", "heldOut"],
+      message: "must be above 0 to measure pair accuracy; raise it or set evaluate.pairAccuracy: false",
+    });
+  }
+});
+
+/** A recipe with every default filled in. */
+export type Recipe = z.output<typeof recipeSchema>;
+/** A recipe as it is written. */
+export type RecipeInput = z.input<typeof recipeSchema>;
+/** One objective of a {@link Recipe}. */
+export type ObjectiveOptions = z.output<typeof objectiveSchema>;
+/** The data block of a {@link Recipe}. */
+export type DataOptions = z.output<typeof dataSchema>;
+/** The evaluation block of a {@link Recipe}. */
+export type EvaluateOptions = z.output<typeof evaluateSchema>;
