@@ -63,22 +63,27 @@ export class Cursor {
     return at;
   }
 
+  #value<T>(count: number, what: string, get: (view: DataView, at: number) => T): T {
+    const at = this.#take(count, what);
+    return get(this.#view, at);
+  }
+
   /** A copy of the next `count` bytes. */
   bytes(count: number, what: string): Uint8Array {
     const at = this.#take(count, what);
     return this.#bytes.slice(at, at + count);
   }
 
-  u8 = (what: string): number => this.#view.getUint8(this.#take(1, what));
-  i8 = (what: string): number => this.#view.getInt8(this.#take(1, what));
-  u16 = (what: string): number => this.#view.getUint16(this.#take(2, what), true);
-  i16 = (what: string): number => this.#view.getInt16(this.#take(2, what), true);
-  u32 = (what: string): number => this.#view.getUint32(this.#take(4, what), true);
-  i32 = (what: string): number => this.#view.getInt32(this.#take(4, what), true);
-  f32 = (what: string): number => this.#view.getFloat32(this.#take(4, what), true);
-  f64 = (what: string): number => this.#view.getFloat64(this.#take(8, what), true);
-  u64 = (what: string): bigint => this.#view.getBigUint64(this.#take(8, what), true);
-  i64 = (what: string): bigint => this.#view.getBigInt64(this.#take(8, what), true);
+  u8 = (what: string): number => this.#value(1, what, (view, at) => view.getUint8(at));
+  i8 = (what: string): number => this.#value(1, what, (view, at) => view.getInt8(at));
+  u16 = (what: string): number => this.#value(2, what, (view, at) => view.getUint16(at, true));
+  i16 = (what: string): number => this.#value(2, what, (view, at) => view.getInt16(at, true));
+  u32 = (what: string): number => this.#value(4, what, (view, at) => view.getUint32(at, true));
+  i32 = (what: string): number => this.#value(4, what, (view, at) => view.getInt32(at, true));
+  f32 = (what: string): number => this.#value(4, what, (view, at) => view.getFloat32(at, true));
+  f64 = (what: string): number => this.#value(8, what, (view, at) => view.getFloat64(at, true));
+  u64 = (what: string): bigint => this.#value(8, what, (view, at) => view.getBigUint64(at, true));
+  i64 = (what: string): bigint => this.#value(8, what, (view, at) => view.getBigInt64(at, true));
 
   /** A 64-bit count or offset that must be a safe whole number. */
   count(what: string): number {

@@ -1,0 +1,102 @@
+/** Opens a .gguf file as a model source. */
+import { closeSync, openSync, readSync, statSync } from "node:fs";
+import { basename } from "node:path";
+import { fileError } from "../../core/files.ts";
+import { chatTemplate, defaultChatTemplate } from "../../data/chat-template.ts";
+import { type ModelConfig, toHuggingFace } from "../config.ts";
+import type { ModelSource } from "../source.ts";
+import { openTokenizer } from "../tokenizer.ts";
+import { configFromGguf } from "./config.ts";
+import { type ByteSource, ggufError } from "./cursor.ts";
+import { type GgufHeader, readGgufHeader } from "./header.ts";
+import { ggufTensors, loadGgufTensor } from "./tensors.ts";
+import { tokenizerFromGguf } from "./tokenizer.ts";
+
+/** A file as a {@link ByteSource}; opened anew for every read, so there is nothing to close. */
+export const fileSource = (path: string): ByteSource => {
+  let size: number;
+  try {
+    size = statSync(path).size;
+  } catch (error) {
+    throw fileError("E_FILE_READ", "read", path, error);
+  }
+  return {
+    path,
+    size,
+    read(offset, length) {
+      const bytes = new Uint8Array(length);
+      let fd: number;
+      try {
+        fd = openSync(path, "r");
+      } catch (error) {
+        throw fileError("E_FILE_READ", "read", path, error);
+      }
+      try {
+        for (let done = 0; done < length; ) {
+          const count = readSync(fd, bytes, done, length - done, offset + done);
+          if (count === 0) throw ggufError(path, `the file ended at byte ${offset + done} while it was read`);
+          done += count;
+        }
+      } finally {
+        closeSync(fd);
+      }
+      return bytes;
+    },
+  };
+};
+
+/** Texts of the special tokens under the names that templates use. */
+const tokenTexts = (tokenizerConfig: Record<string, unknown>): Record<string, string> =>
+  Object.fromEntries(
+    Object.entries(tokenizerConfig).filter(
+      (entry): entry is [string, string] => entry[0].endsWith("_token") && typeof entry[1] === "string",
+    ),
+  );
+
+const asJson = (value: unknown): string => `${JSON.stringify(value, null, 2)}\n`;
+
+const checkTokenIds = (header: GgufHeader, config: ModelConfig): void => {
+  for (const id of [config.bosId, config.padId, ...config.eosIds]) {
+    if (id === undefined || (Number.isInteger(id) && id >= 0 && id < config.vocabSize)) continue;
+    throw ggufError(header.path, `token id ${id} lies outside the vocabulary of ${config.vocabSize}`);
+  }
+};
+
+/**
+ * A model out of a .gguf file: weights dequantised, tokenizer and chat template from the metadata.
+ *
+ * @throws MahaloError E_FILE_READ, E_GGUF, E_GGUF_METADATA, E_GGUF_TENSOR, E_GGUF_TOKENIZER, E_CONFIG_UNSUPPORTED
+ */
+export const openGguf = (path: string): ModelSource => {
+  const source = fileSource(path);
+  const header = readGgufHeader(source);
+  const config = configFromGguf(header, (tensor) => loadGgufTensor(source, tensor));
+  checkTokenIds(header, config);
+  const { tokenizer, tokenizerConfig, chatTemplate: text } = tokenizerFromGguf(header);
+  const template = chatTemplate(text ?? defaultChatTemplate, {
+    where: basename(path),
+    tokens: tokenTexts(tokenizerConfig),
+  });
+  return {
+    origin: path,
+    config,
+    codec: openTokenizer(tokenizer, tokenizerConfig, {
+      where: path,
+      vocabSize: config.vocabSize,
+      eosIds: config.eosIds,
+    }),
+    template,
+    tensors: () => ggufTensors(source, header, config),
+    generation: {},
+    files: new Map([
+      ["config.json", asJson(toHuggingFace(config))],
+      ["tokenizer.json", asJson(tokenizer)],
+      ["tokenizer_config.json", asJson(tokenizerConfig)],
+      ["chat_template.jinja", template.text],
+      [
+        "generation_config.json",
+        asJson({ bos_token_id: config.bosId, eos_token_id: config.eosIds, pad_token_id: config.padId }),
+      ],
+    ]),
+  };
+};

@@ -1,0 +1,61 @@
+/** Opens a model wherever it lies: a packaged name, a .gguf file, a Hugging Face folder or a hub id. */
+import { statSync } from "node:fs";
+import { MahaloError } from "@mahalo/torch";
+import { didYouMean } from "../core/suggest.ts";
+import type { ChatTemplate } from "../data/chat-template.ts";
+import type { TextCodec } from "../data/codec.ts";
+import type { ModelConfig } from "./config.ts";
+import { openGguf } from "./gguf/open.ts";
+import { packagedModel, packagedNames } from "./packaged.ts";
+import type { SourceTensor } from "./source-tensor.ts";
+
+/** How a model's makers sample from it; what they do not say is undefined. */
+export type GenerationDefaults = {
+  /** Sample rather than take the likeliest token. */
+  sample?: boolean;
+  temperature?: number;
+  topK?: number;
+  topP?: number;
+  minP?: number;
+  repetitionPenalty?: number;
+};
+
+/** A model that can be loaded. */
+export type ModelSource = {
+  /** The file or folder it comes from. */
+  origin: string;
+  config: ModelConfig;
+  codec: TextCodec;
+  template: ChatTemplate;
+  /** The weights under their Hugging Face names; a tied head is not among them. */
+  tensors(): Iterable<SourceTensor>;
+  generation: GenerationDefaults;
+  /** Text files that a saved model needs beside its weights, by name. */
+  files: ReadonlyMap<string, string>;
+};
+
+/** Options of {@link openModelSource}. */
+export type OpenModelOptions = {
+  /** Branch, tag or commit of a hub id. Default `main`. */
+  revision?: string;
+};
+
+/**
+ * Opens a model; weights are read only when its tensors are loaded.
+ *
+ * @param name a packaged name (`smollm2-135m-instruct`), the path of a .gguf file or of a Hugging Face folder, a hub id
+ *   (`owner/name`), or a hub id with a .gguf file (`owner/name/file.gguf`). A path that exists comes before a hub id.
+ * @throws MahaloError E_MODEL_UNKNOWN, and what the source's own reader throws.
+ */
+export const openModelSource = async (
+  name: string,
+  _options: OpenModelOptions = {},
+): Promise<ModelSource> => {
+  const packaged = packagedModel(name);
+  if (packaged !== undefined) return openGguf(packaged);
+  const found = statSync(name, { throwIfNoEntry: false });
+  if (found?.isFile() && name.endsWith(".gguf")) return openGguf(name);
+  throw new MahaloError("E_MODEL_UNKNOWN", `${name}: no such model. ${didYouMean(name, packagedNames)}`, {
+    hint: "give a packaged name, the path of a folder or of a .gguf file, or a hub id (owner/name)",
+  });
+};
