@@ -5,5 +5,19 @@ export type { DType } from "./native.ts";
 export * as ops from "./ops.generated.ts";
 export { Generator, manualSeed } from "./random.ts";
 export { getThreads, hasCuda, setThreads, torchConfig, torchVersion } from "./runtime.ts";
+export {
+  type FolderOptions,
+  type LoadOptions,
+  type NamedTensors,
+  openSafetensors,
+  type RawTensor,
+  SafetensorsFile,
+  ShardedSafetensors,
+  type TensorEntry,
+  type TensorStore,
+  type WriteOptions,
+  writeSafetensors,
+  writeSafetensorsFolder,
+} from "./safetensors/index.ts";
 export { keep, liveTensors, scope } from "./scope.ts";
 export { elementBytes, Tensor, type TensorOptions, type TypedArray, tensor } from "./tensor.ts";
