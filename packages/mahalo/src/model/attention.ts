@@ -1,0 +1,87 @@
+/** Ways for a layer's tokens to attend each other: packed branches, or any mask. The decoder brings its own with a cache. */
+import { ops, type Tensor, tensor } from "@mahalo/torch";
+import { branchMask, type PackedBatch, type PackedRow, rowLength } from "../data/packing.ts";
+
+// Shapes: T tokens of a batch, S tokens of a segment, H query heads, G key-value heads, E head width.
+
+/** Attention of one layer over the tokens of a pass: q_THE, k_TGE, v_TGE -> o_THE. */
+export type Attend = (layer: number, q_THE: Tensor, k_TGE: Tensor, v_TGE: Tensor) => Tensor;
+
+type Mask = { mask?: Tensor; causal?: boolean };
+
+/** Attention of [S, H, E] queries over [S', G, E] keys and values; each group of H / G query heads shares one pair. */
+const attendHeads = (q_SHE: Tensor, k_SGE: Tensor, v_SGE: Tensor, { mask, causal = false }: Mask): Tensor => {
+  const q = q_SHE.transpose(0, 1).unsqueeze(0);
+  const k = k_SGE.transpose(0, 1).unsqueeze(0);
+  const v = v_SGE.transpose(0, 1).unsqueeze(0);
+  const grouped = q_SHE.size(1) !== k_SGE.size(1);
+  const o = ops.scaledDotProductAttention(q, k, v, mask ?? null, 0, causal, { enableGqa: grouped });
+  return o.squeeze(0).transpose(0, 1);
+};
+
+/** An additive mask (0 or -inf) of `queries` rows that see all of a prefix and then causally themselves. */
+const suffixMask = (prefix: number, queries: number, like: Tensor): Tensor => {
+  const causal = ops.triu(
+    ops.full([queries, queries], -Infinity, { dtype: like.dtype, device: like.device }),
+    1,
+  );
+  return ops.cat([ops.zeros([queries, prefix], { dtype: like.dtype, device: like.device }), causal], 1);
+};
+
+/**
+ * Attention of packed rows, computed segment by segment so that no masked block is paid for.
+ *
+ * A row's prompt and first branch lie side by side and are plainly causal; each further branch attends the prompt's
+ * keys and its own.
+ */
+export const packedAttention = (batch: PackedBatch): Attend => {
+  const masks = new Map<string, Tensor>();
+  return (_layer, q_THE, k_TGE, v_TGE) => {
+    const parts: Tensor[] = [];
+    for (const row of batch.rows) {
+      const first = row.prompt + (row.branches[0]?.length ?? 0);
+      const cut = (x: Tensor, start: number, length: number): Tensor => x.narrow(0, start, length);
+      parts.push(
+        attendHeads(
+          cut(q_THE, row.start, first),
+          cut(k_TGE, row.start, first),
+          cut(v_TGE, row.start, first),
+          {
+            causal: true,
+          },
+        ),
+      );
+      for (const { start, length } of row.branches.slice(1)) {
+        const withPrompt = (x: Tensor): Tensor =>
+          ops.cat([cut(x, row.start, row.prompt), cut(x, start, length)], 0);
+        const key = `${row.prompt}+${length}`;
+        const mask = masks.get(key) ?? suffixMask(row.prompt, length, q_THE);
+        masks.set(key, mask);
+        parts.push(attendHeads(cut(q_THE, start, length), withPrompt(k_TGE), withPrompt(v_TGE), { mask }));
+      }
+    }
+    return ops.cat(parts, 0);
+  };
+};
+
+/** Dense boolean mask of a whole batch, T x T: rows never see each other. */
+export const denseMask = (batch: PackedBatch): Tensor => {
+  const tokens = batch.ids.length;
+  const mask = new Uint8Array(tokens * tokens);
+  for (const row of batch.rows) copyRow(row, tokens, mask);
+  return tensor(mask, { shape: [tokens, tokens], dtype: "bool" });
+};
+
+const copyRow = (row: PackedRow, tokens: number, into: Uint8Array): void => {
+  const own = branchMask(row);
+  const length = rowLength(row);
+  for (let query = 0; query < length; query++) {
+    into.set(own.subarray(query * length, (query + 1) * length), (row.start + query) * tokens + row.start);
+  }
+};
+
+/** Attention under any boolean mask [T, T] (true where the query may attend the key): the slow, general path. */
+export const maskedAttention =
+  (mask_TT: Tensor): Attend =>
+  (_layer, q_THE, k_TGE, v_TGE) =>
+    attendHeads(q_THE, k_TGE, v_TGE, { mask: mask_TT });

@@ -1,0 +1,132 @@
+/** Low-rank adapters (LoRA) on linear maps: trained beside a frozen weight, merged into it and taken out again. */
+import { keep, noGrad, ops, scope, type Tensor, tensor } from "@mahalo/torch";
+import type { Random } from "../core/random.ts";
+import { type Backbone, type Linear, linearParameters } from "./backbone.ts";
+import { type ComputeDType, type Parameter, parameter } from "./parameters.ts";
+
+// Shapes: T tokens, N inputs, M outputs, R rank.
+
+/** Size of the adapters. */
+export type LoraOptions = {
+  /** Rank R of the update. */
+  rank: number;
+  /** The update is scaled by alpha / rank. */
+  alpha: number;
+};
+
+/** One original linear map inside a fused one: `outputs` rows of it. */
+type Part = { outputs: number; down_RN: Parameter; up_MR: Parameter };
+
+/** The adapter of one (possibly fused) linear map: y += (alpha / rank) x A^T B^T, for each original map its own A and B. */
+export class Adapter {
+  readonly parts: readonly Part[];
+  readonly scale: number;
+
+  constructor(parts: readonly Part[], scale: number) {
+    this.parts = parts;
+    this.scale = scale;
+  }
+
+  parameters(): Parameter[] {
+    return this.parts.flatMap(({ down_RN, up_MR }) => [down_RN, up_MR]);
+  }
+
+  /** The update of the output, [T, sum of outputs]. */
+  apply(x_TN: Tensor): Tensor {
+    const pieces = this.parts.map(({ down_RN, up_MR }) =>
+      ops.linear(ops.linear(x_TN, down_RN.value), up_MR.value).mul(this.scale),
+    );
+    return pieces.length === 1 && pieces[0] ? pieces[0] : ops.cat(pieces, -1);
+  }
+
+  /** The update of the weight, float32 [sum of outputs, N]. */
+  delta(): Tensor {
+    return noGrad(() =>
+      scope(() =>
+        ops.cat(
+          this.parts.map(({ down_RN, up_MR }) => up_MR.float().matmul(down_RN.float()).mul(this.scale)),
+          0,
+        ),
+      ),
+    );
+  }
+}
+
+/** The fused linear maps of the backbone and the sizes of the original maps inside each. */
+const linearMaps = (backbone: Backbone): { name: string; linear: Linear; outputs: number[] }[] => {
+  const { heads, kvHeads, headDim, hiddenSize, intermediateSize } = backbone.config;
+  return backbone.weights.layers.flatMap((layer, i) => [
+    { name: `${i}.qkv`, linear: layer.qkv, outputs: [heads * headDim, kvHeads * headDim, kvHeads * headDim] },
+    { name: `${i}.attentionOut`, linear: layer.attentionOut, outputs: [hiddenSize] },
+    { name: `${i}.gateUp`, linear: layer.gateUp, outputs: [intermediateSize, intermediateSize] },
+    { name: `${i}.down`, linear: layer.down, outputs: [hiddenSize] },
+  ]);
+};
+
+const newPart = (
+  name: string,
+  inputs: number,
+  outputs: number,
+  rank: number,
+  random: Random,
+  compute: ComputeDType,
+): Part => {
+  // A is random and B zero, so that training starts from the unchanged model (Hu et al. 2021, section 4.1).
+  const bound = 1 / Math.sqrt(inputs);
+  const down = Float32Array.from({ length: rank * inputs }, () => (2 * random.next() - 1) * bound);
+  const made = (suffix: string, weights: Tensor): Parameter => {
+    const one = parameter(`lora.${name}.${suffix}`, weights, { compute, training: true });
+    one.trainable = true;
+    return one;
+  };
+  return {
+    outputs,
+    down_RN: made("down", keep(tensor(down, { shape: [rank, inputs] }))),
+    up_MR: made("up", keep(ops.zeros([outputs, rank]))),
+  };
+};
+
+/** Freezes the backbone and puts a trainable adapter on every linear map; returns the adapters' parameters. */
+export const addLora = (backbone: Backbone, { rank, alpha }: LoraOptions, random: Random): Parameter[] => {
+  for (const one of backbone.parameters()) one.trainable = false;
+  return linearMaps(backbone).flatMap(({ name, linear, outputs }) => {
+    const inputs = linear.weight.value.size(1);
+    const parts = outputs.map((size, i) =>
+      newPart(`${name}.${i}`, inputs, size, rank, random, backbone.compute),
+    );
+    linear.adapter = new Adapter(parts, alpha / rank);
+    return linear.adapter.parameters();
+  });
+};
+
+/** Adds every adapter's update to its weight and sets the adapter aside; returns what {@link unmergeLora} needs. */
+export const mergeLora = (backbone: Backbone): Map<Linear, Adapter> => {
+  const merged = new Map<Linear, Adapter>();
+  for (const { linear } of linearMaps(backbone)) {
+    if (linear.adapter === undefined) continue;
+    shift(linear, linear.adapter, 1);
+    merged.set(linear, linear.adapter);
+    linear.adapter = undefined;
+  }
+  return merged;
+};
+
+/** Takes merged updates out of the weights again and puts the adapters back. */
+export const unmergeLora = (merged: ReadonlyMap<Linear, Adapter>): void => {
+  for (const [linear, adapter] of merged) {
+    shift(linear, adapter, -1);
+    linear.adapter = adapter;
+  }
+};
+
+const shift = (linear: Linear, adapter: Adapter, sign: 1 | -1): void => {
+  noGrad(() =>
+    scope(() => {
+      const { weight } = linear;
+      ops.add_(weight.master ?? weight.value, adapter.delta().to((weight.master ?? weight.value).dtype), {
+        alpha: sign,
+      });
+      for (const one of linearParameters(linear)) one.refresh();
+    }),
+  );
+};
