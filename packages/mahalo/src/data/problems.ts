@@ -26,7 +26,7 @@ export const reasons = {
 /** Stable name of a reason. */
 export type Reason = keyof typeof reasons;
 
-/** Thrown while one row is read or encoded; whoever loops over the rows hands it to {@link Problems.add}. */
+/** Thrown while one row is read or encoded; whoever loops over the rows catches it with {@link Problems.guard}. */
 export class RowProblem extends Error {
   override readonly name = "RowProblem";
   readonly reason: Reason;
@@ -43,7 +43,7 @@ export type Problem = { reason: Reason; origin: Origin; detail: string };
 /** How many places the summary names for each reason. */
 const shownPlaces = 3;
 
-/** Collects the rows that cannot be used, against the number of rows seen. */
+/** Collects the rows that cannot be used, against the number of rows seen. One collector for each step over the rows. */
 export class Problems {
   /** Largest share of bad rows, in [0, 1], that {@link check} lets pass. */
   readonly maxBadShare: number;
@@ -71,21 +71,26 @@ export class Problems {
     return this.#bad;
   }
 
-  /** Counts one row as seen and runs `use` on it; a {@link RowProblem} is kept and gives undefined. */
-  try<T>(origin: Origin, use: () => T): T | undefined {
-    this.#seen += 1;
+  /** Counts rows as seen, whatever becomes of them. */
+  see(rows: number): void {
+    this.#seen += rows;
+  }
+
+  /** Runs `use` on one row; a {@link RowProblem} is kept and gives undefined, any other error goes through. */
+  guard<T>(origin: Origin, use: () => T): T | undefined {
     try {
       return use();
     } catch (error) {
       if (!(error instanceof RowProblem)) throw error;
-      this.add(error, origin);
+      this.#bad.push({ reason: error.reason, origin, detail: error.message });
       return undefined;
     }
   }
 
-  /** Keeps a bad row without counting it as seen once more. */
-  add(problem: RowProblem, origin: Origin): void {
-    this.#bad.push({ reason: problem.reason, origin, detail: problem.message });
+  /** Counts one row as seen and guards its use. */
+  try<T>(origin: Origin, use: () => T): T | undefined {
+    this.see(1);
+    return this.guard(origin, use);
   }
 
   /** Counts a row that is fine but gives nothing, for example one whose candidates are all correct. */

@@ -1,0 +1,128 @@
+/** Files into checked rows: reader, column map and row form in one pass, unusable rows counted on the way. */
+import { MahaloError } from "@mahalo/torch";
+import { checkValue } from "../core/json.ts";
+import { didYouMean } from "../core/suggest.ts";
+import { columnMapper, columnsSchema } from "./columns.ts";
+import { columnsOf, formats } from "./formats.ts";
+import { type Origin, Problems } from "./problems.ts";
+import { readRows } from "./readers.ts";
+import {
+  type ExampleRow,
+  type PreferenceRow,
+  type PromptRow,
+  parseExample,
+  parsePreference,
+  parsePrompt,
+} from "./rows.ts";
+
+/** A file of rows on this machine and how to read it. */
+export type RowFile = {
+  /** Where the file lies. */
+  path: string;
+  /** How origins and errors call it. Default: its path. */
+  name?: string | undefined;
+  /** Name of one of {@link formats}. Default: TRL's row forms. */
+  format?: string | undefined;
+  /** Column map, or the columns that it replaces in the format's; checked against {@link columnsSchema}. */
+  columns?: unknown;
+};
+
+/** Options of the loaders. */
+export type LoadOptions = {
+  /** Where unusable rows are kept. Default: a new collector with its default share, checked at the end. */
+  problems?: Problems;
+};
+
+/**
+ * Reads the preference rows of a file.
+ *
+ * A row that names another objective than `objective` is left out and counted as such, so that one mixed file can
+ * serve several objectives.
+ *
+ * @throws MahaloError what the reader throws; E_COLUMNS and E_DATA_FORMAT for a wrong map or format; E_DATA_NO_ROWS if
+ *   nothing usable is left; E_DATA_TOO_MANY_BAD if unusable rows pass the share of `problems`
+ *
+ * @example const rows = await loadPreferences({ path: "pairs.jsonl" }, "helpful");
+ */
+export const loadPreferences = (
+  file: RowFile,
+  objective: string,
+  options: LoadOptions = {},
+): Promise<PreferenceRow[]> =>
+  load(file, options, (value, origin) => parsePreference(value, origin, objective), objective);
+
+/**
+ * Reads the fine-tuning examples of a file; the same conditions as {@link loadPreferences}.
+ *
+ * @param objective name for the rows; rows that name another are left out
+ */
+export const loadExamples = (
+  file: RowFile,
+  objective: string,
+  options: LoadOptions = {},
+): Promise<ExampleRow[]> =>
+  load(file, options, (value, origin) => parseExample(value, origin, objective), objective);
+
+/** Reads the prompts of a file, to generate from; errors as in {@link loadPreferences}. */
+export const loadPrompts = (file: RowFile, options: LoadOptions = {}): Promise<PromptRow[]> =>
+  load(file, options, parsePrompt);
+
+const load = async <Row extends { objective?: string; origin: Origin }>(
+  file: RowFile,
+  { problems = new Problems() }: LoadOptions,
+  parse: (value: unknown, origin: Origin) => Row,
+  objective?: string,
+): Promise<Row[]> => {
+  const name = file.name ?? file.path;
+  const map = mapper(file, name);
+  const rows: Row[] = [];
+  const others = new Map<string, number>();
+  for await (const { value, origin } of readRows(file.path, { name })) {
+    const mapped = problems.guard(origin, () => map(value));
+    if (mapped?.skipped !== undefined) problems.skip(mapped.skipped);
+    problems.see(mapped?.rows.length ?? 1);
+    for (const candidate of mapped?.rows ?? []) {
+      const row = problems.guard(origin, () => parse(candidate, origin));
+      if (row === undefined) continue;
+      if (row.objective === objective) rows.push(row);
+      else others.set(row.objective ?? "", (others.get(row.objective ?? "") ?? 0) + 1);
+    }
+  }
+  for (const [other, count] of others) problems.skip(`their objective is ${other}, not ${objective}`, count);
+  problems.check();
+  if (rows.length === 0) throw noRows(name, problems, objective, [...others.keys()]);
+  return rows;
+};
+
+const mapper = (file: RowFile, name: string): ((value: unknown) => Mapped) => {
+  if (file.format !== undefined && !Object.hasOwn(formats, file.format)) {
+    throw new MahaloError(
+      "E_DATA_FORMAT",
+      `${name}: unknown format "${file.format}". ${didYouMean(file.format, Object.keys(formats))}`,
+    );
+  }
+  const own =
+    file.columns === undefined
+      ? undefined
+      : checkValue(file.columns, columnsSchema, `${name}: columns`, { code: "E_COLUMNS" });
+  const columns = columnsOf({ format: file.format, columns: own });
+  return columns === undefined ? (value) => ({ rows: [value] }) : columnMapper(columns);
+};
+
+const noRows = (
+  name: string,
+  problems: Problems,
+  objective: string | undefined,
+  others: readonly string[],
+): MahaloError =>
+  others.length > 0
+    ? new MahaloError(
+        "E_DATA_NO_ROWS",
+        `${name}: no row is of objective "${objective}"; it has ${others.join(", ")}`,
+        {
+          hint: "name the objective as the file does, or map the objective column to a constant",
+        },
+      )
+    : new MahaloError("E_DATA_NO_ROWS", `${name}: no usable row\n${problems.summary()}`.trim(), {
+        hint: "check the file and its column map",
+      });

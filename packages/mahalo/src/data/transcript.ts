@@ -1,0 +1,67 @@
+/** Conversations written as one text with speaker labels, turned into messages. */
+import { z } from "zod";
+import type { Message, Role } from "./messages.ts";
+import { RowProblem } from "./problems.ts";
+
+const labels = z.union([z.string().min(1), z.array(z.string().min(1)).min(1)]);
+
+/** How a transcript is written. */
+export const transcriptSchema = z.strictObject({
+  user: labels
+    .default("Human")
+    .describe("Label or labels of the user's turns, without the colon; * stands for every other speaker."),
+  assistant: labels.default("Assistant").describe("Label or labels of the assistant's turns."),
+  system: labels.optional().describe("Label or labels of system turns."),
+  separator: z.string().min(1).default("\n\n").describe("What stands between turns. Default: a blank line."),
+});
+
+/** Checked options of {@link splitTranscript}. */
+export type TranscriptOptions = z.output<typeof transcriptSchema>;
+
+const anySpeaker = "*";
+
+/** A speaker's name before a colon: it starts with a letter and is short, so a sentence is not taken for one. */
+const speaker = /^\s*(\p{L}[\p{L}\p{N}_.'-]*(?: [\p{L}\p{N}_.'-]+){0,2}):/u;
+
+/**
+ * The turns of a transcript, `Human: ...`, blank line, `Assistant: ...`, as messages.
+ *
+ * A piece between separators that begins with a known label opens a turn; any other piece belongs to the turn before
+ * it. Turns of one speaker in a row become one, texts are trimmed, and an empty last turn stays (see the step
+ * `without-cue`).
+ *
+ * @throws RowProblem `bad-transcript` if the text does not begin with a known label
+ */
+export const splitTranscript = (text: string, options: TranscriptOptions): Message[] => {
+  const roleOf = speakers(options);
+  const glue = options.separator.trim() === "" ? options.separator : "\n";
+  const turns: { role: Role; parts: string[] }[] = [];
+  for (const piece of text.split(options.separator)) {
+    const name = speaker.exec(piece);
+    const role = name?.[1] === undefined ? undefined : roleOf(name[1]);
+    const last = turns.at(-1);
+    if (role !== undefined) {
+      const content = piece.slice(name?.[0].length);
+      if (last?.role === role) last.parts.push(content.trimStart());
+      else turns.push({ role, parts: [content] });
+    } else if (last !== undefined) {
+      last.parts.push(piece);
+    } else if (piece.trim() !== "") {
+      const start = JSON.stringify(piece.trim().slice(0, 40));
+      throw new RowProblem(
+        "bad-transcript",
+        `the text begins with ${start}, not with a known speaker's label`,
+      );
+    }
+  }
+  if (turns.length === 0) throw new RowProblem("bad-transcript", "the text has no turns");
+  return turns.map(({ role, parts }) => ({ role, content: parts.join(glue).trim() }));
+};
+
+const speakers = (options: TranscriptOptions): ((name: string) => Role | undefined) => {
+  const known = new Map<string, Role>();
+  for (const role of ["user", "assistant", "system"] as const) {
+    for (const label of [options[role] ?? []].flat()) known.set(label, role);
+  }
+  return (name) => known.get(name) ?? known.get(anySpeaker);
+};
