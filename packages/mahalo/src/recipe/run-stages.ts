@@ -1,0 +1,223 @@
+/** The stage engine: runs a chain of stages, redoes only what is stale, and takes up what was cut short. */
+import { readdir, rename } from "node:fs/promises";
+import { join } from "node:path";
+import { MahaloError } from "@mahalo/torch";
+import { ensureDir, errorCode, fileError } from "../core/files.ts";
+import { formatDuration } from "../core/format.ts";
+import { didYouMean } from "../core/suggest.ts";
+import { acquireLock } from "./lock.ts";
+import { type Provenance, provenance } from "./provenance.ts";
+import { inspectStages, type Stage, type StageContext, type StageState, stageNames } from "./stages.ts";
+import { damagedOutput, listOutputs, readStamp, type Stamp, writeStamp } from "./stamp.ts";
+
+const move = async (from: string, to: string): Promise<boolean> => {
+  try {
+    await rename(from, to);
+    return true;
+  } catch (error) {
+    if (errorCode(error) === "ENOENT") return false;
+    throw fileError("E_FILE_WRITE", `move it to ${to}`, from, error);
+  }
+};
+
+/** Folder that outputs of a key are moved to, and looked for when that key is wanted again. */
+const shelf = (folder: string, name: string, key: string): string =>
+  join(folder, "stale", `${name}-${key.slice(0, 12)}`);
+
+/** Takes a stage's folder out of the way: kept on the shelf under its key, or under a number if it has none. */
+const moveAway = async (
+  folder: string,
+  name: string,
+  stamp: Stamp | undefined,
+): Promise<string | undefined> => {
+  const from = join(folder, name);
+  const content = await readdir(from).catch((error: unknown) => {
+    if (errorCode(error) === "ENOENT") return [];
+    throw fileError("E_FILE_READ", "list", from, error);
+  });
+  if (content.length === 0) return undefined;
+  await ensureDir(join(folder, "stale"));
+  const wanted = shelf(folder, name, stamp?.key ?? "unknown");
+  for (let number = 1; ; number++) {
+    const to = number === 1 ? wanted : `${wanted}-${number}`;
+    const taken = await readdir(to).then(
+      () => true,
+      () => false,
+    );
+    if (taken) continue;
+    await move(from, to);
+    return to;
+  }
+};
+
+/** Options of {@link runStages}. */
+export type RunStagesOptions = {
+  /** The run's folder; each stage has a folder of its name in it. */
+  folder: string;
+  seed: number;
+  /** Ends the run at the next safe point when aborted. */
+  signal?: AbortSignal;
+  /** Prints a line for people. Default: nowhere. */
+  log?: (line: string) => void;
+  /** End after this stage. */
+  until?: string;
+  /** Make this stage and all after it anew, fresh or not. */
+  redo?: string;
+};
+
+/** What became of one stage. */
+export type StageOutcome = {
+  name: string;
+  did: "kept" | "ran" | "resumed" | "restored";
+  seconds: number;
+  folder: string;
+};
+
+const positionOf = (names: readonly string[], name: string, option: string): number => {
+  const at = names.indexOf(name);
+  if (at >= 0) return at;
+  throw new MahaloError("E_RUN_STAGE", `--${option} ${name}: this recipe has no such stage`, {
+    hint: didYouMean(name, names),
+  });
+};
+
+/** Throws the signal's reason, as a MahaloError, once it is aborted. */
+export const throwIfAborted = (signal: AbortSignal): void => {
+  if (!signal.aborted) return;
+  throw new MahaloError("E_INTERRUPTED", "interrupted", {
+    hint: "the same command goes on from here",
+    exitStatus: 1,
+    cause: signal.reason,
+  });
+};
+
+/** Makes a stage's folder ready: its content belongs to `state.key` afterwards, or it is empty. */
+const prepare = async (
+  folder: string,
+  state: StageState,
+  redo: boolean,
+  log: (line: string) => void,
+): Promise<Stamp | undefined> => {
+  if (state.state === "resumable" && !redo) return state.stamp;
+  const away = await moveAway(folder, state.name, state.stamp);
+  if (away !== undefined) log(`${state.name}: moved the former outputs to ${away}`);
+  if (redo || state.key === undefined) return undefined;
+  const kept = shelf(folder, state.name, state.key);
+  const stamp = away === kept ? undefined : await readStamp(kept);
+  if (stamp?.key !== state.key || (await damagedOutput(kept, stamp)) !== undefined) return undefined;
+  await move(kept, join(folder, state.name));
+  return stamp;
+};
+
+const runOne = async <R>(
+  stage: Stage<R>,
+  state: StageState,
+  context: Omit<StageContext<R>, "resumed">,
+  from: Stamp | undefined,
+  origin: Provenance,
+): Promise<number> => {
+  const { ingredients, key } = state;
+  if (ingredients === undefined || key === undefined) {
+    throw new MahaloError("E_RUN_STAGE", `${stage.name}: ${state.reasons.join("; ")}`, { exitStatus: 1 });
+  }
+  const began = performance.now();
+  const worked = (): number => (from?.seconds ?? 0) + (performance.now() - began) / 1000;
+  const stamp: Stamp = {
+    format: 1,
+    status: "started",
+    key,
+    ingredients,
+    provenance: origin,
+    startedAt: from?.startedAt ?? new Date().toISOString(),
+    seconds: from?.seconds ?? 0,
+    resumes: from === undefined ? 0 : from.resumes + 1,
+    outputs: {},
+  };
+  await ensureDir(context.folder);
+  await writeStamp(context.folder, stamp);
+  try {
+    await stage.run({ ...context, resumed: from !== undefined });
+    throwIfAborted(context.signal);
+  } catch (error) {
+    await writeStamp(context.folder, { ...stamp, seconds: worked() });
+    throw error;
+  }
+  const outputs = await listOutputs(context.folder);
+  await writeStamp(context.folder, {
+    ...stamp,
+    status: "done",
+    finishedAt: new Date().toISOString(),
+    seconds: worked(),
+    outputs,
+  });
+  return (performance.now() - began) / 1000;
+};
+
+/**
+ * Runs the stages of a recipe that are not fresh, in order, under the folder's lock.
+ *
+ * Outputs that are stale are moved to `stale/` and never mixed with new ones; they come back by themselves when their
+ * inputs do. A stage that was cut short gets its own folder back with `resumed: true`.
+ *
+ * @returns what became of each stage.
+ * @throws MahaloError E_RUN_BUSY when another process works in the folder; E_RUN_STAGE for an unknown stage name;
+ *   E_INTERRUPTED after an abort; and what the stages throw. The folder is good to go on from after each of them.
+ */
+export const runStages = async <R>(
+  stages: readonly Stage<R>[],
+  recipe: R,
+  options: RunStagesOptions,
+): Promise<StageOutcome[]> => {
+  const { folder, seed, signal = new AbortController().signal, log = () => undefined } = options;
+  const names = stageNames(stages, recipe);
+  const last = options.until === undefined ? names.length - 1 : positionOf(names, options.until, "until");
+  const redoFrom = options.redo === undefined ? names.length : positionOf(names, options.redo, "redo");
+  const release = await acquireLock(folder);
+  try {
+    const states = await inspectStages(stages, recipe, { folder, seed, fetch: true });
+    const origin = await provenance();
+    const outcomes: StageOutcome[] = [];
+    for (const [at, state] of states.entries()) {
+      if (at > last) break;
+      throwIfAborted(signal);
+      const stage = stages.find(({ name }) => name === state.name) as Stage<R>;
+      const own = join(folder, state.name);
+      const redo = at >= redoFrom;
+      if (state.state === "fresh" && !redo) {
+        log(`${state.name}: fresh, kept`);
+        outcomes.push({ name: state.name, did: "kept", seconds: 0, folder: own });
+        continue;
+      }
+      const from = await prepare(folder, state, redo, log);
+      if (from?.status === "done") {
+        log(`${state.name}: these inputs were run before, restored`);
+        outcomes.push({ name: state.name, did: "restored", seconds: 0, folder: own });
+        continue;
+      }
+      log(
+        `${state.name}: ${from === undefined ? "begins" : "goes on"} (${redo ? "redo was asked for" : state.reasons.join("; ")})`,
+      );
+      const folderOf = (name: string): string | undefined => {
+        const known = names.indexOf(name);
+        if (stage.dependencies.includes(name)) return known >= 0 ? join(folder, name) : undefined;
+        throw new MahaloError(
+          "E_RUN_STAGE",
+          `${stage.name} reads from ${name} without naming it as a dependency`,
+          { exitStatus: 1 },
+        );
+      };
+      const seconds = await runOne(
+        stage,
+        state,
+        { recipe, folder: own, folderOf, signal, log },
+        from,
+        origin,
+      );
+      log(`${state.name}: done in ${formatDuration(seconds)}`);
+      outcomes.push({ name: state.name, did: from === undefined ? "ran" : "resumed", seconds, folder: own });
+    }
+    return outcomes;
+  } finally {
+    await release();
+  }
+};
