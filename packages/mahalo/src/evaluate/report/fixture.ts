@@ -1,0 +1,147 @@
+/** An invented run for tests of the report: no number here was measured. */
+import { stream } from "../../core/random.ts";
+import type { MetricsRow } from "../../train/metrics.ts";
+import { wilson } from "../intervals.ts";
+import { formatMix, mixGrid } from "../mixes.ts";
+import { pairAccuracy } from "../pair-accuracy.ts";
+import { type Results, resultsVersion, type SweepPoint } from "../results.ts";
+import type { StageMetrics } from "./page.ts";
+
+/** Text that would run or break the page where it was not escaped. */
+export const hostile = `<script>alert("x")</script><img src=x onerror='fetch("https://example.com/")'> & \u0007 ${"long".repeat(60)}`;
+
+const objectives = ["accuracy", "engagement"];
+
+const point = (accuracy: number, label: string): SweepPoint => ({
+  label,
+  results: {
+    accuracy: wilson(Math.round(6 + 66 * accuracy), 120),
+    engagement: wilson(Math.round(110 - 104 * accuracy ** 1.5), 120),
+  },
+});
+
+/** Results with a sweep of five mixes, a baseline, a matrix and samples; some texts are hostile. */
+export const inventedResults = (): Results => {
+  const points = [
+    ...mixGrid(objectives, 5).map((mix) => ({ ...point(mix.accuracy ?? 0, formatMix(mix)), mix })),
+    point(0.6, "sft"),
+    point(0.1, "base"),
+  ];
+  const replies = points.map(({ label, mix }) => ({
+    label,
+    response:
+      (mix?.accuracy ?? 0) > 0.4
+        ? "12 + 7 = 19\n\nThe answer is 19."
+        : "We are looking for a total, so adding helps.\n\nWhat is 12 + 7?",
+    verdicts: {
+      accuracy:
+        (mix?.accuracy ?? 0) > 0.4
+          ? { score: 1, reason: "19 is right (the answer is)" }
+          : { score: 0, reason: "states no final answer; right is 19" },
+      engagement: { score: 0, reason: "does not invite the reader on" },
+    },
+  }));
+  const margins = (share: number) => Array.from({ length: 200 }, (_, index) => share * 200 - index - 0.5);
+  return {
+    format: "mahalo-results",
+    version: resultsVersion,
+    name: "invented",
+    description: "An invented run. Its numbers were made up to test the report.",
+    finished: "2026-01-02T03:04:05Z",
+    mahalo: "0.1.0",
+    model: "smollm2-135m-instruct",
+    seed: 0,
+    recipe: `name: invented\nmodel: smollm2-135m-instruct\n# ${hostile}\n`,
+    stages: [
+      { name: "data", seconds: 3.2 },
+      { name: "sft", seconds: 171 },
+      { name: "align", seconds: 205 },
+      { name: "evaluate", seconds: 96 },
+    ],
+    machine: {
+      processor: "an invented processor, 2 cores",
+      memory: "16 GB",
+      libtorch: "2.15.0",
+      precision: "bf16",
+    },
+    objectives: [
+      { name: "accuracy", description: "The final answer is right.", judge: "sum" },
+      { name: "engagement", description: "The reply invites the student on.", judge: "rule" },
+    ],
+    sweep: {
+      prompts: 120,
+      decoding: { temperature: 0, maxNewTokens: 64 },
+      points,
+      steering: [
+        {
+          objective: "accuracy",
+          ownEnd: "accuracy=1,engagement=0",
+          otherEnd: "accuracy=0,engagement=1",
+          difference: { mean: 0.55, low: 0.46, high: 0.64, n: 120, method: "bootstrap" },
+          apart: true,
+        },
+        {
+          objective: "engagement",
+          ownEnd: "accuracy=0,engagement=1",
+          otherEnd: "accuracy=1,engagement=0",
+          difference: { mean: 0.867, low: 0.8, high: 0.92, n: 120, method: "bootstrap" },
+          apart: true,
+        },
+      ],
+      samples: [
+        {
+          prompt: [
+            {
+              role: "user",
+              content: "Mia has 12 apples. She gets 7 more. How many apples does Mia have now?",
+            },
+          ],
+          reference: "19",
+          replies,
+        },
+        {
+          prompt: [
+            { role: "system", content: "You are a tutor." },
+            { role: "user", content: hostile },
+          ],
+          replies: replies.map((reply) => ({ ...reply, response: hostile })),
+        },
+      ],
+    },
+    pairAccuracy: pairAccuracy("log-probability", [
+      { head: "accuracy", objective: "accuracy", margins: margins(0.86) },
+      { head: "accuracy", objective: "engagement", margins: margins(0.31) },
+      { head: "engagement", objective: "accuracy", margins: margins(0.44) },
+      { head: "engagement", objective: "engagement", margins: margins(0.97) },
+      { head: "sft", objective: "accuracy", margins: margins(0.61) },
+      { head: "sft", objective: "engagement", margins: margins(0.55) },
+    ]),
+  };
+};
+
+/** Metrics of an invented fine-tuning and an invented alignment. */
+export const inventedMetrics = (): StageMetrics => {
+  const random = stream(0, "invented-metrics");
+  const steps = (count: number, row: (progress: number) => Record<string, number>): MetricsRow[] =>
+    Array.from({ length: count }, (_, index) => ({ step: index + 1, ...row((index + 1) / count) }));
+  const noise = (size: number): number => size * random.normal();
+  const own = (name: string, speed: number, progress: number): Record<string, number> => ({
+    [`${name}/loss`]: Math.LN2 * Math.exp(-speed * progress) + Math.abs(noise(0.02)),
+    [`${name}/rewards/margins`]: 3 * speed * progress + noise(0.2),
+    [`${name}/rewards/accuracies`]: Math.min(
+      1,
+      0.5 + 0.5 * (1 - Math.exp(-2 * speed * progress)) + noise(0.03),
+    ),
+  });
+  return {
+    sft: steps(75, (progress) => ({
+      loss: 0.4 + 2 * Math.exp(-5 * progress) + noise(0.06),
+      ...(Math.round(progress * 75) % 25 === 0 ? { eval_loss: 0.45 + 2 * Math.exp(-5 * progress) } : {}),
+    })),
+    align: steps(120, (progress) => ({
+      loss: 0.5,
+      ...own("accuracy", 0.8, progress),
+      ...own("engagement", 2, progress),
+    })),
+  };
+};

@@ -1,0 +1,61 @@
+/** The report page: one HTML file that needs nothing from the network. */
+import type { MetricsRow } from "../../train/metrics.ts";
+import type { Results } from "../results.ts";
+import { trainingCurves } from "./curves.ts";
+import { type Insert, Markup, markup } from "./markup.ts";
+import { pairAccuracySection, runSection, samplesSection, sweepNumbers } from "./sections.ts";
+import { pageStyle } from "./style.ts";
+import { sweepChart } from "./sweep-chart.ts";
+
+/** The metrics of the training stages, by stage name in order, for example `{ sft: rows, align: rows }`. */
+export type StageMetrics = Readonly<Record<string, readonly MetricsRow[]>>;
+
+const stageTitles: Record<string, string> = {
+  sft: "Fine-tuning (sft)",
+  align: "Alignment (align)",
+};
+
+const curvesSection = (metrics: StageMetrics, objectives: readonly string[]): Insert => {
+  const stages = Object.entries(metrics).flatMap(([stage, rows]): Insert[] => {
+    const curves = trainingCurves(stage, rows, objectives);
+    return curves ? [markup`<h3>${stageTitles[stage] ?? stage}</h3>${curves}`] : [];
+  });
+  return (
+    stages.length > 0 &&
+    markup`<section id="training"><h2>Training</h2><p>Pale lines are the logged values, bold lines their moving average; marks, where there are any, are held-out rows.</p>${stages}</section>`
+  );
+};
+
+/**
+ * The whole page. All text from outside is escaped, a content security policy forbids any request, and the page has
+ * no script. It follows the reader's choice of light or dark.
+ */
+export const reportPage = (results: Results, metrics: StageMetrics): string => {
+  const { sweep, pairAccuracy } = results;
+  const objectives = results.objectives.map(({ name }) => name);
+  const sweepSection =
+    sweep &&
+    markup`<section id="sweep"><h2>Steering</h2><figure class="wide"><div class="scroll" tabindex="0" role="region" aria-label="Chart of the sweep">${sweepChart(sweep, "sweep")}</div><figcaption>Every mix answers the same ${sweep.prompts} held-out prompts; bars and bands are 95% intervals.</figcaption></figure>${sweepNumbers(sweep)}</section>`;
+  const page = markup`<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
+<title>${results.name} · mahalo report</title>
+<style>${new Markup(pageStyle())}</style>
+</head>
+<body>
+<header><p class="soft">mahalo report</p><h1>${results.name}</h1>${results.description !== undefined && markup`<p>${results.description}</p>`}</header>
+<main>
+${sweepSection}
+${pairAccuracy && pairAccuracySection(pairAccuracy)}
+${curvesSection(metrics, objectives)}
+${sweep && sweep.samples.length > 0 && samplesSection(sweep)}
+${runSection(results)}
+</main>
+</body>
+</html>
+`;
+  return page.toString();
+};

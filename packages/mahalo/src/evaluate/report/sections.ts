@@ -1,0 +1,105 @@
+/** The report's sections beside its charts: what was run, the tables of numbers, the sample answers. */
+import { formatDuration, formatShare } from "../../core/format.ts";
+import type { PairAccuracy, Results, Sample, Steering, SweepPoint, SweepResults } from "../results.ts";
+import { type Insert, type Markup, markup } from "./markup.ts";
+import { formatNumber } from "./scale.ts";
+import { areShares, formatInterval, formatResult, judgedObjectives } from "./sweep-chart.ts";
+
+const facts = (entries: readonly (readonly [string, string | number | boolean])[]): Markup =>
+  markup`<dl>${entries.map(([name, value]): Insert => markup`<dt>${name}</dt><dd>${String(value)}</dd>`)}</dl>`;
+
+/** What was run: model, times, machine, and the resolved recipe to open. */
+export const runSection = (results: Results): Markup => {
+  const total = results.stages.reduce((sum, { seconds }) => sum + seconds, 0);
+  const times = results.stages.map(({ name, seconds }) => [name, formatDuration(seconds)] as const);
+  const objectives = results.objectives.map(
+    ({ name, description, judge }) =>
+      [
+        name,
+        [description, judge ? `judge: ${judge}` : undefined].filter(Boolean).join(" · ") || "pairs only",
+      ] as const,
+  );
+  return markup`<section id="run"><h2>What was run</h2>${facts([
+    ["model", results.model],
+    ["seed", results.seed],
+    ["mahalo", results.mahalo],
+    ["finished", results.finished],
+  ])}<h3>Objectives</h3>${facts(objectives)}<h3>Times</h3>${facts([...times, ["in all", formatDuration(total)]])}<h3>Machine</h3>${facts(
+    Object.entries(results.machine),
+  )}<details><summary>Recipe, with all defaults</summary><pre>${results.recipe}</pre></details></section>`;
+};
+
+const points = (value: number, share: boolean): string =>
+  share ? `${formatNumber(Number((value * 100).toFixed(1)))} points` : formatNumber(value);
+
+/** Whether a sweep steers, in a sentence for each objective. */
+const steeringSentence = (
+  { objective, ownEnd, otherEnd, difference, apart }: Steering,
+  sweep: SweepResults,
+): Markup => {
+  const share = areShares(sweep);
+  const at = (label: string): SweepPoint | undefined => sweep.points.find((point) => point.label === label);
+  const result = (label: string): string => formatResult(at(label)?.results[objective]?.mean ?? 0, share);
+  const verdict = apart
+    ? "The intervals of the two ends do not touch."
+    : "The intervals of the two ends overlap, so this run does not show that the mix steers it.";
+  return markup`<p><strong>${objective}</strong>: ${result(otherEnd)} at ${otherEnd}, ${result(ownEnd)} at ${ownEnd}; a difference of ${points(difference.mean, share)} (95% interval ${points(difference.low, share)} to ${points(difference.high, share)}, paired by prompt). ${verdict}</p>`;
+};
+
+/** The steering sentences and the table of all results of a sweep. */
+export const sweepNumbers = (sweep: SweepResults): Markup => {
+  const objectives = judgedObjectives(sweep);
+  const share = areShares(sweep);
+  const head = objectives.map((name): Insert => markup`<th scope="col">${name}</th>`);
+  const rows = sweep.points.map(
+    ({ label, results }): Insert =>
+      markup`<tr><th scope="row">${label}</th>${objectives.map((name): Insert => {
+        const result = results[name];
+        return result
+          ? markup`<td>${formatResult(result.mean, share)}<small>${formatInterval(result, share)}</small></td>`
+          : markup`<td>–</td>`;
+      })}</tr>`,
+  );
+  const decoding = Object.entries(sweep.decoding).map(([name, value]) => `${name} ${value}`);
+  const methods = new Set(
+    sweep.points.flatMap(({ results }) => Object.values(results).map(({ method }) => method)),
+  );
+  const intervals = [...methods].map((method) => (method === "wilson" ? "Wilson" : "bootstrap")).join(" or ");
+  return markup`${sweep.steering.map((one): Insert => steeringSentence(one, sweep))}<div class="scroll" tabindex="0" role="region" aria-label="Table of results"><table><caption>Results on ${sweep.prompts} held-out prompts, the same for every row; below each its 95% interval (${intervals}).${decoding.length > 0 ? ` Decoding: ${decoding.join(", ")}.` : ""}</caption><thead><tr><th scope="col">mix</th>${head}</tr></thead><tbody>${rows}</tbody></table></div>`;
+};
+
+/** The matrix of heads by objectives: which share of held-out pairs each head ranks right. */
+export const pairAccuracySection = ({ margin, heads, objectives, cells }: PairAccuracy): Markup => {
+  const rows = heads.map((head): Insert => {
+    const row = objectives.map((objective): Insert => {
+      const found = cells.find((cell) => cell.head === head && cell.objective === objective)?.accuracy;
+      if (!found) {
+        return markup`<td>–</td>`;
+      }
+      const own = head === objective ? "heat own" : "heat";
+      return markup`<td class="${own}" style="--share:${Math.max(0, Math.min(1, found.mean * 2 - 1)).toFixed(3)}">${formatShare(found.mean)}<small>${formatInterval(found, true)} · n ${found.n}</small></td>`;
+    });
+    return markup`<tr><th scope="row">${head}</th>${row}</tr>`;
+  });
+  const head = objectives.map((name): Insert => markup`<th scope="col">${name} pairs</th>`);
+  const what = margin === "reward" ? "reward against the reference model" : "log-probability";
+  return markup`<section id="pair-accuracy"><h2>Held-out pairs</h2><p>Share of held-out pairs whose chosen response gets the higher ${what}; 50% is chance where the two responses are alike in length. A head's own objective is framed.</p><div class="scroll" tabindex="0" role="region" aria-label="Pair accuracy of each head on each objective"><table><thead><tr><th scope="col">head</th>${head}</tr></thead><tbody>${rows}</tbody></table></div></section>`;
+};
+
+const sampleBlock = ({ prompt, reference, replies }: Sample, index: number): Markup => {
+  const asked = prompt
+    .map(({ role, content }) => (prompt.length > 1 ? `${role}: ${content}` : content))
+    .join("\n\n");
+  const answers = replies.map(({ label, response, verdicts }): Insert => {
+    const judged = Object.entries(verdicts).map(
+      ([objective, { score, reason }]): Insert =>
+        markup`<span class="verdict ${score >= 0.5 ? "good" : "bad"}"><b>${objective} ${score === 1 ? "✓" : score === 0 ? "✗" : formatNumber(score)}</b> ${reason}</span>`,
+    );
+    return markup`<article class="reply"><h4>${label}</h4><p>${response === "" ? "(empty)" : response}</p>${judged}</article>`;
+  });
+  return markup`<h3>Prompt ${index + 1}${reference === undefined ? "" : ` (answer: ${reference})`}</h3><div class="question">${asked}</div><div class="scroll" tabindex="0" role="region" aria-label="Answers to prompt ${index + 1}"><div class="replies">${answers}</div></div>`;
+};
+
+/** Sample answers of every mix side by side, with their verdicts. */
+export const samplesSection = ({ samples }: SweepResults): Markup =>
+  markup`<section id="samples"><h2>Sample answers</h2><p>Prompts drawn at random by the run's seed; each answered under every mix.</p>${samples.map(sampleBlock)}</section>`;

@@ -1,0 +1,168 @@
+/** The sweep: every mix answers the same held-out prompts, every objective's judge scores every answer. */
+import { MahaloError } from "@mahalo/torch";
+import { stream } from "../core/random.ts";
+import type { Message } from "../data/messages.ts";
+import { estimate, pairedDifference } from "./intervals.ts";
+import type { Judge, Verdict } from "./judges/types.ts";
+import type { SweepMix } from "./mixes.ts";
+import type { Sample, Steering, SweepPoint } from "./results.ts";
+
+/** One held-out prompt, with what judges compare with where they need it. */
+export type SweepPrompt = { prompt: Message[]; reference?: unknown };
+
+/** Something that answers prompts: a mix of the heads, or a baseline such as the SFT model. */
+export type Policy = {
+  /** Shown in the report: the mix, or the baseline's name. */
+  label: string;
+  /** Left out for a baseline. */
+  mix?: SweepMix;
+  /** One answer a prompt, in order. */
+  respond(prompts: readonly Message[][]): Promise<string[]>;
+};
+
+/** What {@link runSweep} needs. */
+export type SweepOptions = {
+  policies: readonly Policy[];
+  /** By objective; objectives without a judge are not here. */
+  judges: Readonly<Record<string, Judge>>;
+  prompts: readonly SweepPrompt[];
+  /** Prompts whose answers the report shows. Default 8. */
+  samples?: number;
+  /** Seed of the bootstrap's streams and of the choice of samples. Default 0. */
+  seed?: number;
+  /** Called after each policy. */
+  onPolicy?: (point: SweepPoint, done: number, total: number) => void;
+};
+
+/** One answer with its verdicts, for the run's file of answers. */
+export type SweepAnswer = {
+  label: string;
+  prompt: number;
+  response: string;
+  verdicts: Record<string, Verdict>;
+};
+
+/** What {@link runSweep} found. */
+export type SweepOutcome = {
+  points: SweepPoint[];
+  steering: Steering[];
+  samples: Sample[];
+  /** Every answer, policies in turn, prompts in order. */
+  answers: SweepAnswer[];
+};
+
+type Judged = { policy: Policy; point: SweepPoint; scores: Record<string, number[]>; answers: SweepAnswer[] };
+
+const bug = (message: string): never => {
+  throw new MahaloError("E_SWEEP", message, { exitStatus: 1 });
+};
+
+const judgePolicy = async (policy: Policy, { judges, prompts, seed = 0 }: SweepOptions): Promise<Judged> => {
+  const responses = await policy.respond(prompts.map(({ prompt }) => prompt));
+  if (responses.length !== prompts.length) {
+    bug(`policy "${policy.label}" gave ${responses.length} answers to ${prompts.length} prompts`);
+  }
+  const items = prompts.map((one, index) => ({ ...one, response: responses[index] ?? "" }));
+  const answers: SweepAnswer[] = items.map(({ response }, prompt) => ({
+    label: policy.label,
+    prompt,
+    response,
+    verdicts: {},
+  }));
+  const point: SweepPoint = { label: policy.label, ...(policy.mix ? { mix: policy.mix } : {}), results: {} };
+  const scores: Record<string, number[]> = {};
+  for (const [objective, judge] of Object.entries(judges)) {
+    const verdicts = await judge.score(items);
+    if (verdicts.length !== items.length) {
+      bug(
+        `judge "${judge.name}" of "${objective}" gave ${verdicts.length} verdicts on ${items.length} answers`,
+      );
+    }
+    for (const [index, answer] of answers.entries()) {
+      answer.verdicts[objective] = verdicts[index] ?? bug("a verdict is missing");
+    }
+    const own = verdicts.map(({ score }) => score);
+    scores[objective] = own;
+    point.results[objective] = estimate(own, stream(seed, "evaluate", "bootstrap", objective, policy.label));
+  }
+  return { policy, point, scores, answers };
+};
+
+/** The difference that an objective's own end of the sweep makes against its other end. */
+const steer = (objective: string, judged: readonly Judged[], seed: number): Steering[] => {
+  const weight = ({ policy }: Judged): number => policy.mix?.[objective] ?? 0;
+  const mixes = judged
+    .filter(({ policy }) => policy.mix !== undefined)
+    .toSorted((a, b) => weight(b) - weight(a));
+  const [own, other] = [mixes[0], mixes.at(-1)];
+  if (!own || !other || weight(own) <= weight(other)) {
+    return [];
+  }
+  const [ownResult, otherResult] = [own.point.results[objective], other.point.results[objective]];
+  const random = stream(seed, "evaluate", "steering", objective);
+  const difference = pairedDifference(own.scores[objective] ?? [], other.scores[objective] ?? [], random);
+  return [
+    {
+      objective,
+      ownEnd: own.policy.label,
+      otherEnd: other.policy.label,
+      difference,
+      apart: (ownResult?.low ?? 0) > (otherResult?.high ?? 0),
+    },
+  ];
+};
+
+const toSample = (index: number, { prompts }: SweepOptions, judged: readonly Judged[]): Sample => {
+  const { prompt = [], reference } = prompts[index] ?? {};
+  return {
+    prompt,
+    ...(reference === undefined
+      ? {}
+      : { reference: typeof reference === "string" ? reference : JSON.stringify(reference) }),
+    replies: judged.flatMap(({ answers }) => {
+      const answer = answers[index];
+      return answer ? [{ label: answer.label, response: answer.response, verdicts: answer.verdicts }] : [];
+    }),
+  };
+};
+
+/**
+ * Runs all policies on all prompts and scores each answer on each objective.
+ *
+ * Every policy sees the same prompts, so differences between policies are paired. Sampled prompts are drawn by the
+ * seed, never picked by how they turned out.
+ *
+ * @throws MahaloError E_SWEEP_EMPTY where there is nothing to run or to judge; errors of judges and policies pass
+ *   through.
+ */
+export const runSweep = async (options: SweepOptions): Promise<SweepOutcome> => {
+  const { policies, judges, prompts, samples = 8, seed = 0, onPolicy } = options;
+  for (const [what, count, hint] of [
+    ["mixes", policies.length, "raise evaluate.mixes"],
+    ["held-out prompts", prompts.length, "raise data.heldOut or evaluate.prompts"],
+    [
+      "judges",
+      Object.keys(judges).length,
+      "give an objective a judge, for example judge: { kind: rule, asksQuestion: true }",
+    ],
+  ] as const) {
+    if (count === 0) {
+      throw new MahaloError("E_SWEEP_EMPTY", `nothing to evaluate: there are no ${what}`, { hint });
+    }
+  }
+  const judged: Judged[] = [];
+  for (const policy of policies) {
+    const one = await judgePolicy(policy, options);
+    judged.push(one);
+    onPolicy?.(one.point, judged.length, policies.length);
+  }
+  const shown = stream(seed, "evaluate", "samples")
+    .shuffle(prompts.map((_, index) => index))
+    .slice(0, samples);
+  return {
+    points: judged.map(({ point }) => point),
+    steering: Object.keys(judges).flatMap((objective) => steer(objective, judged, seed)),
+    samples: shown.map((index) => toSample(index, options, judged)),
+    answers: judged.flatMap(({ answers }) => answers),
+  };
+};
