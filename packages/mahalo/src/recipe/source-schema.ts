@@ -1,8 +1,7 @@
 /** Where rows come from: a file on disk or on the hub, and how its fields become the fields of a row. */
 import { z } from "zod";
-
-/** A column map of a recipe: field of a row to where it is found in the file. */
-export const columnsSchema = z.record(z.string(), z.json());
+import { columnsSchema } from "../data/columns.ts";
+import { formatSchema } from "../data/formats.ts";
 
 /** A source of rows. */
 export const sourceSchema = z
@@ -15,10 +14,7 @@ export const sourceSchema = z
       .describe("A hub id: owner/name."),
     file: z.string().min(1).optional().describe("The file inside the hub repository."),
     revision: z.string().min(1).optional().describe("Branch, tag or commit on the hub. Default: main."),
-    format: z
-      .string()
-      .min(1)
-      .optional()
+    format: formatSchema.optional()
       .describe("Named row format, for example transcript-pair. Default: the row forms of TRL."),
     columns: columnsSchema.optional().describe("Column map for a file with other fields."),
     limit: z.int().positive().optional().describe("Use at most this many rows, drawn by the seed."),
