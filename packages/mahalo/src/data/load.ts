@@ -94,7 +94,10 @@ const load = async <Row extends { objective?: string; origin: Origin }>(
   return rows;
 };
 
-const mapper = (file: RowFile, name: string): ((value: unknown) => Mapped) => {
+const mapper = (
+  file: RowFile,
+  name: string,
+): ((value: unknown) => { rows: readonly unknown[]; skipped?: string }) => {
   if (file.format !== undefined && !Object.hasOwn(formats, file.format)) {
     throw new MahaloError(
       "E_DATA_FORMAT",
