@@ -4,7 +4,10 @@ import { MahaloError } from "@mahalo/torch";
 import { didYouMean } from "../core/suggest.ts";
 import type { ChatTemplate } from "../data/chat-template.ts";
 import type { TextCodec } from "../data/codec.ts";
+import { isRepoId } from "../data/hub/names.ts";
+import { resolveFile, resolveModelFolder } from "../data/hub.ts";
 import type { ModelConfig } from "./config.ts";
+import { openFolder } from "./folder.ts";
 import { openGguf } from "./gguf/open.ts";
 import { packagedModel, packagedNames } from "./packaged.ts";
 import type { SourceTensor } from "./source-tensor.ts";
@@ -47,15 +50,24 @@ export type OpenModelOptions = {
  *   (`owner/name`), or a hub id with a .gguf file (`owner/name/file.gguf`). A path that exists comes before a hub id.
  * @throws MahaloError E_MODEL_UNKNOWN, and what the source's own reader throws.
  */
-export const openModelSource = async (
-  name: string,
-  _options: OpenModelOptions = {},
-): Promise<ModelSource> => {
+export const openModelSource = async (name: string, options: OpenModelOptions = {}): Promise<ModelSource> => {
   const packaged = packagedModel(name);
   if (packaged !== undefined) return openGguf(packaged);
   const found = statSync(name, { throwIfNoEntry: false });
+  if (found?.isDirectory()) return openFolder(name);
   if (found?.isFile() && name.endsWith(".gguf")) return openGguf(name);
-  throw new MahaloError("E_MODEL_UNKNOWN", `${name}: no such model. ${didYouMean(name, packagedNames)}`, {
-    hint: "give a packaged name, the path of a folder or of a .gguf file, or a hub id (owner/name)",
-  });
+  const [owner = "", repository = "", ...rest] = name.split("/");
+  const id = `${owner}/${repository}`;
+  if (found === undefined && isRepoId(id)) {
+    const file = rest.join("/");
+    if (file === "") return openFolder(await resolveModelFolder(id, options.revision));
+    if (file.endsWith(".gguf")) {
+      return openGguf(await resolveFile({ hub: id, file, revision: options.revision }, { kind: "model" }));
+    }
+  }
+  throw new MahaloError(
+    "E_MODEL_UNKNOWN",
+    `${name}: ${found?.isFile() ? "is no .gguf file" : `no such model. ${didYouMean(name, packagedNames)}`}`,
+    { hint: "give a packaged name, the path of a folder or of a .gguf file, or a hub id (owner/name)" },
+  );
 };

@@ -49,6 +49,13 @@ export type TokenizerConfig = z.infer<typeof tokenizerConfigSchema>;
 export const checkTokenizerConfig = (value: unknown, where: string): TokenizerConfig =>
   checkValue(value, tokenizerConfigSchema, where, { code: "E_TOKENIZER" });
 
+/** Texts of the special tokens under the names that chat templates use. */
+export const specialTokenTexts = (config: TokenizerConfig): Record<string, string> => {
+  const { bos_token, eos_token, unk_token, pad_token } = config;
+  const named = Object.entries({ bos_token, eos_token, unk_token, pad_token });
+  return Object.fromEntries(named.filter((entry): entry is [string, string] => typeof entry[1] === "string"));
+};
+
 /** Options of {@link openTokenizer}. */
 export type TokenizerOptions = {
   /** What errors call the tokenizer: the path of tokenizer.json. */
@@ -101,12 +108,11 @@ class HuggingFaceCodec implements TextCodec {
  */
 export const openTokenizer = (
   tokenizerJson: unknown,
-  tokenizerConfig: unknown,
+  config: TokenizerConfig,
   options: TokenizerOptions,
 ): TextCodec => {
   const { where, vocabSize } = options;
   const files = checkValue(tokenizerJson, tokenizerSchema, where, { code: "E_TOKENIZER" });
-  const config = checkTokenizerConfig(tokenizerConfig, where);
   let tokenizer: Tokenizer;
   try {
     tokenizer = new Tokenizer(
@@ -118,7 +124,8 @@ export const openTokenizer = (
         post_processor: files.post_processor ?? null,
         decoder: files.decoder ?? null,
       },
-      config,
+      // Only what shapes ids and text; names of tokens and templates are used elsewhere.
+      { clean_up_tokenization_spaces: config.clean_up_tokenization_spaces ?? false },
     );
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);

@@ -5,7 +5,7 @@ import { fileError } from "../../core/files.ts";
 import { chatTemplate, defaultChatTemplate } from "../../data/chat-template.ts";
 import { type ModelConfig, toHuggingFace } from "../config.ts";
 import type { ModelSource } from "../source.ts";
-import { openTokenizer } from "../tokenizer.ts";
+import { checkTokenizerConfig, openTokenizer, specialTokenTexts } from "../tokenizer.ts";
 import { configFromGguf } from "./config.ts";
 import { type ByteSource, ggufError } from "./cursor.ts";
 import { type GgufHeader, readGgufHeader } from "./header.ts";
@@ -45,14 +45,6 @@ export const fileSource = (path: string): ByteSource => {
   };
 };
 
-/** Texts of the special tokens under the names that templates use. */
-const tokenTexts = (tokenizerConfig: Record<string, unknown>): Record<string, string> =>
-  Object.fromEntries(
-    Object.entries(tokenizerConfig).filter(
-      (entry): entry is [string, string] => entry[0].endsWith("_token") && typeof entry[1] === "string",
-    ),
-  );
-
 const asJson = (value: unknown): string => `${JSON.stringify(value, null, 2)}\n`;
 
 const checkTokenIds = (header: GgufHeader, config: ModelConfig): void => {
@@ -73,14 +65,15 @@ export const openGguf = (path: string): ModelSource => {
   const config = configFromGguf(header, (tensor) => loadGgufTensor(source, tensor));
   checkTokenIds(header, config);
   const { tokenizer, tokenizerConfig, chatTemplate: text } = tokenizerFromGguf(header);
+  const names = checkTokenizerConfig(tokenizerConfig, path);
   const template = chatTemplate(text ?? defaultChatTemplate, {
     where: basename(path),
-    tokens: tokenTexts(tokenizerConfig),
+    tokens: specialTokenTexts(names),
   });
   return {
     origin: path,
     config,
-    codec: openTokenizer(tokenizer, tokenizerConfig, {
+    codec: openTokenizer(tokenizer, names, {
       where: path,
       vocabSize: config.vocabSize,
       eosIds: config.eosIds,

@@ -1,0 +1,174 @@
+/** Requests to the hub: redirects followed by hand, the token sent to the endpoint only, failures in plain words. */
+import { setTimeout as sleep } from "node:timers/promises";
+import { MahaloError } from "@mahalo/torch";
+import type { Repo } from "./names.ts";
+import type { HubSettings } from "./settings.ts";
+
+/** Waiting times in milliseconds; tests make them short. */
+export type Patience = {
+  /** For the answer's head. */
+  answer: number;
+  /** Between two pieces of the body. */
+  stall: number;
+  /** Before the second try; doubled for each further one. */
+  retry: number;
+  /** Tries without any progress before giving up. */
+  tries: number;
+};
+
+/** Waiting times in use. */
+export const usualPatience: Patience = { answer: 30_000, stall: 60_000, retry: 500, tries: 5 };
+
+/** A failure that may pass: the network, or a busy server. */
+export class PassingFailure extends Error {}
+
+/** What is asked for, as errors name it. */
+export const nameOf = (repo: Repo, file?: string): string =>
+  `${repo.id}${repo.revision === "main" ? "" : `@${repo.revision}`}${file === undefined ? "" : `: ${file}`}`;
+
+const isRedirect = (status: number): boolean => [301, 302, 303, 307, 308].includes(status);
+
+/** Where a redirect leads, or undefined for an answer that is none. */
+export const redirectTarget = (response: Response, url: string): string | undefined => {
+  const location = response.headers.get("location");
+  return isRedirect(response.status) && location !== null ? new URL(location, url).href : undefined;
+};
+
+/** What is missing, by the hub's code for it. */
+const missingThings = new Map([
+  ["RepoNotFound", "repository"],
+  ["RevisionNotFound", "revision"],
+  ["EntryNotFound", "file"],
+]);
+
+/** The error for an answer that will not change when it is asked for again, or undefined for a success. */
+const refusal = (
+  response: Response,
+  settings: HubSettings,
+  repo: Repo,
+  file: string | undefined,
+): MahaloError | undefined => {
+  const { status } = response;
+  if (status < 400) return undefined;
+  const what = nameOf(repo, file);
+  const said = response.headers.get("x-error-message");
+  const reason = said ? ` (${said})` : "";
+  if (status === 401 || status === 403) {
+    return new MahaloError("E_HUB_DENIED", `${what}: ${settings.endpoint} refuses access${reason}`, {
+      hint: settings.token
+        ? "check that HF_TOKEN may read this repository and that its terms are accepted"
+        : "set HF_TOKEN for a private or gated repository; check the name, since the hub says the same for one that does not exist",
+    });
+  }
+  if (status === 404) {
+    const code = response.headers.get("x-error-code") ?? "";
+    const missing = missingThings.get(code) ?? "repository or file";
+    return new MahaloError(
+      "E_HUB_NOT_FOUND",
+      `${what}: ${settings.endpoint} has no such ${missing}${reason}`,
+      {
+        hint: "check the id, the revision and the file's name",
+      },
+    );
+  }
+  return new MahaloError("E_HUB", `${what}: ${settings.endpoint} answers with status ${status}${reason}`, {
+    hint: "try again later",
+    exitStatus: 1,
+  });
+};
+
+const maxRedirects = 10;
+
+/**
+ * One request.
+ *
+ * @param stopAt returns true for a redirect that shall be returned instead of followed.
+ * @throws PassingFailure for network failures and statuses 408, 429 and 5xx; MahaloError for other refusals
+ */
+export const request = async (
+  url: string,
+  init: { method: "GET" | "HEAD"; headers?: Record<string, string>; signal?: AbortSignal },
+  context: { settings: HubSettings; patience: Patience; repo: Repo; file?: string },
+  stopAt: (response: Response, target: string) => boolean = () => false,
+): Promise<Response> => {
+  const { settings, patience, repo, file } = context;
+  const home = new URL(settings.endpoint).origin;
+  let address = url;
+  for (let hop = 0; hop <= maxRedirects; hop += 1) {
+    const abort = new AbortController();
+    const timer = setTimeout(() => abort.abort(new Error("no answer in time")), patience.answer);
+    const signals = [abort.signal, ...(init.signal ? [init.signal] : [])];
+    let response: Response;
+    try {
+      const atHome = new URL(address).origin === home;
+      response = await fetch(address, {
+        method: init.method,
+        headers: {
+          "user-agent": "mahalo",
+          // Compressed answers have other lengths and ranges than the file.
+          "accept-encoding": "identity",
+          ...init.headers,
+          ...(atHome && settings.token ? { authorization: `Bearer ${settings.token}` } : {}),
+        },
+        redirect: "manual",
+        signal: AbortSignal.any(signals),
+      });
+    } catch (error) {
+      const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
+      const reason = cause instanceof Error ? cause.message : String(cause);
+      throw new PassingFailure(`cannot reach ${new URL(address).origin}: ${reason}`, { cause: error });
+    } finally {
+      clearTimeout(timer);
+    }
+    const target = redirectTarget(response, address);
+    if (target === undefined || stopAt(response, target)) {
+      const { status } = response;
+      if (status === 408 || status === 429 || status >= 500) {
+        await response.body?.cancel();
+        throw new PassingFailure(`${new URL(address).origin} answers with status ${status}`);
+      }
+      // 416 says something about the range that was asked for; the caller knows what.
+      const error = status === 416 ? undefined : refusal(response, settings, repo, file);
+      if (error !== undefined) {
+        await response.body?.cancel();
+        throw error;
+      }
+      return response;
+    }
+    await response.body?.cancel();
+    address = target;
+  }
+  throw new MahaloError("E_HUB", `${nameOf(repo, file)}: more than ${maxRedirects} redirects`, {
+    hint: "check HF_ENDPOINT",
+  });
+};
+
+/**
+ * Tries until `work` succeeds, waiting longer each time; gives up after `patience.tries` failures in a row without
+ * progress, as `progressed` tells.
+ *
+ * @throws MahaloError E_HUB_UNREACHABLE
+ */
+export const insist = async <T>(
+  what: string,
+  patience: Patience,
+  work: () => Promise<T>,
+  progressed: () => boolean = () => false,
+): Promise<T> => {
+  for (let failures = 1; ; failures += 1) {
+    try {
+      return await work();
+    } catch (error) {
+      if (!(error instanceof PassingFailure)) throw error;
+      if (progressed()) failures = 1;
+      if (failures >= patience.tries) {
+        throw new MahaloError("E_HUB_UNREACHABLE", `${what}: ${error.message}`, {
+          hint: "check the network and HF_ENDPOINT, or put the file under MAHALO_MIRROR; a download goes on where it stopped",
+          cause: error,
+          exitStatus: 1,
+        });
+      }
+      await sleep(patience.retry * 2 ** (failures - 1));
+    }
+  }
+};

@@ -1,0 +1,40 @@
+/** The tensors of a Hugging Face folder, and of the objectives' heads beside them. */
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { type DType, MahaloError, openSafetensors, type TensorStore } from "@mahalo/torch";
+import type { SourceTensor } from "./source-tensor.ts";
+
+/** Weights may be stored in these types. */
+const floats: Partial<Record<string, DType>> = {
+  F64: "float64",
+  F32: "float32",
+  F16: "float16",
+  BF16: "bfloat16",
+};
+
+/** File of the objectives' output heads, which other tools do not read. */
+export const headsFile = "heads.safetensors";
+
+const storedTensor = (store: TensorStore, name: string, folder: string): SourceTensor => {
+  const { dtype: stored, shape } = store.entry(name);
+  const dtype = floats[stored];
+  if (dtype === undefined) {
+    throw new MahaloError("E_MODEL_TENSOR_DTYPE", `${folder}: tensor ${name} is stored as ${stored}`, {
+      hint: `use a model with weights in ${Object.keys(floats).join(", ")}`,
+    });
+  }
+  return { name, shape, dtype, stored, load: () => store.bytes(name) };
+};
+
+/**
+ * Opens the weights of a folder; headers are checked now, data is read when a tensor is loaded.
+ *
+ * @throws MahaloError E_SAFETENSORS, E_SAFETENSORS_FILE
+ */
+export const openWeights = (folder: string): (() => Generator<SourceTensor>) => {
+  const heads = join(folder, headsFile);
+  const stores = [openSafetensors(folder), ...(existsSync(heads) ? [openSafetensors(heads)] : [])];
+  return function* tensors() {
+    for (const store of stores) for (const name of store.names) yield storedTensor(store, name, folder);
+  };
+};

@@ -1,0 +1,125 @@
+/** Opens a Hugging Face folder as a model source: config, tokenizer, chat template and safetensors weights. */
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { MahaloError } from "@mahalo/torch";
+import { z } from "zod";
+import { fileError } from "../core/files.ts";
+import { parseJson } from "../core/json.ts";
+import { chatTemplate, defaultChatTemplate } from "../data/chat-template.ts";
+import { parseConfig } from "./config.ts";
+import { openWeights } from "./folder-weights.ts";
+import type { GenerationDefaults, ModelSource } from "./source.ts";
+import { checkTokenizerConfig, openTokenizer, specialTokenTexts, type TokenizerConfig } from "./tokenizer.ts";
+
+const readText = (path: string): string => {
+  try {
+    return readFileSync(path, "utf8");
+  } catch (error) {
+    throw fileError("E_FILE_READ", "read", path, error);
+  }
+};
+
+const anyObject = z.looseObject({});
+
+const generationSchema = z.looseObject({
+  do_sample: z.boolean().nullish(),
+  temperature: z.number().nonnegative().nullish(),
+  top_k: z.int().nonnegative().nullish(),
+  top_p: z.number().min(0).max(1).nullish(),
+  min_p: z.number().min(0).max(1).nullish(),
+  repetition_penalty: z.number().positive().nullish(),
+  eos_token_id: z.union([z.int().min(0), z.array(z.int().min(0))]).nullish(),
+});
+
+/** The fields of an object that have a value. */
+const present = <T extends object>(fields: { [K in keyof T]: T[K] | null | undefined }): Partial<T> =>
+  Object.fromEntries(
+    Object.entries(fields).filter(([, value]) => value !== undefined && value !== null),
+  ) as Partial<T>;
+
+const readGeneration = (text: string | undefined, where: string) => {
+  const raw = text === undefined ? {} : parseJson(text, generationSchema, where, { code: "E_CONFIG_FIELD" });
+  const defaults: GenerationDefaults = present<Required<GenerationDefaults>>({
+    sample: raw.do_sample,
+    temperature: raw.temperature,
+    topK: raw.top_k,
+    topP: raw.top_p,
+    minP: raw.min_p,
+    repetitionPenalty: raw.repetition_penalty,
+  });
+  const eos = raw.eos_token_id ?? [];
+  return { defaults, eosIds: typeof eos === "number" ? [eos] : eos };
+};
+
+/** The template of tokenizer_config.json: one text, or several by name, of which `default` is taken. */
+const templateOf = (config: TokenizerConfig): string | undefined => {
+  const { chat_template: found } = config;
+  if (typeof found !== "object" || found === null) return found ?? undefined;
+  return (found.find(({ name }) => name === "default") ?? found[0])?.template;
+};
+
+/** Text files that make up a model beside its weights; the first two must be there. */
+const textFiles = [
+  "config.json",
+  "tokenizer.json",
+  "tokenizer_config.json",
+  "generation_config.json",
+  "chat_template.jinja",
+] as const;
+
+const readTextFiles = (folder: string): Map<string, string> => {
+  const files = new Map<string, string>();
+  for (const name of textFiles) {
+    const path = join(folder, name);
+    if (existsSync(path)) files.set(name, readText(path));
+  }
+  return files;
+};
+
+const needFile = (files: Map<string, string>, folder: string, name: string): string => {
+  const text = files.get(name);
+  if (text !== undefined) return text;
+  const slow = name === "tokenizer.json" && existsSync(join(folder, "tokenizer.model"));
+  throw new MahaloError("E_MODEL_FILE", `${folder}: has no ${name}`, {
+    hint: slow
+      ? "save the tokenizer with transformers once (AutoTokenizer.save_pretrained), which writes tokenizer.json"
+      : "name a folder in Hugging Face's format",
+  });
+};
+
+/**
+ * A model out of a folder in Hugging Face's format.
+ *
+ * @throws MahaloError E_MODEL_FILE (a file is missing), E_CONFIG_FIELD, E_CONFIG_UNSUPPORTED, E_TOKENIZER,
+ *   E_JSON_SYNTAX, and what the safetensors reader throws
+ */
+export const openFolder = (folder: string): ModelSource => {
+  const files = readTextFiles(folder);
+  const at = (name: string): string => join(folder, name);
+  const config = parseConfig(needFile(files, folder, "config.json"), at("config.json"));
+  const tokenizer = parseJson(needFile(files, folder, "tokenizer.json"), anyObject, at("tokenizer.json"));
+  const tokenizerConfig = checkTokenizerConfig(
+    parseJson(files.get("tokenizer_config.json") ?? "{}", anyObject, at("tokenizer_config.json")),
+    at("tokenizer_config.json"),
+  );
+  const generation = readGeneration(files.get("generation_config.json"), at("generation_config.json"));
+  const text = files.get("chat_template.jinja") ?? templateOf(tokenizerConfig) ?? defaultChatTemplate;
+  const template = chatTemplate(text, {
+    where: files.has("chat_template.jinja") ? at("chat_template.jinja") : at("tokenizer_config.json"),
+    tokens: specialTokenTexts(tokenizerConfig),
+  });
+  return {
+    origin: folder,
+    config,
+    codec: openTokenizer(tokenizer, tokenizerConfig, {
+      where: at("tokenizer.json"),
+      vocabSize: config.vocabSize,
+      // Generation's list is the fuller one: Llama 3 ends a turn with another token than a text.
+      eosIds: [...config.eosIds, ...generation.eosIds],
+    }),
+    template,
+    tensors: openWeights(folder),
+    generation: generation.defaults,
+    files: files.set("chat_template.jinja", text),
+  };
+};
