@@ -3,6 +3,19 @@ export { backward, enableGrad, grad, noGrad } from "./autograd.ts";
 export { describeError, MahaloError, type MahaloErrorOptions } from "./error.ts";
 export type { DType } from "./native.ts";
 export * as ops from "./ops.generated.ts";
+export {
+  type AdamWOptions,
+  adamW,
+  clipGradNorm,
+  gradNorm,
+  Optimizer,
+  type OptimizerOptions,
+  type RmsPropOptions,
+  rmsProp,
+  type SgdOptions,
+  sgd,
+  type UpdateRule,
+} from "./optim/index.ts";
 export { Generator, manualSeed } from "./random.ts";
 export { getThreads, hasCuda, setThreads, torchConfig, torchVersion } from "./runtime.ts";
 export {
@@ -19,5 +32,6 @@ export {
   writeSafetensors,
   writeSafetensorsFolder,
 } from "./safetensors/index.ts";
+export { SCHEDULES, type Schedule, type ScheduleName, type ScheduleOptions, schedule } from "./schedule.ts";
 export { keep, liveTensors, scope } from "./scope.ts";
 export { elementBytes, Tensor, type TensorOptions, type TypedArray, tensor } from "./tensor.ts";
