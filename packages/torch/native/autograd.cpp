@@ -6,19 +6,21 @@
 namespace mahalo {
 namespace {
 
-/// Gradients may be null (one for a scalar output), as in torch.autograd.backward.
-std::vector<at::Tensor> readGradients(napi_env env, napi_value value) {
+/// One gradient an output; null stands for one, for a scalar output, as in torch.autograd.backward.
+std::vector<at::Tensor> readGradients(napi_env env, napi_value value, const std::vector<at::Tensor>& outputs) {
   auto& table = engineOf(env).tensors;
   std::vector<at::Tensor> result;
-  uint32_t length;
-  check(napi_get_array_length(env, value, &length), "a list of gradients");
-  for (uint32_t i = 0; i < length; ++i) {
-    napi_value element;
-    napi_valuetype kind;
-    napi_get_element(env, value, i, &element);
-    napi_typeof(env, element, &kind);
-    if (kind == napi_null || kind == napi_undefined) result.emplace_back();
+  eachElement(env, value, "a list of gradients", [&](napi_value element) {
+    if (isMissing(env, element)) result.emplace_back();
     else result.push_back(table.get(readNumber(env, element, "a tensor"), "tensor"));
+  });
+  if (result.size() != outputs.size()) {
+    throw BadArgument(std::to_string(outputs.size()) + " outputs, but " + std::to_string(result.size()) + " gradients");
+  }
+  for (size_t i = 0; i < result.size(); ++i) {
+    if (result[i].defined() && result[i].sizes() != outputs[i].sizes()) {
+      throw BadArgument("gradient " + std::to_string(i) + " is " + shapeText(result[i]) + ", its output " + shapeText(outputs[i]));
+    }
   }
   return result;
 }
@@ -27,8 +29,8 @@ std::vector<at::Tensor> readGradients(napi_env env, napi_value value) {
 napi_value backward(napi_env env, napi_callback_info info) {
   return guarded(env, "backward", [&]() -> napi_value {
     Arguments args(env, info);
-    torch::autograd::backward(readTensors(env, args[0], "a list of tensors"), readGradients(env, args[1]),
-                              readBoolean(env, args[2], "a boolean"), false);
+    const auto outputs = readTensors(env, args[0], "a list of tensors");
+    torch::autograd::backward(outputs, readGradients(env, args[1], outputs), readBoolean(env, args[2], "a boolean"), false);
     return nullptr;
   });
 }
@@ -37,10 +39,11 @@ napi_value backward(napi_env env, napi_callback_info info) {
 napi_value gradients(napi_env env, napi_callback_info info) {
   return guarded(env, "grad", [&]() -> napi_value {
     Arguments args(env, info);
-    return tensorNumbers(
-        env, torch::autograd::grad(readTensors(env, args[0], "a list of tensors"), readTensors(env, args[1], "a list of tensors"),
-                                   readGradients(env, args[2]), readBoolean(env, args[3], "a boolean"), false,
-                                   readBoolean(env, args[4], "a boolean")));
+    const auto outputs = readTensors(env, args[0], "a list of tensors");
+    const auto inputs = readTensors(env, args[1], "a list of tensors");
+    return tensorNumbers(env, torch::autograd::grad(outputs, inputs, readGradients(env, args[2], outputs),
+                                                    readBoolean(env, args[3], "a boolean"), false,
+                                                    readBoolean(env, args[4], "a boolean")));
   });
 }
 
@@ -58,7 +61,9 @@ napi_value setGradient(napi_env env, napi_callback_info info) {
     auto& tensor = engine.tensors.get(readNumber(env, args[0], "a tensor"), "tensor");
     at::Tensor gradient;
     if (args.has(env, 1)) gradient = engine.tensors.get(readNumber(env, args[1], "a tensor"), "tensor");
-    if (gradient.defined() && gradient.sizes() != tensor.sizes()) {
+    if (gradient.is_same(tensor)) throw BadArgument("a tensor cannot be its own gradient");
+    if (gradient.defined() && (gradient.sizes() != tensor.sizes() || gradient.scalar_type() != tensor.scalar_type() ||
+                               gradient.device() != tensor.device())) {
       throw BadArgument("gradient " + shapeText(gradient) + " does not fit " + shapeText(tensor));
     }
     tensor.mutable_grad() = std::move(gradient);

@@ -64,31 +64,82 @@ std::string readText(napi_env env, napi_value value, const char* what) {
   return result;
 }
 
-std::vector<double> readNumbers(napi_env env, napi_value value, const char* what) {
-  bool isArray = false;
-  napi_is_array(env, value, &isArray);
-  if (!isArray) return {readNumber(env, value, what)};
+napi_valuetype kindOf(napi_env env, napi_value value) {
+  napi_valuetype kind;
+  check(napi_typeof(env, value, &kind), "a value");
+  return kind;
+}
+
+bool isMissing(napi_env env, napi_value value) {
+  const auto kind = kindOf(env, value);
+  return kind == napi_undefined || kind == napi_null;
+}
+
+void eachElement(napi_env env, napi_value array, const char* what, const Element& each) {
   uint32_t length;
-  check(napi_get_array_length(env, value, &length), what);
-  std::vector<double> result(length);
+  check(napi_get_array_length(env, array, &length), what);
   for (uint32_t i = 0; i < length; ++i) {
     napi_value element;
-    check(napi_get_element(env, value, i, &element), what);
-    result[i] = readNumber(env, element, what);
+    check(napi_get_element(env, array, i, &element), what);
+    each(element);
   }
+}
+
+namespace {
+bool isArray(napi_env env, napi_value value) {
+  bool result = false;
+  napi_is_array(env, value, &result);
+  return result;
+}
+}  // namespace
+
+std::vector<double> readNumbers(napi_env env, napi_value value, const char* what) {
+  if (!isArray(env, value)) return {readNumber(env, value, what)};
+  std::vector<double> result;
+  eachElement(env, value, what, [&](napi_value element) { result.push_back(readNumber(env, element, what)); });
   return result;
 }
 
-std::vector<int64_t> readInts(napi_env env, napi_value value, const char* what) {
-  const auto numbers = readNumbers(env, value, what);
-  std::vector<int64_t> result(numbers.size());
-  for (size_t i = 0; i < numbers.size(); ++i) {
-    if (!(std::floor(numbers[i]) == numbers[i]) || std::abs(numbers[i]) > 9007199254740992.0) {
-      throw BadArgument(std::string("expected ") + what + ", got a number that is not an integer");
-    }
-    result[i] = static_cast<int64_t>(numbers[i]);
+int64_t readInt(napi_env env, napi_value value, const char* what) {
+  double number;
+  if (napi_get_value_double(env, value, &number) != napi_ok) {
+    int64_t big;
+    bool lossless;
+    check(napi_get_value_bigint_int64(env, value, &big, &lossless), what);
+    if (!lossless) throw BadArgument(std::string("expected ") + what + ", got one of more than 64 bits");
+    return big;
   }
+  if (number != std::floor(number) || !(std::abs(number) <= 9007199254740992.0)) {
+    throw BadArgument(std::string("expected ") + what + ", got a number that is not an integer of at most 2^53");
+  }
+  return static_cast<int64_t>(number);
+}
+
+uint64_t readSeed(napi_env env, napi_value value) {
+  const double seed = readNumber(env, value, "a seed");
+  if (!(seed >= 0 && seed <= 9007199254740992.0) || seed != std::floor(seed)) {
+    throw BadArgument("expected a seed from 0 to 2^53, without fraction");
+  }
+  return static_cast<uint64_t>(seed);
+}
+
+std::vector<int64_t> readInts(napi_env env, napi_value value, const char* what) {
+  if (!isArray(env, value)) return {readInt(env, value, what)};
+  std::vector<int64_t> result;
+  eachElement(env, value, what, [&](napi_value element) { result.push_back(readInt(env, element, what)); });
   return result;
+}
+
+Bytes readBytes(napi_env env, napi_value value) {
+  napi_typedarray_type type;
+  size_t length, offset;
+  napi_value buffer;
+  Bytes bytes;
+  check(napi_get_typedarray_info(env, value, &type, &length, &bytes.data, &buffer, &offset), "a typed array");
+  static constexpr size_t kWidths[] = {1, 1, 1, 2, 2, 4, 4, 4, 8, 8, 8};
+  if (static_cast<size_t>(type) >= std::size(kWidths)) throw BadArgument("this kind of typed array is not supported");
+  bytes.size = length * kWidths[type];
+  return bytes;
 }
 
 namespace {
@@ -145,14 +196,12 @@ std::string shapeText(const at::Tensor& tensor) {
 }
 
 Arguments::Arguments(napi_env env, napi_callback_info info) {
-  napi_get_cb_info(env, info, &count, values, nullptr, nullptr);
+  check(napi_get_cb_info(env, info, &count, values, nullptr, nullptr), "arguments");
+  if (count > kMost) throw BadArgument("too many arguments");
 }
 
 bool Arguments::has(napi_env env, size_t i) const {
-  if (i >= count) return false;
-  napi_valuetype type;
-  napi_typeof(env, values[i], &type);
-  return type != napi_undefined && type != napi_null;
+  return i < count && !isMissing(env, values[i]);
 }
 
 napi_value raise(napi_env env, const std::string& where) {

@@ -4,6 +4,8 @@
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <node_api.h>
 
+#include <deque>
+#include <functional>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -22,7 +24,8 @@ struct Operator {
 struct Engine {
   Table<at::Tensor> tensors;
   Table<at::Generator> generators;
-  std::vector<Operator> operators;
+  /// A deque, for a call in progress holds a pointer to its operator.
+  std::deque<Operator> operators;
   std::unordered_map<std::string, uint32_t> operatorIds;
   napi_ref errorFactory = nullptr;
 };
@@ -40,6 +43,8 @@ napi_value null(napi_env env);
 double readNumber(napi_env env, napi_value value, const char* what);
 bool readBoolean(napi_env env, napi_value value, const char* what);
 std::string readText(napi_env env, napi_value value, const char* what);
+int64_t readInt(napi_env env, napi_value value, const char* what);
+uint64_t readSeed(napi_env env, napi_value value);
 std::vector<int64_t> readInts(napi_env env, napi_value value, const char* what);
 std::vector<double> readNumbers(napi_env env, napi_value value, const char* what);
 at::ScalarType readDtype(napi_env env, napi_value value);
@@ -49,7 +54,22 @@ napi_value tensorNumbers(napi_env env, const std::vector<at::Tensor>& tensors);
 napi_value tensorNumber(napi_env env, at::Tensor tensor);
 std::string shapeText(const at::Tensor& tensor);
 
-/// Arguments of a call; at most 24, which covers every operator schema.
+/// Bytes of a typed array, without a copy.
+struct Bytes {
+  void* data = nullptr;
+  size_t size = 0;
+};
+Bytes readBytes(napi_env env, napi_value value);
+
+using Element = std::function<void(napi_value)>;
+
+/// Calls `each` for every element of a JavaScript array; getters that throw come through as their own exception.
+void eachElement(napi_env env, napi_value array, const char* what, const Element& each);
+
+napi_valuetype kindOf(napi_env env, napi_value value);
+bool isMissing(napi_env env, napi_value value);
+
+/// Arguments of a call; at most 24, more are an error.
 struct Arguments {
   static constexpr size_t kMost = 24;
   napi_value values[kMost];

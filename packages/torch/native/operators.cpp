@@ -10,16 +10,10 @@ namespace {
 using c10::IValue;
 using c10::TypeKind;
 
-napi_valuetype kindOf(napi_env env, napi_value value) {
-  napi_valuetype kind;
-  napi_typeof(env, value, &kind);
-  return kind;
-}
-
 c10::Scalar toScalar(napi_env env, napi_value value) {
   switch (kindOf(env, value)) {
     case napi_boolean: return c10::Scalar(readBoolean(env, value, "a boolean"));
-    case napi_bigint: return c10::Scalar(static_cast<int64_t>(readNumber(env, value, "an integer")));
+    case napi_bigint: return c10::Scalar(readInt(env, value, "an integer"));
     default: {
       const double number = readNumber(env, value, "a number");
       // A JavaScript number has no type of its own: whole ones act as integers, as in Python's x + 1.
@@ -66,25 +60,16 @@ IValue toList(napi_env env, napi_value value, const c10::TypePtr& element, int32
     case TypeKind::FloatType: return c10::List<double>(readNumbers(env, value, "a list of numbers"));
     default: break;
   }
-  uint32_t count;
-  check(napi_get_array_length(env, value, &count), "a list");
   if (element->kind() == TypeKind::OptionalType) {
     c10::List<std::optional<at::Tensor>> list;
-    for (uint32_t i = 0; i < count; ++i) {
-      napi_value item;
-      napi_get_element(env, value, i, &item);
-      const auto kind = kindOf(env, item);
-      if (kind == napi_null || kind == napi_undefined) list.push_back(std::nullopt);
+    eachElement(env, value, "a list of tensors", [&](napi_value item) {
+      if (isMissing(env, item)) list.push_back(std::nullopt);
       else list.push_back(engine.tensors.get(readNumber(env, item, "a tensor"), "tensor"));
-    }
+    });
     return list;
   }
   c10::impl::GenericList list(element);
-  for (uint32_t i = 0; i < count; ++i) {
-    napi_value item;
-    napi_get_element(env, value, i, &item);
-    list.push_back(toIValue(env, item, element, 0));
-  }
+  eachElement(env, value, "a list", [&](napi_value item) { list.push_back(toIValue(env, item, element, 0)); });
   return list;
 }
 
@@ -93,16 +78,11 @@ IValue toIValue(napi_env env, napi_value value, const c10::TypePtr& type, int32_
   switch (type->kind()) {
     case TypeKind::TensorType: return engine.tensors.get(readNumber(env, value, "a tensor"), "tensor");
     case TypeKind::OptionalType: {
-      const auto kind = kindOf(env, value);
-      if (kind == napi_null || kind == napi_undefined) return IValue();
+      if (isMissing(env, value)) return IValue();
       return toIValue(env, value, type->expectRef<c10::OptionalType>().getElementType(), length);
     }
     case TypeKind::IntType:
-    case TypeKind::SymIntType: {
-      const auto ints = readInts(env, value, "an integer");
-      if (ints.size() != 1) throw BadArgument("expected an integer");
-      return ints[0];
-    }
+    case TypeKind::SymIntType: return readInt(env, value, "an integer");
     case TypeKind::FloatType: return readNumber(env, value, "a number");
     case TypeKind::BoolType: return readBoolean(env, value, "a boolean");
     case TypeKind::NumberType: return toScalar(env, value);
@@ -136,6 +116,17 @@ napi_value fromIValue(napi_env env, IValue&& value) {
   throw BadArgument("results of type " + value.tagKind() + " are not supported");
 }
 
+/// Why a name does not resolve: no operator has it, or only other overloads of it are there.
+std::string unknownOperator(const std::string& name) {
+  std::string known;
+  for (const auto& other : c10::Dispatcher::singleton().getAllOpNames()) {
+    if (other.name != name) continue;
+    known += (known.empty() ? "" : ", ") + (other.overload_name.empty() ? "\"\"" : other.overload_name);
+  }
+  if (known.empty()) return "no such operator in this libtorch";
+  return "no such overload; " + name + " has " + known;
+}
+
 /// resolve("aten::add", "Tensor") -> operator id, from 1 up.
 napi_value resolve(napi_env env, napi_callback_info info) {
   std::string full = "resolve";
@@ -148,7 +139,7 @@ napi_value resolve(napi_env env, napi_callback_info info) {
     const auto known = engine.operatorIds.find(full);
     if (known != engine.operatorIds.end()) return number(env, known->second);
     const auto handle = c10::Dispatcher::singleton().findSchema({name, overload});
-    if (!handle) throw BadArgument("no such operator in this libtorch");
+    if (!handle) throw BadArgument(unknownOperator(name));
     const auto& returns = handle->schema().returns();
     bool writes = !returns.empty();
     for (const auto& result : returns) writes = writes && result.alias_info() != nullptr && result.alias_info()->isWrite();
@@ -161,17 +152,34 @@ napi_value resolve(napi_env env, napi_callback_info info) {
   }
 }
 
-/// What the arguments look like, for an error message: float32[2, 3], int64[4].
-std::string describe(const torch::jit::Stack& stack) {
+/// What the tensors among the arguments look like, for an error message: float32[2, 3], [int64[4], int64[2]].
+std::string describe(napi_env env, const Operator& op, const Arguments& args) {
   std::string out;
-  for (const auto& value : stack) {
-    std::string part;
-    if (value.isTensor()) part = shapeText(value.toTensor());
-    else if (value.isTensorList()) part = "list of " + std::to_string(value.toTensorVector().size()) + " tensors";
-    else continue;
-    out += (out.empty() ? "" : ", ") + part;
+  const auto add = [&](const std::string& part) { out += (out.empty() ? "" : ", ") + part; };
+  const auto& wanted = op.handle.schema().arguments();
+  for (size_t i = 0; i < wanted.size() && i + 1 < args.count; ++i) {
+    const auto text = wanted[i].real_type()->str();
+    if (text.find("Tensor") == std::string::npos || !args.has(env, i + 1)) continue;
+    const auto value = toIValue(env, args[i + 1], wanted[i].real_type(), 0);
+    if (value.isTensor()) add(shapeText(value.toTensor()));
+    if (!value.isTensorList()) continue;
+    const auto tensors = value.toTensorVector();
+    std::string list;
+    for (size_t j = 0; j < tensors.size() && j < 8; ++j) list += (j ? ", " : "") + shapeText(tensors[j]);
+    add("[" + list + (tensors.size() > 8 ? ", ... " + std::to_string(tensors.size()) + " in all]" : "]"));
   }
   return out;
+}
+
+/// As describe, in parentheses; empty where there is nothing to say, for this runs while an error is on its way.
+std::string shapesOf(napi_env env, const Operator& op, const Arguments& args) noexcept {
+  try {
+    // The failing kernel may have consumed its stack, so the arguments are read again.
+    const auto shapes = describe(env, op, args);
+    return shapes.empty() ? "" : "(" + shapes + ")";
+  } catch (...) {
+    return "";
+  }
 }
 
 /// call(operator id, ...arguments): missing or undefined arguments take the schema's defaults, null is None.
@@ -180,21 +188,20 @@ napi_value call(napi_env env, napi_callback_info info) {
   auto& engine = engineOf(env);
   const Operator* op = nullptr;
   const char* argument = nullptr;
-  std::string shapes;
+  std::optional<Arguments> given;
   torch::jit::Stack stack;
   try {
-    Arguments args(env, info);
-    const auto id = static_cast<size_t>(args.count ? readNumber(env, args[0], "an operator id") : 0);
-    if (id < 1 || id > engine.operators.size()) throw BadArgument("unknown operator id");
-    op = &engine.operators[id - 1];
+    const auto& args = given.emplace(env, info);
+    const double id = args.count ? readNumber(env, args[0], "an operator id") : 0;
+    if (!(id >= 1 && id <= engine.operators.size()) || id != std::floor(id)) throw BadArgument("unknown operator id");
+    op = &engine.operators[static_cast<size_t>(id) - 1];
     const auto& schema = op->handle.schema();
     const auto& wanted = schema.arguments();
     if (args.count - 1 > wanted.size()) throw BadArgument("too many arguments");
     stack.reserve(wanted.size());
     for (size_t i = 0; i < wanted.size(); ++i) {
       argument = wanted[i].name().c_str();
-      const bool given = i + 1 < args.count && kindOf(env, args[i + 1]) != napi_undefined;
-      if (given) {
+      if (i + 1 < args.count && kindOf(env, args[i + 1]) != napi_undefined) {
         stack.push_back(toIValue(env, args[i + 1], wanted[i].real_type(), wanted[i].N().value_or(0)));
       } else if (wanted[i].default_value()) {
         stack.push_back(*wanted[i].default_value());
@@ -215,9 +222,9 @@ napi_value call(napi_env env, napi_callback_info info) {
   } catch (...) {
     std::string where = op ? op->name : "call";
     if (argument != nullptr) where += std::string(" (argument ") + argument + ")";
-    // The failing kernel may have consumed its stack, so shapes are read from the arguments again.
-    std::string known = argument == nullptr ? describe(stack) : "";
-    if (!known.empty()) where += "(" + known + ")";
+    bool pending = false;
+    napi_is_exception_pending(env, &pending);
+    if (op != nullptr && argument == nullptr && !pending) where += shapesOf(env, *op, *given);
     return raise(env, where);
   }
 }

@@ -5,6 +5,8 @@
 #include <dlfcn.h>
 #include <torch/version.h>
 
+#include <cmath>
+
 #include "engine.hpp"
 
 namespace mahalo {
@@ -13,7 +15,7 @@ namespace {
 napi_value manualSeed(napi_env env, napi_callback_info info) {
   return guarded(env, "manualSeed", [&]() -> napi_value {
     Arguments args(env, info);
-    at::manual_seed(static_cast<uint64_t>(readNumber(env, args[0], "a seed")));
+    at::manual_seed(readSeed(env, args[0]));
     return nullptr;
   });
 }
@@ -21,7 +23,7 @@ napi_value manualSeed(napi_env env, napi_callback_info info) {
 napi_value createGenerator(napi_env env, napi_callback_info info) {
   return guarded(env, "createGenerator", [&]() -> napi_value {
     Arguments args(env, info);
-    const auto seed = static_cast<uint64_t>(readNumber(env, args[0], "a seed"));
+    const auto seed = readSeed(env, args[0]);
     const c10::Device device(readText(env, args[1], "a device name"));
     auto generator = device.is_cpu() ? at::detail::createCPUGenerator(seed) : at::globalContext().defaultGenerator(device).clone();
     generator.set_current_seed(seed);
@@ -58,7 +60,9 @@ napi_value setThreads(napi_env env, napi_callback_info info) {
   return guarded(env, "setThreads", [&]() -> napi_value {
     Arguments args(env, info);
     const auto threads = readNumber(env, args[0], "a number of threads");
-    if (!(threads >= 1 && threads <= 4096)) throw BadArgument("expected 1 to 4096 threads");
+    if (!(threads >= 1 && threads <= 4096) || threads != std::floor(threads)) {
+      throw BadArgument("expected a whole number from 1 to 4096");
+    }
     at::set_num_threads(static_cast<int>(threads));
     return nullptr;
   });

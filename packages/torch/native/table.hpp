@@ -1,5 +1,6 @@
 // The table of native objects that JavaScript holds by number: a slot and a generation, so that a stale number is an error.
 #pragma once
+#include <cmath>
 #include <cstdint>
 #include <stdexcept>
 #include <string>
@@ -32,28 +33,20 @@ class Table {
   }
 
   T& get(double number, const char* what) {
-    const auto key = static_cast<uint64_t>(number);
-    const uint32_t slot = static_cast<uint32_t>(key % kSlots);
-    if (!(number >= kSlots) || slot >= slots_.size() || !slots_[slot].live ||
-        slots_[slot].generation != key / kSlots) {
-      throw BadArgument(std::string(what) + " was freed or never existed");
-    }
-    return slots_[slot].value;
+    Slot* slot = find(number);
+    if (slot == nullptr) throw BadArgument(std::string(what) + " was freed or never existed");
+    return slot->value;
   }
 
   /// Drops one object; a number that is stale already is left alone, so that freeing twice is harmless.
   bool drop(double number) {
-    const auto key = static_cast<uint64_t>(number);
-    const uint32_t slot = static_cast<uint32_t>(key % kSlots);
-    if (!(number >= kSlots) || slot >= slots_.size() || !slots_[slot].live ||
-        slots_[slot].generation != key / kSlots) {
-      return false;
-    }
-    slots_[slot].value = T();
-    slots_[slot].live = false;
-    slots_[slot].generation = slots_[slot].generation % kGenerations + 1;
-    free_.push_back(slot);
+    Slot* slot = find(number);
+    if (slot == nullptr) return false;
+    slot->live = false;
+    slot->generation = slot->generation % kGenerations + 1;
+    free_.push_back(static_cast<uint32_t>(slot - slots_.data()));
     --live_;
+    slot->value = T();
     return true;
   }
 
@@ -67,6 +60,16 @@ class Table {
     uint64_t generation;
     bool live;
   };
+
+  /// The live slot of a number, or null; any double may come in, for JavaScript can pass any.
+  Slot* find(double number) {
+    if (!(number >= kSlots && number < 9007199254740992.0) || number != std::floor(number)) return nullptr;
+    const auto key = static_cast<uint64_t>(number);
+    const auto place = static_cast<size_t>(key % kSlots);
+    if (place >= slots_.size() || !slots_[place].live || slots_[place].generation != key / kSlots) return nullptr;
+    return &slots_[place];
+  }
+
   std::vector<Slot> slots_;
   std::vector<uint32_t> free_;
   size_t live_ = 0;

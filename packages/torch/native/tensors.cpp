@@ -1,5 +1,7 @@
 // Tensors as JavaScript sees them: their properties, typed-array contents and release.
+#include <cmath>
 #include <cstring>
+#include <sstream>
 
 #include "engine.hpp"
 
@@ -10,24 +12,33 @@ at::Tensor& tensorAt(napi_env env, const Arguments& args, size_t i) {
   return engineOf(env).tensors.get(readNumber(env, args[i], "a tensor"), "tensor");
 }
 
+/// Bytes that a shape takes; computed before memory is asked for, so that a wrong shape is named as such.
+double bytesOf(const std::vector<int64_t>& shape, at::ScalarType dtype) {
+  double bytes = static_cast<double>(c10::elementSize(dtype));
+  for (const int64_t size : shape) {
+    if (size < 0) throw BadArgument("a size is negative: " + std::to_string(size));
+    bytes *= static_cast<double>(size);
+  }
+  return bytes;
+}
+
 /// fromBytes(typed array, dtype, shape): a copy of the array's bytes as a CPU tensor.
 napi_value fromBytes(napi_env env, napi_callback_info info) {
   return guarded(env, "fromBytes", [&]() -> napi_value {
     Arguments args(env, info);
     const auto dtype = readDtype(env, args[1]);
     const auto shape = readInts(env, args[2], "a shape");
-    napi_typedarray_type type;
-    size_t length, offset;
-    void* data;
-    napi_value buffer;
-    check(napi_get_typedarray_info(env, args[0], &type, &length, &data, &buffer, &offset), "a typed array");
-    static constexpr size_t kWidths[] = {1, 1, 1, 2, 2, 4, 4, 4, 8, 8, 8};
-    const size_t bytes = length * kWidths[type];
-    auto tensor = at::empty(shape, at::TensorOptions().dtype(dtype));
-    if (tensor.nbytes() != bytes) {
-      throw BadArgument(std::to_string(bytes) + " bytes do not fill " + shapeText(tensor) + " (" + std::to_string(tensor.nbytes()) + " bytes)");
+    const double wanted = bytesOf(shape, dtype);
+    const Bytes bytes = readBytes(env, args[0]);
+    if (wanted != static_cast<double>(bytes.size)) {
+      std::ostringstream message;
+      message << bytes.size << " bytes do not fill " << dtypeName(dtype) << c10::IntArrayRef(shape) << " (" << wanted << " bytes)";
+      throw BadArgument(message.str());
     }
-    if (bytes > 0) std::memcpy(tensor.mutable_data_ptr(), data, bytes);
+    auto tensor = at::empty(shape, at::TensorOptions().dtype(dtype));
+    if (bytes.size > 0) std::memcpy(tensor.mutable_data_ptr(), bytes.data, bytes.size);
+    // Kernels rely on a boolean being 0 or 1; another byte would be undefined behaviour.
+    if (dtype == at::kBool) return tensorNumber(env, tensor.view(at::kByte).ne(0));
     return tensorNumber(env, std::move(tensor));
   });
 }
@@ -37,14 +48,9 @@ napi_value toBytes(napi_env env, napi_callback_info info) {
   return guarded(env, "toBytes", [&]() -> napi_value {
     Arguments args(env, info);
     const auto tensor = tensorAt(env, args, 0).detach().to(at::kCPU).contiguous();
-    napi_typedarray_type type;
-    size_t length, offset;
-    void* data;
-    napi_value buffer;
-    check(napi_get_typedarray_info(env, args[1], &type, &length, &data, &buffer, &offset), "a typed array");
-    static constexpr size_t kWidths[] = {1, 1, 1, 2, 2, 4, 4, 4, 8, 8, 8};
-    if (length * kWidths[type] != tensor.nbytes()) throw BadArgument("the array's size differs from the tensor's");
-    if (tensor.nbytes() > 0) std::memcpy(data, tensor.const_data_ptr(), tensor.nbytes());
+    const Bytes bytes = readBytes(env, args[1]);
+    if (bytes.size != tensor.nbytes()) throw BadArgument("the array's size differs from the tensor's");
+    if (bytes.size > 0) std::memcpy(bytes.data, tensor.const_data_ptr(), bytes.size);
     return nullptr;
   });
 }
@@ -68,11 +74,13 @@ napi_value describe(napi_env env, napi_callback_info info) {
   });
 }
 
-/// storageId(tensor) -> a number equal for tensors that share memory.
+/// storageId(tensor) -> a number equal for tensors that share memory; 0 for one without memory of its own.
 napi_value storageId(napi_env env, napi_callback_info info) {
   return guarded(env, "storageId", [&]() -> napi_value {
     Arguments args(env, info);
-    return number(env, static_cast<double>(reinterpret_cast<uintptr_t>(tensorAt(env, args, 0).storage().unsafeGetStorageImpl())));
+    const auto& tensor = tensorAt(env, args, 0);
+    const auto* storage = tensor.has_storage() ? tensor.storage().unsafeGetStorageImpl() : nullptr;
+    return number(env, static_cast<double>(reinterpret_cast<uintptr_t>(storage)));
   });
 }
 
@@ -89,7 +97,12 @@ napi_value item(napi_env env, napi_callback_info info) {
     Arguments args(env, info);
     const auto& tensor = tensorAt(env, args, 0);
     if (tensor.numel() != 1) throw BadArgument("a tensor with one element is needed, got " + shapeText(tensor));
-    return number(env, tensor.item().toDouble());
+    const auto scalar = tensor.item();
+    const double value = scalar.toDouble();
+    if (scalar.isIntegral(false) && std::abs(value) > 9007199254740991.0) {
+      throw BadArgument(std::to_string(scalar.toLong()) + " is no exact JavaScript number; read it with toTypedArray()");
+    }
+    return number(env, value);
   });
 }
 

@@ -1,5 +1,5 @@
 /** Writes src/ops.generated.ts: one typed, documented function for each operator of ops.txt, from libtorch's own schemas. */
-import { readFileSync, writeFileSync } from "node:fs";
+import { readFileSync, renameSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { fileURLToPath } from "node:url";
 
@@ -109,7 +109,9 @@ const result = (schema: Schema, args: Argument[]): { type: string; wrap: (call: 
   if (one === undefined && schema.returns.length === 0) return { type: "void", wrap: (call) => `${call};` };
   if (one === "()" || one === "") return { type: "void", wrap: (call) => `${call};` };
   if (written && one === "Tensor") {
-    return { type: "Tensor", wrap: (call) => `${call};\n  return ${local(written.name)};` };
+    // An out= operator may resize what it writes into.
+    const back = written.name === "out" ? "out.refresh()" : local(written.name);
+    return { type: "Tensor", wrap: (call) => `${call};\n  return ${back};` };
   }
   if (one === "Tensor") return { type: "Tensor", wrap: (call) => `return new Tensor(${call} as number);` };
   if (one === "Tensor[]") {
@@ -169,12 +171,8 @@ const generate = (qualified: string, name: string, description: string): string 
   ].join("\n");
 };
 
-const entries = readFileSync(here("ops.txt"), "utf8")
-  .split("\n")
-  .filter((line) => line.trim() && !line.startsWith("#"))
-  .map((line) => line.split("|").map((part) => part.trim()));
-
-const header = `/** Operators of libtorch ${native.version()}, generated from their own schemas by scripts/generate-ops.ts: do not edit. */
+const header =
+  (): string => `/** Operators of libtorch ${native.version()}, generated from their own schemas by scripts/generate-ops.ts: do not edit. */
 import { type DType, native } from "./native.ts";
 import type { Generator } from "./random.ts";
 import { Tensor } from "./tensor.ts";
@@ -184,8 +182,23 @@ const handleOrNull = (tensor: Tensor | null): number | null => (tensor === null 
 const wrap = (handle: number): Tensor => new Tensor(handle);
 
 `;
-const body = entries.map(([operator = "", name = "", description = ""]) =>
-  generate(operator, name, description),
-);
-writeFileSync(here("../src/ops.generated.ts"), header + body.join("\n"));
-console.log(`ops.generated.ts: ${entries.length} operators of libtorch ${native.version()}`);
+
+/** The text of src/ops.generated.ts for the operators of ops.txt in the libtorch that the addon runs on. */
+export const generateOps = (): string => {
+  const entries = readFileSync(here("ops.txt"), "utf8")
+    .split("\n")
+    .filter((line) => line.trim() && !line.startsWith("#"))
+    .map((line) => line.split("|").map((part) => part.trim()));
+  const body = entries.map(([operator = "", name = "", description = ""]) =>
+    generate(operator, name, description),
+  );
+  return header() + body.join("\n");
+};
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  const target = here("../src/ops.generated.ts");
+  // Renamed into place, so that an interrupted run leaves the old file whole.
+  writeFileSync(`${target}.tmp`, generateOps(), { flush: true });
+  renameSync(`${target}.tmp`, target);
+  console.log(`wrote src/ops.generated.ts for libtorch ${native.version()}`);
+}

@@ -1,5 +1,6 @@
 /** Gradients: backward with given gradients, gradients of chosen inputs, and code that records none. */
 import { native } from "./native.ts";
+import { refusePromise } from "./scope.ts";
 import { Tensor } from "./tensor.ts";
 
 const handles = (tensors: readonly Tensor[]): number[] => tensors.map((tensor) => tensor.handle);
@@ -9,8 +10,9 @@ const orNull = (tensors: readonly (Tensor | null)[]): (number | null)[] =>
 /**
  * Accumulates d(sum_i outputs_i · gradients_i) into `.grad` of every leaf that requires it.
  *
- * A gradient may be left out (null) for a scalar output, where it is 1. Saved tensors that were changed in place since
- * are an error.
+ * A gradient has its output's shape, and may be left out (null) for a scalar output, where it is 1. Errors (`E_TORCH...`):
+ * a gradient that does not fit, an output without history, a graph that is used up, and tensors that were changed in
+ * place since the graph saved them.
  */
 export const backward = (
   outputs: Tensor | readonly Tensor[],
@@ -34,17 +36,17 @@ export const grad = (
     .gradients(handles(outputs), handles(inputs), orNull(gradients), retainGraph, allowUnused)
     .map((handle) => (handle === null ? null : new Tensor(handle)));
 
-const withGradMode = <T>(on: boolean, body: () => T): T => {
+const withGradMode = <T>(name: string, on: boolean, body: () => T): T => {
   const before = native.setGradMode(on);
   try {
-    return body();
+    return refusePromise(name, body());
   } finally {
     native.setGradMode(before);
   }
 };
 
-/** Runs a synchronous body without recording operations for gradients. */
-export const noGrad = <T>(body: () => T): T => withGradMode(false, body);
+/** Runs a synchronous body without recording operations for gradients; a promise is an error (`E_TORCH_SCOPE`). */
+export const noGrad = <T>(body: () => T): T => withGradMode("noGrad", false, body);
 
 /** Records again inside {@link noGrad}. */
-export const enableGrad = <T>(body: () => T): T => withGradMode(true, body);
+export const enableGrad = <T>(body: () => T): T => withGradMode("enableGrad", true, body);

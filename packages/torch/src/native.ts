@@ -65,6 +65,10 @@ type Native = {
 
 const build = fileURLToPath(new URL("../build/", import.meta.url));
 
+const HINTS: Record<string, string | undefined> = {
+  E_TORCH_MEMORY: "use a smaller batch or fewer tokens, or close other programs",
+};
+
 const load = (): Native => {
   const addon = join(build, "mahalo_torch.node");
   if (!existsSync(addon)) {
@@ -81,7 +85,9 @@ const load = (): Native => {
       cause,
     });
   }
-  native.setErrorFactory((code, message) => new MahaloError(code, message, { exitStatus: 1 }));
+  native.setErrorFactory(
+    (code, message) => new MahaloError(code, message, { exitStatus: 1, hint: HINTS[code] }),
+  );
   loadCuda(native);
   return native;
 };

@@ -264,7 +264,7 @@ let $mmOut = 0;
 /** Product of two matrices into a given tensor. `mm.out(Tensor self, Tensor mat2, *, Tensor(a!) out) -> Tensor(a!)` */
 export const mmOut = (self: Tensor, mat2: Tensor, { out }: { out: Tensor }): Tensor => {
   native.call(($mmOut ||= native.resolve("aten::mm", "out")), self.handle, mat2.handle, out.handle);
-  return out;
+  return out.refresh();
 };
 
 let $bmm = 0;
@@ -296,7 +296,7 @@ let $linearOut = 0;
 /** input @ weight^T + bias into a given tensor. `linear.out(Tensor input, Tensor weight, Tensor? bias=None, *, Tensor(a!) out) -> Tensor(a!)` */
 export const linearOut = (input: Tensor, weight: Tensor, bias: Tensor | null, { out }: { out: Tensor }): Tensor => {
   native.call(($linearOut ||= native.resolve("aten::linear", "out")), input.handle, weight.handle, bias?.handle, out.handle);
-  return out;
+  return out.refresh();
 };
 
 let $int8Mm = 0;

@@ -85,7 +85,7 @@ export class Tensor {
   get freed(): boolean {
     return this.handle === 0;
   }
-  /** The gradient accumulated by `backward`, or null. */
+  /** The gradient accumulated by `backward`, or null; every read makes a new handle to the same memory. */
   get grad(): Tensor | null {
     const handle = native.gradientOf(this.handle);
     return handle === null ? null : new Tensor(handle);
@@ -94,15 +94,20 @@ export class Tensor {
     native.setGradient(this.handle, gradient === null ? null : gradient.handle);
   }
 
+  /** Reads shape and dtype anew, after an operator has resized this tensor; `out=` operators call it themselves. */
+  refresh(): this {
+    this.#description = undefined;
+    return this;
+  }
+
   /** Frees this reference now; a second call does nothing. Views and saved tensors of autograd stay valid. */
   dispose(): void {
     if (this.handle === 0) return;
     disown(this);
-    native.free(this.handle);
     this.handle = 0;
   }
 
-  /** The one element as a number; throws when there are more. */
+  /** The one element as a number; throws when there are more, or where an int64 is beyond 2^53. */
   item(): number {
     return native.item(this.handle);
   }
@@ -243,7 +248,41 @@ const natural = (data: TypedArray): DType => {
   if (data instanceof Int16Array) return "int16";
   if (data instanceof Int32Array) return "int32";
   if (data instanceof BigInt64Array) return "int64";
-  throw new MahaloError("E_TORCH_ARGUMENT", "a Uint16Array needs its dtype: float16 or bfloat16");
+  if (data instanceof Uint16Array) {
+    throw new MahaloError("E_TORCH_ARGUMENT", "a Uint16Array holds float16 or bfloat16 bits: name its dtype");
+  }
+  const kind = Object.prototype.toString.call(data).slice(8, -1);
+  throw new MahaloError(
+    "E_TORCH_ARGUMENT",
+    `tensor() takes no ${kind}; its dtypes have no such kind of array`,
+  );
+};
+
+/** Least and largest value of the integer dtypes; int64 is bounded by what a JavaScript number holds exactly. */
+const RANGES: { readonly [dtype in DType]?: readonly [number, number] } = {
+  int8: [-128, 127],
+  uint8: [0, 255],
+  int16: [-32_768, 32_767],
+  int32: [-2_147_483_648, 2_147_483_647],
+  int64: [Number.MIN_SAFE_INTEGER, Number.MAX_SAFE_INTEGER],
+};
+
+/** Plain numbers as an array that loses nothing which their dtype can hold; integers are checked, not wrapped. */
+const arrayOf = (numbers: readonly number[], dtype: DType): TypedArray => {
+  const range = RANGES[dtype];
+  if (range === undefined)
+    return dtype === "float64" ? Float64Array.from(numbers) : Float32Array.from(numbers);
+  for (const [i, value] of numbers.entries()) {
+    if (Number.isInteger(value) && value >= range[0] && value <= range[1]) continue;
+    throw new MahaloError(
+      "E_TORCH_ARGUMENT",
+      `tensor(): element ${i} is ${value}, which ${dtype} cannot hold`,
+      {
+        hint: "round it first, or choose a floating dtype",
+      },
+    );
+  }
+  return dtype === "int64" ? BigInt64Array.from(numbers, BigInt) : Int32Array.from(numbers);
 };
 
 /** How {@link tensor} reads its data. */
@@ -260,13 +299,14 @@ export type TensorOptions = {
  * Makes a tensor of a typed array (copied) or of plain numbers.
  *
  * Bits are taken as they are where the array's element is as wide as the dtype and of its kind (Uint16Array for
- * float16 and bfloat16, Uint8Array for bool); otherwise values are converted.
+ * float16 and bfloat16); otherwise values are converted. For bool, any byte but 0 is true. Plain numbers that an
+ * integer dtype cannot hold are an error (`E_TORCH_ARGUMENT`), as are contents that do not fill the shape.
  *
  * @example
  * const x_BD = tensor([1, 2, 3, 4], { shape: [2, 2], requiresGrad: true });
  */
 export const tensor = (data: TypedArray | readonly number[], options: TensorOptions = {}): Tensor => {
-  const array = ArrayBuffer.isView(data) ? data : Float32Array.from(data);
+  const array = ArrayBuffer.isView(data) ? data : arrayOf(data, options.dtype ?? "float32");
   const shape = options.shape ?? [array.length];
   const raw =
     (array instanceof Uint16Array && (options.dtype === "float16" || options.dtype === "bfloat16")) ||
