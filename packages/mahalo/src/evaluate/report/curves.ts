@@ -10,8 +10,8 @@ export type Series = { name: string; points: Point[] };
 /** Metrics shown for each stage, with their titles, in this order; those that a stage did not log are left out. */
 const shown: readonly (readonly [metric: string, title: string])[] = [
   ["loss", "Loss"],
-  ["rewards/margins", "Reward margin (chosen minus rejected)"],
-  ["rewards/accuracies", "Reward accuracy (share of pairs ranked right)"],
+  ["rewards/margins", "Reward margin"],
+  ["rewards/accuracies", "Reward accuracy"],
 ];
 
 /**
@@ -81,7 +81,12 @@ const panel = (
     width - 70,
     (index) => indexOf(train[index]?.name ?? ""),
   );
-  const frame = { left: 66, right: width - 14, top: 40 + key.height, bottom: height - 48 };
+  const frame = {
+    left: 66,
+    right: width - 14,
+    top: train.length > 1 ? 40 + key.height : 36,
+    bottom: height - 48,
+  };
   const steps = all.flatMap(({ points }) => points.map(([step]) => step));
   const [first, last] = extent(steps, 0);
   const smoothed = train.map(({ name, points }) => {

@@ -38,7 +38,10 @@ export const inventedResults = (): Results => {
         (mix?.accuracy ?? 0) > 0.4
           ? { score: 1, reason: "19 is right (the answer is)" }
           : { score: 0, reason: "states no final answer; right is 19" },
-      engagement: { score: 0, reason: "does not invite the reader on" },
+      engagement:
+        (mix?.accuracy ?? 0) > 0.4
+          ? { score: 0, reason: "does not invite the reader on" }
+          : { score: 1, reason: 'invites on: "What is 12 + 7?"' },
     },
   }));
   const margins = (share: number) => Array.from({ length: 200 }, (_, index) => share * 200 - index - 0.5);

@@ -22,7 +22,7 @@ const curvesSection = (metrics: StageMetrics, objectives: readonly string[]): In
   });
   return (
     stages.length > 0 &&
-    markup`<section id="training"><h2>Training</h2><p>Pale lines are the logged values, bold lines their moving average; marks, where there are any, are held-out rows.</p>${stages}</section>`
+    markup`<section id="training"><h2>Training</h2><p>Pale lines are the logged values, bold lines their moving average; marks, where there are any, are held-out rows. The reward margin is chosen minus rejected; reward accuracy is the share of pairs ranked right.</p>${stages}</section>`
   );
 };
 

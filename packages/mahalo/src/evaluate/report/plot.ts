@@ -80,7 +80,7 @@ export const axes = ({ frame, x, y, xTicks, yTicks, xLabel, yLabel }: Axes): Mar
     (most, { label }) => Math.max(most, typeof label === "string" ? 1 : label.length),
     1,
   );
-  return markup`<g>${rows}<path class="axis" d="M${left} ${bottom}H${right}"/>${columns}<text x="${place((left + right) / 2)}" y="${bottom + 26 + deepest * 16}" text-anchor="middle">${xLabel}</text><text x="${place(left - 50)}" y="${middle}" text-anchor="middle" transform="rotate(-90 ${place(left - 50)} ${middle})">${yLabel}</text></g>`;
+  return markup`<g>${rows}<path class="axis" d="M${left} ${bottom}H${right}"/>${columns}<text x="${place((left + right) / 2)}" y="${bottom + 26 + deepest * 16}" text-anchor="middle">${xLabel}</text>${yLabel !== "" && markup`<text x="${place(left - 50)}" y="${middle}" text-anchor="middle" transform="rotate(-90 ${place(left - 50)} ${middle})">${yLabel}</text>`}</g>`;
 };
 
 /** Roughly how wide a text of 13 px is. */

@@ -29,8 +29,13 @@ export const runSection = (results: Results): Markup => {
   )}<details><summary>Recipe, with all defaults</summary><pre>${results.recipe}</pre></details></section>`;
 };
 
-const points = (value: number, share: boolean): string =>
-  share ? `${formatNumber(Number((value * 100).toFixed(1)))} points` : formatNumber(value);
+/** A mix's label that may break behind its commas. */
+const breakable = (label: string): Insert[] =>
+  label.split(",").map((part, index): Insert => (index === 0 ? part : markup`,<wbr>${part}`));
+
+/** A difference as text: percentage points for shares. */
+const amount = (value: number, share: boolean): string =>
+  formatNumber(share ? Number((value * 100).toFixed(1)) : value);
 
 /** Whether a sweep steers, in a sentence for each objective. */
 const steeringSentence = (
@@ -40,10 +45,11 @@ const steeringSentence = (
   const share = areShares(sweep);
   const at = (label: string): SweepPoint | undefined => sweep.points.find((point) => point.label === label);
   const result = (label: string): string => formatResult(at(label)?.results[objective]?.mean ?? 0, share);
+  const unit = share ? " points" : "";
   const verdict = apart
     ? "The intervals of the two ends do not touch."
     : "The intervals of the two ends overlap, so this run does not show that the mix steers it.";
-  return markup`<p><strong>${objective}</strong>: ${result(otherEnd)} at ${otherEnd}, ${result(ownEnd)} at ${ownEnd}; a difference of ${points(difference.mean, share)} (95% interval ${points(difference.low, share)} to ${points(difference.high, share)}, paired by prompt). ${verdict}</p>`;
+  return markup`<p><strong>${objective}</strong>: ${result(otherEnd)} at ${breakable(otherEnd)}, ${result(ownEnd)} at ${breakable(ownEnd)}; a difference of ${amount(difference.mean, share)}${unit} (95% interval ${amount(difference.low, share)} to ${amount(difference.high, share)}${unit}, paired by prompt). ${verdict}</p>`;
 };
 
 /** The steering sentences and the table of all results of a sweep. */
@@ -53,7 +59,7 @@ export const sweepNumbers = (sweep: SweepResults): Markup => {
   const head = objectives.map((name): Insert => markup`<th scope="col">${name}</th>`);
   const rows = sweep.points.map(
     ({ label, results }): Insert =>
-      markup`<tr><th scope="row">${label}</th>${objectives.map((name): Insert => {
+      markup`<tr><th scope="row">${breakable(label)}</th>${objectives.map((name): Insert => {
         const result = results[name];
         return result
           ? markup`<td>${formatResult(result.mean, share)}<small>${formatInterval(result, share)}</small></td>`
@@ -65,7 +71,7 @@ export const sweepNumbers = (sweep: SweepResults): Markup => {
     sweep.points.flatMap(({ results }) => Object.values(results).map(({ method }) => method)),
   );
   const intervals = [...methods].map((method) => (method === "wilson" ? "Wilson" : "bootstrap")).join(" or ");
-  return markup`${sweep.steering.map((one): Insert => steeringSentence(one, sweep))}<div class="scroll" tabindex="0" role="region" aria-label="Table of results"><table><caption>Results on ${sweep.prompts} held-out prompts, the same for every row; below each its 95% interval (${intervals}).${decoding.length > 0 ? ` Decoding: ${decoding.join(", ")}.` : ""}</caption><thead><tr><th scope="col">mix</th>${head}</tr></thead><tbody>${rows}</tbody></table></div>`;
+  return markup`${sweep.steering.map((one): Insert => steeringSentence(one, sweep))}<p class="soft">Results on ${sweep.prompts} held-out prompts, the same for every row; below each its 95% interval (${intervals}).${decoding.length > 0 ? ` Decoding: ${decoding.join(", ")}.` : ""}</p><div class="scroll" tabindex="0" role="region" aria-label="Table of results"><table><thead><tr><th scope="col">mix</th>${head}</tr></thead><tbody>${rows}</tbody></table></div>`;
 };
 
 /** The matrix of heads by objectives: which share of held-out pairs each head ranks right. */
@@ -95,7 +101,7 @@ const sampleBlock = ({ prompt, reference, replies }: Sample, index: number): Mar
       ([objective, { score, reason }]): Insert =>
         markup`<span class="verdict ${score >= 0.5 ? "good" : "bad"}"><b>${objective} ${score === 1 ? "✓" : score === 0 ? "✗" : formatNumber(score)}</b> ${reason}</span>`,
     );
-    return markup`<article class="reply"><h4>${label}</h4><p>${response === "" ? "(empty)" : response}</p>${judged}</article>`;
+    return markup`<article class="reply"><h4>${breakable(label)}</h4><p>${response === "" ? "(empty)" : response}</p>${judged}</article>`;
   });
   return markup`<h3>Prompt ${index + 1}${reference === undefined ? "" : ` (answer: ${reference})`}</h3><div class="question">${asked}</div><div class="scroll" tabindex="0" role="region" aria-label="Answers to prompt ${index + 1}"><div class="replies">${answers}</div></div>`;
 };

@@ -49,7 +49,7 @@ const layout = ({ points }: SweepResults): Layout => {
       ((weight(point) - lowest) / (highest - lowest)) * (mixes.length - 1);
     const xTicks = ordered.map((point): Tick => {
       const end = weight(point) === 1 ? `all ${first}` : weight(point) === 0 ? `all ${second}` : "";
-      return { at: xOf(point), label: [weightText(weight(point)), end] };
+      return { at: xOf(point), label: [weightText(weight(point)), end].filter(Boolean) };
     });
     return {
       ordered,

@@ -1,0 +1,78 @@
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { pathToFileURL } from "node:url";
+import { chromium } from "playwright-core";
+import { expect, test } from "vitest";
+import { inventedMetrics, inventedResults } from "./fixture.ts";
+import { reportPage } from "./page.ts";
+
+const executablePath = process.env.CHROMIUM_PATH ?? "/usr/bin/chromium";
+
+/** Runs in the page; written as text since this project's types know no browser. */
+const facts = `(() => {
+  const root = document.documentElement;
+  const style = getComputedStyle(document.body);
+  return {
+    overflow: root.scrollWidth - root.clientWidth,
+    background: style.backgroundColor,
+    images: document.querySelectorAll("svg[role=img]").length,
+    named: [...document.querySelectorAll("svg[role=img]")].every((svg) =>
+      svg.getAttribute("aria-labelledby").split(" ").every((id) => document.getElementById(id)?.textContent)),
+    ids: [...document.querySelectorAll("[id]")].map((element) => element.id),
+    smallest: Math.min(...[...document.querySelectorAll("svg text")].map((text) => text.getBoundingClientRect().height)),
+    samples: document.querySelectorAll("article.reply").length,
+  };
+})()`;
+
+type Facts = {
+  overflow: number;
+  background: string;
+  images: number;
+  named: boolean;
+  ids: string[];
+  smallest: number;
+  samples: number;
+};
+
+test.skipIf(!existsSync(executablePath))(
+  `the report opens in a browser (skipped where ${executablePath} is not there; set CHROMIUM_PATH)`,
+  async () => {
+    const folder = mkdtempSync(join(tmpdir(), "mahalo-browser-"));
+    const path = join(folder, "report.html");
+    writeFileSync(path, reportPage(inventedResults(), inventedMetrics()));
+    const browser = await chromium.launch({
+      executablePath,
+      args: ["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
+    });
+    try {
+      const backgrounds = new Set<string>();
+      for (const [colorScheme, width] of [
+        ["light", 1100],
+        ["dark", 1100],
+        ["light", 400],
+        ["dark", 320],
+      ] as const) {
+        const page = await browser.newPage({ colorScheme, viewport: { width, height: 800 } });
+        const [errors, requests]: [string[], string[]] = [[], []];
+        page.on("console", (message) => message.type() === "error" && errors.push(message.text()));
+        page.on("pageerror", (error) => errors.push(error.message));
+        page.on("dialog", (dialog) => errors.push(dialog.message()));
+        page.on("request", (request) => requests.push(request.url()));
+        await page.goto(pathToFileURL(path).href, { waitUntil: "load" });
+        const found = (await page.evaluate(facts)) as Facts;
+        expect(errors).toEqual([]);
+        expect(requests).toEqual([pathToFileURL(path).href]);
+        expect(found).toMatchObject({ overflow: 0, images: 5, named: true, samples: 14 });
+        expect(new Set(found.ids).size).toBe(found.ids.length);
+        expect(found.smallest).toBeGreaterThan(8);
+        backgrounds.add(found.background);
+        await page.close();
+      }
+      expect(backgrounds.size).toBe(2);
+    } finally {
+      await browser.close();
+      rmSync(folder, { recursive: true });
+    }
+  },
+);
