@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { loadExamples, loadPreferences, loadPrompts, type RowFile } from "./load.ts";
+import { loadExamples, loadPreferences, loadPrompts, locateRows, type RowFile } from "./load.ts";
 import { Problems } from "./problems.ts";
 import { promptMessages } from "./rows.ts";
 
@@ -30,7 +30,7 @@ describe("loading", () => {
     // A row without an objective takes the source's.
     const problems = new Problems();
     expect(await loadPreferences(file, "honest", { problems })).toHaveLength(2);
-    expect(problems.summary()).toContain("1 rows left out: their objective is kind, not honest");
+    expect(problems.summary()).toContain("1 row left out: their objective is kind, not honest");
     const mixed = await write([{ ...good, objective: "honest" }]);
     await expect(loadPreferences(mixed, "kind")).rejects.toThrow(/it has honest/);
     await expect(loadPreferences(mixed, "kind")).rejects.toEqual(code("E_DATA_NO_ROWS"));
@@ -73,12 +73,20 @@ const mirror =
 const there = existsSync(mirror);
 if (!there) console.warn(`no mirror of public data at ${mirror}: the tests on real files do not run`);
 
-describe.skipIf(!there)("files of the mirror", () => {
+// In CI the files must be there: then a missing mirror fails instead of skipping.
+describe.skipIf(!there && process.env.CI !== "true")("files of the mirror", () => {
   const at = (name: string, rest: Omit<RowFile, "path"> = {}): RowFile => ({
     path: join(mirror, name),
     name,
     ...rest,
   });
+  test("a hub source is found in the mirror and called by its hub name", async () => {
+    const source = { hub: "openbmb/UltraFeedback", file: "binarized-1000.jsonl" };
+    const file = await locateRows(source, { environment: { MAHALO_MIRROR: mirror } });
+    expect(file).toMatchObject(at("openbmb/UltraFeedback/binarized-1000.jsonl"));
+    await expect(locateRows({ hub: "openbmb/UltraFeedback" })).rejects.toEqual(code("E_DATA_SOURCE"));
+  });
+
   const lax = () => new Problems({ maxBadShare: 0.05 });
 
   test("UltraFeedback pairs are TRL rows already", async () => {

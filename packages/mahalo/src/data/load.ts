@@ -4,6 +4,7 @@ import { checkValue } from "../core/json.ts";
 import { didYouMean } from "../core/suggest.ts";
 import { columnMapper, columnsSchema } from "./columns.ts";
 import { columnsOf, formats } from "./formats.ts";
+import { type HubOptions, resolveFile } from "./hub.ts";
 import { type Origin, Problems } from "./problems.ts";
 import { readRows } from "./readers.ts";
 import {
@@ -25,6 +26,32 @@ export type RowFile = {
   format?: string | undefined;
   /** Column map, or the columns that it replaces in the format's; checked against {@link columnsSchema}. */
   columns?: unknown;
+};
+
+/** A source of rows as a recipe names it: a path, or a hub id with a file, and how to read it. */
+export type RowSource = {
+  path?: string | undefined;
+  hub?: string | undefined;
+  file?: string | undefined;
+  revision?: string | undefined;
+  format?: string | undefined;
+  columns?: unknown;
+};
+
+/**
+ * Finds, or fetches, the file of a source.
+ *
+ * @param options passed on to {@link resolveFile}
+ * @throws MahaloError E_DATA_SOURCE if the source names no file; what {@link resolveFile} throws
+ */
+export const locateRows = async (source: RowSource, options: HubOptions = {}): Promise<RowFile> => {
+  const { path, hub, file, revision, format, columns } = source;
+  if (path !== undefined) return { path: await resolveFile({ path }, options), name: path, format, columns };
+  if (hub !== undefined && file !== undefined) {
+    const found = await resolveFile({ hub, file, revision }, options);
+    return { path: found, name: `${hub}/${file}`, format, columns };
+  }
+  throw new MahaloError("E_DATA_SOURCE", "a source of rows needs a path, or a hub id and a file");
 };
 
 /** Options of the loaders. */

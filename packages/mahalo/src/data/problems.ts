@@ -8,6 +8,9 @@ export type Origin = { file: string; line: number };
 /** A place as messages name it, for example `values.jsonl:118`. */
 export const formatOrigin = ({ file, line }: Origin): string => `${file}:${line}`;
 
+/** A number of rows in words: "1 row", "1,200 rows". */
+export const formatRows = (count: number): string => `${formatCount(count)} ${count === 1 ? "row" : "rows"}`;
+
 /** Why a row cannot be used, in words fit for a report. */
 export const reasons = {
   "invalid-row": "a field is missing or has the wrong type",
@@ -121,10 +124,10 @@ export class Problems {
     if (lines.length > 0) {
       const share = formatShare(this.#bad.length / Math.max(this.#seen, 1));
       lines.unshift(
-        `${formatCount(this.#bad.length)} of ${formatCount(this.#seen)} rows cannot be used (${share}):`,
+        `${formatCount(this.#bad.length)} of ${formatRows(this.#seen)} cannot be used (${share}):`,
       );
     }
-    for (const [why, rows] of this.#skipped) lines.push(`${formatCount(rows)} rows left out: ${why}`);
+    for (const [why, rows] of this.#skipped) lines.push(`${formatRows(rows)} left out: ${why}`);
     return lines.join("\n");
   }
 

@@ -1,0 +1,78 @@
+/** Facts about inspection: what is shown is what training gets, and no row can steer the terminal. */
+import { describe, expect, test } from "vitest";
+import type { TextCodec } from "./codec.ts";
+import type { EncodedExample, EncodedPair } from "./encode.ts";
+import { firstOfEach, inspectRows, renderRows, renderSummary, summarizeRows } from "./inspect.ts";
+
+const words = ["<|end|>", "Hi", " there", "\n", "Yes", " no", "\x1b[31m"];
+const codec: TextCodec = {
+  encode: (text) => [words.indexOf(text)],
+  decode: (ids) => ids.map((id) => words[id] ?? "").join(""),
+  specialIds: new Set([0]),
+  eosIds: [0],
+  vocabSize: words.length,
+};
+const origin = { file: "values.jsonl", line: 118 };
+const pair: EncodedPair = {
+  objective: "kind",
+  prompt: [1, 2, 3],
+  chosen: [4, 0],
+  rejected: [5, 6, 0],
+  origin,
+};
+const example: EncodedExample = { objective: "sft", prompt: [1], response: [4, 0], origin };
+
+describe("inspectRows", () => {
+  test("a pair is shown with restarted positions, its mask and what is trained", () => {
+    const [row] = inspectRows([pair], codec);
+    expect(row).toMatchObject({ objective: "kind", origin: "values.jsonl:118", tokens: 8 });
+    expect(row?.parts.map(({ name, trained, sees }) => ({ name, trained, sees }))).toEqual([
+      { name: "prompt", trained: false, sees: ["prompt"] },
+      { name: "chosen", trained: true, sees: ["prompt", "chosen"] },
+      { name: "rejected", trained: true, sees: ["prompt", "rejected"] },
+    ]);
+    expect(row?.parts.map(({ tokens }) => tokens.map(({ position }) => position))).toEqual([
+      [0, 1, 2],
+      [3, 4],
+      [3, 4, 5],
+    ]);
+    expect(row?.parts[1]?.tokens[1]).toEqual({ id: 0, text: "<|end|>", position: 4, special: true });
+    expect(inspectRows([example], codec)[0]?.parts.map(({ name }) => name)).toEqual(["prompt", "response"]);
+  });
+
+  test("plain text has bars between tokens and no control characters", () => {
+    const text = renderRows(inspectRows([pair], codec));
+    expect(text).toContain("kind  values.jsonl:118  8 tokens in one packed row");
+    expect(text).toContain("prompt: 3 tokens, positions 0 to 2, sees itself, not trained");
+    expect(text).toContain("chosen: 2 tokens, positions 3 to 4, sees prompt and itself, trained");
+    expect(text).toContain("Hi│ there│⏎\n");
+    expect(text).toContain(" no│\\x1b[31m│<|end|>");
+    expect(text).not.toContain("\x1b");
+  });
+
+  test("colours tell parts and special tokens apart", () => {
+    const text = renderRows(inspectRows([pair], codec), { colour: true });
+    expect(text).toContain("\x1b[32mYes\x1b[0m\x1b[32;7;4m<|end|>\x1b[0m");
+    expect(text).toContain("\x1b[31m no\x1b[0m");
+    expect(text).toContain("\x1b[31;4m\\x1b[31m\x1b[0m");
+  });
+
+  test("a summary counts rows and tokens of each objective", () => {
+    const rows = [pair, { ...pair, chosen: [4, 4, 4, 0] }, example];
+    const summary = summarizeRows(rows);
+    expect(summary[0]).toEqual({
+      objective: "kind",
+      rows: 2,
+      tokens: 18,
+      parts: {
+        prompt: { median: 3, longest: 3 },
+        chosen: { median: 2, longest: 4 },
+        rejected: { median: 3, longest: 3 },
+      },
+    });
+    expect(renderSummary(summary)).toContain(
+      "sft: 1 row, 3 tokens; median tokens: prompt 1 (at most 1), response 2",
+    );
+    expect(firstOfEach(rows, 1)).toEqual([pair, example]);
+  });
+});
