@@ -60,9 +60,11 @@ export type RunStagesOptions = {
   /** Prints a line for people. Default: nowhere. */
   log?: (line: string) => void;
   /** End after this stage. */
-  until?: string;
+  until?: string | undefined;
   /** Make this stage and all after it anew, fresh or not. */
-  redo?: string;
+  redo?: string | undefined;
+  /** Called once the folder is locked, before the first stage. */
+  begin?: () => Promise<void>;
 };
 
 /** What became of one stage. */
@@ -176,6 +178,7 @@ export const runStages = async <R>(
   try {
     const states = await inspectStages(stages, recipe, { folder, seed, fetch: true });
     const origin = await provenance();
+    await options.begin?.();
     const outcomes: StageOutcome[] = [];
     for (const [at, state] of states.entries()) {
       if (at > last) break;

@@ -64,7 +64,12 @@ export const dataSchema = z
       .boolean()
       .default(true)
       .describe("A plain prompt becomes a user message in the model's chat template."),
-    heldOut: share.default(0.1).describe("Share of prompts kept from training, with all their rows."),
+    heldOut: z
+      .number()
+      .min(0)
+      .lt(1)
+      .default(0.1)
+      .describe("Share of prompts kept from training, with all their rows."),
     maxHeldOut: z.int().nonnegative().default(256).describe("At most this many held-out pairs an objective."),
     maxBadShare: share
       .default(0.05)

@@ -14,7 +14,8 @@ export const sourceSchema = z
       .describe("A hub id: owner/name."),
     file: z.string().min(1).optional().describe("The file inside the hub repository."),
     revision: z.string().min(1).optional().describe("Branch, tag or commit on the hub. Default: main."),
-    format: formatSchema.optional()
+    format: formatSchema
+      .optional()
       .describe("Named row format, for example transcript-pair. Default: the row forms of TRL."),
     columns: columnsSchema.optional().describe("Column map for a file with other fields."),
     limit: z.int().positive().optional().describe("Use at most this many rows, drawn by the seed."),

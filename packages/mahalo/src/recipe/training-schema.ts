@@ -1,5 +1,6 @@
 /** The training blocks of a recipe: what sft and align share, and what is their own. */
 import { z } from "zod";
+import { type PairLossName, pairLosses } from "../train/losses.ts";
 import { sourceSchema } from "./source-schema.ts";
 
 /** Keys that every training stage has. */
@@ -100,12 +101,15 @@ export const alignSchema = trainingSchema
       .enum(["mah-dpo"])
       .default("mah-dpo")
       .describe("One head an objective, trained on that objective's pairs."),
-    loss: z.enum(["sigmoid", "ipo"]).default("sigmoid").describe("Preference loss of a pair's margin."),
+    loss: z
+      .enum(Object.keys(pairLosses) as PairLossName[])
+      .default("sigmoid")
+      .describe("Preference loss of a pair's margin."),
     beta: z.number().positive().default(0.1).describe("How strongly the policy is held to the reference."),
     smoothing: z
       .number()
       .min(0)
-      .max(0.499)
+      .lt(0.5)
       .default(0)
       .describe("Label smoothing: the share of pairs taken as turned round."),
     referenceFree: z

@@ -1,0 +1,65 @@
+/** What every command shares: its help with examples, `--json`, `--quiet`, and where its output goes. */
+import { Command } from "commander";
+import { silenceProgress } from "../core/progress.ts";
+
+/** Where a command writes, and what tells it to stop. */
+export type Io = {
+  /** Standard output: results. */
+  out: (text: string) => void;
+  /** Standard error: progress, notes and errors. */
+  err: (text: string) => void;
+  /** Aborted on Ctrl-C. */
+  signal: AbortSignal;
+  /** Whether standard output is a terminal that shows colours. */
+  colour: boolean;
+};
+
+/** Makes one command; a registered command file exports one of these. */
+export type CommandFile = (io: Io) => Command;
+
+/** Options that every command has. */
+export type CommonOptions = { json?: boolean; quiet?: boolean };
+
+/** What a command's action is handed for its output. */
+export type Output = {
+  /** Prints the result: as JSON under `--json`, else as the text for people. */
+  result: (value: unknown, text: () => string) => void;
+  /** Prints a note for people on standard error; nothing under `--quiet` and `--json`. */
+  note: (line: string) => void;
+  json: boolean;
+};
+
+/** What a command is called, does, and how it is used. */
+export type CommandSpec = {
+  name: string;
+  /** One sentence for the list of commands. */
+  summary: string;
+  /** Command lines with what each does, shown under `--help`. */
+  examples: readonly (readonly [line: string, does: string])[];
+};
+
+/** A commander command with summary, examples and the options that every command has. */
+export const command = ({ name, summary, examples }: CommandSpec): Command => {
+  const width = Math.max(...examples.map(([line]) => line.length));
+  const lines = examples.map(([line, does]) => `  $ ${line.padEnd(width)}   ${does}`);
+  return new Command(name)
+    .description(summary)
+    .option("--json", "print the result as JSON, and no progress")
+    .option("-q, --quiet", "print no progress and no notes")
+    .addHelpText("after", `\nExamples:\n${lines.join("\n")}`);
+};
+
+/** The output of one call of a command; switches progress off where the options ask for it. */
+export const outputOf = (io: Io, { json = false, quiet = false }: CommonOptions): Output => {
+  silenceProgress(json || quiet);
+  return {
+    json,
+    result: (value, text) => io.out(json ? `${JSON.stringify(value, null, 2)}\n` : text()),
+    note: (line) => {
+      if (!json && !quiet) io.err(`${line}\n`);
+    },
+  };
+};
+
+/** Collects the values of an option that may be given several times. */
+export const collect = (value: string, before: readonly string[] = []): string[] => [...before, value];

@@ -1,0 +1,79 @@
+/** The command line: commands put together, errors turned into one line and an exit status. */
+import { describeError, MahaloError } from "@mahalo/torch";
+import { Command, CommanderError } from "commander";
+import { didYouMean } from "../core/suggest.ts";
+import { mahaloVersion } from "../recipe/provenance.ts";
+import type { CommandFile, Io } from "./command.ts";
+import { commands } from "./commands.ts";
+
+/** Exit status of a command that Ctrl-C ended, as shells expect it. */
+const interrupted = 130;
+
+/** Commander's message as one of ours: no prefix, a suggestion on the same line. */
+const usageError = (error: CommanderError, known: readonly string[]): MahaloError => {
+  const unknown = /unknown command '(.*)'/.exec(error.message)?.[1];
+  if (unknown !== undefined) {
+    return new MahaloError("E_CLI_COMMAND", `unknown command "${unknown}". ${didYouMean(unknown, known)}`);
+  }
+  const text = error.message.replace(/^error: /, "").replaceAll(/\s*\n\s*/g, " ");
+  return new MahaloError("E_CLI_USAGE", text, { hint: "see --help" });
+};
+
+const report = (error: unknown, io: Io, json: boolean): number => {
+  const known = error instanceof MahaloError;
+  if (json) {
+    const { code = "E_INTERNAL", hint }: { code?: string; hint?: string | undefined } = known ? error : {};
+    const message = error instanceof Error ? error.message : String(error);
+    io.err(`${JSON.stringify({ error: { code, message, hint } })}\n`);
+  } else {
+    // A failure that is none of ours is a mistake in mahalo, so its stack belongs to the report.
+    const stack = !known && error instanceof Error ? `\n${error.stack ?? ""}` : "";
+    io.err(`mahalo: ${describeError(error)}${stack}\n`);
+  }
+  if (!known) return 1;
+  return error.code === "E_INTERRUPTED" ? interrupted : error.exitStatus;
+};
+
+/** Gives every command the same manners: errors are thrown, not printed, and the process goes on. */
+const tame = (command: Command, io: Io): Command =>
+  command
+    .exitOverride()
+    .showHelpAfterError(false)
+    .configureOutput({ writeOut: io.out, writeErr: io.err, outputError: () => undefined });
+
+/**
+ * Runs one command line.
+ *
+ * @param words what follows `mahalo`.
+ * @param files the commands. Default: all.
+ * @returns the exit status: 0 well, 1 a failure of ours, 2 bad input, 130 interrupted.
+ */
+export const runCli = async (
+  words: readonly string[],
+  io: Io,
+  files: readonly CommandFile[] = commands,
+): Promise<number> => {
+  const program = tame(new Command("mahalo"), io)
+    .description("Align one language model to several objectives, then choose the mix at inference time.")
+    .version(await mahaloVersion(), "-V, --version", "print the version")
+    .addHelpText(
+      "after",
+      "\nExample:\n  $ mahalo run recipes/quickstart.yaml   train, steer and report in one go",
+    );
+  for (const file of files) program.addCommand(tame(file(io), io));
+  const known = program.commands.map((command) => command.name());
+  try {
+    if (words.length === 0) {
+      io.out(program.helpInformation());
+      return 0;
+    }
+    await program.parseAsync([...words], { from: "user" });
+    return 0;
+  } catch (error) {
+    if (error instanceof CommanderError) {
+      if (error.exitCode === 0) return 0;
+      return report(usageError(error, known), io, words.includes("--json"));
+    }
+    return report(error, io, words.includes("--json"));
+  }
+};

@@ -1,0 +1,39 @@
+/** mahalo run: go from a recipe to a steerable model and its report. */
+import type { Command } from "commander";
+import { loadRecipe } from "../recipe/load.ts";
+import { describeRun, runRecipe } from "../recipe/run.ts";
+import { type CommonOptions, collect, command, type Io, outputOf } from "./command.ts";
+
+type RunOptions = CommonOptions & { set?: string[]; until?: string; redo?: string };
+
+/** Runs a recipe: makes what is stale, keeps what is fresh, goes on with what was cut short. */
+export const runCommand = (io: Io): Command =>
+  command({
+    name: "run",
+    summary: "Run a recipe: data, sft, align, evaluate, report; only what is stale is made anew.",
+    examples: [
+      ["mahalo run recipes/quickstart.yaml", "from nothing to a report"],
+      ["mahalo run recipes/values.yaml --set align.beta=0.2", "with another setting; sft is kept"],
+      ["mahalo run recipes/values.yaml --until sft", "end after a stage"],
+      ["mahalo run recipes/values.yaml --redo evaluate", "make a fresh stage anew"],
+    ],
+  })
+    .argument("<recipe>", "YAML file")
+    .option(
+      "--set <field=value>",
+      "override a field, for example align.beta=0.2; may be given again",
+      collect,
+    )
+    .option("--until <stage>", "end after this stage")
+    .option("--redo <stage>", "make this stage and all after it anew")
+    .action(async (file: string, options: RunOptions) => {
+      const output = outputOf(io, options);
+      const { recipe } = await loadRecipe(file, options.set);
+      const outcome = await runRecipe(recipe, {
+        until: options.until,
+        redo: options.redo,
+        signal: io.signal,
+        log: output.note,
+      });
+      output.result(outcome, () => describeRun(outcome));
+    });

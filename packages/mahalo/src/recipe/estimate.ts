@@ -1,0 +1,204 @@
+/** A rough estimate of a run's time and memory, from counts, the model's shape and a measured matrix-product rate. */
+import type { GemmRates } from "../core/speed.ts";
+import type { AlignOptions, EvaluateOptions, SftOptions, TrainingOptions } from "./schema.ts";
+
+/** Sizes of a model that its cost depends on. */
+export type ModelShape = {
+  layers: number;
+  hiddenSize: number;
+  intermediateSize: number;
+  heads: number;
+  kvHeads: number;
+  headDim: number;
+  vocabSize: number;
+};
+
+/** How much data there is; tokens are means a row. */
+export type DataCounts = {
+  /** Training pairs of all objectives. */
+  pairs: number;
+  /** Pairs of the largest objective, which an epoch of align is defined by. */
+  largestObjective: number;
+  objectives: number;
+  /** Fine-tuning examples. */
+  examples: number;
+  heldOutPairs: number;
+  promptTokens: number;
+  responseTokens: number;
+};
+
+/** Seconds of work, and bytes held at its peak. */
+export type Cost = { seconds: number; bytes: number };
+
+/**
+ * Share of the measured matrix-product rate that training and prefill reach: attention, norms, the optimiser and
+ * small matrices take the rest. Measured on SmolLM2-135M with 2 cores: about 0.5 to 0.9 in f32, 0.4 in bf16.
+ */
+const efficiency = { f32: 0.65, bf16: 0.4 };
+
+/** Bytes a second that decoding reads weights with; a machine with 2 cores reads about 30 GB/s. */
+const readRate = 20e9;
+
+/** Weights of the linear layers: attention and MLP. */
+export const backboneParameters = (model: ModelShape): number => {
+  const { layers, hiddenSize: d, intermediateSize, heads, kvHeads, headDim } = model;
+  return layers * d * (2 * heads * headDim + 2 * kvHeads * headDim + 3 * intermediateSize);
+};
+
+const headParameters = ({ hiddenSize, vocabSize }: ModelShape): number => hiddenSize * vocabSize;
+
+/** Share of the layers whose weights get gradients. */
+const trainedShare = (options: TrainingOptions, model: ModelShape): number => {
+  if (options.train === "full" || "lora" in options.train) return 1;
+  return Math.min(1, options.train.lastLayers / model.layers);
+};
+
+/**
+ * Operations of one forward pass: 2 P a token for the linear layers, 4 L D s / 2 for causal attention over s tokens,
+ * and 2 D V for each token that a head reads.
+ */
+const forward = (model: ModelShape, tokens: number, headTokens: number, length: number): number =>
+  tokens * (2 * backboneParameters(model) + 2 * model.layers * model.heads * model.headDim * length) +
+  headTokens * 2 * headParameters(model);
+
+/** Which dtype a precision stands for on a machine with these rates. */
+export const computeDType = (precision: TrainingOptions["precision"], rates: GemmRates): keyof GemmRates => {
+  if (precision !== "auto") return precision;
+  return rates.bf16 > 1.2 * rates.f32 ? "bf16" : "f32";
+};
+
+/**
+ * Bytes at the peak of a training pass.
+ *
+ * f32 master weights (4 P), their gradients (4 P of what is trained), optimiser state (8, 4 or 0 a trained weight),
+ * a bf16 copy (2 P) in bf16, kept activations of one pass, and logits of one chunk of 512 positions with gradient.
+ */
+const trainingBytes = (
+  options: TrainingOptions,
+  model: ModelShape,
+  heads: number,
+  dtype: keyof GemmRates,
+): number => {
+  const backbone = backboneParameters(model);
+  const embedding = headParameters(model);
+  const weights = backbone + embedding + heads * headParameters(model);
+  const lora = options.train !== "full" && "lora" in options.train ? options.train.lora.rank : undefined;
+  const trainedBackbone =
+    lora === undefined
+      ? backbone * trainedShare(options, model) + (options.train === "full" ? embedding : 0)
+      : model.layers * lora * (10 * model.hiddenSize + 4 * model.intermediateSize);
+  const trained = trainedBackbone + heads * headParameters(model);
+  const state = { adamw: 8, rmsprop: 4, sgd: 0 }[options.optimizer];
+  const bytes = dtype === "bf16" ? 2 : 4;
+  const perToken = options.checkpointing
+    ? model.layers * model.hiddenSize + 12 * model.hiddenSize + 4 * model.intermediateSize
+    : model.layers * trainedShare(options, model) * (12 * model.hiddenSize + 4 * model.intermediateSize);
+  return (
+    weights * (4 + (dtype === "bf16" ? 2 : 0)) +
+    trained * (4 + state) +
+    options.tokensPerPass * perToken * bytes +
+    2 * 512 * model.vocabSize * 4
+  );
+};
+
+const trainingCost = (
+  options: TrainingOptions,
+  model: ModelShape,
+  rates: GemmRates,
+  work: {
+    rows: number;
+    tokens: number;
+    headTokens: number;
+    length: number;
+    heads: number;
+    referenceRows: number;
+  },
+): Cost => {
+  const dtype = computeDType(options.precision, rates);
+  const steps = Math.min(
+    options.maxSteps ?? Number.POSITIVE_INFINITY,
+    Math.ceil((work.rows * options.epochs) / options.batchSize),
+  );
+  const passes = steps * options.batchSize;
+  const once = forward(model, work.tokens, work.headTokens, work.length);
+  // Backward costs one forward for the gradients of activations and one for those of the weights that are trained.
+  const share = trainedShare(options, model);
+  const factor =
+    1 +
+    share +
+    (options.train === "full" || "lastLayers" in options.train ? share : 0.1) +
+    (options.checkpointing ? share : 0);
+  const operations = passes * once * factor + work.referenceRows * once;
+  return {
+    seconds: operations / (rates[dtype] * efficiency[dtype]),
+    bytes: trainingBytes(options, model, work.heads, dtype),
+  };
+};
+
+/** Cost of supervised fine-tuning. */
+export const sftCost = (options: SftOptions, model: ModelShape, data: DataCounts, rates: GemmRates): Cost =>
+  trainingCost(options, model, rates, {
+    rows: data.examples,
+    tokens: data.promptTokens + data.responseTokens,
+    headTokens: data.responseTokens,
+    length: data.promptTokens + data.responseTokens,
+    heads: 1,
+    referenceRows: 0,
+  });
+
+/** Cost of MAH-DPO: one prompt a pair, own head at the responses only, the reference once. */
+export const alignCost = (
+  options: AlignOptions,
+  model: ModelShape,
+  data: DataCounts,
+  rates: GemmRates,
+): Cost =>
+  trainingCost(options, model, rates, {
+    // Smaller objectives are repeated until the largest has been seen once.
+    rows: data.largestObjective * data.objectives,
+    tokens: data.promptTokens + 2 * data.responseTokens,
+    headTokens: 2 * data.responseTokens,
+    length: data.promptTokens + data.responseTokens,
+    heads: data.objectives + 1,
+    referenceRows: options.referenceFree ? 0 : data.pairs + data.heldOutPairs,
+  });
+
+/** Cost of the sweep and of held-out pair accuracy. Decoding is bound by reading the weights once a token and batch. */
+export const evaluateCost = (
+  options: EvaluateOptions,
+  model: ModelShape,
+  data: DataCounts,
+  rates: GemmRates,
+  mixes: number,
+): Cost => {
+  const dtype = computeDType("auto", rates);
+  const rate = rates[dtype] * efficiency[dtype];
+  const bytes = dtype === "bf16" ? 2 : 4;
+  const weights = backboneParameters(model) + headParameters(model);
+  const batches = Math.ceil(options.prompts / options.batchSize);
+  const perToken = Math.max(
+    (weights * bytes) / readRate,
+    (2 * weights * Math.min(options.batchSize, options.prompts)) / rate,
+  );
+  const prefill =
+    forward(model, options.prompts * data.promptTokens, options.prompts, data.promptTokens) / rate;
+  const sweep = mixes * (prefill + batches * options.maxNewTokens * perToken);
+  const pairTokens = data.promptTokens + 2 * data.responseTokens;
+  const pairOnce = forward(model, pairTokens, 2 * data.responseTokens * (data.objectives + 1), pairTokens);
+  const accuracy = options.pairAccuracy ? (2 * data.heldOutPairs * pairOnce) / rate : 0;
+  const cache =
+    options.batchSize *
+    (data.promptTokens + options.maxNewTokens) *
+    model.layers *
+    2 *
+    model.kvHeads *
+    model.headDim *
+    bytes;
+  return {
+    seconds: sweep + accuracy,
+    bytes:
+      (weights + data.objectives * headParameters(model)) * (bytes + 4) +
+      cache +
+      options.batchSize * model.vocabSize * 8,
+  };
+};

@@ -1,0 +1,7 @@
+/** The stages a recipe goes through, in order. */
+import type { Recipe } from "./schema.ts";
+import { dataStage } from "./stages/data.ts";
+import type { Stage } from "./stages.ts";
+
+/** data → sft → align → evaluate → report. */
+export const pipeline: readonly Stage<Recipe>[] = [dataStage];

@@ -1,0 +1,186 @@
+/** The plan of a run: each stage, why it would run, and a rough estimate of time and memory. */
+import { join } from "node:path";
+import { MahaloError } from "@mahalo/torch";
+import { formatBytes, formatDuration } from "../core/format.ts";
+import { type GemmRates, measureGemm } from "../core/speed.ts";
+import { generateRows } from "../data/generators/registry.ts";
+import { mixGrid } from "../evaluate/mixes.ts";
+import { openModelSource } from "../model/source.ts";
+import { alignCost, type Cost, type DataCounts, evaluateCost, type ModelShape, sftCost } from "./estimate.ts";
+import { pipeline } from "./pipeline.ts";
+import { runFolder } from "./run.ts";
+import type { Recipe } from "./schema.ts";
+import { readSummary } from "./stages/data-files.ts";
+import { inspectStages, type StageState } from "./stages.ts";
+
+/** One stage of a plan. */
+export type PlannedStage = {
+  name: string;
+  state: StageState["state"];
+  reasons: string[];
+  /** Estimate of its cost if it runs; undefined where it cannot be told yet. */
+  cost: Cost | undefined;
+};
+
+/** A plan. */
+export type Plan = {
+  name: string;
+  folder: string;
+  stages: PlannedStage[];
+  /** Where the counts come from: the data stage's rows, or the recipe's limits as an upper bound. */
+  counts: "measured" | "at most" | "unknown";
+  /** Measured rates of matrix products, in operations a second. */
+  gemm: GemmRates;
+  /** Sum over the stages that would run, and the largest of their peaks. */
+  total: Cost;
+};
+
+/** Number of mixes that the sweep runs over. */
+const mixCount = (recipe: Recipe): number => {
+  const { mixes } = recipe.evaluate;
+  return Array.isArray(mixes) ? mixes.length : mixGrid(Object.keys(recipe.objectives), mixes).length;
+};
+
+/** Counts of a data stage that has run. */
+const measuredCounts = async (folder: string): Promise<DataCounts> => {
+  const { objectives, examples } = await readSummary(folder);
+  const all = Object.values(objectives);
+  const pairs = all.reduce((sum, { train }) => sum + train, 0);
+  const weighted = (part: "prompt" | "response"): number =>
+    all.reduce((sum, { train, meanTokens }) => sum + train * meanTokens[part], 0) / Math.max(1, pairs);
+  return {
+    pairs,
+    largestObjective: Math.max(...all.map(({ train }) => train)),
+    objectives: all.length,
+    examples: examples.train,
+    heldOutPairs: all.reduce((sum, { heldOut }) => sum + heldOut, 0),
+    promptTokens: weighted("prompt"),
+    responseTokens: weighted("response"),
+  };
+};
+
+/** Upper bounds out of limits and generators; undefined while a file without a limit has not been read. */
+const boundedCounts = (recipe: Recipe): DataCounts | undefined => {
+  const { data, objectives } = recipe;
+  const sizes: number[] = [];
+  for (const [objective, { pairs, generator }] of Object.entries(objectives)) {
+    if (generator !== undefined) {
+      const { name, ...options } = generator;
+      const { train } = generateRows(name, options, recipe.seed, `objectives.${objective}.generator`);
+      sizes.push(train.filter((row) => row.objective === objective).length);
+    } else if (pairs?.limit !== undefined) sizes.push(pairs.limit);
+    else return undefined;
+  }
+  const pairs = sizes.reduce((sum, size) => sum + size, 0);
+  const promptTokens = Math.min(data.maxPromptTokens, data.maxTokens / 2);
+  return {
+    pairs,
+    largestObjective: Math.max(...sizes),
+    objectives: sizes.length,
+    examples: pairs,
+    heldOutPairs: Math.min(pairs * data.heldOut, data.maxHeldOut * sizes.length),
+    promptTokens,
+    responseTokens: data.maxTokens - promptTokens,
+  };
+};
+
+const openShape = async (recipe: Recipe): Promise<ModelShape | undefined> => {
+  try {
+    return (
+      await openModelSource(recipe.model, recipe.revision === undefined ? {} : { revision: recipe.revision })
+    ).config;
+  } catch (error) {
+    if (error instanceof MahaloError && error.code === "E_HUB_OFFLINE") return undefined;
+    throw error;
+  }
+};
+
+const costOf = (
+  name: string,
+  recipe: Recipe,
+  model: ModelShape,
+  data: DataCounts,
+  rates: GemmRates,
+): Cost | undefined => {
+  if (name === "sft" && recipe.sft !== false) return sftCost(recipe.sft, model, data, rates);
+  if (name === "align" && recipe.align !== false) return alignCost(recipe.align, model, data, rates);
+  if (name === "evaluate") return evaluateCost(recipe.evaluate, model, data, rates, mixCount(recipe));
+  // Reading, encoding and writing take seconds; they are shown as nothing next to the rest.
+  return { seconds: 0, bytes: 0 };
+};
+
+/**
+ * Plans a recipe without running or fetching anything.
+ *
+ * @param rates measured rates; default: measured now, which takes a third of a second.
+ * @throws MahaloError for sources that cannot be.
+ */
+export const planRecipe = async (recipe: Recipe, rates: GemmRates = measureGemm()): Promise<Plan> => {
+  const folder = runFolder(recipe);
+  const states = await inspectStages(pipeline, recipe, { folder, seed: recipe.seed });
+  const fresh = states.find(({ name }) => name === "data")?.state === "fresh";
+  const known = states.every(({ name, key }) => name !== "data" || key !== undefined);
+  const counts = fresh ? await measuredCounts(join(folder, "data")) : boundedCounts(recipe);
+  const shape = known ? await openShape(recipe) : undefined;
+  const stages = states.map(({ name, state, reasons }): PlannedStage => {
+    const cost =
+      counts === undefined || shape === undefined ? undefined : costOf(name, recipe, shape, counts, rates);
+    return { name, state, reasons, cost };
+  });
+  const due = stages.filter(({ state }) => state !== "fresh");
+  return {
+    name: recipe.name,
+    folder,
+    stages,
+    counts: counts === undefined ? "unknown" : fresh ? "measured" : "at most",
+    gemm: rates,
+    total: {
+      seconds: due.reduce((sum, { cost }) => sum + (cost?.seconds ?? 0), 0),
+      bytes: Math.max(0, ...due.map(({ cost }) => cost?.bytes ?? 0)),
+    },
+  };
+};
+
+const words: Record<StageState["state"], string> = {
+  fresh: "fresh",
+  stale: "stale",
+  resumable: "goes on",
+  new: "new",
+};
+
+const describeCost = (stage: PlannedStage, bound: string): string => {
+  if (stage.state === "fresh") return "";
+  if (stage.cost === undefined) return "cost unknown until the data stage has run";
+  if (stage.cost.seconds === 0) return "seconds";
+  return `${bound}${formatDuration(stage.cost.seconds)}, ${formatBytes(stage.cost.bytes)}`;
+};
+
+/** A plan as text, a line a stage. */
+export const describePlan = (plan: Plan): string => {
+  const bound = plan.counts === "at most" ? "at most about " : "about ";
+  const rows = plan.stages.map((stage) => [
+    stage.name,
+    words[stage.state],
+    describeCost(stage, bound),
+    stage.reasons.join("; "),
+  ]);
+  const widths = [0, 1, 2].map((column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
+  const table = rows.map((row) =>
+    row
+      .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+      .join("  ")
+      .trimEnd(),
+  );
+  const { f32, bf16 } = plan.gemm;
+  const unknown = plan.stages.some(({ state, cost }) => state !== "fresh" && cost === undefined);
+  const total =
+    plan.total.seconds > 0
+      ? `${bound}${formatDuration(plan.total.seconds)}, ${formatBytes(plan.total.bytes)} at the peak`
+      : "nothing long";
+  return [
+    `${plan.name} in ${plan.folder}`,
+    ...table,
+    `to do: ${unknown ? "not known yet" : total} (matrix products: ${Math.round(f32 / 1e9)} GF/s f32, ${Math.round(bf16 / 1e9)} GF/s bf16)`,
+    "",
+  ].join("\n");
+};

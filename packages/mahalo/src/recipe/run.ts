@@ -1,0 +1,75 @@
+/** Runs a recipe: the stage engine over the real stages, in the run's folder. */
+import { copyFile, rename, stat } from "node:fs/promises";
+import { join, resolve } from "node:path";
+import { fileError } from "../core/files.ts";
+import { formatDuration } from "../core/format.ts";
+import { writeResolvedRecipe } from "./load.ts";
+import { pipeline } from "./pipeline.ts";
+import { type RunStagesOptions, runStages, type StageOutcome } from "./run-stages.ts";
+import type { Recipe } from "./schema.ts";
+
+/** The folder of a recipe's run. */
+export const runFolder = ({ out, name }: Recipe): string => resolve(out, name);
+
+/** What a run did, and where its results are. */
+export type RunOutcome = {
+  name: string;
+  folder: string;
+  stages: StageOutcome[];
+  /** The report, once there is one. */
+  report: string | undefined;
+};
+
+/** Results that stand at the top of the run's folder, by the stage that writes them. */
+const published = [
+  ["evaluate", "results.json"],
+  ["report", "report.html"],
+] as const;
+
+const publish = async (folder: string): Promise<string | undefined> => {
+  let report: string | undefined;
+  for (const [stage, file] of published) {
+    const from = join(folder, stage, file);
+    if ((await stat(from).catch(() => undefined)) === undefined) continue;
+    const to = join(folder, file);
+    try {
+      await copyFile(from, `${to}.tmp`);
+      await rename(`${to}.tmp`, to);
+    } catch (error) {
+      throw fileError("E_FILE_WRITE", "write", to, error);
+    }
+    if (stage === "report") report = to;
+  }
+  return report;
+};
+
+/** Options of {@link runRecipe}. */
+export type RunRecipeOptions = Omit<RunStagesOptions, "folder" | "seed">;
+
+/**
+ * Runs all stages of a recipe that are not fresh.
+ *
+ * The run's folder (`<out>/<name>`) then holds the resolved recipe, a folder for each stage with its metrics and
+ * models, `results.json` and `report.html`.
+ *
+ * @throws MahaloError as {@link runStages}.
+ */
+export const runRecipe = async (recipe: Recipe, options: RunRecipeOptions = {}): Promise<RunOutcome> => {
+  const folder = runFolder(recipe);
+  const stages = await runStages(pipeline, recipe, {
+    ...options,
+    folder,
+    seed: recipe.seed,
+    begin: () => writeResolvedRecipe(join(folder, "recipe.yaml"), recipe),
+  });
+  return { name: recipe.name, folder, stages, report: await publish(folder) };
+};
+
+/** A run's outcome as text. */
+export const describeRun = ({ name, folder, stages, report }: RunOutcome): string => {
+  const seconds = stages.reduce((sum, stage) => sum + stage.seconds, 0);
+  const did = stages.map((stage) => `${stage.name} ${stage.did}`).join(", ");
+  const lines = [`${name}: ${did} (${formatDuration(seconds)})`, `folder: ${folder}`];
+  if (report !== undefined) lines.push(`report: ${report}`);
+  return `${lines.join("\n")}\n`;
+};

@@ -1,0 +1,91 @@
+/** The files that a recipe's sources and model stand for, on this machine or to be fetched. */
+import { readdir, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { MahaloError } from "@mahalo/torch";
+import { type FileSource, type HubOptions, resolveFile, resolveModelFolder } from "../data/hub.ts";
+import type { RowFile } from "../data/load.ts";
+import { packagedModel } from "../model/packaged.ts";
+import type { RowSource } from "./schema.ts";
+import type { SourceFiles } from "./source-files.ts";
+
+const fileSource = (source: RowSource): FileSource => {
+  if (source.path !== undefined) return { path: source.path };
+  // The schema lets no source through that has neither path nor hub and file.
+  return { hub: source.hub ?? "", file: source.file ?? "", revision: source.revision };
+};
+
+/** How rows of a source are called in origins and messages: the path, or hub id and file. */
+const sourceName = (source: RowSource): string => source.path ?? `${source.hub}/${source.file}`;
+
+/** The file of a source, fetched if need be, and how its rows are read. */
+export const openRowFile = async (source: RowSource): Promise<RowFile> => ({
+  path: await resolveFile(fileSource(source)),
+  name: sourceName(source),
+  format: source.format,
+  columns: source.columns,
+});
+
+/** Environment under which nothing is fetched. */
+const offline = (): HubOptions => ({ environment: { ...process.env, HF_HUB_OFFLINE: "1" } });
+
+/** Runs a look-up that may fetch or not; undefined when what it looks for would have to be fetched. */
+const unlessFetched = async (
+  fetch: boolean,
+  look: (options: HubOptions) => Promise<string[]>,
+): Promise<string[] | undefined> => {
+  try {
+    return await look(fetch ? {} : offline());
+  } catch (error) {
+    if (!fetch && error instanceof MahaloError && error.code === "E_HUB_OFFLINE") return undefined;
+    throw error;
+  }
+};
+
+/** The file of a source of rows, for a stage's content hash. */
+export const rowSourceFiles = (label: string, source: RowSource): SourceFiles => ({
+  label,
+  locate: ({ fetch }) =>
+    unlessFetched(fetch, async (options) => [await resolveFile(fileSource(source), options)]),
+});
+
+/** Files directly in a model folder; those of folders inside belong to other tools. */
+const modelFolderFiles = async (folder: string): Promise<string[]> => {
+  const entries = await readdir(folder, { withFileTypes: true });
+  const names = entries.filter((entry) => !entry.isDirectory() && !entry.name.startsWith("."));
+  return names.map(({ name }) => join(folder, name)).sort();
+};
+
+const locateModel = async (
+  model: string,
+  revision: string | undefined,
+  options: HubOptions,
+): Promise<string[]> => {
+  const packaged = packagedModel(model);
+  if (packaged !== undefined) return [packaged];
+  const found = await stat(model).catch(() => undefined);
+  if (found?.isFile()) return [model];
+  if (found?.isDirectory()) return modelFolderFiles(model);
+  const [owner = "", name = "", ...file] = model.split("/");
+  if (model.endsWith(".gguf") && file.length > 0) {
+    return [
+      await resolveFile(
+        { hub: `${owner}/${name}`, file: file.join("/"), revision },
+        { ...options, kind: "model" },
+      ),
+    ];
+  }
+  return modelFolderFiles(await resolveModelFolder(model, revision, options));
+};
+
+/** The files of a base model, for a stage's content hash. */
+export const modelFiles = (model: string, revision?: string): SourceFiles => ({
+  label: "model",
+  locate: ({ fetch }) => unlessFetched(fetch, (options) => locateModel(model, revision, options)),
+});
+
+/** What of a source its rows depend on beside the content of its file; where the file lies is left out. */
+export const sourceInputs = ({ format, columns, limit }: RowSource) => ({
+  format: format ?? null,
+  columns: columns === undefined ? null : JSON.stringify(columns),
+  limit: limit ?? null,
+});
