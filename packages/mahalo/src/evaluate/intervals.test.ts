@@ -1,3 +1,4 @@
+/** Tests of the intervals, against published values and by properties. */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { stream } from "../core/random.ts";

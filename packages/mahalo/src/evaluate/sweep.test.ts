@@ -1,3 +1,4 @@
+/** Tests of mixes, the sweep, pair accuracy and the format of results.json. */
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

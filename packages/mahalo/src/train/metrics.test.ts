@@ -1,3 +1,4 @@
+/** Tests of the metrics files: repeatable after a resume, strict when read. */
 import { appendFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

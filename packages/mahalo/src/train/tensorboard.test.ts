@@ -1,3 +1,4 @@
+/** Tests of TensorBoard event files, against recorded bytes and, where it is there, TensorBoard itself. */
 import { execFileSync } from "node:child_process";
 import { appendFileSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";

@@ -1,3 +1,4 @@
+/** Tests of the word-problem generator: repeatable, right where it says so, wrong where it must be, split without leaks. */
 import { MahaloError } from "@mahalo/torch";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
@@ -5,7 +6,13 @@ import type { PreferenceRow } from "../rows.ts";
 import { generateRows } from "./registry.ts";
 import { step, told } from "./word-problem-replies.ts";
 import { templates } from "./word-problem-templates.ts";
-import { generateWordProblems, isHeldOut, wordProblemOptions } from "./word-problems.ts";
+import {
+  generateWordProblems,
+  isHeldOut,
+  type WordProblem,
+  wordProblemOptions,
+  wordProblemSets,
+} from "./word-problems.ts";
 
 const options = (change: object = {}) => wordProblemOptions.parse({ problems: 200, heldOut: 60, ...change });
 const text = (side: PreferenceRow["prompt"]): string =>
@@ -78,15 +85,13 @@ describe("word problems", () => {
   });
 
   test("no held-out combination of template and numbers is ever trained on, whatever the seeds", () => {
-    const numbers = (row: { prompt: PreferenceRow["prompt"] }) => text(row.prompt).match(/\d+/g)?.join(",");
-    const shape = (row: { prompt: PreferenceRow["prompt"] }) => `${text(row.prompt)}`;
-    const train = new Set(generateWordProblems(options({ problems: 600 }), 1).train.map(shape));
-    const held = generateWordProblems(options({ heldOut: 200 }), 2).problems;
-    expect(held).toHaveLength(200);
-    for (const problem of held) {
-      expect(train.has(shape(problem))).toBe(false);
-      expect(numbers(problem)).toBeDefined();
-    }
+    const key = ({ template, numbers }: WordProblem) => `${template}:${numbers.join(",")}`;
+    const train = [1, 2, 3].flatMap((seed) =>
+      wordProblemSets(options({ problems: 600 }), seed).train.map(key),
+    );
+    const held = wordProblemSets(options({ heldOut: 200, twoStep: 0.5 }), 4).heldOut.map(key);
+    expect(new Set(held).size).toBe(200);
+    expect(held.filter((one) => new Set(train).has(one))).toEqual([]);
   });
 
   test("about one combination in eight is held out, for every template", () => {

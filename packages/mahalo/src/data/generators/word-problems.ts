@@ -177,6 +177,19 @@ const drawProblems = (
   return problems;
 };
 
+/**
+ * The problems on both sides of the split.
+ *
+ * @throws MahaloError E_GENERATOR_EXHAUSTED where the options allow too few different problems
+ */
+export const wordProblemSets = (
+  options: WordProblemOptions,
+  seed: number,
+): { train: WordProblem[]; heldOut: WordProblem[] } => ({
+  train: drawProblems(options.problems, false, stream(seed, "word-problems", "train"), options),
+  heldOut: drawProblems(options.heldOut, true, stream(seed, "word-problems", "held-out"), options),
+});
+
 const pairs = ({ steps }: WordProblem, random: Random, options: WordProblemOptions) => [
   {
     objective: "accuracy",
@@ -233,12 +246,11 @@ const toRows = (
  * @throws MahaloError E_GENERATOR_EXHAUSTED where the options allow too few different problems
  */
 export const generateWordProblems = (options: WordProblemOptions, seed: number): Generated => {
-  const train = drawProblems(options.problems, false, stream(seed, "word-problems", "train"), options);
-  const test = drawProblems(options.heldOut, true, stream(seed, "word-problems", "held-out"), options);
+  const { train, heldOut } = wordProblemSets(options, seed);
   return {
     train: toRows(train, "train", stream(seed, "word-problems", "train", "replies"), options),
-    heldOut: toRows(test, "held-out", stream(seed, "word-problems", "held-out", "replies"), options),
-    problems: test.map(
+    heldOut: toRows(heldOut, "held-out", stream(seed, "word-problems", "held-out", "replies"), options),
+    problems: heldOut.map(
       ({ text, answer }, index): GeneratedProblem => ({
         prompt: [{ role: "user", content: text }],
         answer,

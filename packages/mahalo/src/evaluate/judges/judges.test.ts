@@ -1,3 +1,4 @@
+/** Tests of the judges and of how they read numbers and sentences. */
 import { MahaloError } from "@mahalo/torch";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";

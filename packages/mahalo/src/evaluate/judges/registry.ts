@@ -21,7 +21,7 @@ export const judgeKinds = [register(sumJudge), register(ruleJudge)] as const;
 export const judgeNames: readonly string[] = judgeKinds.map(({ kind }) => kind);
 
 /** A judge as recipes declare it: its kind, and beside it the kind's own options. */
-export const judgeDeclaration = z.looseObject({ kind: z.string() });
+const judgeDeclaration = z.looseObject({ kind: z.string() });
 
 /**
  * Makes the judge that a recipe declares.

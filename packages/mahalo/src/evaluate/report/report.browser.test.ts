@@ -1,3 +1,4 @@
+/** Opens the report in a real browser: no errors, no requests, no overflow, light and dark. */
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

@@ -1,3 +1,4 @@
+/** Tests of the report's parts and of the page as text. */
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
