@@ -1,8 +1,9 @@
 /** The commands of mahalo; a new one is one file and one line here. */
 import type { CommandFile } from "./command.ts";
+import { doctorCommand } from "./doctor.ts";
 import { planCommand } from "./plan.ts";
 import { runCommand } from "./run.ts";
 import { schemaCommand } from "./schema.ts";
 
 /** All commands, in the order in which `--help` lists them. */
-export const commands: readonly CommandFile[] = [runCommand, planCommand, schemaCommand];
+export const commands: readonly CommandFile[] = [runCommand, planCommand, schemaCommand, doctorCommand];

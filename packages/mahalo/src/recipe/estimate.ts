@@ -53,13 +53,12 @@ const trainedShare = (options: TrainingOptions, model: ModelShape): number => {
   return Math.min(1, options.train.lastLayers / model.layers);
 };
 
-/**
- * Operations of one forward pass: 2 P a token for the linear layers, 4 L D s / 2 for causal attention over s tokens,
- * and 2 D V for each token that a head reads.
- */
-const forward = (model: ModelShape, tokens: number, headTokens: number, length: number): number =>
-  tokens * (2 * backboneParameters(model) + 2 * model.layers * model.heads * model.headDim * length) +
-  headTokens * 2 * headParameters(model);
+/** Operations of a forward pass through the layers: 2 P a token, and 4 L H E s / 2 for causal attention over s tokens. */
+const bodyForward = (model: ModelShape, tokens: number, length: number): number =>
+  tokens * (2 * backboneParameters(model) + 2 * model.layers * model.heads * model.headDim * length);
+
+/** Operations of a head: 2 D V for each token that it reads. */
+const headForward = (model: ModelShape, tokens: number): number => tokens * 2 * headParameters(model);
 
 /** Which dtype a precision stands for on a machine with these rates. */
 export const computeDType = (precision: TrainingOptions["precision"], rates: GemmRates): keyof GemmRates => {
@@ -120,15 +119,14 @@ const trainingCost = (
     Math.ceil((work.rows * options.epochs) / options.batchSize),
   );
   const passes = steps * options.batchSize;
-  const once = forward(model, work.tokens, work.headTokens, work.length);
-  // Backward costs one forward for the gradients of activations and one for those of the weights that are trained.
+  const body = bodyForward(model, work.tokens, work.length);
+  const head = headForward(model, work.headTokens);
+  // A backward pass costs one forward for the gradients of activations and one for those of trained weights; heads are
+  // always trained, low-rank updates cost next to nothing.
   const share = trainedShare(options, model);
-  const factor =
-    1 +
-    share +
-    (options.train === "full" || "lastLayers" in options.train ? share : 0.1) +
-    (options.checkpointing ? share : 0);
-  const operations = passes * once * factor + work.referenceRows * once;
+  const weightGradients = options.train !== "full" && "lora" in options.train ? 0.1 : share;
+  const factor = 1 + share + weightGradients + (options.checkpointing ? share : 0);
+  const operations = passes * (body * factor + 3 * head) + work.referenceRows * (body + head);
   return {
     seconds: operations / (rates[dtype] * efficiency[dtype]),
     bytes: trainingBytes(options, model, work.heads, dtype),
@@ -181,10 +179,14 @@ export const evaluateCost = (
     (2 * weights * Math.min(options.batchSize, options.prompts)) / rate,
   );
   const prefill =
-    forward(model, options.prompts * data.promptTokens, options.prompts, data.promptTokens) / rate;
+    (bodyForward(model, options.prompts * data.promptTokens, data.promptTokens) +
+      headForward(model, options.prompts)) /
+    rate;
   const sweep = mixes * (prefill + batches * options.maxNewTokens * perToken);
   const pairTokens = data.promptTokens + 2 * data.responseTokens;
-  const pairOnce = forward(model, pairTokens, 2 * data.responseTokens * (data.objectives + 1), pairTokens);
+  const pairOnce =
+    bodyForward(model, pairTokens, pairTokens) +
+    headForward(model, 2 * data.responseTokens * (data.objectives + 1));
   const accuracy = options.pairAccuracy ? (2 * data.heldOutPairs * pairOnce) / rate : 0;
   const cache =
     options.batchSize *

@@ -1,0 +1,135 @@
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { MahaloError } from "@mahalo/torch";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { z } from "zod";
+import { parseJson } from "../core/json.ts";
+import { type CommandFile, command, outputOf } from "./command.ts";
+import { commands } from "./commands.ts";
+import { runCli } from "./program.ts";
+
+const run = async (words: readonly string[], files?: readonly CommandFile[]) => {
+  let out = "";
+  let err = "";
+  const io = {
+    out: (text: string) => {
+      out += text;
+    },
+    err: (text: string) => {
+      err += text;
+    },
+    signal: new AbortController().signal,
+    colour: false,
+  };
+  const status = await runCli(words, io, files);
+  return { status, out, err };
+};
+
+/** A command that fails in the way its argument names. */
+const failing: CommandFile = (io) =>
+  command({ name: "fail", summary: "Fail.", examples: [["mahalo fail ours", "an error of the family"]] })
+    .argument("<how>")
+    .action((how: string, options: { json?: boolean }) => {
+      if (how === "ours")
+        throw new MahaloError("E_ROW_EMPTY", "values.jsonl:118: row has no response token left", {
+          hint: "raise data.maxTokens",
+        });
+      if (how === "interrupted") throw new MahaloError("E_INTERRUPTED", "interrupted", { exitStatus: 1 });
+      if (how === "bug") throw new TypeError("no such thing");
+      outputOf(io, options).result({ how }, () => `${how}\n`);
+    });
+
+describe("help", () => {
+  test("lists every command, and each has examples of its own", async () => {
+    const { status, out } = await run(["--help"]);
+    expect(status).toBe(0);
+    for (const file of commands) {
+      const { io } = {
+        io: {
+          out: () => undefined,
+          err: () => undefined,
+          signal: new AbortController().signal,
+          colour: false,
+        },
+      };
+      const name = file(io).name();
+      expect(out).toContain(`  ${name}`);
+      const help = await run([name, "--help"]);
+      expect(help.status).toBe(0);
+      expect(help.out).toMatch(new RegExp(`Examples:\\n +\\$ mahalo ${name}`));
+      expect(help.out).toContain("--json");
+    }
+  });
+  test("is what a bare call shows", async () => expect((await run([])).out).toContain("Usage: mahalo"));
+  test("has the version of the package", async () => {
+    const { version } = parseJson(
+      await readFile(new URL("../../package.json", import.meta.url), "utf8"),
+      z.looseObject({ version: z.string() }),
+      "package.json",
+    );
+    expect((await run(["--version"])).out).toBe(`${version}\n`);
+  });
+});
+
+describe("errors are one line with a code, and an exit status", () => {
+  test("2 for what the caller can mend", async () => {
+    expect(await run(["rnu"])).toEqual({
+      status: 2,
+      out: "",
+      err: 'mahalo: unknown command "rnu". Did you mean "run"?  (E_CLI_COMMAND)\n',
+    });
+    expect((await run(["run"])).err).toBe(
+      "mahalo: missing required argument 'recipe'; see --help  (E_CLI_USAGE)\n",
+    );
+    expect((await run(["plan", "a", "--sett", "b"])).err).toContain("Did you mean --set?");
+    expect(await run(["fail", "ours"], [failing])).toEqual({
+      status: 2,
+      out: "",
+      err: "mahalo: values.jsonl:118: row has no response token left; raise data.maxTokens  (E_ROW_EMPTY)\n",
+    });
+  });
+  test("1 for a mistake of ours, with its stack", async () => {
+    const { status, err } = await run(["fail", "bug"], [failing]);
+    expect(status).toBe(1);
+    expect(err).toContain("TypeError: no such thing");
+  });
+  test("130 after Ctrl-C", async () =>
+    expect((await run(["fail", "interrupted"], [failing])).status).toBe(130));
+  test("as JSON under --json", async () => {
+    const { err } = await run(["fail", "ours", "--json"], [failing]);
+    expect(JSON.parse(err)).toEqual({
+      error: {
+        code: "E_ROW_EMPTY",
+        message: "values.jsonl:118: row has no response token left",
+        hint: "raise data.maxTokens",
+      },
+    });
+  });
+});
+
+test("a result is JSON under --json and text otherwise", async () => {
+  expect((await run(["fail", "well"], [failing])).out).toBe("well\n");
+  expect(JSON.parse((await run(["fail", "well", "--json"], [failing])).out)).toEqual({ how: "well" });
+});
+
+test("schema prints a JSON schema", async () => {
+  expect(JSON.parse((await run(["schema"])).out)).toMatchObject({ title: "mahalo recipe" });
+});
+
+describe("recipes", () => {
+  let folder = "";
+  beforeAll(async () => {
+    folder = await mkdtemp(join(tmpdir(), "mahalo-cli-"));
+  });
+  afterAll(() => rm(folder, { recursive: true }));
+
+  test("with a mistake are named with line and field", async () => {
+    const file = join(folder, "recipe.yaml");
+    await writeFile(file, "name: a\nmodel: m\nobjectives: {}\nalign:\n  betta: 1\n");
+    const { status, err } = await run(["plan", file]);
+    expect(status).toBe(2);
+    expect(err).toContain(`${file}:5: align.betta: unknown key "betta". Did you mean "beta"?`);
+    expect(err).toContain(`${file}:3: objectives: needs at least one objective`);
+  });
+});
