@@ -90,6 +90,8 @@ const describe = (sweep: SweepResults): string => {
 
 const width = 720;
 
+const listed = new Intl.ListFormat("en-GB", { type: "conjunction" });
+
 /** Marks and error bars of one objective at several points; moved aside a little so that objectives do not overlap. */
 const drawMarks = (
   series: number,
@@ -140,7 +142,7 @@ export const sweepChart = (sweep: SweepResults, id: string, background: Insert =
   const objectives = judgedObjectives(sweep);
   const share = areShares(sweep);
   const { ordered, baselines, xOf, xTicks, xLabel, steps, connected } = layout(sweep);
-  const title = `Results of ${objectives.join(" and ")} under each mix`;
+  const title = `Results of ${listed.format(objectives)} under each mix`;
   const key = legend(objectives, [70, 46], width - 90);
   const top = 46 + key.height + 6;
   const bottom = top + 250;
@@ -185,7 +187,7 @@ export const sweepChart = (sweep: SweepResults, id: string, background: Insert =
       yLabel: share ? "share of answers" : "mean score",
     }),
     baselines.length > 0 &&
-      markup`<g>${ticks(low, high).map((at): Insert => markup`<path class="grid" d="M${stripLeft} ${y(at)}H${width - 20}"/>`)}<path class="axis" d="M${stripLeft} ${bottom}H${width - 20}"/>${strip}<text x="${(stripLeft + width - 20) / 2}" y="${bottom + 58}" text-anchor="middle">baselines</text></g>`,
+      markup`<g>${ticks(low, high).map((at): Insert => markup`<path class="grid" d="M${stripLeft} ${y(at)}H${width - 20}"/>`)}<path class="axis" d="M${stripLeft} ${bottom}H${width - 20}"/>${strip}<text x="${(stripLeft + width - 20) / 2}" y="${bottom + 26 + deepest * 16}" text-anchor="middle">baselines</text></g>`,
     connected &&
       objectives.map((objective, series) =>
         drawLine(series, objective, ordered, (point) => across(xOf(point)), y),
