@@ -64,11 +64,11 @@ export const parseMix = (text: string): Mix => {
  */
 export class Heads {
   readonly #byName: Map<string, Parameter>;
-  readonly #base: Tensor;
+  readonly #base: Parameter;
   readonly #merged = new Map<string, Tensor>();
 
-  /** @param base [V, D] head of the model as loaded; owned by the caller when tied to the embedding */
-  constructor(base: Tensor, byName: ReadonlyMap<string, Parameter> = new Map()) {
+  /** @param base [V, D] head of the model as loaded */
+  constructor(base: Parameter, byName: ReadonlyMap<string, Parameter> = new Map()) {
     this.#base = base;
     this.#byName = new Map(byName);
   }
@@ -82,8 +82,8 @@ export class Heads {
     return [...this.#byName.values()];
   }
 
-  /** The base head, in the compute dtype. */
-  get base(): Tensor {
+  /** The head of the model as loaded; SFT trains it, and it is the reference policy's head. */
+  get base(): Parameter {
     return this.#base;
   }
 
@@ -106,17 +106,17 @@ export class Heads {
    *
    * The noise of a head depends on the seed and its objective's name alone (method, section 2; std 0.001).
    *
-   * @param from float32 base weights [V, D]
+   * @throws MahaloError E_HEAD_EXISTS
    */
   addNoisyCopies(
     objectives: readonly string[],
-    from: Tensor,
     { seed, std = 0.001, compute }: { seed: number; std?: number; compute: ComputeDType },
   ): void {
     for (const name of objectives) {
       if (this.#byName.has(name))
         throw new MahaloError("E_HEAD_EXISTS", `the model has a head for "${name}" already`);
       const generator = new Generator(stream(seed, "head", name).integer(2 ** 31));
+      const from = this.#base.float();
       const weights = noGrad(() =>
         scope(() => keep(ops.add(from, ops.randn(from.shape, { generator }), { alpha: std }).to("float32"))),
       );
@@ -148,7 +148,7 @@ export class Heads {
       this.#merged.set(key, known);
       return known;
     }
-    const merged = noGrad(() => scope(() => keep(this.mixFloat(mix).to(this.#base.dtype))));
+    const merged = noGrad(() => scope(() => keep(this.mixFloat(mix).to(this.#base.value.dtype))));
     this.#merged.set(key, merged);
     for (const [oldest, head] of this.#merged) {
       if (this.#merged.size <= CACHED_MIXES) break;

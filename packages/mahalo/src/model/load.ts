@@ -1,5 +1,5 @@
 /** Loads a language model: backbone, heads, tokenizer and template, ready to train or to answer. */
-import { keep, noGrad, scope, type Tensor } from "@mahalo/torch";
+import { keep, noGrad } from "@mahalo/torch";
 import type { ChatTemplate } from "../data/chat-template.ts";
 import type { TextCodec } from "../data/codec.ts";
 import { Backbone } from "./backbone.ts";
@@ -38,17 +38,17 @@ export type LanguageModel = {
 const readHeads = (source: ModelSource, named: NamedTensors, backbone: Backbone, options: HeldAs): Heads => {
   const { vocabSize, hiddenSize } = source.config;
   const shape = [vocabSize, hiddenSize];
-  const embedding = backbone.weights.embedding;
-  // A tied head is copied: nothing that happens to a head may reach the embedding.
-  const base: Tensor = named.has("lm_head.weight")
-    ? noGrad(() => scope(() => named.take("lm_head.weight", shape).to(options.compute)))
-    : noGrad(() => embedding.value.detach().clone());
+  // A tied head is a copy: nothing that happens to a head may reach the embedding.
+  const weights = named.has("lm_head.weight")
+    ? named.take("lm_head.weight", shape)
+    : noGrad(() => backbone.weights.embedding.float().detach().clone());
+  const base = parameter("lm_head.weight", keep(weights), options);
   const byName = new Map<string, Parameter>();
   for (const objective of (source as { objectives?: string[] }).objectives ?? []) {
     const name = `heads.${objective}.weight`;
     byName.set(objective, parameter(name, keep(named.take(name, shape)), options));
   }
-  return new Heads(keep(base), byName);
+  return new Heads(base, byName);
 };
 
 type HeldAs = { compute: ComputeDType; training: boolean };

@@ -1,0 +1,82 @@
+/** A head's log-probabilities at response positions and its closed-form backward, chunk by chunk and without autograd. */
+import { noGrad, ops, scope, type Tensor, tensor } from "@mahalo/torch";
+import type { Parameter } from "../model/parameters.ts";
+
+// Shapes: N response positions, C positions of a chunk, D hidden, V vocabulary.
+
+/** Rows of a chunk that keep a chunk's logits within `bytes`. */
+const chunkRows = (vocabulary: number, bytes: number, elementBytes: number): number =>
+  Math.max(1, Math.floor(bytes / (vocabulary * elementBytes)));
+
+/** How {@link headPass} works; results do not depend on it. */
+export type HeadPassOptions = {
+  /** Positions of one chunk; by default as many as fit 64 MB of logits. */
+  chunk?: number | undefined;
+};
+
+/** Log-probabilities of one head, and what to call once their slopes are known. */
+export type HeadPass = {
+  /** log softmax(W h_n)[y_n] of each position, in nats. */
+  logps: Float32Array;
+  /**
+   * Adds d(loss)/dW to the head's gradient and returns d(loss)/dh, [N, D], from d(loss)/d(logp) of each position:
+   *
+   *   d(loss)/d(logits_n) = slope_n (onehot(y_n) - softmax(W h_n))
+   */
+  backward(slopes: Float32Array): Tensor;
+};
+
+/**
+ * Applies a head to the positions that need it and no others.
+ *
+ * Logits are kept between the two halves (one matrix product instead of two) in the compute dtype; normalisers are
+ * float32. Source: gradient of log-softmax, used by method section 2.
+ *
+ * @param hidden_ND final hidden states that predict the targets
+ * @param targets token ids, one for each row
+ */
+export const headPass = (
+  hidden_ND: Tensor,
+  head: Parameter,
+  targets: Int32Array,
+  options: HeadPassOptions = {},
+): HeadPass => {
+  const weight_VD = head.value.detach();
+  const rows = targets.length;
+  const chunk =
+    options.chunk ?? chunkRows(weight_VD.size(0), 2 ** 26, weight_VD.dtype === "bfloat16" ? 2 : 4);
+  const starts = Array.from({ length: Math.ceil(rows / chunk) }, (_, i) => i * chunk);
+  const logps = new Float32Array(rows);
+  const kept = noGrad(() =>
+    starts.map((start) => {
+      const count = Math.min(chunk, rows - start);
+      const saved = scope(() => {
+        const target_C1 = tensor(targets.subarray(start, start + count), { dtype: "int64" }).unsqueeze(1);
+        const logits_CV = ops.linear(hidden_ND.narrow(0, start, count), weight_VD);
+        const float_CV = logits_CV.to("float32");
+        const norm_C1 = ops.logsumexp(float_CV, [-1], true);
+        logps.set(ops.gather(float_CV, -1, target_C1).sub(norm_C1).toFloat32Array(), start);
+        return { logits_CV, norm_C1, target_C1 };
+      });
+      return { start, count, ...saved };
+    }),
+  );
+  const backward = (slopes: Float32Array): Tensor =>
+    noGrad(() =>
+      scope(() => {
+        const parts = kept.map(({ start, count, logits_CV, norm_C1, target_C1 }) =>
+          scope(() => {
+            const slope_C1 = tensor(slopes.subarray(start, start + count)).unsqueeze(1);
+            const delta_CV = ops.exp_(logits_CV.to("float32").sub(norm_C1));
+            ops.mul_(delta_CV, ops.neg(slope_C1));
+            ops.scatterAdd_(delta_CV, 1, target_C1, slope_C1);
+            const delta = delta_CV.to(weight_VD.dtype);
+            head.accumulate(ops.mm(delta.t(), hidden_ND.narrow(0, start, count)));
+            return ops.mm(delta, weight_VD);
+          }),
+        );
+        return parts.length === 1 && parts[0] ? parts[0] : ops.cat(parts, 0);
+      }),
+    );
+  return { logps, backward };
+};

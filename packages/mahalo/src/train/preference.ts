@@ -1,0 +1,116 @@
+/** MAH-DPO: pairs of each objective train that objective's head and the shared backbone. */
+import { MahaloError } from "@mahalo/torch";
+import type { EncodedPair } from "../data/encode.ts";
+import { type PairLossName, type PairLossOptions, pairLoss } from "./losses.ts";
+import { type PairRecord, preferenceMetrics } from "./metrics.ts";
+import type { Task, TaskRow } from "./task.ts";
+
+/** Log-probabilities of a pair's responses under the reference policy, in nats. */
+export type ReferencePair = { chosen: number; rejected: number };
+
+/** Rows, their order and the loss. */
+export type PreferenceTaskOptions = PairLossOptions & {
+  pairs: readonly EncodedPair[];
+  /** One for each pair; undefined leaves the reference out of the margin. */
+  reference: readonly ReferencePair[] | undefined;
+  heldOut: readonly EncodedPair[];
+  heldOutReference: readonly ReferencePair[] | undefined;
+  steps: number;
+  /** Indices of the pairs of a step; every objective has at least one. */
+  batch(step: number): readonly number[];
+  loss?: PairLossName;
+  /** Weight of each objective's mean loss; default 1 each. */
+  objectiveWeights?: Readonly<Record<string, number>>;
+};
+
+const sum = (values: Float32Array): number => values.reduce((total, value) => total + value, 0);
+
+/**
+ * The batch loss is the weighted mean, over the objectives present, of each one's mean pair loss:
+ *
+ *   L = sum_k (w_k / sum_j w_j) (1 / n_k) sum_{i in k} loss(m_i),
+ *   m = (log π_k(y+) - log π_k(y-)) - (log π_ref(y+) - log π_ref(y-)),
+ *
+ * with log-probabilities summed over response tokens. An objective's share of the batch does not matter.
+ *
+ * Source: method, section 2.
+ */
+export const preferenceTask = (options: PreferenceTaskOptions): Task<PairRecord> => {
+  const { pairs, reference, heldOut, heldOutReference, beta = 0.1, smoothing = 0 } = options;
+  const loss = pairLoss(options.loss ?? "sigmoid", { beta, smoothing });
+  const weightOf = (objective: string): number => options.objectiveWeights?.[objective] ?? 1;
+  const objectives = [...new Set(pairs.map(({ objective }) => objective))].sort();
+  for (const [name, weight] of Object.entries(options.objectiveWeights ?? {})) {
+    if (!(weight > 0 && Number.isFinite(weight))) {
+      throw new MahaloError("E_OBJECTIVE_WEIGHT", `objectives.${name}.weight: ${weight} is not above 0`);
+    }
+  }
+  const references = new Map<TaskRow, ReferencePair | undefined>();
+  const row = (pair: EncodedPair, index: number, known: ReferencePair | undefined): TaskRow => {
+    const one = {
+      prompt: pair.prompt,
+      branches: [pair.chosen, pair.rejected],
+      objective: pair.objective,
+      index,
+    };
+    references.set(one, known);
+    return one;
+  };
+  const rows = pairs.map((pair, index) => row(pair, index, reference?.[index]));
+  const heldOutRows = heldOut.map((pair, index) => row(pair, index, heldOutReference?.[index]));
+
+  const outcome: Task<PairRecord>["outcome"] = (one, [chosen, rejected], step) => {
+    if (chosen === undefined || rejected === undefined || one.objective === undefined) {
+      throw new MahaloError("E_INTERNAL", "a preference row needs two branches and an objective", {
+        exitStatus: 1,
+      });
+    }
+    const known = references.get(one) ?? { chosen: 0, rejected: 0 };
+    const logpChosen = sum(chosen);
+    const logpRejected = sum(rejected);
+    const rewardChosen = beta * (logpChosen - known.chosen);
+    const rewardRejected = beta * (logpRejected - known.rejected);
+    const pair = loss((rewardChosen - rewardRejected) / beta);
+    const present = [...new Set(step.map(({ objective }) => objective ?? ""))];
+    const total = present.reduce((all, name) => all + weightOf(name), 0);
+    const count = step.filter(({ objective }) => objective === one.objective).length;
+    const slope = (weightOf(one.objective) / total / count) * pair.slope;
+    return {
+      slopes: [slope, -slope],
+      record: {
+        objective: one.objective,
+        loss: pair.loss,
+        logpChosen,
+        logpRejected,
+        rewardChosen,
+        rewardRejected,
+      },
+    };
+  };
+
+  return {
+    name: "align",
+    steps: options.steps,
+    rows: (step) => {
+      const chosen = options.batch(step).map((index) => {
+        const one = rows[index];
+        if (one === undefined) throw new MahaloError("E_INTERNAL", `no pair ${index}`, { exitStatus: 1 });
+        return one;
+      });
+      const missing = objectives.find((name) => !chosen.some(({ objective }) => objective === name));
+      if (missing !== undefined) {
+        throw new MahaloError(
+          "E_BATCH_OBJECTIVE_MISSING",
+          `step ${step}: no pair of objective "${missing}" in the batch`,
+          {
+            hint: "raise batchSize to at least the number of objectives",
+          },
+        );
+      }
+      return chosen;
+    },
+    outcome,
+    metrics: (records) => preferenceMetrics(records, { ...options.objectiveWeights }),
+    heldOut: heldOutRows,
+  };
+};
