@@ -34,4 +34,5 @@ export {
 } from "./safetensors/index.ts";
 export { SCHEDULES, type Schedule, type ScheduleName, type ScheduleOptions, schedule } from "./schedule.ts";
 export { keep, liveTensors, scope } from "./scope.ts";
+export { readSetUpRecord, type SetUpRecord } from "./setup-record.ts";
 export { elementBytes, Tensor, type TensorOptions, type TypedArray, tensor } from "./tensor.ts";
