@@ -36,6 +36,9 @@ const setUp = async () => {
   if (JSON.stringify(record) !== JSON.stringify(last)) writeRecord(record);
 };
 
+// Ctrl-C ends the process through its exit handlers, which remove locks and half-fetched files.
+for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => process.exit(130));
+
 const [major = 0] = process.versions.node.split(".").map(Number);
 try {
   if (major < 20) throw new SetupError(`Node ${process.version} is too old`, "install Node 20 or newer");

@@ -88,13 +88,14 @@ const compile = async (
  * What one build depends on: the hash of every source with the headers and flags, and of the whole.
  * @param {import("./libtorch.mjs").Libtorch} libtorch
  * @param {{ program: string, args: string[], version: string }} compiler
+ * @param {{ native: string, build: string }} places
  */
-const planBuild = (libtorch, compiler) => {
-  const names = existsSync(NATIVE) ? readdirSync(NATIVE).sort() : [];
+const planBuild = (libtorch, compiler, { native, build }) => {
+  const names = existsSync(native) ? readdirSync(native).sort() : [];
   const sources = names.filter((name) => name.endsWith(".cpp"));
   if (sources.length === 0)
-    throw new SetupError(`${NATIVE} holds no .cpp file`, "restore it from the repository");
-  const read = (/** @type {string} */ name) => readFileSync(join(NATIVE, name));
+    throw new SetupError(`${native} holds no .cpp file`, "restore it from the repository");
+  const read = (/** @type {string} */ name) => readFileSync(join(native, name));
   const headers = names.filter((name) => /\.(h|hpp|inl)$/.test(name)).flatMap((name) => [name, read(name)]);
   const napi = ["node-addon-api", "node-api-headers"].map((name) =>
     readFileSync(join(ROOT, "node_modules", name, "package.json")),
@@ -104,8 +105,8 @@ const planBuild = (libtorch, compiler) => {
   const units = sources.map((name) => {
     const hash = digest(...common, ...headers, name, read(name)).slice(0, 16);
     return {
-      source: join(NATIVE, name),
-      object: join(BUILD, "objects", `${basename(name, ".cpp")}-${hash}.o`),
+      source: join(native, name),
+      object: join(build, "objects", `${basename(name, ".cpp")}-${hash}.o`),
     };
   });
   const link = linkFlags(libtorch);
@@ -117,15 +118,16 @@ const planBuild = (libtorch, compiler) => {
  *
  * @param {import("./libtorch.mjs").Libtorch} libtorch
  * @param {{ addon?: { hash?: string } } | undefined} last the last set-up's record
+ * @param {{ native: string, build: string }} [places] folders of the sources and of what is built
  */
-export const setUpAddon = async (libtorch, last) => {
+export const setUpAddon = async (libtorch, last, places = { native: NATIVE, build: BUILD }) => {
   const compiler = await findCompiler();
-  const { units, includes, link, hash } = planBuild(libtorch, compiler);
-  const output = join(BUILD, "mahalo_torch.node");
+  const { units, includes, link, hash } = planBuild(libtorch, compiler, places);
+  const output = join(places.build, "mahalo_torch.node");
   const value = { path: output, hash, compiler: compiler.version };
   if (last?.addon?.hash === hash && existsSync(output)) return { note: "up to date", value };
 
-  const objects = join(BUILD, "objects");
+  const objects = join(places.build, "objects");
   mkdirSync(objects, { recursive: true });
   const missing = units.filter((unit) => !existsSync(unit.object));
   say(`set-up  addon     compiling ${missing.length} of ${units.length} files with ${compiler.version}`);

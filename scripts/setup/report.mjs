@@ -12,11 +12,9 @@ export class SetupError extends Error {
   }
 }
 
-const quiet = process.env.MAHALO_SETUP_QUIET === "1";
-
 /** Prints to stderr, so that a command's own output stays clean. */
 export const say = (/** @type {string} */ text) => {
-  if (!quiet) process.stderr.write(`${text}\n`);
+  process.stderr.write(`${text}\n`);
 };
 
 /**

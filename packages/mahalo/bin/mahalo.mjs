@@ -14,4 +14,12 @@ try {
   );
   process.exit(2);
 }
-await import(main.href);
+try {
+  await import(main.href);
+} catch (error) {
+  // The engine loads its addon when it is imported, before the command line can report that it was not built.
+  if (!(error instanceof Error) || error.name !== "MahaloError") throw error;
+  const { message, hint, code, exitStatus } = /** @type {Error & Record<string, any>} */ (error);
+  process.stderr.write(`mahalo: ${message}${hint ? `; ${hint}` : ""}  (${code})\n`);
+  process.exit(exitStatus ?? 2);
+}
