@@ -68,6 +68,9 @@ describe("fields", () => {
     expect(issues({ prompt: { field: "a", steps: ["trimm"] } })).not.toEqual([]);
     expect(issues({ prompt: { field: "a", steps: [{ cut: "(" }] } })).not.toEqual([]);
     expect(issues({ prompt: { field: "a", steps: [{ cut: "a", trim: true }] } })).not.toEqual([]);
+    for (const template of ["{a", "a}", "{a..b}", "{}", "{a}}"]) {
+      expect(issues({ prompt: { template } }).join()).toContain("brace");
+    }
     for (const columns of Object.values(formats)) expect(issues(columns)).toEqual([]);
   });
 

@@ -13,16 +13,33 @@ const path = z
 const steps = z.array(stepSchema).default([]).describe("Steps that the value goes through, in order.");
 const fallback = z.unknown().optional().describe("Value where the field is missing.");
 
+/** A path in braces inside a template, or a doubled brace. */
+const templatePart = /(\{\{|\}\}|\{[^{}]*\})/;
+
+const isTemplate = (text: string): boolean =>
+  text
+    .split(templatePart)
+    .every((part) =>
+      /^\{.*\}$/s.test(part)
+        ? isPath(part.slice(1, -1).trim())
+        : part === "{{" || part === "}}" || !/[{}]/.test(part),
+    );
+
 /** How one field is made: a path, or a path, template or constant with steps. */
-export const fieldSchema = z.union([
-  path,
-  z.strictObject({ field: path, default: fallback, steps }),
-  z.strictObject({
-    template: z.string().describe("Text with {path} in it; {{ and }} are the braces themselves."),
-    steps,
-  }),
-  z.strictObject({ constant: z.unknown().describe("The same value for every row."), steps }),
-]);
+export const fieldSchema = z
+  .union([
+    path,
+    z.strictObject({ field: path, default: fallback, steps }),
+    z.strictObject({
+      template: z
+        .string()
+        .refine(isTemplate, { error: "has a brace without a path; a brace itself is written {{ or }}" })
+        .describe("Text with {path} in it; {{ and }} are the braces themselves."),
+      steps,
+    }),
+    z.strictObject({ constant: z.unknown().describe("The same value for every row."), steps }),
+  ])
+  .meta({ id: "RowField", description: "How a field is made from a row: a path, a template or a constant." });
 
 /** Pairs out of a row that holds several candidate responses. */
 export const pairsSchema = z.strictObject({
@@ -140,7 +157,7 @@ const sourceGetter = (field: Exclude<Field, string>): Getter => {
 
 /** A text with `{path}` in it as a function of a row. */
 const template = (source: string): Getter => {
-  const parts = source.split(/(\{\{|\}\}|\{[^{}]*\})/).map((part): string | Getter => {
+  const parts = source.split(templatePart).map((part): string | Getter => {
     if (part === "{{" || part === "}}") return part.slice(1);
     if (!part.startsWith("{")) return part;
     const where = parsePath(part.slice(1, -1).trim());

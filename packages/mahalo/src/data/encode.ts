@@ -94,6 +94,7 @@ class Encoder {
   readonly #maxTokens: number;
   #cutPrompt = false;
   #cutResponse = false;
+  #last: { key: string; encoded: EncodedPrompt } | undefined;
 
   constructor({ codec, template, chat = true, maxPromptTokens = 512, maxTokens = 1024 }: EncodeOptions) {
     for (const [name, limit] of Object.entries({ maxPromptTokens, maxTokens })) {
@@ -117,12 +118,20 @@ class Encoder {
   }
 
   prompt(prompt: Prompt): EncodedPrompt {
+    // Rows of one prompt often come one after another, several pairs out of one row above all.
+    const key = JSON.stringify(prompt);
+    if (this.#last?.key !== key) this.#last = { key, encoded: this.#encodePrompt(prompt) };
+    const { ids } = this.#last.encoded;
+    this.#cutPrompt ||= ids.length > this.#maxPromptTokens;
+    return { ...this.#last.encoded, ids: ids.slice(-this.#maxPromptTokens) };
+  }
+
+  #encodePrompt(prompt: Prompt): EncodedPrompt {
     const messages = typeof prompt === "string" && !this.#chat ? undefined : promptMessages(prompt);
     const text = messages === undefined ? String(prompt) : this.#render(messages, true);
     const ids = this.#codec.encode(text, { special: messages === undefined });
     if (ids.length === 0) throw new RowProblem("empty-prompt", "prompt: has no token");
-    this.#cutPrompt ||= ids.length > this.#maxPromptTokens;
-    return { ids: ids.slice(-this.#maxPromptTokens), text, messages };
+    return { ids, text, messages };
   }
 
   response(prompt: EncodedPrompt, response: string, field: string): number[] {

@@ -132,12 +132,14 @@ const bareNames = [...table]
   .map(([name]) => name);
 
 /** A step in a recipe: a bare name, or a map of one name to its options. */
-export const stepSchema = z.union([
-  z.enum(bareNames),
-  z
-    .strictObject(Object.fromEntries([...table].map(([name, { schema }]) => [name, schema.optional()])))
-    .refine((value) => Object.keys(value).length === 1, { error: "a step has exactly one name" }),
-]);
+export const stepSchema = z
+  .union([
+    z.enum(bareNames),
+    z
+      .strictObject(Object.fromEntries([...table].map(([name, { schema }]) => [name, schema.optional()])))
+      .refine((value) => Object.keys(value).length === 1, { error: "a step has exactly one name" }),
+  ])
+  .meta({ id: "RowStep", description: "A step that a picked value goes through." });
 
 /** A step as a recipe writes it. */
 export type StepSpec = z.input<typeof stepSchema>;

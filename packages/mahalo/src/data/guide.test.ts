@@ -1,0 +1,30 @@
+/** The examples of the guide to data are what the code accepts. */
+import { readFileSync } from "node:fs";
+import { expect, test } from "vitest";
+import { parse } from "yaml";
+import { columnMapper, columnsSchema } from "./columns.ts";
+import { columnsOf, formats } from "./formats.ts";
+import { parsePreference } from "./rows.ts";
+
+const guide = readFileSync(new URL("../../../../docs/guides/data.md", import.meta.url), "utf8");
+const blocks = (language: string): string[] =>
+  [...guide.matchAll(new RegExp(`\`\`\`${language}\n(.*?)\`\`\``, "gs"))].map(([, body = ""]) => body);
+
+test("its rows are preference rows", () => {
+  const rows = blocks("json").map((text): unknown => JSON.parse(text));
+  expect(rows).toHaveLength(3);
+  for (const row of rows) parsePreference(row, { file: "guide", line: 1 }, "helpful");
+});
+
+test("its column maps compile", () => {
+  const sources = blocks("yaml").map((text): { format?: string; columns?: unknown } => parse(text));
+  expect(sources).toHaveLength(4);
+  for (const { format, columns } of sources) {
+    const own = columns === undefined ? undefined : columnsSchema.parse(columns);
+    expect(typeof columnMapper(columnsOf({ format, columns: own }) ?? {})).toBe("function");
+  }
+});
+
+test("it names every format", () => {
+  for (const name of Object.keys(formats)) expect(guide).toContain(`| \`${name}\` |`);
+});
