@@ -37,8 +37,7 @@ const fresh = (name: string): string => mkdtempSync(join(folder, `${name}-`));
 const setUp = (env: NodeJS.ProcessEnv): Promise<{ status: number | null; stderr: string; seconds: number }> =>
   new Promise((resolve) => {
     const start = performance.now();
-    // The tests may be told to use another Python than the one that set-up chose libtorch by.
-    const options = { env: { ...process.env, PYTHON: "", ...env }, cwd: ROOT };
+    const options = { env: { ...process.env, ...env }, cwd: ROOT };
     const child = execFile(process.execPath, ["scripts/setup.mjs"], options, (_, __, stderr) => {
       resolve({ status: child.exitCode, stderr, seconds: (performance.now() - start) / 1000 });
     });

@@ -224,9 +224,9 @@ describe("model folders", () => {
   });
 });
 
-/** A Python that has the safetensors library: `PYTHON`, or python3. */
+/** A Python that has the safetensors library: `MAHALO_PYTHON`, or python3. */
 const findPython = (): string | undefined => {
-  const python = process.env.PYTHON || "python3";
+  const python = process.env.MAHALO_PYTHON || "python3";
   try {
     execFileSync(python, ["-c", "import safetensors, numpy; safetensors.TensorSpec"], { stdio: "ignore" });
     return python;
