@@ -1,9 +1,16 @@
 /** The commands of mahalo; a new one is one file and one line here. */
 import type { CommandFile } from "./command.ts";
-import { doctorCommand } from "./doctor.ts";
+import { inspectCommand } from "./inspect.ts";
 import { planCommand } from "./plan.ts";
+import { reportCommand } from "./report.ts";
 import { runCommand } from "./run.ts";
 import { schemaCommand } from "./schema.ts";
 
 /** All commands, in the order in which `--help` lists them. */
-export const commands: readonly CommandFile[] = [runCommand, planCommand, schemaCommand, doctorCommand];
+export const commands: readonly CommandFile[] = [
+  runCommand,
+  planCommand,
+  inspectCommand,
+  reportCommand,
+  schemaCommand,
+];

@@ -1,7 +1,8 @@
 /** Runs a recipe: the stage engine over the real stages, in the run's folder. */
-import { copyFile, rename, stat } from "node:fs/promises";
+import { existsSync } from "node:fs";
+import { readFile, rm } from "node:fs/promises";
 import { join, resolve } from "node:path";
-import { fileError } from "../core/files.ts";
+import { writeFileAtomic } from "../core/files.ts";
 import { formatDuration } from "../core/format.ts";
 import { writeResolvedRecipe } from "./load.ts";
 import { pipeline } from "./pipeline.ts";
@@ -20,25 +21,26 @@ export type RunOutcome = {
   report: string | undefined;
 };
 
-/** Results that stand at the top of the run's folder, by the stage that writes them. */
+/** Results that stand at the top of the run's folder too, by the stage that writes them. */
 const published = [
   ["evaluate", "results.json"],
   ["report", "report.html"],
+  ["report", "sweep.svg"],
 ] as const;
 
-const publish = async (folder: string): Promise<string | undefined> => {
+/** Takes away what an earlier run published, so that no result of another recipe stands beside this one's stages. */
+const unpublish = async (folder: string): Promise<void> => {
+  for (const [, file] of published) await rm(join(folder, file), { force: true });
+};
+
+const publish = async (folder: string, stages: readonly StageOutcome[]): Promise<string | undefined> => {
   let report: string | undefined;
   for (const [stage, file] of published) {
     const from = join(folder, stage, file);
-    if ((await stat(from).catch(() => undefined)) === undefined) continue;
+    if (!stages.some(({ name }) => name === stage) || !existsSync(from)) continue;
     const to = join(folder, file);
-    try {
-      await copyFile(from, `${to}.tmp`);
-      await rename(`${to}.tmp`, to);
-    } catch (error) {
-      throw fileError("E_FILE_WRITE", "write", to, error);
-    }
-    if (stage === "report") report = to;
+    await writeFileAtomic(to, await readFile(from));
+    if (file === "report.html") report = to;
   }
   return report;
 };
@@ -50,7 +52,7 @@ export type RunRecipeOptions = Omit<RunStagesOptions, "folder" | "seed">;
  * Runs all stages of a recipe that are not fresh.
  *
  * The run's folder (`<out>/<name>`) then holds the resolved recipe, a folder for each stage with its metrics and
- * models, `results.json` and `report.html`.
+ * models, and once they are made `results.json`, `report.html` and `sweep.svg`.
  *
  * @throws MahaloError as {@link runStages}.
  */
@@ -60,9 +62,12 @@ export const runRecipe = async (recipe: Recipe, options: RunRecipeOptions = {}):
     ...options,
     folder,
     seed: recipe.seed,
-    begin: () => writeResolvedRecipe(join(folder, "recipe.yaml"), recipe),
+    begin: async () => {
+      await unpublish(folder);
+      await writeResolvedRecipe(join(folder, "recipe.yaml"), recipe);
+    },
   });
-  return { name: recipe.name, folder, stages, report: await publish(folder) };
+  return { name: recipe.name, folder, stages, report: await publish(folder, stages) };
 };
 
 /** A run's outcome as text. */

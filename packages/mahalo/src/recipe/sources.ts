@@ -2,28 +2,11 @@
 import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { MahaloError } from "@mahalo/torch";
-import { type FileSource, type HubOptions, resolveFile, resolveModelFolder } from "../data/hub.ts";
-import type { RowFile } from "../data/load.ts";
+import { type HubOptions, resolveFile, resolveModelFolder } from "../data/hub.ts";
+import { locateRows } from "../data/load.ts";
 import { packagedModel } from "../model/packaged.ts";
 import type { RowSource } from "./schema.ts";
 import type { SourceFiles } from "./source-files.ts";
-
-const fileSource = (source: RowSource): FileSource => {
-  if (source.path !== undefined) return { path: source.path };
-  // The schema lets no source through that has neither path nor hub and file.
-  return { hub: source.hub ?? "", file: source.file ?? "", revision: source.revision };
-};
-
-/** How rows of a source are called in origins and messages: the path, or hub id and file. */
-const sourceName = (source: RowSource): string => source.path ?? `${source.hub}/${source.file}`;
-
-/** The file of a source, fetched if need be, and how its rows are read. */
-export const openRowFile = async (source: RowSource): Promise<RowFile> => ({
-  path: await resolveFile(fileSource(source)),
-  name: sourceName(source),
-  format: source.format,
-  columns: source.columns,
-});
 
 /** Environment under which nothing is fetched. */
 const offline = (): HubOptions => ({ environment: { ...process.env, HF_HUB_OFFLINE: "1" } });
@@ -44,8 +27,7 @@ const unlessFetched = async (
 /** The file of a source of rows, for a stage's content hash. */
 export const rowSourceFiles = (label: string, source: RowSource): SourceFiles => ({
   label,
-  locate: ({ fetch }) =>
-    unlessFetched(fetch, async (options) => [await resolveFile(fileSource(source), options)]),
+  locate: ({ fetch }) => unlessFetched(fetch, async (options) => [(await locateRows(source, options)).path]),
 });
 
 /** Files directly in a model folder; those of folders inside belong to other tools. */

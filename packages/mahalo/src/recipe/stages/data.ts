@@ -4,7 +4,7 @@ import { stream } from "../../core/random.ts";
 import { type EncodeOptions, encodeExamples, encodePairs } from "../../data/encode.ts";
 import { generateRows } from "../../data/generators/registry.ts";
 import type { Generated } from "../../data/generators/types.ts";
-import { loadExamples, loadPreferences } from "../../data/load.ts";
+import { loadExamples, loadPreferences, locateRows } from "../../data/load.ts";
 import { Problems } from "../../data/problems.ts";
 import {
   chosenExample,
@@ -16,7 +16,7 @@ import {
 import { limitRows, splitRows } from "../../data/split.ts";
 import { openModelSource } from "../../model/source.ts";
 import type { ObjectiveOptions, Recipe } from "../schema.ts";
-import { modelFiles, openRowFile, rowSourceFiles, sourceInputs } from "../sources.ts";
+import { modelFiles, rowSourceFiles, sourceInputs } from "../sources.ts";
 import type { Stage } from "../stages.ts";
 import { type DataSummary, type Dataset, type HeldOutPrompt, writeDataset } from "./data-files.ts";
 
@@ -34,7 +34,7 @@ const fromFiles = async (
   const rows: PreferenceRow[] = [];
   for (const [name, { pairs }] of objectives) {
     if (pairs === undefined) continue;
-    const all = await loadPreferences(await openRowFile(pairs), name, { problems });
+    const all = await loadPreferences(await locateRows(pairs), name, { problems });
     rows.push(...limitRows(all, pairs.limit, recipe.seed));
   }
   const { train, heldOut } = splitRows(rows, { seed: recipe.seed, ...recipe.data });
@@ -104,7 +104,7 @@ const collectExamples = async (
   if (recipe.sft === false) return { train: [], heldOut: [] };
   if (recipe.sft.from === "chosen") return { train: chosenOf(rows.train), heldOut: chosenOf(rows.heldOut) };
   const all = limitRows(
-    await loadExamples(await openRowFile(recipe.sft.from), "sft", { problems }),
+    await loadExamples(await locateRows(recipe.sft.from), "sft", { problems }),
     recipe.sft.from.limit,
     recipe.seed,
   );

@@ -1,0 +1,64 @@
+/** Shows a recipe's rows as training will see them, without training. */
+import { MahaloError } from "@mahalo/torch";
+import { didYouMean } from "../core/suggest.ts";
+import {
+  firstOfEach,
+  type InspectedRow,
+  inspectRows,
+  type ObjectiveSummary,
+  renderRows,
+  renderSummary,
+  summarizeRows,
+} from "../data/inspect.ts";
+import { openModelSource } from "../model/source.ts";
+import type { Recipe } from "./schema.ts";
+import { buildDataset } from "./stages/data.ts";
+
+/** Which rows {@link inspectRecipe} shows. */
+export type InspectRecipeOptions = {
+  /** Rows shown of each objective. Default 1. */
+  rows?: number;
+  /** Only this objective. Default: all. */
+  objective?: string | undefined;
+  /** `pairs` of align (default), or `examples` of sft. */
+  part?: "pairs" | "examples";
+};
+
+/** Rows of a recipe, counts of all of them, and what could not be used. */
+export type Inspection = { rows: InspectedRow[]; objectives: ObjectiveSummary[]; problems: string };
+
+/**
+ * Reads, splits and encodes the rows of a recipe and lays out the first training rows of each objective.
+ *
+ * @throws MahaloError E_RECIPE_UNKNOWN_OBJECTIVE, and what the data stage throws.
+ */
+export const inspectRecipe = async (
+  recipe: Recipe,
+  options: InspectRecipeOptions = {},
+): Promise<Inspection> => {
+  const { rows: each = 1, objective, part = "pairs" } = options;
+  const names = Object.keys(recipe.objectives);
+  if (objective !== undefined && !names.includes(objective)) {
+    throw new MahaloError("E_RECIPE_UNKNOWN_OBJECTIVE", `--objective ${objective}: unknown objective`, {
+      hint: didYouMean(objective, names),
+    });
+  }
+  const { codec, template } = await openModelSource(
+    recipe.model,
+    recipe.revision === undefined ? {} : { revision: recipe.revision },
+  );
+  const { dataset, problems } = await buildDataset(recipe, { codec, template });
+  const all = part === "pairs" ? dataset.train : dataset.examples;
+  const wanted = objective === undefined ? all : all.filter((row) => row.objective === objective);
+  return {
+    rows: inspectRows(firstOfEach(wanted, each), codec),
+    objectives: summarizeRows(wanted),
+    problems: problems.summary(),
+  };
+};
+
+/** An inspection as text. */
+export const describeInspection = ({ rows, objectives, problems }: Inspection, colour: boolean): string =>
+  [renderRows(rows, { colour }), renderSummary(objectives), ...(problems === "" ? [] : [problems]), ""].join(
+    "\n",
+  );

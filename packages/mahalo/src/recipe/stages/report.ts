@@ -1,0 +1,32 @@
+/** The report stage: one self-contained page out of results and metrics. */
+import { existsSync } from "node:fs";
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { MahaloError } from "@mahalo/torch";
+import { writeFileAtomic } from "../../core/files.ts";
+import { writeReport } from "../../evaluate/report/write.ts";
+import { metricsFile } from "../../train/metrics.ts";
+import type { Recipe } from "../schema.ts";
+import type { Stage } from "../stages.ts";
+
+/** Writes report.html and sweep.svg; the stage's folder keeps copies of all that they were made from. */
+export const reportStage: Stage<Recipe> = {
+  name: "report",
+  version: "1",
+  dependencies: ["sft", "align", "evaluate"],
+  inputs: () => null,
+  run: async ({ folder, folderOf }) => {
+    const copy = async (from: string, to: string): Promise<void> =>
+      writeFileAtomic(join(folder, to), await readFile(from));
+    const evaluated = folderOf("evaluate");
+    if (evaluated === undefined)
+      throw new MahaloError("E_RUN_STAGE", "report: nothing was evaluated", { exitStatus: 1 });
+    await copy(join(evaluated, "results.json"), "results.json");
+    for (const stage of ["sft", "align"]) {
+      const trained = folderOf(stage);
+      const metrics = trained === undefined ? undefined : join(trained, metricsFile);
+      if (metrics !== undefined && existsSync(metrics)) await copy(metrics, join(stage, metricsFile));
+    }
+    await writeReport(folder);
+  },
+};
