@@ -89,6 +89,43 @@ const range = (first, second, step = 1) => {
   return numbers;
 };
 
+// Python prints True and False; the library does not let go of the class, but every value knows its own.
+const probe = new Environment();
+probe.set("yes", true);
+Object.defineProperty(probe.lookupVariable("yes").constructor.prototype, "toString", {
+  value() {
+    return this.value ? "True" : "False";
+  },
+});
+
+/** Takes characters off the ends of a text, as Python's strip does when it is told which. */
+const stripOf = (method, text, characters) => {
+  const letters = [...text];
+  const set = new Set(characters);
+  let start = 0;
+  let end = letters.length;
+  if (method !== "rstrip") while (start < end && set.has(letters[start])) start += 1;
+  if (method !== "lstrip") while (end > start && set.has(letters[end - 1])) end -= 1;
+  return letters.slice(start, end).join("");
+};
+
+/** The library's interpreter, with the argument of `strip`, `lstrip` and `rstrip`, which it leaves unread. */
+class PythonLikeInterpreter extends Interpreter {
+  evaluate(statement, environment) {
+    const callee = statement?.type === "CallExpression" ? statement.callee : undefined;
+    const method =
+      callee?.type === "MemberExpression" && !callee.computed ? callee.property.value : undefined;
+    if (["strip", "lstrip", "rstrip"].includes(method) && statement.args.length === 1) {
+      const text = this.evaluate(callee.object, environment);
+      const characters = this.evaluate(statement.args[0], environment);
+      if (text.type === "StringValue" && characters.type === "StringValue") {
+        return new text.constructor(stripOf(method, text.value, characters.value));
+      }
+    }
+    return super.evaluate(statement, environment);
+  }
+}
+
 const render = (template, variables, now) => {
   const environment = new Environment();
   const names = {
@@ -106,7 +143,7 @@ const render = (template, variables, now) => {
     ...variables,
   };
   for (const [name, value] of Object.entries(names)) environment.set(name, value);
-  return new Interpreter(environment).run(template.parsed).value;
+  return new PythonLikeInterpreter(environment).run(template.parsed).value;
 };
 
 const answer = ({ text, variables, now }) => {

@@ -66,7 +66,26 @@ export type TokenizerOptions = {
   eosIds: readonly number[];
 };
 
-/** Sets apart runs of ids that have a token, since the library stops at one that has none. */
+/**
+ * A pre-tokenizer as the library reads it rightly. Its `Digits` knows Unicode's decimal digits only, while the original
+ * cuts at every numeric character (½ and ² too), which a pattern says as well.
+ */
+const spellOutDigits = (preTokenizer: Record<string, unknown>): Record<string, unknown> => {
+  const { type, pretokenizers, individual_digits } = preTokenizer;
+  if (type === "Digits") {
+    const pattern = { Regex: individual_digits === true ? "\\p{N}" : "\\p{N}+" };
+    return { type: "Split", pattern, behavior: "Isolated", invert: false };
+  }
+  if (type !== "Sequence" || !Array.isArray(pretokenizers)) return preTokenizer;
+  const isPart = (value: unknown): value is Record<string, unknown> =>
+    typeof value === "object" && value !== null;
+  return {
+    ...preTokenizer,
+    pretokenizers: pretokenizers.map((inner: unknown) => (isPart(inner) ? spellOutDigits(inner) : inner)),
+  };
+};
+
+/** The ids that have a token, since the library stops at one that has none. */
 const knownOnly = (ids: readonly number[], tokenizer: Tokenizer): number[] =>
   ids.filter((id) => tokenizer.id_to_token(id) !== undefined);
 
@@ -120,7 +139,7 @@ export const openTokenizer = (
         ...files,
         // The library wants every part named, also those that the tokenizer has not.
         normalizer: files.normalizer ?? null,
-        pre_tokenizer: files.pre_tokenizer ?? null,
+        pre_tokenizer: files.pre_tokenizer ? spellOutDigits(files.pre_tokenizer) : null,
         post_processor: files.post_processor ?? null,
         decoder: files.decoder ?? null,
       },

@@ -36,8 +36,11 @@ const llama3Divisors = (
     return 1 / ((1 - smooth) / scaling.factor + smooth);
   });
 
-/** What Llama 3.1 to 3.3 were trained with; converters keep only the divisors that follow from it. */
-const llama3Constants = { lowFreqFactor: 1, highFreqFactor: 4, originalMaxPositions: 8192 } as const;
+/** Llama 3.1 to 3.3 use these; converters keep only the divisors that follow from them. */
+const llama3Constants = { lowFreqFactor: 1, highFreqFactor: 4 } as const;
+
+/** Lengths of first training to try: that of Llama 3.1 to 3.3, then other powers of two. */
+const originalLengths = [8192, ...Array.from({ length: 15 }, (_, power) => 64 * 2 ** power)];
 
 /**
  * Rope scaling from the tensor `rope_freqs.weight`, whose rule the file does not name: Llama 3's is taken and must
@@ -50,13 +53,13 @@ const scalingFromDivisors = (
   divisors: Float32Array,
 ): RopeScaling | undefined => {
   if (divisors.every((value) => value === 1)) return undefined;
-  const factor = divisors.reduce((most, value) => Math.max(most, value), 1);
-  const scaling = { type: "llama3", factor: shortest(factor), ...llama3Constants } as const;
-  const expected = llama3Divisors(theta, headDim, scaling);
-  const same =
-    divisors.length === expected.length &&
-    expected.every((value, i) => Math.abs(value - (divisors[i] ?? 0)) <= 1e-4 * value);
-  if (same) return scaling;
+  const factor = shortest(divisors.reduce((most, value) => Math.max(most, value), 1));
+  for (const originalMaxPositions of originalLengths) {
+    const scaling = { type: "llama3", factor, ...llama3Constants, originalMaxPositions } as const;
+    const expected = llama3Divisors(theta, headDim, scaling);
+    const near = (value: number, i: number): boolean => Math.abs(value - (divisors[i] ?? 0)) <= 1e-4 * value;
+    if (divisors.length === expected.length && expected.every(near)) return scaling;
+  }
   throw unsupported(
     header,
     'tensor "rope_freqs.weight" follows another rule than Llama 3\'s',
