@@ -16,8 +16,6 @@ export class Parameter {
   readonly value: Tensor;
   /** float32 weights that the optimiser updates; absent in a model loaded for inference. */
   readonly master: Tensor | undefined;
-  /** float32 gradient, accumulated over passes; absent until the first. */
-  gradient: Tensor | undefined;
   #trainable = false;
 
   constructor(name: string, value: Tensor, master: Tensor | undefined) {
@@ -45,8 +43,14 @@ export class Parameter {
     return this.master ?? this.value.to("float32");
   }
 
+  /** The float32 gradient, accumulated over passes in the master's `grad`; null until the first. */
+  get gradient(): Tensor | null {
+    return (this.master ?? this.value).grad;
+  }
+
   /** Moves what autograd left in the compute copy over to the float32 gradient. */
   collect(): void {
+    if (this.master === this.value) return;
     scope(() => {
       const fresh = this.value.grad;
       if (fresh === null) return;
@@ -57,10 +61,14 @@ export class Parameter {
 
   /** Adds a gradient of any float dtype. */
   accumulate(fresh: Tensor): void {
-    noGrad(() => {
-      if (this.gradient === undefined) this.gradient = keepClone(fresh);
-      else ops.add_(this.gradient, fresh);
-    });
+    const target = this.master ?? this.value;
+    noGrad(() =>
+      scope(() => {
+        const { grad } = target;
+        if (grad !== null) ops.add_(grad, fresh);
+        else target.grad = fresh.dtype === target.dtype ? fresh.clone() : fresh.to(target.dtype);
+      }),
+    );
   }
 
   /** After an update of the master: rounds it into the compute copy. */
@@ -70,8 +78,7 @@ export class Parameter {
   }
 
   clearGradient(): void {
-    this.gradient?.dispose();
-    this.gradient = undefined;
+    (this.master ?? this.value).grad = null;
   }
 
   dispose(): void {
@@ -80,11 +87,6 @@ export class Parameter {
     this.master?.dispose();
   }
 }
-
-const keepClone = (fresh: Tensor): Tensor => {
-  const own = fresh.dtype === "float32" ? fresh.clone() : fresh.to("float32");
-  return keep(own);
-};
 
 /** Makes a parameter from float32 weights; takes them over. */
 export const parameter = (

@@ -1,0 +1,42 @@
+/** What every training stage can be told; the recipe's training block has this form. */
+import { adamW, type OptimizerOptions, rmsProp, sgd, type UpdateRule } from "@mahalo/torch";
+import { findProcessor } from "../core/machine.ts";
+import type { ComputeDType } from "../model/parameters.ts";
+
+/** Options of a training run, with nothing left out. */
+export type TrainOptions = {
+  learningRate: number;
+  optimizer: keyof typeof optimizerRules;
+  weightDecay: number;
+  schedule: "constant" | "linear" | "cosine";
+  /** Linear warm-up: below 1 a share of all steps, from 1 on a number of steps. */
+  warmup: number;
+  /** Tokens of one forward and backward pass. */
+  tokensPerPass: number;
+  /** Gradients are clipped to this global norm; 0 never clips. */
+  maxGradNorm: number;
+  train: "full" | { lastLayers: number } | { lora: { rank: number; alpha: number } };
+  checkpointing: boolean;
+  /** Steps between measurements on held-out rows; 0 measures at the end. */
+  evaluateEvery: number;
+  /** Steps between checkpoints. */
+  saveEvery: number;
+};
+
+/** Update rules by name. RMSprop smooths with 0.99, PyTorch's default, which the method's reference uses. */
+export const optimizerRules = {
+  adamw: (weightDecay: number): UpdateRule => adamW({ weightDecay }),
+  rmsprop: (weightDecay: number): UpdateRule => rmsProp({ weightDecay }),
+  sgd: (weightDecay: number): UpdateRule => sgd({ weightDecay }),
+} as const;
+
+/** Norms and biases are never decayed, as is customary. */
+export const decays: NonNullable<OptimizerOptions["decays"]> = (name) => !/norm|bias/i.test(name);
+
+/** Steps of warm-up. */
+export const warmupSteps = (warmup: number, steps: number): number =>
+  warmup < 1 ? Math.floor(warmup * steps) : Math.min(Math.floor(warmup), steps);
+
+/** Dtype to compute in: bf16 only where the processor multiplies it in hardware; elsewhere it is slower than f32. */
+export const computeDType = (precision: "auto" | "f32" | "bf16"): ComputeDType =>
+  precision === "bf16" || (precision === "auto" && findProcessor().bf16) ? "bfloat16" : "float32";

@@ -1,0 +1,64 @@
+/** Log-probabilities under the reference policy: constants of the data, computed once and kept on disk. */
+
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { openSafetensors, scope, tensor, writeSafetensors } from "@mahalo/torch";
+import { ensureDir, hashBytes } from "../core/files.ts";
+import { canonicalJson } from "../core/json.ts";
+import { progress } from "../core/progress.ts";
+import type { EncodedPair } from "../data/encode.ts";
+import type { LanguageModel } from "../model/load.ts";
+import { logProbs, type PassOptions } from "./passes.ts";
+import type { ReferencePair } from "./preference.ts";
+
+/** Summed log-probabilities of each pair's responses under the model's base head, in nats, without gradients. */
+export const computeReference = (
+  model: LanguageModel,
+  pairs: readonly EncodedPair[],
+  options: PassOptions,
+): ReferencePair[] => {
+  const bar = progress({ label: "reference", total: pairs.length, unit: "pairs" });
+  let done = 0;
+  const rows = pairs.map((pair, index) => ({
+    prompt: pair.prompt,
+    branches: [pair.chosen, pair.rejected],
+    objective: undefined,
+    index,
+  }));
+  const logps = logProbs(model, rows, {
+    ...options,
+    headOf: () => model.heads.base,
+    onPass: (count) => {
+      done += count;
+      bar.update(done);
+    },
+  });
+  bar.done();
+  const sum = (values = new Float32Array()): number => values.reduce((total, value) => total + value, 0);
+  return logps.map(([chosen, rejected]) => ({ chosen: sum(chosen), rejected: sum(rejected) }));
+};
+
+/**
+ * {@link computeReference} through a cache: a file under the hash of the reference model's identity, the token ids and
+ * the dtype computed in.
+ *
+ * @param policy identity of the reference weights: a content hash that changes when they do
+ */
+export const cachedReference = async (
+  model: LanguageModel,
+  pairs: readonly EncodedPair[],
+  options: PassOptions & { folder: string; policy: string },
+): Promise<ReferencePair[]> => {
+  const ids = pairs.map(({ prompt, chosen, rejected }) => [prompt, chosen, rejected]);
+  const key = hashBytes(canonicalJson({ policy: options.policy, compute: model.backbone.compute, ids }));
+  const path = join(options.folder, `reference-${key.slice(0, 16)}.safetensors`);
+  if (existsSync(path)) {
+    const flat = scope(() => openSafetensors(path).tensor("logps").toTypedArray());
+    return pairs.map((_, i) => ({ chosen: Number(flat[2 * i]), rejected: Number(flat[2 * i + 1]) }));
+  }
+  const reference = computeReference(model, pairs, options);
+  await ensureDir(options.folder);
+  const flat = Float64Array.from(reference.flatMap(({ chosen, rejected }) => [chosen, rejected]));
+  writeSafetensors(path, { logps: tensor(flat, { shape: [pairs.length, 2] }) }, { metadata: { key } });
+  return reference;
+};
