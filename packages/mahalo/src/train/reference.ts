@@ -10,6 +10,7 @@ import type { EncodedPair } from "../data/encode.ts";
 import type { LanguageModel } from "../model/load.ts";
 import { logProbs, type PassOptions } from "./passes.ts";
 import type { ReferencePair } from "./preference.ts";
+import type { BranchLogProbs } from "./task.ts";
 
 /** Summed log-probabilities of each pair's responses under the model's base head, in nats, without gradients. */
 export const computeReference = (
@@ -34,7 +35,11 @@ export const computeReference = (
     },
   });
   bar.done();
-  const sum = (values = new Float32Array()): number => values.reduce((total, value) => total + value, 0);
+  const sum = (values: BranchLogProbs | undefined): number => {
+    let total = 0;
+    for (const value of values ?? []) total += value;
+    return total;
+  };
   return logps.map(([chosen, rejected]) => ({ chosen: sum(chosen), rejected: sum(rejected) }));
 };
 
