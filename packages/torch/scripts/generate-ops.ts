@@ -130,7 +130,7 @@ const result = (schema: Schema, args: Argument[]): { type: string; wrap: (call: 
   };
 };
 
-const generate = (qualified: string, name: string, description: string): string => {
+const generate = (qualified: string, name: string, description: string, check?: string): string => {
   const [operator = "", overload = ""] = qualified.split(".");
   const wanted = overload ? `${operator}.${overload}(` : `${operator}(`;
   const text = native.schemas(operator).find((schema) => schema.startsWith(wanted));
@@ -167,12 +167,13 @@ const generate = (qualified: string, name: string, description: string): string 
   return [
     `let ${id} = 0;`,
     `/** ${description} \`${text.replace(/^aten::/, "").replaceAll("*/", "* /")}\` */`,
-    `export const ${name} = (${parameters.join(", ")}): ${type} => {\n  ${wrap(call)}\n};\n`,
+    `export const ${name} = (${parameters.join(", ")}): ${type} => {\n  ${check ? `${check};\n  ` : ""}${wrap(call)}\n};\n`,
   ].join("\n");
 };
 
 const header =
   (): string => `/** Operators of libtorch ${native.version()}, generated from their own schemas by scripts/generate-ops.ts: do not edit. */
+import { checkAttention } from "./checks.ts";
 import { type DType, native } from "./native.ts";
 import type { Generator } from "./random.ts";
 import { Tensor } from "./tensor.ts";
@@ -188,9 +189,9 @@ export const generateOps = (): string => {
   const entries = readFileSync(here("ops.txt"), "utf8")
     .split("\n")
     .filter((line) => line.trim() && !line.startsWith("#"))
-    .map((line) => line.split("|").map((part) => part.trim()));
-  const body = entries.map(([operator = "", name = "", description = ""]) =>
-    generate(operator, name, description),
+    .map((line) => line.split(" | ").map((part) => part.trim()));
+  const body = entries.map(([operator = "", name = "", description = "", check]) =>
+    generate(operator, name, description, check),
   );
   return header() + body.join("\n");
 };

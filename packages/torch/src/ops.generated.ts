@@ -1,4 +1,5 @@
 /** Operators of libtorch 2.15.0, generated from their own schemas by scripts/generate-ops.ts: do not edit. */
+import { checkAttention } from "./checks.ts";
 import { type DType, native } from "./native.ts";
 import type { Generator } from "./random.ts";
 import { Tensor } from "./tensor.ts";
@@ -333,6 +334,7 @@ export const scaledDotProductAttention = (query: Tensor, key: Tensor, value: Ten
 let $flashAttentionCpu = 0;
 /** Attention in blocks on the CPU, with the log-sum-exp of each query. `_scaled_dot_product_flash_attention_for_cpu(Tensor query, Tensor key, Tensor value, float dropout_p=0., bool is_causal=False, *, Tensor? attn_mask=None, float? scale=None) -> (Tensor output, Tensor logsumexp)` */
 export const flashAttentionCpu = (query: Tensor, key: Tensor, value: Tensor, dropoutP?: number, isCausal?: boolean, { attnMask, scale }: { attnMask?: Tensor | null | undefined; scale?: number | null | undefined } = {}): [Tensor, Tensor] => {
+  checkAttention(query, key, value);
   const r = native.call(($flashAttentionCpu ||= native.resolve("aten::_scaled_dot_product_flash_attention_for_cpu", "")), query.handle, key.handle, value.handle, dropoutP, isCausal, attnMask?.handle, scale) as unknown[];
   return [wrap(r[0] as number), wrap(r[1] as number)];
 };
@@ -340,6 +342,7 @@ export const flashAttentionCpu = (query: Tensor, key: Tensor, value: Tensor, dro
 let $flashAttentionCpuBackward = 0;
 /** Gradients of flashAttentionCpu by query, key and value. `_scaled_dot_product_flash_attention_for_cpu_backward(Tensor grad_out, Tensor query, Tensor key, Tensor value, Tensor out, Tensor logsumexp, float dropout_p, bool is_causal, *, Tensor? attn_mask=None, float? scale=None) -> (Tensor grad_query, Tensor grad_key, Tensor grad_value)` */
 export const flashAttentionCpuBackward = (gradOut: Tensor, query: Tensor, key: Tensor, value: Tensor, out: Tensor, logsumexp: Tensor, dropoutP: number, isCausal: boolean, { attnMask, scale }: { attnMask?: Tensor | null | undefined; scale?: number | null | undefined } = {}): [Tensor, Tensor, Tensor] => {
+  checkAttention(query, key, value);
   const r = native.call(($flashAttentionCpuBackward ||= native.resolve("aten::_scaled_dot_product_flash_attention_for_cpu_backward", "")), gradOut.handle, query.handle, key.handle, value.handle, out.handle, logsumexp.handle, dropoutP, isCausal, attnMask?.handle, scale) as unknown[];
   return [wrap(r[0] as number), wrap(r[1] as number), wrap(r[2] as number)];
 };
@@ -681,7 +684,7 @@ export const equal = (self: Tensor, other: Tensor): boolean => {
 };
 
 let $allclose = 0;
-/** Whether all elements agree to `allclose(Tensor self, Tensor other, float rtol=1.0000000000000001e-05, float atol=1e-08, bool equal_nan=False) -> bool` */
+/** Whether all elements agree to |a - b| <= atol + rtol |b|. `allclose(Tensor self, Tensor other, float rtol=1.0000000000000001e-05, float atol=1e-08, bool equal_nan=False) -> bool` */
 export const allclose = (self: Tensor, other: Tensor, rtol?: number, atol?: number, equalNan?: boolean): boolean => {
   return native.call(($allclose ||= native.resolve("aten::allclose", "")), self.handle, other.handle, rtol, atol, equalNan) as boolean;
 };

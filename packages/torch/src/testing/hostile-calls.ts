@@ -101,6 +101,32 @@ const cases: Record<string, () => unknown> = {
     ops.multinomial(tensor([Number.NaN, 1]), 1, false, { generator: new Generator(1) }),
   "a file that is not there": () => ops.fromFile("/nowhere/at/all", false, 8, { dtype: "uint8" }),
   "a file shorter than asked": () => ops.fromFile(process.execPath, false, 2 ** 44, { dtype: "uint8" }),
+  "flash attention with fewer key heads": () => {
+    const heads = ops.zeros([1, 1, 3, 64]);
+    return ops.flashAttentionCpu(ops.zeros([1, 16, 512, 64]), heads, heads);
+  },
+  "flash attention with a short value": () =>
+    ops.flashAttentionCpu(ops.zeros([1, 2, 8, 64]), ops.zeros([1, 2, 8, 64]), ops.zeros([1, 2, 3, 64])),
+  "flash attention with a small mask": () => {
+    const all = ops.zeros([1, 2, 8, 64]);
+    return ops.flashAttentionCpu(all, all, all, 0, false, { attnMask: ops.zeros([1, 1, 2, 2]) });
+  },
+  "int8 product with too few scales": () =>
+    ops.int8Mm(
+      ops.zeros([1, 32], { dtype: "bfloat16" }),
+      ops.zeros([16, 32], { dtype: "int8" }),
+      ops.zeros([2], { dtype: "bfloat16" }),
+    ),
+  "int8 product of other widths": () =>
+    ops.int8Mm(
+      ops.zeros([1, 64], { dtype: "bfloat16" }),
+      ops.zeros([16, 32], { dtype: "int8" }),
+      ops.zeros([16], { dtype: "bfloat16" }),
+    ),
+  "a norm with a short weight": () => ops.fusedRmsNorm(ops.zeros([4, 64]), [64], ops.zeros([2]), 1e-5),
+  "rows copied out of range": () => ops.indexCopy_(table.clone(), 0, ids(9), ops.zeros([1, 2])),
+  "rows added out of range": () => ops.indexAdd_(table.clone(), 0, ids(9), ops.zeros([1, 2])),
+  "an index list out of range": () => ops.index(table, [ids(-7)]),
   "an empty list of tensors": () => ops.cat([], 0),
   "lists of different lengths": () => ops.foreachAdd_([table], [table, table]),
   "a dimension that is not there": () => table.sum(7),

@@ -5,7 +5,7 @@ import { fileURLToPath } from "node:url";
 /** How a program ended: `status` is null when a signal killed it. */
 export type Ending = { status: number | null; signal: string | null; output: string; errors: string };
 
-/** Runs `testing/<name>` with Node flags; never rejects, so that a crash can be told from an error. */
+/** Runs `testing/<name>`, or a program of any other path or URL, with Node flags; never rejects, so that a crash can be told from an error. */
 export const runProgram = (name: string, flags: readonly string[] = []): Promise<Ending> =>
   new Promise((resolve) => {
     const path = fileURLToPath(new URL(name, import.meta.url));
