@@ -193,15 +193,17 @@ const encodeRows = <In extends { origin: Origin }, Out>(
 ): Encoded<Out> => {
   const encoder = new Encoder(options);
   const encoded: Encoded<Out> = { rows: [], cutPrompts: 0, cutResponses: 0 };
+  const step = problems.step("encoding");
   for (const row of rows) {
-    const result = problems.try(row.origin, () => encode(row, encoder));
+    step.see(row);
+    const result = step.guard(row.origin, () => encode(row, encoder));
     const cuts = encoder.takeCuts();
     if (result === undefined) continue;
     encoded.rows.push(result);
     encoded.cutPrompts += Number(cuts.prompt);
     encoded.cutResponses += Number(cuts.response);
   }
-  problems.check();
+  step.check();
   return encoded;
 };
 

@@ -5,7 +5,7 @@ import { didYouMean } from "../core/suggest.ts";
 import { columnMapper, columnsSchema } from "./columns.ts";
 import { columnsOf, formats } from "./formats.ts";
 import { type HubOptions, resolveFile } from "./hub.ts";
-import { type Origin, Problems } from "./problems.ts";
+import { type Origin, type ProblemStep, Problems } from "./problems.ts";
 import { readRows } from "./readers.ts";
 import {
   type ExampleRow,
@@ -104,20 +104,22 @@ const load = async <Row extends { objective?: string; origin: Origin }>(
   const map = mapper(file, name);
   const rows: Row[] = [];
   const others = new Map<string, number>();
+  const step = problems.step(name);
   for await (const { value, origin } of readRows(file.path, { name })) {
-    const mapped = problems.guard(origin, () => map(value));
-    if (mapped?.skipped !== undefined) problems.skip(mapped.skipped);
-    problems.see(mapped?.rows.length ?? 1);
+    const mapped = step.guard(origin, () => map(value));
+    if (mapped === undefined) step.see();
+    if (mapped?.skipped !== undefined) step.skip(mapped.skipped);
     for (const candidate of mapped?.rows ?? []) {
-      const row = problems.guard(origin, () => parse(candidate, origin));
+      const row = step.guard(origin, () => parse(candidate, origin));
+      step.see(row);
       if (row === undefined) continue;
       if (row.objective === objective) rows.push(row);
       else others.set(row.objective ?? "", (others.get(row.objective ?? "") ?? 0) + 1);
     }
   }
-  for (const [other, count] of others) problems.skip(`their objective is ${other}, not ${objective}`, count);
-  problems.check();
-  if (rows.length === 0) throw noRows(name, problems, objective, [...others.keys()]);
+  for (const [other, count] of others) step.skip(`their objective is ${other}, not ${objective}`, count);
+  step.check();
+  if (rows.length === 0) throw noRows(name, step, objective, [...others.keys()]);
   return rows;
 };
 
@@ -141,7 +143,7 @@ const mapper = (
 
 const noRows = (
   name: string,
-  problems: Problems,
+  step: ProblemStep,
   objective: string | undefined,
   others: readonly string[],
 ): MahaloError =>
@@ -153,6 +155,6 @@ const noRows = (
           hint: "name the objective as the file does, or map the objective column to a constant",
         },
       )
-    : new MahaloError("E_DATA_NO_ROWS", `${name}: no usable row\n${problems.summary()}`.trim(), {
+    : new MahaloError("E_DATA_NO_ROWS", `${name}: no usable row\n${step.summary()}`.trim(), {
         hint: "check the file and its column map",
       });

@@ -29,7 +29,7 @@ export const reasons = {
 /** Stable name of a reason. */
 export type Reason = keyof typeof reasons;
 
-/** Thrown while one row is read or encoded; whoever loops over the rows catches it with {@link Problems.guard}. */
+/** Thrown while one row is read or encoded; whoever loops over the rows catches it with {@link ProblemStep.guard}. */
 export class RowProblem extends Error {
   override readonly name = "RowProblem";
   readonly reason: Reason;
@@ -43,40 +43,47 @@ export class RowProblem extends Error {
 /** One row that could not be used. */
 export type Problem = { reason: Reason; origin: Origin; detail: string };
 
-/** How many places the summary names for each reason. */
+/** How many places a summary names for each reason. */
 const shownPlaces = 3;
 
-/** Collects the rows that cannot be used, against the number of rows seen. One collector for each step over the rows. */
-export class Problems {
-  /** Largest share of bad rows, in [0, 1], that {@link check} lets pass. */
-  readonly maxBadShare: number;
+/** Bad rows by reason, most frequent first. */
+const byReason = (problems: readonly Problem[]): [Reason, Problem[]][] => {
+  const groups = new Map<Reason, Problem[]>();
+  for (const problem of problems) {
+    const group = groups.get(problem.reason);
+    if (group === undefined) groups.set(problem.reason, [problem]);
+    else group.push(problem);
+  }
+  return [...groups].sort(([, a], [, b]) => b.length - a.length);
+};
+
+/** What one step over rows met, for example the reading of one file. Made by {@link Problems.step}. */
+export class ProblemStep {
+  readonly #name: string;
+  readonly #maxBadShare: number;
+  readonly #known: WeakSet<object>;
   readonly #bad: Problem[] = [];
   readonly #skipped = new Map<string, number>();
   #seen = 0;
+  #new = 0;
 
-  /** @param maxBadShare share in [0, 1]; default 0.05 */
-  constructor({ maxBadShare = 0.05 }: { maxBadShare?: number } = {}) {
-    this.maxBadShare = maxBadShare;
+  constructor(name: string, maxBadShare: number, known: WeakSet<object>) {
+    this.#name = name;
+    this.#maxBadShare = maxBadShare;
+    this.#known = known;
   }
 
-  /** Number of rows seen so far, good and bad. */
-  get seen(): number {
-    return this.#seen;
+  /** Rows of this step that no step before it had seen. */
+  get newRows(): number {
+    return this.#new;
   }
 
-  /** Number of rows that could not be used. */
-  get count(): number {
-    return this.#bad.length;
-  }
-
-  /** The bad rows in the order they came. */
-  get all(): readonly Problem[] {
+  get bad(): readonly Problem[] {
     return this.#bad;
   }
 
-  /** Counts rows as seen, whatever becomes of them. */
-  see(rows: number): void {
-    this.#seen += rows;
+  get skipped(): ReadonlyMap<string, number> {
+    return this.#skipped;
   }
 
   /** Runs `use` on one row; a {@link RowProblem} is kept and gives undefined, any other error goes through. */
@@ -90,31 +97,22 @@ export class Problems {
     }
   }
 
-  /** Counts one row as seen and guards its use. */
-  try<T>(origin: Origin, use: () => T): T | undefined {
-    this.see(1);
-    return this.guard(origin, use);
+  /** Counts one row as seen, whatever becomes of it; `row` is what later steps will know it by. */
+  see(row?: object): void {
+    this.#seen += 1;
+    if (row !== undefined && this.#known.has(row)) return;
+    this.#new += 1;
+    if (row !== undefined) this.#known.add(row);
   }
 
-  /** Counts a row that is fine but gives nothing, for example one whose candidates are all correct. */
+  /** Counts rows that are fine but give nothing, for example one whose candidates are all correct. */
   skip(why: string, rows = 1): void {
     this.#skipped.set(why, (this.#skipped.get(why) ?? 0) + rows);
   }
 
-  /** Bad rows by reason, most frequent first. */
-  byReason(): [Reason, Problem[]][] {
-    const groups = new Map<Reason, Problem[]>();
-    for (const problem of this.#bad) {
-      groups.set(problem.reason, [...(groups.get(problem.reason) ?? []), problem]);
-    }
-    return [...groups].sort(([, a], [, b]) => b.length - a.length);
-  }
-
-  /**
-   * Text of a few lines: how many rows are bad, then each reason with its first places. Empty when all is well.
-   */
+  /** A few lines: how many rows are bad, then each reason with its first places. Empty when all is well. */
   summary(): string {
-    const lines = this.byReason().flatMap(([reason, problems]) => [
+    const lines = byReason(this.#bad).flatMap(([reason, problems]) => [
       `  ${formatCount(problems.length)} ${reason}: ${reasons[reason]}`,
       ...problems.slice(0, shownPlaces).map(({ origin, detail }) => `    ${formatOrigin(origin)}: ${detail}`),
       ...(problems.length > shownPlaces
@@ -124,11 +122,73 @@ export class Problems {
     if (lines.length > 0) {
       const share = formatShare(this.#bad.length / Math.max(this.#seen, 1));
       lines.unshift(
-        `${formatCount(this.#bad.length)} of ${formatRows(this.#seen)} cannot be used (${share}):`,
+        `${this.#name}: ${formatCount(this.#bad.length)} of ${formatRows(this.#seen)} cannot be used (${share}):`,
       );
     }
-    for (const [why, rows] of this.#skipped) lines.push(`${formatRows(rows)} left out: ${why}`);
+    for (const [why, rows] of this.#skipped)
+      lines.push(`${this.#name}: ${formatRows(rows)} left out: ${why}`);
     return lines.join("\n");
+  }
+
+  /**
+   * Stops a run whose data are worse than agreed.
+   *
+   * @throws MahaloError E_DATA_TOO_MANY_BAD if bad rows are more than the agreed share of all rows of this step
+   */
+  check(): void {
+    if (this.#bad.length > this.#maxBadShare * this.#seen) {
+      throw new MahaloError("E_DATA_TOO_MANY_BAD", this.summary(), {
+        hint: `correct these rows or the column map, or raise data.maxBadShare (now ${this.#maxBadShare})`,
+      });
+    }
+  }
+}
+
+/**
+ * Collects the rows that cannot be used, over all steps of a run.
+ *
+ * Each step, the reading of a file or the encoding, has its own share of bad rows to keep to, so that a large file does
+ * not hide what a limit or a later step makes of it. A row that passes several steps counts once in the totals.
+ */
+export class Problems {
+  /** Largest share of bad rows of a step, in [0, 1], that lets a run go on. */
+  readonly maxBadShare: number;
+  readonly #steps = new Map<string, ProblemStep>();
+  readonly #known = new WeakSet<object>();
+
+  /** @param maxBadShare share in [0, 1]; default 0.05 */
+  constructor({ maxBadShare = 0.05 }: { maxBadShare?: number } = {}) {
+    this.maxBadShare = maxBadShare;
+  }
+
+  /** The step of a name; the same one when it is taken up again. */
+  step(name: string): ProblemStep {
+    const step = this.#steps.get(name) ?? new ProblemStep(name, this.maxBadShare, this.#known);
+    this.#steps.set(name, step);
+    return step;
+  }
+
+  /** Number of different rows seen so far, good and bad. */
+  get seen(): number {
+    return [...this.#steps.values()].reduce((sum, { newRows }) => sum + newRows, 0);
+  }
+
+  /** Number of rows that could not be used. */
+  get count(): number {
+    return this.all.length;
+  }
+
+  /** The bad rows, step by step. */
+  get all(): readonly Problem[] {
+    return [...this.#steps.values()].flatMap(({ bad }) => bad);
+  }
+
+  /** The summaries of all steps that met a problem. Empty when all is well. */
+  summary(): string {
+    return [...this.#steps.values()]
+      .map((step) => step.summary())
+      .filter((text) => text !== "")
+      .join("\n");
   }
 
   /** The counts as plain data, for metrics and `--json`. */
@@ -137,27 +197,18 @@ export class Problems {
     bad: number;
     reasons: Record<string, number>;
     skipped: Record<string, number>;
-    problems: Problem[];
+    problems: readonly Problem[];
   } {
-    return {
-      seen: this.#seen,
-      bad: this.#bad.length,
-      reasons: Object.fromEntries(this.byReason().map(([reason, problems]) => [reason, problems.length])),
-      skipped: Object.fromEntries(this.#skipped),
-      problems: this.#bad,
-    };
-  }
-
-  /**
-   * Stops a run whose data are worse than agreed.
-   *
-   * @throws MahaloError E_DATA_TOO_MANY_BAD if bad rows are more than `maxBadShare` of all rows seen
-   */
-  check(): void {
-    if (this.#bad.length > this.maxBadShare * this.#seen) {
-      throw new MahaloError("E_DATA_TOO_MANY_BAD", this.summary(), {
-        hint: `correct these rows or the column map, or raise data.maxBadShare (now ${this.maxBadShare})`,
-      });
+    const skipped = new Map<string, number>();
+    for (const step of this.#steps.values()) {
+      for (const [why, rows] of step.skipped) skipped.set(why, (skipped.get(why) ?? 0) + rows);
     }
+    return {
+      seen: this.seen,
+      bad: this.count,
+      reasons: Object.fromEntries(byReason(this.all).map(([reason, problems]) => [reason, problems.length])),
+      skipped: Object.fromEntries(skipped),
+      problems: this.all,
+    };
   }
 }

@@ -98,33 +98,56 @@ describe("examples and prompts", () => {
 
 describe("Problems", () => {
   const identical = () => preference({ prompt: "a", chosen: "b", rejected: "b" });
+  const at = (line: number): Origin => ({ file: "pairs.jsonl", line });
+  /** Bad rows and good ones, as a step over rows meets them. */
+  const pass = (problems: Problems, name: string, bad: number, good: readonly object[]) => {
+    const step = problems.step(name);
+    for (let line = 1; line <= bad; line++) {
+      step.see();
+      step.guard(at(line), identical);
+    }
+    for (const row of good) step.see(step.guard(at(99), () => row));
+    return step;
+  };
+  const rows = (count: number) => Array.from({ length: count }, (_, index) => ({ index }));
 
   test("counts by reason and names the first places", () => {
     const problems = new Problems({ maxBadShare: 0.5 });
-    for (let line = 1; line <= 5; line++) problems.try({ file: "pairs.jsonl", line }, identical);
-    for (let line = 6; line <= 12; line++) problems.try({ file: "pairs.jsonl", line }, () => line);
-    problems.skip("all candidates are correct", 2);
+    const step = pass(problems, "pairs.jsonl", 5, rows(7));
+    step.skip("all candidates are correct", 2);
     const text = problems.summary();
-    expect(text).toContain("5 of 12 rows cannot be used (41.7%)");
+    expect(text).toContain("pairs.jsonl: 5 of 12 rows cannot be used (41.7%)");
     expect(text).toContain("5 identical-pair");
-    expect(text).toContain("pairs.jsonl:1: ");
+    expect(text).toContain("    pairs.jsonl:1: ");
     expect(text).toContain("and 2 more");
-    expect(text).toContain("2 rows left out: all candidates are correct");
+    expect(text).toContain("pairs.jsonl: 2 rows left out: all candidates are correct");
     expect(problems.toJSON()).toMatchObject({ seen: 12, bad: 5, reasons: { "identical-pair": 5 } });
-    problems.check();
+    step.check();
+    expect(new Problems().summary()).toBe("");
   });
 
-  test("too many bad rows stop the run", () => {
+  test("too many bad rows of a step stop the run, however many rows other steps saw", () => {
     const problems = new Problems({ maxBadShare: 0.4 });
-    problems.try(origin, identical);
-    problems.try(origin, () => 1);
-    expect(() => problems.check()).toThrow(expect.objectContaining({ code: "E_DATA_TOO_MANY_BAD" }));
+    pass(problems, "large.jsonl", 0, rows(1000)).check();
+    expect(() => pass(problems, "small.jsonl", 1, rows(1)).check()).toThrow(
+      expect.objectContaining({ code: "E_DATA_TOO_MANY_BAD" }),
+    );
+  });
+
+  test("a row that passes two steps counts once, and a step taken up again goes on", () => {
+    const problems = new Problems({ maxBadShare: 1 });
+    const read = rows(10);
+    pass(problems, "pairs.jsonl", 2, read);
+    pass(problems, "encoding", 1, read.slice(0, 4));
+    pass(problems, "encoding", 0, rows(3));
+    expect(problems.seen).toBe(2 + 10 + 1 + 3);
+    expect(problems.summary()).toContain("encoding: 1 of 8 rows");
   });
 
   test("an error that is no row's fault goes through", () => {
     const fail = () => {
       throw new TypeError("a bug");
     };
-    expect(() => new Problems().try(origin, fail)).toThrow(TypeError);
+    expect(() => new Problems().step("x").guard(origin, fail)).toThrow(TypeError);
   });
 });
