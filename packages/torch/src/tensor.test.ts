@@ -106,6 +106,10 @@ describe("contents", () => {
     expect(x.toTypedArray()).toEqual(BigInt64Array.of(1n, -2n));
     expect(x.toFloat32Array()).toEqual(Float32Array.of(1, -2));
     expect(x.toInt32Array()).toEqual(Int32Array.of(1, -2));
+    const edges = [2 ** 31 - 1, -(2 ** 31), -1, 0];
+    expect(tensor(edges, { dtype: "int64" }).toInt32Array()).toEqual(Int32Array.from(edges));
+    for (const far of [2 ** 31, -(2 ** 31) - 1, 2 ** 32, -(2 ** 40)])
+      expect(() => tensor([0, far], { dtype: "int64" }).toInt32Array()).toThrow("element 1 does not fit");
     expect(tensor(Int8Array.of(0, 3), { dtype: "bool" }).toTypedArray()).toEqual(Uint8Array.of(0, 1));
   });
 

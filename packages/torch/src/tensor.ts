@@ -115,9 +115,27 @@ export class Tensor {
   toFloat32Array(): Float32Array {
     return this.#read("float32", new Float32Array(this.numel));
   }
-  /** Contents as 32-bit integers; for int64 tensors of small values, such as token ids. */
+  /**
+   * Contents as 32-bit integers, such as token ids; fractions are cut off.
+   *
+   * @throws MahaloError `E_TORCH_ARGUMENT` where an int64 does not fit
+   */
   toInt32Array(): Int32Array {
-    return this.#read("int32", new Int32Array(this.numel));
+    if (this.dtype !== "int64") return this.#read("int32", new Int32Array(this.numel));
+    const words = new Int32Array(2 * this.numel);
+    native.toBytes(this.handle, words);
+    const result = new Int32Array(this.numel);
+    for (let i = 0; i < result.length; i += 1) {
+      // Little-endian halves; the high one of a number that fits repeats the sign of the low one.
+      const low = words[2 * i] ?? 0;
+      if (words[2 * i + 1] !== low >> 31) {
+        throw new MahaloError("E_TORCH_ARGUMENT", `toInt32Array: element ${i} does not fit 32 bits`, {
+          hint: "read int64 contents with toTypedArray()",
+        });
+      }
+      result[i] = low;
+    }
+    return result;
   }
   /** Contents bit for bit; float16 and bfloat16 come as Uint16Array, int64 as BigInt64Array, bool as Uint8Array. */
   toTypedArray(): TypedArray {
