@@ -4,10 +4,14 @@ import { join } from "node:path";
 import { ROOT } from "./setup/paths.mjs";
 
 const vitest = join(ROOT, "node_modules", "vitest", "vitest.mjs");
-const child = spawn(process.execPath, [vitest, "run", "--coverage", ...process.argv.slice(2)], {
-  cwd: ROOT,
-  stdio: "inherit",
-});
+const child = spawn(
+  process.execPath,
+  [vitest, "run", "--coverage", "--coverage.reportOnFailure", ...process.argv.slice(2)],
+  {
+    cwd: ROOT,
+    stdio: "inherit",
+  },
+);
 // The terminal sends Ctrl-C to both; this process waits for vitest's own ending.
 process.on("SIGINT", () => {});
 child.on("error", (error) => {
