@@ -32,6 +32,8 @@ export type GgufHeader = {
 const magic = 0x46554747;
 const maxDimensions = 4;
 const maxNesting = 4;
+/** Entries of a list: a hundred times those of the largest vocabularies. */
+const maxLength = 2 ** 24;
 
 /** Bytes that a metadata value of a type takes at the least; index is the type's number. */
 const leastBytes = [1, 1, 2, 2, 4, 4, 4, 1, 8, 12, 8, 8, 8] as const;
@@ -62,6 +64,8 @@ const readArray = (cursor: Cursor, what: string, depth: number): GgufArray => {
   }
   // Checked before the list is made, so that a hostile length cannot use up the memory.
   cursor.need(count * least, what);
+  if (count > maxLength)
+    throw ggufError(cursor.source.path, `${what} has ${count} entries; at most ${maxLength} are read`);
   const values: GgufArray = [];
   for (let i = 0; i < count; i += 1) values.push(readValue(cursor, type, what, depth + 1));
   return values;
