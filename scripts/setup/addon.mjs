@@ -14,7 +14,17 @@ const DEFINES = [
   "-DNODE_ADDON_API_DISABLE_DEPRECATED",
   "-DNODE_GYP_MODULE_NAME=mahalo_torch",
 ];
-const COMPILE = ["-std=c++20", "-O2", "-fPIC", "-fvisibility=hidden", "-pthread", ...DEFINES];
+const COMPILE = [
+  "-std=c++20",
+  "-O2",
+  "-fopenmp-simd",
+  "-fno-math-errno",
+  "-fno-trapping-math",
+  "-fPIC",
+  "-fvisibility=hidden",
+  "-pthread",
+  ...DEFINES,
+];
 
 const digest = (/** @type {(string | Buffer)[]} */ ...parts) => {
   const hash = createHash("sha256");

@@ -105,21 +105,33 @@ const nvidiaFolders = (/** @type {string} */ folder) => {
     .filter((path) => existsSync(path));
 };
 
-/** True where libtorch's CUDA half loads and a GPU is there; a fresh process tries, so that a crash costs nothing. */
-const loadsCuda = async (/** @type {string} */ folder) => {
-  const library = join(folder, "lib", "libtorch_cuda.so");
-  const gpu = existsSync("/dev/nvidia0") || existsSync("/dev/dxg");
-  if (!gpu || !existsSync(library)) return false;
+const gpuPresent = () => existsSync("/dev/nvidia0") || existsSync("/dev/dxg");
+
+/**
+ * Says why a shared library does not load, or undefined where it does; a fresh process tries, so that a crash costs
+ * nothing.
+ *
+ * @param {string} library
+ * @returns {Promise<string | undefined>}
+ */
+export const whyNotLoaded = async (library) => {
   const { RTLD_NOW, RTLD_GLOBAL } = constants.dlopen;
   const program = `
     try { process.dlopen({ exports: {} }, ${JSON.stringify(library)}, ${RTLD_NOW | RTLD_GLOBAL}); }
-    catch (error) { process.exitCode = /self-register/.test(error.message) ? 0 : 1; console.error(error.message); }`;
+    catch (error) { console.log(error.message); }`;
+  const { status, stdout } = await run(process.execPath, ["-e", program]);
+  if (status !== 0) return `the process that tried ended with status ${status}`;
   // A library that loads but is no addon is reported as one that did not register itself: that is success here.
-  const { status, stderr } = await run(process.execPath, ["-e", program]);
-  if (status === 0) return true;
-  say(
-    `set-up  libtorch  a GPU is present, but ${shorten(library)} does not load: ${stderr.trim().split("\n")[0]}`,
-  );
+  return /did not self-register/.test(stdout) ? undefined : stdout.trim().split("\n")[0];
+};
+
+/** True where a GPU is there and libtorch's CUDA half loads. */
+const loadsCuda = async (/** @type {string} */ folder) => {
+  const library = join(folder, "lib", "libtorch_cuda.so");
+  if (!gpuPresent() || !existsSync(library)) return false;
+  const reason = await whyNotLoaded(library);
+  if (reason === undefined) return true;
+  say(`set-up  libtorch  a GPU is present, but ${shorten(library)} does not load: ${reason}`);
   say(
     `set-up  libtorch  to use the GPU: pip install torch==${TORCH_RELEASE}.0 into the active Python, then run this again`,
   );
@@ -141,8 +153,7 @@ export const setUpLibtorch = async (last) => {
     );
   const { folder, version, source } = found;
   const library = statSync(join(folder, "lib", "libtorch_cpu.so"));
-  const gpu = existsSync("/dev/nvidia0") || existsSync("/dev/dxg");
-  const fingerprint = [folder, version, library.size, Math.round(library.mtimeMs), gpu].join(" ");
+  const fingerprint = [folder, version, library.size, Math.round(library.mtimeMs), gpuPresent()].join(" ");
   const cuda =
     last?.libtorch?.fingerprint === fingerprint ? last.libtorch.cuda === true : await loadsCuda(folder);
   const value = /** @type {Libtorch} */ ({

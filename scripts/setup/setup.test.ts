@@ -15,7 +15,7 @@ import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { setUpAddon } from "./addon.mjs";
-import { setUpLibtorch } from "./libtorch.mjs";
+import { setUpLibtorch, whyNotLoaded } from "./libtorch.mjs";
 import { withLock } from "./lock.mjs";
 import { ROOT } from "./paths.mjs";
 import { askPython, withWheels } from "./wheels.mjs";
@@ -164,6 +164,14 @@ describe("libtorch", () => {
     fake(join(site, "torch"), [2, 9, 0]);
     expect((await setUpLibtorch(undefined)).value).toMatchObject({ version: "2.15.0", source: "cache" });
   });
+});
+
+test("whether a library loads is tried in another process", async () => {
+  const { value } = await setUpLibtorch(undefined);
+  expect(await whyNotLoaded(join(value.lib, "libc10.so"))).toBeUndefined();
+  const broken = join(fresh("library"), "broken.so");
+  writeFileSync(broken, "no library");
+  expect(await whyNotLoaded(broken)).toMatch(/broken\.so/);
 });
 
 describe("fetching", () => {
