@@ -1,5 +1,6 @@
 /** The commands of mahalo; a new one is one file and one line here. */
 import type { CommandFile } from "./command.ts";
+import { doctorCommand } from "./doctor.ts";
 import { inspectCommand } from "./inspect.ts";
 import { planCommand } from "./plan.ts";
 import { reportCommand } from "./report.ts";
@@ -13,4 +14,5 @@ export const commands: readonly CommandFile[] = [
   inspectCommand,
   reportCommand,
   schemaCommand,
+  doctorCommand,
 ];

@@ -1,12 +1,5 @@
 import { expect, test } from "vitest";
-import {
-  alignCost,
-  backboneParameters,
-  computeDType,
-  type DataCounts,
-  evaluateCost,
-  sftCost,
-} from "./estimate.ts";
+import { alignCost, backboneParameters, type DataCounts, evaluateCost, sftCost } from "./estimate.ts";
 import { parseRecipe } from "./load.ts";
 
 const smollm2 = {
@@ -87,10 +80,4 @@ test("a sweep costs by its mixes and prompts", () => {
     seconds(5, ["evaluate.pairAccuracy=false"]) / seconds(1, ["evaluate.pairAccuracy=false"]),
   ).toBeCloseTo(5);
   expect(seconds(5, ["evaluate.prompts=10"])).toBeLessThan(seconds(5));
-});
-
-test("auto takes bf16 only where it is faster", () => {
-  expect(computeDType("auto", rates)).toBe("bf16");
-  expect(computeDType("auto", { f32: 100e9, bf16: 40e9 })).toBe("f32");
-  expect(computeDType("f32", rates)).toBe("f32");
 });

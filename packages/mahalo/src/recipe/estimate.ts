@@ -1,5 +1,6 @@
 /** A rough estimate of a run's time and memory, from counts, the model's shape and a measured matrix-product rate. */
 import type { GemmRates } from "../core/speed.ts";
+import { computeDType } from "../train/options.ts";
 import type { AlignOptions, EvaluateOptions, SftOptions, TrainingOptions } from "./schema.ts";
 
 /** Sizes of a model that its cost depends on. */
@@ -60,11 +61,9 @@ const bodyForward = (model: ModelShape, tokens: number, length: number): number 
 /** Operations of a head: 2 D V for each token that it reads. */
 const headForward = (model: ModelShape, tokens: number): number => tokens * 2 * headParameters(model);
 
-/** Which dtype a precision stands for on a machine with these rates. */
-export const computeDType = (precision: TrainingOptions["precision"], rates: GemmRates): keyof GemmRates => {
-  if (precision !== "auto") return precision;
-  return rates.bf16 > 1.2 * rates.f32 ? "bf16" : "f32";
-};
+/** The rate that a precision computes at on this machine. */
+const rateName = (precision: TrainingOptions["precision"]): keyof GemmRates =>
+  computeDType(precision) === "bfloat16" ? "bf16" : "f32";
 
 /**
  * Bytes at the peak of a training pass.
@@ -113,7 +112,7 @@ const trainingCost = (
     referenceRows: number;
   },
 ): Cost => {
-  const dtype = computeDType(options.precision, rates);
+  const dtype = rateName(options.precision);
   const steps = Math.min(
     options.maxSteps ?? Number.POSITIVE_INFINITY,
     Math.ceil((work.rows * options.epochs) / options.batchSize),
@@ -169,7 +168,7 @@ export const evaluateCost = (
   rates: GemmRates,
   mixes: number,
 ): Cost => {
-  const dtype = computeDType("auto", rates);
+  const dtype = rateName("auto");
   const rate = rates[dtype] * efficiency[dtype];
   const bytes = dtype === "bf16" ? 2 : 4;
   const weights = backboneParameters(model) + headParameters(model);

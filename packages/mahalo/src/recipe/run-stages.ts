@@ -114,7 +114,7 @@ const prepare = async (
 const runOne = async <R>(
   stage: Stage<R>,
   state: StageState,
-  context: Omit<StageContext<R>, "resumed">,
+  context: Omit<StageContext<R>, "resumed" | "ingredients">,
   from: Stamp | undefined,
   origin: Provenance,
 ): Promise<number> => {
@@ -138,7 +138,7 @@ const runOne = async <R>(
   await ensureDir(context.folder);
   await writeStamp(context.folder, stamp);
   try {
-    await stage.run({ ...context, resumed: from !== undefined });
+    await stage.run({ ...context, ingredients, resumed: from !== undefined });
     throwIfAborted(context.signal);
   } catch (error) {
     await writeStamp(context.folder, { ...stamp, seconds: worked() });
@@ -212,7 +212,7 @@ export const runStages = async <R>(
       const seconds = await runOne(
         stage,
         state,
-        { recipe, folder: own, folderOf, signal, log },
+        { recipe, folder: own, folderOf, cache: join(folder, "cache"), signal, log },
         from,
         origin,
       );

@@ -1,5 +1,7 @@
 /** What a stage is, and how each stage of a recipe stands: fresh, stale, cut short, or never run. */
 import { join } from "node:path";
+import { MahaloError } from "@mahalo/torch";
+import { z } from "zod";
 import { HashCache, hashSource, type SourceFiles } from "./source-files.ts";
 import { damagedOutput, differences, type Ingredients, keyOf, readStamp, type Stamp } from "./stamp.ts";
 
@@ -11,6 +13,10 @@ export type StageContext<R> = {
   resumed: boolean;
   /** Folder of a finished stage among the dependencies, or undefined where the recipe leaves that stage out. */
   folderOf: (stage: string) => string | undefined;
+  /** Folder of things that several recipes may share, each under its content hash; stays when stages become stale. */
+  cache: string;
+  /** What decides the outputs: keys of the stages before it, hashes of its source files. */
+  ingredients: Ingredients;
   /** Aborted on Ctrl-C: stop at the next safe point by throwing {@link StageContext.signal}'s reason. */
   signal: AbortSignal;
   /** Prints a line for people. */
@@ -27,8 +33,8 @@ export type Stage<R> = {
   dependencies: readonly string[];
   /** Whether the recipe leaves this stage out. Default: never. */
   leftOut?: (recipe: R) => boolean;
-  /** The part of the recipe that its outputs depend on, as JSON. */
-  inputs: (recipe: R) => Ingredients["recipe"];
+  /** The part of the recipe that its outputs depend on; anything that JSON can hold. */
+  inputs: (recipe: R) => unknown;
   /** Files from outside that it reads. Default: none. */
   sources?: (recipe: R) => readonly SourceFiles[];
   run: (context: StageContext<R>) => Promise<void>;
@@ -62,6 +68,9 @@ const chain = <R>(stages: readonly Stage<R>[], recipe: R): Stage<R>[] =>
 /** Names of the stages a recipe goes through, in order. */
 export const stageNames = <R>(stages: readonly Stage<R>[], recipe: R): string[] =>
   chain(stages, recipe).map(({ name }) => name);
+
+/** A value as a stamp holds it: fields that are undefined are left out. */
+const toJson = (value: unknown): Ingredients["recipe"] => z.json().parse(JSON.parse(JSON.stringify(value)));
 
 const describe = async (
   folder: string,
@@ -115,7 +124,7 @@ export const inspectStages = async <R>(
       stage: stage.name,
       version: stage.version,
       seed,
-      recipe: stage.inputs(recipe),
+      recipe: toJson(stage.inputs(recipe)),
       dependencies,
       sources,
     };
@@ -131,4 +140,19 @@ export const inspectStages = async <R>(
   }
   await cache.save();
   return [...states.values()];
+};
+
+/**
+ * The folder of a stage that must have run before.
+ *
+ * @throws MahaloError E_RUN_STAGE when the recipe leaves it out
+ */
+export const needFolder = (
+  stage: string,
+  dependency: string,
+  folderOf: (stage: string) => string | undefined,
+): string => {
+  const folder = folderOf(dependency);
+  if (folder !== undefined) return folder;
+  throw new MahaloError("E_RUN_STAGE", `${stage} needs the stage ${dependency}, which the recipe leaves out`);
 };

@@ -2,12 +2,11 @@
 import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { MahaloError } from "@mahalo/torch";
 import { writeFileAtomic } from "../../core/files.ts";
 import { writeReport } from "../../evaluate/report/write.ts";
 import { metricsFile } from "../../train/metrics.ts";
 import type { Recipe } from "../schema.ts";
-import type { Stage } from "../stages.ts";
+import { needFolder, type Stage } from "../stages.ts";
 
 /** Writes report.html and sweep.svg; the stage's folder keeps copies of all that they were made from. */
 export const reportStage: Stage<Recipe> = {
@@ -18,9 +17,7 @@ export const reportStage: Stage<Recipe> = {
   run: async ({ folder, folderOf }) => {
     const copy = async (from: string, to: string): Promise<void> =>
       writeFileAtomic(join(folder, to), await readFile(from));
-    const evaluated = folderOf("evaluate");
-    if (evaluated === undefined)
-      throw new MahaloError("E_RUN_STAGE", "report: nothing was evaluated", { exitStatus: 1 });
+    const evaluated = needFolder("report", "evaluate", folderOf);
     await copy(join(evaluated, "results.json"), "results.json");
     for (const stage of ["sft", "align"]) {
       const trained = folderOf(stage);
