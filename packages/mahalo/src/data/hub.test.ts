@@ -218,6 +218,14 @@ describe("model folders", () => {
     expect(hub.seen.length).toBe(before);
   });
 
+  test("the objectives' heads come along", async () => {
+    serveModel();
+    hub.files.set("mahalo.json", small("{}  "));
+    hub.files.set("heads.safetensors", { content: bytes(900), large: true });
+    const folder = await resolveModelFolder(servedId, undefined, options());
+    expect(readdirSync(folder)).toEqual(expect.arrayContaining(["mahalo.json", "heads.safetensors"]));
+  });
+
   test("shards come with their index; a cache that lacks one is completed", async () => {
     serveModel();
     hub.files.delete("model.safetensors");

@@ -115,6 +115,8 @@ const smallFiles = [
   "tokenizer.json",
   "tokenizer_config.json",
   "chat_template.jinja",
+  // Names the objectives whose heads come with the weights.
+  "mahalo.json",
 ];
 
 const singleFile = "model.safetensors";
