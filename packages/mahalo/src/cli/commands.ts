@@ -1,6 +1,7 @@
 /** The commands of mahalo; a new one is one file and one line here. */
 import type { CommandFile } from "./command.ts";
 import { doctorCommand } from "./doctor.ts";
+import { exportCommand } from "./export.ts";
 import { inspectCommand } from "./inspect.ts";
 import { planCommand } from "./plan.ts";
 import { reportCommand } from "./report.ts";
@@ -12,6 +13,7 @@ export const commands: readonly CommandFile[] = [
   runCommand,
   planCommand,
   inspectCommand,
+  exportCommand,
   reportCommand,
   schemaCommand,
   doctorCommand,

@@ -1,5 +1,4 @@
 /** The tensors of a Hugging Face folder, and of the objectives' heads beside them. */
-import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { type DType, MahaloError, openSafetensors, type TensorStore } from "@mahalo/torch";
 import type { SourceTensor } from "./source-tensor.ts";
@@ -29,11 +28,11 @@ const storedTensor = (store: TensorStore, name: string, folder: string): SourceT
 /**
  * Opens the weights of a folder; headers are checked now, data is read when a tensor is loaded.
  *
+ * @param withHeads whether there are objectives' heads beside them
  * @throws MahaloError E_SAFETENSORS, E_SAFETENSORS_FILE
  */
-export const openWeights = (folder: string): (() => Generator<SourceTensor>) => {
-  const heads = join(folder, headsFile);
-  const stores = [openSafetensors(folder), ...(existsSync(heads) ? [openSafetensors(heads)] : [])];
+export const openWeights = (folder: string, withHeads: boolean): (() => Generator<SourceTensor>) => {
+  const stores = [openSafetensors(folder), ...(withHeads ? [openSafetensors(join(folder, headsFile))] : [])];
   return function* tensors() {
     for (const store of stores) for (const name of store.names) yield storedTensor(store, name, folder);
   };

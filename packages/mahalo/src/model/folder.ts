@@ -8,6 +8,7 @@ import { parseJson } from "../core/json.ts";
 import { chatTemplate, defaultChatTemplate } from "../data/chat-template.ts";
 import { parseConfig } from "./config.ts";
 import { openWeights } from "./folder-weights.ts";
+import { readManifest } from "./manifest.ts";
 import type { GenerationDefaults, ModelSource } from "./source.ts";
 import { checkTokenizerConfig, openTokenizer, specialTokenTexts, type TokenizerConfig } from "./tokenizer.ts";
 
@@ -91,7 +92,7 @@ const needFile = (files: Map<string, string>, folder: string, name: string): str
  * A model out of a folder in Hugging Face's format.
  *
  * @throws MahaloError E_MODEL_FILE (a file is missing), E_CONFIG_FIELD, E_CONFIG_UNSUPPORTED, E_TOKENIZER,
- *   E_JSON_SYNTAX, and what the safetensors reader throws
+ *   E_JSON_SYNTAX, E_MODEL_MANIFEST, and what the safetensors reader throws
  */
 export const openFolder = (folder: string): ModelSource => {
   const files = readTextFiles(folder);
@@ -108,6 +109,7 @@ export const openFolder = (folder: string): ModelSource => {
     where: files.has("chat_template.jinja") ? at("chat_template.jinja") : at("tokenizer_config.json"),
     tokens: specialTokenTexts(tokenizerConfig),
   });
+  const objectives = readManifest(folder)?.objectives ?? [];
   return {
     origin: folder,
     config,
@@ -118,7 +120,8 @@ export const openFolder = (folder: string): ModelSource => {
       eosIds: [...config.eosIds, ...generation.eosIds],
     }),
     template,
-    tensors: openWeights(folder),
+    tensors: openWeights(folder, objectives.length > 0),
+    objectives,
     generation: generation.defaults,
     files: files.set("chat_template.jinja", text),
   };

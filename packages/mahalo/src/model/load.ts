@@ -1,5 +1,5 @@
 /** Loads a language model: backbone, heads, tokenizer and template, ready to train or to answer. */
-import { keep, noGrad } from "@mahalo/torch";
+import { keep, noGrad, type Tensor } from "@mahalo/torch";
 import type { ChatTemplate } from "../data/chat-template.ts";
 import type { TextCodec } from "../data/codec.ts";
 import { Backbone } from "./backbone.ts";
@@ -35,25 +35,37 @@ export type LanguageModel = {
   dispose(): void;
 };
 
-const readHeads = (source: ModelSource, named: NamedTensors, backbone: Backbone, options: HeldAs): Heads => {
-  const { vocabSize, hiddenSize } = source.config;
-  const shape = [vocabSize, hiddenSize];
-  // A tied head is a copy: nothing that happens to a head may reach the embedding.
-  const weights = named.has("lm_head.weight")
-    ? named.take("lm_head.weight", shape)
-    : noGrad(() => backbone.weights.embedding.float().detach().clone());
-  const base = parameter("lm_head.weight", keep(weights), options);
-  const byName = new Map<string, Parameter>();
-  for (const objective of (source as { objectives?: string[] }).objectives ?? []) {
-    const name = `heads.${objective}.weight`;
-    byName.set(objective, parameter(name, keep(named.take(name, shape)), options));
-  }
-  return new Heads(base, byName);
-};
-
 type HeldAs = { compute: ComputeDType; training: boolean };
 
-/** Loads a model from a packaged name, a path or a hub id; see {@link openModelSource}. */
+const readHeads = (source: ModelSource, named: NamedTensors, backbone: Backbone, options: HeldAs): Heads => {
+  const { vocabSize, hiddenSize, tieEmbeddings } = source.config;
+  const { objectives = [] } = source;
+  const read = (name: string): Tensor => keep(named.take(name, [vocabSize, hiddenSize]));
+  // A tied head is a copy: nothing that happens to a head may reach the embedding.
+  const tied = (): Tensor => noGrad(() => keep(backbone.weights.embedding.float().detach().clone()));
+  const base = (): Tensor => {
+    if (objectives.length > 0) return read("base.weight");
+    return tieEmbeddings ? tied() : read("lm_head.weight");
+  };
+  return new Heads(
+    parameter("lm_head.weight", base(), options),
+    new Map(
+      objectives.map((objective): [string, Parameter] => {
+        const name = `heads.${objective}.weight`;
+        return [objective, parameter(name, read(name), options)];
+      }),
+    ),
+  );
+};
+
+/**
+ * Loads a model from a packaged name, a path or a hub id; see {@link openModelSource}.
+ *
+ * A folder that `saveModel` wrote gives its objectives' heads back, and the reference head as the base.
+ *
+ * @throws MahaloError E_MODEL_TENSOR_MISSING, E_MODEL_TENSOR_SHAPE, E_MODEL_TENSOR_UNKNOWN when the weights are not those
+ *   that config.json speaks of, and what {@link openModelSource} throws
+ */
 export const loadModel = async (name: string, options: LoadOptions = {}): Promise<LanguageModel> => {
   const { compute = "float32", training = false, ...rest } = options;
   const source = await openModelSource(name, rest);
@@ -64,6 +76,8 @@ export const loadModel = async (name: string, options: LoadOptions = {}): Promis
     compute,
   );
   const heads = readHeads(source, named, backbone, { compute, training });
+  // A tied model's file may hold its head all the same, and a multi-head model's holds the default mix.
+  named.checkAllTaken(["lm_head.weight"]);
   return {
     config: source.config,
     codec: source.codec,

@@ -33,6 +33,8 @@ export type ModelSource = {
   /** The weights under their Hugging Face names; a tied head is not among them. */
   tensors(): Iterable<SourceTensor>;
   generation: GenerationDefaults;
+  /** Objectives whose heads are among the tensors, in order; none for an ordinary model. */
+  objectives?: readonly string[];
   /** Text files that a saved model needs beside its weights, by name. */
   files: ReadonlyMap<string, string>;
 };

@@ -5,18 +5,37 @@ import type { ModelConfig } from "./config.ts";
 import { type ComputeDType, type Parameter, parameter } from "./parameters.ts";
 import type { SourceTensor } from "./source-tensor.ts";
 
+/** Tensors that some files hold and no model reads: rotations are computed from the config. */
+const needless = /\.rotary_emb\.inv_freq$/;
+
 /** Reads tensors by Hugging Face name, as float32, and knows which were never asked for. */
 export class NamedTensors {
   readonly #byName: Map<string, SourceTensor>;
   readonly #origin: string;
+  readonly #taken = new Set<string>();
 
   constructor(tensors: Iterable<SourceTensor>, origin: string) {
     this.#byName = new Map([...tensors].map((one) => [one.name, one]));
     this.#origin = origin;
   }
 
-  has(name: string): boolean {
-    return this.#byName.has(name);
+  /**
+   * Refuses a source with weights that nothing asked for: the model would answer otherwise than its makers' does.
+   *
+   * @param passed names that may stay unread
+   * @throws MahaloError E_MODEL_TENSOR_UNKNOWN
+   */
+  checkAllTaken(passed: readonly string[]): void {
+    const left = [...this.#byName.keys()].filter(
+      (name) => !this.#taken.has(name) && !passed.includes(name) && !needless.test(name),
+    );
+    if (left.length === 0) return;
+    const shown = left.slice(0, 3).join(", ");
+    throw new MahaloError(
+      "E_MODEL_TENSOR_UNKNOWN",
+      `${this.#origin}: nothing in config.json speaks of ${shown}${left.length > 3 ? ` and ${left.length - 3} more tensors` : ""}`,
+      { hint: "config.json may describe another model, or the model may have parts that are not supported" },
+    );
   }
 
   /** Loads one tensor as float32 and checks its shape. */
@@ -33,6 +52,7 @@ export class NamedTensors {
         `${this.#origin}: tensor ${name} has shape [${source.shape}], config.json says [${shape}]`,
       );
     }
+    this.#taken.add(name);
     const bytes = source.load();
     return scope(() => {
       const raw = tensor(bytes, { dtype: "uint8" });
@@ -118,30 +138,34 @@ export const readWeights = (
   };
 };
 
-/** A weight to be written: its Hugging Face name and a function that makes it, float32 where a master is held. */
-export type NamedWeight = { name: string; load(): Tensor };
+/** A weight to be written: its Hugging Face name and shape, and a function that makes it, float32 where a master is held. */
+export type NamedWeight = { name: string; shape: readonly number[]; load(): Tensor };
 
-/** The backbone's weights under their Hugging Face names, fused ones split again. */
+/** The backbone's weights under their Hugging Face names, fused ones split again, adapters merged in. */
 export const writeWeights = (weights: BackboneWeights, config: ModelConfig): NamedWeight[] => {
   const plain = (name: string, one: Parameter | undefined): NamedWeight[] =>
-    one ? [{ name, load: () => one.master ?? one.value }] : [];
-  const split = (linear: Linear, pieces: Pieces): NamedWeight[] =>
-    [
-      { suffix: "weight", one: linear.weight },
-      { suffix: "bias", one: linear.bias },
-    ].flatMap(({ suffix, one }) => {
+    one ? [{ name, shape: one.value.shape, load: () => one.master ?? one.value }] : [];
+  const merged = ({ weight, adapter }: Linear): Tensor =>
+    adapter === undefined ? (weight.master ?? weight.value) : weight.float().add(adapter.delta());
+  const split = (linear: Linear, pieces: Pieces): NamedWeight[] => {
+    const { bias } = linear;
+    const wholes = [
+      { suffix: "weight", one: linear.weight, load: () => merged(linear) },
+      ...(bias ? [{ suffix: "bias", one: bias, load: () => bias.master ?? bias.value }] : []),
+    ];
+    return wholes.flatMap(({ suffix, one, load }) => {
       let start = 0;
-      return one === undefined
-        ? []
-        : pieces.map(({ module, rows }) => {
-            const from = start;
-            start += rows;
-            return {
-              name: `${module}.${suffix}`,
-              load: () => (one.master ?? one.value).narrow(0, from, rows).contiguous(),
-            };
-          });
+      return pieces.map(({ module, rows }) => {
+        const from = start;
+        start += rows;
+        return {
+          name: `${module}.${suffix}`,
+          shape: [rows, ...one.value.shape.slice(1)],
+          load: () => load().narrow(0, from, rows).contiguous(),
+        };
+      });
     });
+  };
   return [
     ...plain("model.embed_tokens.weight", weights.embedding),
     ...weights.layers.flatMap((layer, i) => {

@@ -1,0 +1,42 @@
+/** mahalo export: write one mix of a multi-head model as an ordinary model folder. */
+import { type Command, Option } from "commander";
+import { type Mix, normalizeMix, parseMix } from "../model/heads.ts";
+import { loadModel } from "../model/load.ts";
+import type { ComputeDType } from "../model/parameters.ts";
+import { exportMix } from "../model/save.ts";
+import { type CommonOptions, command, type Io, outputOf } from "./command.ts";
+
+type ExportOptions = CommonOptions & { mix: Mix; to: string; dtype: "f32" | "bf16"; force?: boolean };
+
+const dtypes: Record<ExportOptions["dtype"], ComputeDType> = { f32: "float32", bf16: "bfloat16" };
+
+/** Exports a mix: a folder that every tool for Hugging Face models opens as it is. */
+export const exportCommand = (io: Io): Command =>
+  command({
+    name: "export",
+    summary: "Write one mix of a multi-head model as an ordinary Hugging Face folder.",
+    examples: [
+      [
+        "mahalo export runs/values/align/model --mix helpful=0.7,harmless=0.3 --to values-7030",
+        "for transformers, vLLM and others",
+      ],
+      ["mahalo export MODEL --mix accuracy=1 --to accurate --dtype bf16", "one objective, half the size"],
+    ],
+  })
+    .argument("<model>", "folder of a multi-head model")
+    .requiredOption("--mix <weights>", "for example accuracy=0.7,engagement=0.3", parseMix)
+    .requiredOption("--to <dir>", "folder to write")
+    .addOption(new Option("--dtype <dtype>", "type to store").choices(Object.keys(dtypes)).default("f32"))
+    .option("--force", "replace what is there, whatever it is")
+    .action(async (name: string, { mix, to, dtype, force = false, ...common }: ExportOptions) => {
+      const output = outputOf(io, common);
+      const model = await loadModel(name);
+      try {
+        const weights = Object.fromEntries(normalizeMix(mix, model.heads.objectives));
+        await exportMix(model, mix, to, { dtype: dtypes[dtype], force, provenance: { model: name } });
+        const shown = Object.entries(weights).map(([objective, weight]) => `${objective}=${weight}`);
+        output.result({ model: name, mix: weights, dtype, folder: to }, () => `${to}: ${shown.join(",")}\n`);
+      } finally {
+        model.dispose();
+      }
+    });

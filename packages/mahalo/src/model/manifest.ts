@@ -1,0 +1,63 @@
+/** mahalo.json: what a saved model has beyond an ordinary Hugging Face folder. */
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { z } from "zod";
+import { fileError } from "../core/files.ts";
+import { parseJson } from "../core/json.ts";
+import { normalizeMix } from "./heads.ts";
+
+/** Name of the file; a folder that has it was written by mahalo. */
+export const manifestFile = "mahalo.json";
+
+const manifestSchema = z
+  .strictObject({
+    /** Version of this format. */
+    version: z.literal(1),
+    /** Objectives that have a head in heads.safetensors, in order; empty for a model with one head. */
+    objectives: z
+      .array(z.string().min(1))
+      .refine((names) => new Set(names).size === names.length, "an objective is listed twice"),
+    /** The mix that `lm_head.weight` holds; null where the model has no objectives' heads. */
+    defaultMix: z.record(z.string(), z.number().nonnegative()).nullable(),
+    /** Where the model comes from, for people: any JSON. */
+    provenance: z.record(z.string(), z.unknown()),
+  })
+  .superRefine(({ objectives, defaultMix }, context) => {
+    if ((objectives.length === 0) !== (defaultMix === null)) {
+      context.addIssue({
+        code: "custom",
+        path: ["defaultMix"],
+        message: "must be null when there are no objectives, and a mix when there are",
+      });
+    } else if (defaultMix !== null) {
+      try {
+        normalizeMix(defaultMix, objectives);
+      } catch (error) {
+        const message = error instanceof Error ? error.message : String(error);
+        context.addIssue({ code: "custom", path: ["defaultMix"], message });
+      }
+    }
+  });
+
+/** Content of mahalo.json. */
+export type Manifest = z.infer<typeof manifestSchema>;
+
+/**
+ * The manifest of a folder; undefined where there is none.
+ *
+ * @throws MahaloError E_FILE_READ, E_JSON_SYNTAX, E_MODEL_MANIFEST
+ */
+export const readManifest = (folder: string): Manifest | undefined => {
+  const path = join(folder, manifestFile);
+  if (!existsSync(path)) return undefined;
+  let text: string;
+  try {
+    text = readFileSync(path, "utf8");
+  } catch (error) {
+    throw fileError("E_FILE_READ", "read", path, error);
+  }
+  return parseJson(text, manifestSchema, path, {
+    code: "E_MODEL_MANIFEST",
+    hint: "the folder may be damaged, or written by a newer mahalo",
+  });
+};
