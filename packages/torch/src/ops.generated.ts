@@ -989,3 +989,36 @@ let $foreachNeg = 0;
 export const foreachNeg = (self: readonly Tensor[]): Tensor[] => {
   return (native.call(($foreachNeg ||= native.resolve("aten::_foreach_neg", "")), self.map(handleOf)) as number[]).map(wrap);
 };
+
+let $fusedNorm = 0;
+/** x / sqrt(mean(x^2) + eps) * weight over the last dimension, in one pass. `mahalo::rms_norm(Tensor x, Tensor weight, float eps) -> Tensor` */
+export const fusedNorm = (x: Tensor, weight: Tensor, eps: number): Tensor => {
+  return new Tensor(native.call(($fusedNorm ||= native.resolve("mahalo::rms_norm", "")), x.handle, weight.handle, eps) as number);
+};
+
+let $fusedSwiglu = 0;
+/** silu(gate) * up of the two halves of the columns, in one pass. `mahalo::swiglu(Tensor gate_up) -> Tensor` */
+export const fusedSwiglu = (gateUp: Tensor): Tensor => {
+  return new Tensor(native.call(($fusedSwiglu ||= native.resolve("mahalo::swiglu", "")), gateUp.handle) as number);
+};
+
+let $fusedSplitRotate = 0;
+/** Rows of query, key and value heads to rotated queries, rotated keys and values. `mahalo::split_rotate(Tensor qkv, Tensor cosine, Tensor sine, int heads, int kv_heads) -> (Tensor, Tensor, Tensor)` */
+export const fusedSplitRotate = (qkv: Tensor, cosine: Tensor, sine: Tensor, heads: number, kvHeads: number): [Tensor, Tensor, Tensor] => {
+  const r = native.call(($fusedSplitRotate ||= native.resolve("mahalo::split_rotate", "")), qkv.handle, cosine.handle, sine.handle, heads, kvHeads) as unknown[];
+  return [wrap(r[0] as number), wrap(r[1] as number), wrap(r[2] as number)];
+};
+
+let $tokenLogProbs = 0;
+/** Log-probability of each row's target, and the log-sum-exp of its logits. `mahalo::token_log_probs(Tensor logits, Tensor targets) -> (Tensor, Tensor)` */
+export const tokenLogProbs = (logits: Tensor, targets: Tensor): [Tensor, Tensor] => {
+  const r = native.call(($tokenLogProbs ||= native.resolve("mahalo::token_log_probs", "")), logits.handle, targets.handle) as unknown[];
+  return [wrap(r[0] as number), wrap(r[1] as number)];
+};
+
+let $tokenLogProbsDelta_ = 0;
+/** Overwrites logits with slope * (onehot(target) - softmax(logits)). `mahalo::token_log_probs_delta_(Tensor(a!) logits, Tensor lse, Tensor targets, Tensor slopes) -> Tensor(a!)` */
+export const tokenLogProbsDelta_ = (logits: Tensor, lse: Tensor, targets: Tensor, slopes: Tensor): Tensor => {
+  native.call(($tokenLogProbsDelta_ ||= native.resolve("mahalo::token_log_probs_delta_", "")), logits.handle, lse.handle, targets.handle, slopes.handle);
+  return logits;
+};

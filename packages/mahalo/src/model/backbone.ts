@@ -2,7 +2,8 @@
 import { backward, MahaloError, noGrad, ops, scope, type Tensor } from "@mahalo/torch";
 import type { Attend } from "./attention.ts";
 import type { ModelConfig } from "./config.ts";
-import { type Kernels, plainKernels } from "./kernels.ts";
+import { kernelsFor } from "./fused-kernels.ts";
+import { type Kernels, splitHeads } from "./kernels.ts";
 import type { Adapter } from "./lora.ts";
 import type { ComputeDType, Parameter } from "./parameters.ts";
 import { RopeTable, type Rotation } from "./rope.ts";
@@ -72,16 +73,11 @@ export class Backbone {
   kernels: Kernels;
   readonly #rope: RopeTable;
 
-  constructor(
-    config: ModelConfig,
-    weights: BackboneWeights,
-    compute: ComputeDType,
-    kernels: Kernels = plainKernels,
-  ) {
+  constructor(config: ModelConfig, weights: BackboneWeights, compute: ComputeDType, kernels?: Kernels) {
     this.config = config;
     this.weights = weights;
     this.compute = compute;
-    this.kernels = kernels;
+    this.kernels = kernels ?? kernelsFor(weights.embedding.value.device);
     this.#rope = new RopeTable(config, compute);
   }
 
@@ -166,22 +162,27 @@ export class Backbone {
   }
 
   #layer(index: number, layer: Layer, x_TD: Tensor, rotation: Rotation, attend: Attend): Tensor {
-    const { heads, kvHeads, headDim, rmsNormEps } = this.config;
+    const { heads, headDim, rmsNormEps } = this.config;
     const { kernels } = this;
     const qkv_TQ = apply(layer.qkv, kernels.rmsNorm(x_TD, layer.attentionNorm.value, rmsNormEps));
-    const parts = ops.splitWithSizes(qkv_TQ, [heads * headDim, kvHeads * headDim, kvHeads * headDim], -1);
-    const [q, k, v_TGE] = parts.map((part) => part.reshape(-1, part.size(-1) / headDim, headDim));
-    if (q === undefined || k === undefined || v_TGE === undefined) {
-      throw new MahaloError("E_INTERNAL", "qkv does not split", { exitStatus: 1 });
-    }
-    const normed = (one: Tensor, norm: Parameter | undefined): Tensor =>
-      norm === undefined ? one : kernels.rmsNorm(one, norm.value, rmsNormEps);
-    const q_THE = kernels.rotate(normed(q, layer.queryNorm), rotation);
-    const k_TGE = kernels.rotate(normed(k, layer.keyNorm), rotation);
+    const [q_THE, k_TGE, v_TGE] = this.#heads(layer, qkv_TQ, rotation);
     const o_THE = attend(index, q_THE, k_TGE, v_TGE);
     const y_TD = x_TD.add(apply(layer.attentionOut, o_THE.reshape(-1, heads * headDim)));
     const gateUp_TJ = apply(layer.gateUp, kernels.rmsNorm(y_TD, layer.mlpNorm.value, rmsNormEps));
     return y_TD.add(apply(layer.down, kernels.swiglu(gateUp_TJ)));
+  }
+
+  /** Rotated queries and keys, and values; Qwen3 norms each head before it is turned. */
+  #heads(layer: Layer, qkv_TQ: Tensor, rotation: Rotation): [Tensor, Tensor, Tensor] {
+    const { heads, kvHeads, headDim, rmsNormEps } = this.config;
+    const { queryNorm, keyNorm } = layer;
+    if (queryNorm === undefined || keyNorm === undefined) {
+      return this.kernels.splitRotate(qkv_TQ, rotation, heads, kvHeads);
+    }
+    const [q_THE, k_TGE, v_TGE] = splitHeads(qkv_TQ, headDim, heads, kvHeads);
+    const turn = (x: Tensor, norm: Parameter): Tensor =>
+      this.kernels.rotate(this.kernels.rmsNorm(x, norm.value, rmsNormEps), rotation);
+    return [turn(q_THE, queryNorm), turn(k_TGE, keyNorm), v_TGE];
   }
 
   dispose(): void {

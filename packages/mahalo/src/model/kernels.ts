@@ -1,5 +1,5 @@
 /** The elementwise parts of a transformer layer, as composed operators; fused-kernels.ts has the fast forms. */
-import { ops, type Tensor } from "@mahalo/torch";
+import { MahaloError, ops, type Tensor } from "@mahalo/torch";
 import { type Rotation, rotate } from "./rope.ts";
 
 // Shapes: T tokens, D hidden, H query heads, G key-value heads, E head width, I width of the MLP.
@@ -8,16 +8,39 @@ import { type Rotation, rotate } from "./rope.ts";
 export type Kernels = {
   /** x / sqrt(mean(x²) + eps) * weight, over the last dimension (Zhang and Sennrich 2019, eq. 4). */
   rmsNorm(x: Tensor, weight: Tensor, eps: number): Tensor;
-  /** Queries and keys turned by their positions. */
+  /** Heads turned by their positions. */
   rotate(x_THE: Tensor, rotation: Rotation): Tensor;
+  /** Rows of query, key and value heads to rotated queries [T, H, E], rotated keys [T, G, E] and values [T, G, E]. */
+  splitRotate(qkv_TQ: Tensor, rotation: Rotation, heads: number, kvHeads: number): [Tensor, Tensor, Tensor];
   /** silu(gate) * up of the two halves of the last dimension (Shazeer 2020, eq. 5). */
   swiglu(gateUp_TJ: Tensor): Tensor;
+};
+
+/** Rows of query, key and value heads, apart: [T, H, E], [T, G, E], [T, G, E]. */
+export const splitHeads = (
+  qkv_TQ: Tensor,
+  headDim: number,
+  heads: number,
+  kvHeads: number,
+): [Tensor, Tensor, Tensor] => {
+  const widths = [heads * headDim, kvHeads * headDim, kvHeads * headDim];
+  const [q, k, v] = ops
+    .splitWithSizes(qkv_TQ, widths, -1)
+    .map((part) => part.reshape(-1, part.size(-1) / headDim, headDim));
+  if (q === undefined || k === undefined || v === undefined) {
+    throw new MahaloError("E_INTERNAL", "qkv does not split", { exitStatus: 1 });
+  }
+  return [q, k, v];
 };
 
 /** Composed of libtorch's operators; runs on every device. */
 export const plainKernels: Kernels = {
   rmsNorm: (x, weight, eps) => ops.rmsNorm(x, weight.shape, weight, eps),
   rotate,
+  splitRotate: (qkv_TQ, rotation, heads, kvHeads) => {
+    const [q_THE, k_TGE, v_TGE] = splitHeads(qkv_TQ, rotation.cos_TE.size(-1), heads, kvHeads);
+    return [rotate(q_THE, rotation), rotate(k_TGE, rotation), v_TGE];
+  },
   swiglu: (gateUp_TJ) => {
     const width = gateUp_TJ.size(-1) / 2;
     const [gate_TI, up_TI] = ops.splitWithSizes(gateUp_TJ, [width, width], -1);

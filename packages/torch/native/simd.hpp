@@ -1,0 +1,59 @@
+// Row arithmetic that the compiler vectorises: bf16 in memory, float32 in registers, and an exponential without a call.
+#pragma once
+#include <c10/util/BFloat16.h>
+
+#include <cstdint>
+#include <cstring>
+
+// Each kernel is compiled for several instruction sets; the right one is chosen when the addon loads.
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
+#define MAHALO_CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default"), optimize("O3")))
+#else
+#define MAHALO_CLONES
+#endif
+#define MAHALO_INLINE inline __attribute__((always_inline))
+
+namespace mahalo {
+
+MAHALO_INLINE float widen(float value) { return value; }
+MAHALO_INLINE float widen(c10::BFloat16 value) {
+  const uint32_t bits = static_cast<uint32_t>(value.x) << 16;
+  float result;
+  std::memcpy(&result, &bits, 4);
+  return result;
+}
+
+template <typename T>
+T narrow(float value);
+template <>
+MAHALO_INLINE float narrow<float>(float value) { return value; }
+/// Round to nearest, ties to even, as libtorch does; NaN stays NaN.
+template <>
+MAHALO_INLINE c10::BFloat16 narrow<c10::BFloat16>(float value) {
+  uint32_t bits;
+  std::memcpy(&bits, &value, 4);
+  const uint32_t rounded = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
+  return c10::BFloat16(static_cast<uint16_t>(value != value ? 0x7fc0u : rounded), c10::BFloat16::from_bits());
+}
+
+/// e^x to about 1 unit in the last place: 2^n times a polynomial of the rest (n rounded by adding 1.5 * 2^23).
+MAHALO_INLINE float fastExp(float x) {
+  const float bounded = x < -87.0f ? -87.0f : (x > 88.0f ? 88.0f : x);
+  const float shifted = bounded * 1.44269504f + 12582912.0f;
+  const float n = shifted - 12582912.0f;
+  const float r = (bounded - n * 0.693359375f) + n * 2.12194440e-4f;
+  float p = 1.9875691500e-4f;
+  p = p * r + 1.3981999507e-3f;
+  p = p * r + 8.3334519073e-3f;
+  p = p * r + 4.1665795894e-2f;
+  p = p * r + 1.6666665459e-1f;
+  p = p * r + 5.0000001201e-1f;
+  p = p * r * r + r + 1.0f;
+  const uint32_t scale = static_cast<uint32_t>(static_cast<int32_t>(n) + 127) << 23;
+  float power;
+  std::memcpy(&power, &scale, 4);
+  // Below the smallest normal number the result is 0; NaN fails both bounds above and passes through p.
+  return x < -87.0f ? 0.0f : p * power;
+}
+
+}  // namespace mahalo
