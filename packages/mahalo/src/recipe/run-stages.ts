@@ -139,7 +139,6 @@ const runOne = async <R>(
   await writeStamp(context.folder, stamp);
   try {
     await stage.run({ ...context, ingredients, resumed: from !== undefined });
-    throwIfAborted(context.signal);
   } catch (error) {
     await writeStamp(context.folder, { ...stamp, seconds: worked() });
     throw error;

@@ -1,0 +1,81 @@
+/** What the two training stages share: the order of rows, the number of steps, and the model they begin with. */
+import { join } from "node:path";
+import { type Balance, balancedBatches } from "../../data/balance.ts";
+import { type LanguageModel, loadModel } from "../../model/load.ts";
+import { saveModel } from "../../model/save.ts";
+import { computeDType } from "../../train/options.ts";
+import type { Recipe, TrainingOptions } from "../schema.ts";
+import type { StageContext } from "../stages.ts";
+import { keyOf } from "../stamp.ts";
+
+/** Folder of a stage's model, inside the stage's own. */
+export const modelFolder = (stage: string): string => join(stage, "model");
+
+/** The order of rows over a whole run. */
+export type Schedule = {
+  steps: number;
+  /** Indices into the list of all rows. */
+  batch: (step: number) => number[];
+};
+
+/**
+ * Plans the steps of a training stage over rows of several objectives.
+ *
+ * An epoch ends when the largest objective was seen once; `epochs` may be a fraction, `maxSteps` ends earlier.
+ *
+ * @param rows the objective of each row.
+ * @throws MahaloError E_BATCH_SIZE, E_BATCH_EMPTY
+ */
+export const scheduleRows = (
+  rows: readonly { objective: string }[],
+  objectives: readonly string[],
+  options: Pick<TrainingOptions, "batchSize" | "epochs" | "maxSteps">,
+  seed: number,
+): Schedule => {
+  const members = new Map(objectives.map((name): [string, number[]] => [name, []]));
+  for (const [index, { objective }] of rows.entries()) members.get(objective)?.push(index);
+  const counts = Object.fromEntries([...members].map(([name, own]) => [name, own.length]));
+  const balance: Balance = balancedBatches({ counts, batchSize: options.batchSize, seed });
+  const steps = Math.min(
+    Math.max(1, Math.ceil(options.epochs * balance.stepsPerEpoch)),
+    options.maxSteps ?? Number.POSITIVE_INFINITY,
+  );
+  return {
+    steps,
+    batch: (step) => {
+      const epoch = Math.floor(step / balance.stepsPerEpoch);
+      const parts = balance.batch(epoch, step % balance.stepsPerEpoch);
+      return parts.flatMap(({ objective, rows: own }) =>
+        own.flatMap((at) => members.get(objective)?.[at] ?? []),
+      );
+    },
+  };
+};
+
+/** Loads a model to train: the recipe's base model, or the folder that an earlier stage saved. */
+export const loadForTraining = (
+  recipe: Recipe,
+  from: string | undefined,
+  options: TrainingOptions,
+): Promise<LanguageModel> =>
+  loadModel(from ?? recipe.model, {
+    compute: computeDType(options.precision),
+    training: true,
+    ...(from === undefined && recipe.revision !== undefined ? { revision: recipe.revision } : {}),
+  });
+
+/** Saves what a stage trained, with what it came from. */
+export const saveTrained = async (
+  model: LanguageModel,
+  { recipe, folder, ingredients }: StageContext<Recipe>,
+): Promise<void> => {
+  const { name, model: base, seed } = recipe;
+  const provenance = { recipe: name, base, seed, stage: ingredients.stage, key: keyOf(ingredients) };
+  await saveModel(model, modelFolder(folder), { provenance });
+};
+
+/** Keys of a training block that change its outputs; where checkpoints go to does not. */
+export const trainingInputs = <Options extends TrainingOptions>({
+  saveEvery: _,
+  ...rest
+}: Options): Omit<Options, "saveEvery"> => rest;
