@@ -1,0 +1,70 @@
+/** Gradients of a model under Hugging Face's names, for comparison with other software and between ways of computing. */
+import { ops } from "@mahalo/torch";
+import type { BackboneWeights, Layer, Linear } from "../backbone.ts";
+import type { LanguageModel } from "../load.ts";
+import { Parameter } from "../parameters.ts";
+import { writeWeights } from "../weights.ts";
+
+/** A parameter whose value is another's gradient; zeros where there is none. */
+const gradientAsWeight = (one: Parameter): Parameter =>
+  new Parameter(one.name, one.gradient ?? ops.zerosLike(one.float()), undefined);
+
+const linearGradient = ({ weight, bias }: Linear): Linear => ({
+  weight: gradientAsWeight(weight),
+  bias: bias && gradientAsWeight(bias),
+});
+
+const layerGradient = (layer: Layer): Layer => ({
+  attentionNorm: gradientAsWeight(layer.attentionNorm),
+  qkv: linearGradient(layer.qkv),
+  queryNorm: layer.queryNorm && gradientAsWeight(layer.queryNorm),
+  keyNorm: layer.keyNorm && gradientAsWeight(layer.keyNorm),
+  attentionOut: linearGradient(layer.attentionOut),
+  mlpNorm: gradientAsWeight(layer.mlpNorm),
+  gateUp: linearGradient(layer.gateUp),
+  down: linearGradient(layer.down),
+});
+
+/** Every gradient of the backbone and the heads by name; zeros where nothing arrived. */
+export const gradientsOf = ({ backbone, config, heads }: LanguageModel): Map<string, Float32Array> => {
+  const { embedding, layers, norm } = backbone.weights;
+  const gradients: BackboneWeights = {
+    embedding: gradientAsWeight(embedding),
+    layers: layers.map(layerGradient),
+    norm: gradientAsWeight(norm),
+  };
+  return new Map([
+    ...writeWeights(gradients, config).map(({ name, load }): [string, Float32Array] => [
+      name,
+      load().toFloat32Array(),
+    ]),
+    ...[heads.base, ...heads.parameters()].map((one): [string, Float32Array] => [
+      one.name,
+      gradientAsWeight(one).value.toFloat32Array(),
+    ]),
+  ]);
+};
+
+/** Lets the whole backbone, the base head and the objectives' heads train. */
+export const trainAll = ({ backbone, heads }: LanguageModel): Parameter[] => {
+  const all = [...backbone.parameters(), heads.base, ...heads.parameters()];
+  for (const one of all) one.trainable = true;
+  return all;
+};
+
+/** Forgets all gradients. */
+export const clearGradients = ({ backbone, heads }: LanguageModel): void => {
+  for (const one of [...backbone.parameters(), heads.base, ...heads.parameters()]) one.clearGradient();
+};
+
+/** The part of a relative error that counts: |a - b| / max(1, |b|), at its largest. */
+export const relativeDistance = (a: ArrayLike<number>, b: ArrayLike<number>): number => {
+  if (a.length !== b.length) return Number.POSITIVE_INFINITY;
+  let most = 0;
+  for (let i = 0; i < a.length; i++) {
+    const right = b[i] ?? Number.NaN;
+    const gap = Math.abs((a[i] ?? Number.NaN) - right) / Math.max(1, Math.abs(right));
+    if (!(gap <= most)) most = Number.isNaN(gap) ? Number.POSITIVE_INFINITY : gap;
+  }
+  return most;
+};
