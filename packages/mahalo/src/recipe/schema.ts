@@ -114,6 +114,10 @@ export const evaluateSchema = z.strictObject({
     .default(1)
     .describe("Above 1 makes tokens that were used less likely."),
   batchSize: z.int().positive().default(16).describe("Answers generated side by side."),
+  baseline: z
+    .boolean()
+    .default(true)
+    .describe("Also answer with the fine-tuned model that align began with."),
   samples: z
     .int()
     .nonnegative()

@@ -1,0 +1,140 @@
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { silenceProgress } from "../../core/progress.ts";
+import { readResults } from "../../evaluate/results.ts";
+import { tinyFolder } from "../../model/testing/tiny.ts";
+import { parseRecipe } from "../load.ts";
+import { runStages } from "../run-stages.ts";
+import { alignStage } from "./align.ts";
+import { dataStage } from "./data.ts";
+import { type Answer, evaluateStage } from "./evaluate.ts";
+import { reportStage } from "./report.ts";
+import { sftStage } from "./sft.ts";
+
+let folder = "";
+beforeAll(async () => {
+  silenceProgress(true);
+  folder = await mkdtemp(join(tmpdir(), "mahalo-evaluate-"));
+  const rows = Array.from({ length: 8 }, (_, at) =>
+    JSON.stringify({ prompt: `say ${at}`, chosen: `yes ${at}`, rejected: `no ${at}` }),
+  );
+  await writeFile(join(folder, "pairs.jsonl"), rows.join("\n"));
+});
+afterAll(async () => {
+  silenceProgress(false);
+  await rm(folder, { recursive: true });
+});
+
+const recipe = (set: string[] = []) =>
+  parseRecipe(
+    `name: toy
+model: ${tinyFolder("tiny-llama")}
+objectives:
+  accuracy: { generator: &g { name: word-problems, problems: 8, heldOut: 6 }, judge: { kind: sum } }
+  engagement: { generator: *g, judge: { kind: rule, asksQuestion: true } }
+sft: { batchSize: 8, maxSteps: 1 }
+align: { batchSize: 8, maxSteps: 1 }
+data: { maxPromptTokens: 256, maxTokens: 512 }
+evaluate: { mixes: 3, prompts: 6, samples: 2 }
+`,
+    "recipe.yaml",
+    { folder, set },
+  );
+
+/** Stands in for generation: asks the reader on as far as the mix weighs engagement. */
+const fake = () => {
+  const asked: string[] = [];
+  const answer: Answer = async (_model, prompts, { mix, onAnswer }) => {
+    asked.push(JSON.stringify(mix ?? "base"));
+    return prompts.map((_, at) => {
+      onAnswer();
+      return at / prompts.length < (mix?.engagement ?? 0)
+        ? "Add them up. What do you get?"
+        : "The answer is 0.";
+    });
+  };
+  return { asked, answer };
+};
+
+const run = (answer: Answer, name: string, set: string[] = []) =>
+  runStages([dataStage, sftStage, alignStage, evaluateStage(answer), reportStage], recipe(set), {
+    folder: join(folder, name),
+    seed: 0,
+  });
+
+describe("evaluate", () => {
+  test("sweeps the mixes and the fine-tuned model, ranks held-out pairs, and reports", async () => {
+    const { asked, answer } = fake();
+    await run(answer, "whole");
+    expect(asked).toEqual([
+      '{"accuracy":1,"engagement":0}',
+      '{"accuracy":0.5,"engagement":0.5}',
+      '{"accuracy":0,"engagement":1}',
+      '"base"',
+    ]);
+    const results = await readResults(join(folder, "whole", "evaluate", "results.json"));
+    expect(results.sweep?.points.map(({ label, results: by }) => [label, by.engagement?.mean])).toEqual([
+      ["accuracy=1,engagement=0", 0],
+      ["accuracy=0.5,engagement=0.5", 0.5],
+      ["accuracy=0,engagement=1", 1],
+      ["sft", 0],
+    ]);
+    expect(results.sweep?.samples).toHaveLength(2);
+    expect(results.pairAccuracy?.heads).toEqual(["sft", "accuracy", "engagement"]);
+    expect(results.pairAccuracy?.cells.every(({ accuracy }) => accuracy.n === 6)).toBe(true);
+    expect(results.stages.map(({ name }) => name)).toEqual(["data", "sft", "align", "evaluate"]);
+    expect(await readFile(join(folder, "whole", "report", "report.html"), "utf8")).toContain("engagement");
+    const lines = (await readFile(join(folder, "whole", "evaluate", "answers.jsonl"), "utf8"))
+      .trim()
+      .split("\n");
+    expect(lines).toHaveLength(4 * 6);
+  });
+
+  test("does not generate again what a run that was cut short had", async () => {
+    let left = 2;
+    const { asked, answer } = fake();
+    const failing: Answer = async (...given) => {
+      left -= 1;
+      if (left < 0) throw new Error("power cut");
+      return answer(...given);
+    };
+    await expect(run(failing, "cut")).rejects.toThrow("power cut");
+    expect(asked).toHaveLength(2);
+    await run(answer, "cut");
+    expect(asked).toHaveLength(4);
+  });
+
+  test("takes mixes by hand, normalised, and leaves the baseline out when told to", async () => {
+    const { asked, answer } = fake();
+    await run(answer, "hand", ["evaluate.mixes=[{accuracy: 3, engagement: 1}]", "evaluate.baseline=false"]);
+    expect(asked).toEqual(['{"accuracy":0.75,"engagement":0.25}']);
+  });
+
+  test("measures pairs alone where nothing is judged, and the model alone where nothing was aligned", async () => {
+    const { asked, answer } = fake();
+    const pairs = [
+      "objectives={x: {pairs: {path: pairs.jsonl}}}",
+      "data.heldOut=0.25",
+      "align=false",
+      "sft=false",
+    ];
+    await run(answer, "pairs", pairs);
+    expect(asked).toEqual([]);
+    const results = await readResults(join(folder, "pairs", "evaluate", "results.json"));
+    expect(results.sweep).toBeUndefined();
+    expect(results.pairAccuracy?.cells).toMatchObject([{ head: "base", objective: "x", accuracy: { n: 2 } }]);
+  });
+
+  test("answers a file of prompts when the recipe names one", async () => {
+    await writeFile(
+      join(folder, "prompts.jsonl"),
+      '{"prompt": "1 + 1?", "answer": 2}\n{"prompt": "2 + 2?", "answer": 4}\n',
+    );
+    const { answer } = fake();
+    await run(answer, "file", ["evaluate.from={path: prompts.jsonl}", "evaluate.mixes=1"]);
+    const results = await readResults(join(folder, "file", "evaluate", "results.json"));
+    expect(results.sweep?.prompts).toBe(2);
+  });
+});

@@ -1,0 +1,288 @@
+/** The evaluate stage: every mix answers held-out prompts and is judged; every head ranks held-out pairs. */
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { stringify } from "yaml";
+import { z } from "zod";
+import { JsonlWriter, writeJsonFile } from "../../core/files.ts";
+import { readJsonFile } from "../../core/json.ts";
+import { progress } from "../../core/progress.ts";
+import { stream } from "../../core/random.ts";
+import { type EncodeOptions, encodePrompt } from "../../data/encode.ts";
+import { loadPrompts, locateRows } from "../../data/load.ts";
+import type { Message } from "../../data/messages.ts";
+import { promptMessages } from "../../data/rows.ts";
+import { makeJudge } from "../../evaluate/judges/registry.ts";
+import type { Judge } from "../../evaluate/judges/types.ts";
+import { formatMix, mixGrid, type SweepMix } from "../../evaluate/mixes.ts";
+import { type Margins, pairAccuracy } from "../../evaluate/pair-accuracy.ts";
+import { type Results, resultsVersion, type SweepResults, writeResults } from "../../evaluate/results.ts";
+import { type Policy, runSweep, type SweepPrompt } from "../../evaluate/sweep.ts";
+import { type LanguageModel, loadModel } from "../../model/load.ts";
+import { computeDType } from "../../train/options.ts";
+import { provenance } from "../provenance.ts";
+import { throwIfAborted } from "../run-stages.ts";
+import type { EvaluateOptions, Recipe } from "../schema.ts";
+import { modelFiles, rowSourceFiles, sourceInputs } from "../sources.ts";
+import { needFolder, type Stage, type StageContext } from "../stages.ts";
+import { readStamp } from "../stamp.ts";
+import { readHeldOutPairs, readPrompts } from "./data-files.ts";
+import { pairMargins } from "./pair-margins.ts";
+import { modelFolder } from "./training.ts";
+
+/** What generates answers: one text a prompt, under a mix of the model's heads or its base head. */
+export type Answer = (
+  model: LanguageModel,
+  prompts: readonly number[][],
+  options: {
+    mix: SweepMix | undefined;
+    decoding: EvaluateOptions;
+    seed: number;
+    signal: AbortSignal;
+    onAnswer: () => void;
+  },
+) => Promise<string[]>;
+
+type Context = StageContext<Recipe>;
+
+/** The model to evaluate, and the one that align began with, as loadModel takes them. */
+const modelNames = ({ recipe, folderOf }: Context): { evaluated: string; baseline: string | undefined } => {
+  const tuned = folderOf("sft");
+  const aligned = folderOf("align");
+  const before = tuned === undefined ? recipe.model : modelFolder(tuned);
+  return aligned === undefined
+    ? { evaluated: before, baseline: undefined }
+    : { evaluated: modelFolder(aligned), baseline: before };
+};
+
+/** Runs `use` with a model in memory, in the fastest dtype. */
+const withModel = async <T>(
+  name: string,
+  { recipe }: Context,
+  use: (model: LanguageModel) => Promise<T>,
+): Promise<T> => {
+  const own = name === recipe.model && recipe.revision !== undefined ? { revision: recipe.revision } : {};
+  const model = await loadModel(name, { compute: computeDType("auto"), ...own });
+  try {
+    return await use(model);
+  } finally {
+    model.dispose();
+  }
+};
+
+const judgesOf = ({ objectives }: Recipe): Record<string, Judge> =>
+  Object.fromEntries(
+    Object.entries(objectives).flatMap(([name, { judge }]) =>
+      judge === undefined ? [] : [[name, makeJudge(judge, `objectives.${name}.judge`)]],
+    ),
+  );
+
+const promptsOf = async ({ recipe, folderOf }: Context): Promise<SweepPrompt[]> => {
+  const { from, prompts: count } = recipe.evaluate;
+  const toPrompt = (prompt: Message[], reference: string | undefined): SweepPrompt => ({
+    prompt,
+    ...(reference === undefined ? {} : { reference }),
+  });
+  if (from === "heldOut") {
+    const all = await readPrompts(needFolder("evaluate", "data", folderOf));
+    return all.slice(0, count).map(({ prompt, answer }) => toPrompt(prompt, answer));
+  }
+  const all = await loadPrompts(await locateRows(from));
+  const drawn = stream(recipe.seed, "evaluate", "prompts").shuffle(all);
+  return drawn
+    .slice(0, Math.min(count, from.limit ?? count))
+    .map(({ prompt, answer }) => toPrompt(promptMessages(prompt), answer));
+};
+
+/** Answers of a policy, kept in the stage's folder so that a run that was cut short does not generate them again. */
+const kept = async (folder: string, name: string, generate: () => Promise<string[]>): Promise<string[]> => {
+  const path = join(folder, "answers", `${name}.json`);
+  if (existsSync(path)) return readJsonFile(path, z.array(z.string()));
+  const answers = await generate();
+  await writeJsonFile(path, answers);
+  return answers;
+};
+
+/** The mixes of the sweep; a single policy without a mix where the model has no heads of its own. */
+const mixesOf = (recipe: Recipe, model: LanguageModel): (SweepMix | undefined)[] => {
+  const { objectives } = model.heads;
+  if (objectives.length === 0) return [undefined];
+  const { mixes } = recipe.evaluate;
+  if (!Array.isArray(mixes)) return mixGrid(objectives, mixes);
+  return mixes.map((mix) => {
+    const sum = Object.values(mix).reduce((total, weight) => total + weight, 0);
+    return Object.fromEntries(objectives.map((name) => [name, (mix[name] ?? 0) / sum]));
+  });
+};
+
+const decodingOf = ({ maxNewTokens, temperature, topK, topP, minP, repetitionPenalty }: EvaluateOptions) => ({
+  maxNewTokens,
+  temperature,
+  topK,
+  topP,
+  minP,
+  repetitionPenalty,
+});
+
+/** Generates and judges; undefined where the recipe has no judge or asks for no prompts. */
+const sweep = async (
+  context: Context,
+  answer: Answer,
+  model: LanguageModel,
+): Promise<SweepResults | undefined> => {
+  const { recipe, folder, signal, log } = context;
+  const judges = judgesOf(recipe);
+  const prompts = await promptsOf(context);
+  if (Object.keys(judges).length === 0 || prompts.length === 0) return undefined;
+  const { evaluate, data, seed } = recipe;
+  const respond = async (
+    one: LanguageModel,
+    name: string,
+    label: string,
+    mix: SweepMix | undefined,
+  ): Promise<string[]> =>
+    kept(folder, name, async () => {
+      throwIfAborted(signal);
+      const encoding: EncodeOptions = {
+        codec: one.codec,
+        template: one.template,
+        chat: data.chat,
+        maxPromptTokens: data.maxPromptTokens,
+      };
+      const bar = progress({ label: `evaluate ${label}`, total: prompts.length, unit: "answers" });
+      let done = 0;
+      const onAnswer = (): void => {
+        done += 1;
+        bar.update(done);
+      };
+      const ids = prompts.map(({ prompt }) => encodePrompt(prompt, encoding));
+      const answers = await answer(one, ids, { mix, decoding: evaluate, seed, signal, onAnswer });
+      bar.done();
+      return answers;
+    });
+  const policies = mixesOf(recipe, model).map((mix, index): Policy => {
+    const label = mix === undefined ? "model" : formatMix(mix);
+    return {
+      label,
+      ...(mix === undefined ? {} : { mix }),
+      respond: () => respond(model, `mix-${index}`, label, mix),
+    };
+  });
+  const { baseline } = modelNames(context);
+  if (baseline !== undefined && evaluate.baseline) {
+    const label = recipe.sft === false ? "base" : "sft";
+    policies.push({
+      label,
+      respond: () => withModel(baseline, context, (one) => respond(one, label, label, undefined)),
+    });
+  }
+  const outcome = await runSweep({
+    policies,
+    judges,
+    prompts,
+    samples: evaluate.samples,
+    seed,
+    onPolicy: ({ label, results }) => {
+      const shares = Object.entries(results).map(([name, { mean }]) => `${name} ${mean.toFixed(3)}`);
+      log(`evaluate: ${label}: ${shares.join(", ")}`);
+    },
+  });
+  const answers = new JsonlWriter(join(folder, "answers.jsonl"));
+  for (const one of outcome.answers) answers.write(one);
+  answers.close();
+  const { points, steering, samples } = outcome;
+  return { prompts: prompts.length, decoding: decodingOf(evaluate), points, steering, samples };
+};
+
+/** Pair accuracy of every head, and of the model that align began with. */
+const rank = async (context: Context, model: LanguageModel): Promise<Results["pairAccuracy"]> => {
+  const { recipe, folderOf, signal } = context;
+  if (!recipe.evaluate.pairAccuracy) return undefined;
+  const pairs = await readHeldOutPairs(needFolder("evaluate", "data", folderOf));
+  const objectives = Object.keys(recipe.objectives).filter((name) =>
+    pairs.some(({ objective }) => objective === name),
+  );
+  if (objectives.length === 0) return undefined;
+  const cells: Margins[] = [];
+  const { baseline } = modelNames(context);
+  const before = recipe.sft === false ? "base" : "sft";
+  if (baseline !== undefined) {
+    throwIfAborted(signal);
+    cells.push(
+      ...(await withModel(baseline, context, async (one) =>
+        pairMargins(one, one.heads.base, before, pairs, objectives),
+      )),
+    );
+  }
+  for (const name of model.heads.objectives) {
+    throwIfAborted(signal);
+    cells.push(...pairMargins(model, model.heads.get(name), name, pairs, objectives));
+  }
+  if (model.heads.objectives.length === 0)
+    cells.push(...pairMargins(model, model.heads.base, before, pairs, objectives));
+  return pairAccuracy("log-probability", cells);
+};
+
+/** Seconds of each stage before this one, out of their stamps. */
+const stageTimes = async ({ folderOf }: Context): Promise<Results["stages"]> => {
+  const times: Results["stages"] = [];
+  for (const name of ["data", "sft", "align"]) {
+    const folder = folderOf(name);
+    const stamp = folder === undefined ? undefined : await readStamp(folder);
+    if (stamp !== undefined) times.push({ name, seconds: stamp.seconds });
+  }
+  return times;
+};
+
+/** Makes the evaluate stage; `answer` generates. */
+export const evaluateStage = (answer: Answer): Stage<Recipe> => ({
+  name: "evaluate",
+  version: "1",
+  dependencies: ["data", "sft", "align"],
+  inputs: ({ evaluate, objectives, data }) => {
+    const { from, batchSize: _, ...rest } = evaluate;
+    return {
+      ...rest,
+      from: from === "heldOut" ? from : sourceInputs(from),
+      judges: Object.fromEntries(Object.entries(objectives).map(([name, { judge }]) => [name, judge])),
+      prompt: [data.chat, data.maxPromptTokens],
+    };
+  },
+  sources: ({ model, revision, sft, evaluate }) => [
+    ...(sft === false ? [modelFiles(model, revision)] : []),
+    ...(evaluate.from === "heldOut" ? [] : [rowSourceFiles("evaluate.from", evaluate.from)]),
+  ],
+  run: async (context) => {
+    const { recipe, folder } = context;
+    const began = performance.now();
+    const { evaluated } = modelNames(context);
+    const [swept, ranked] = await withModel(evaluated, context, async (model) => [
+      await sweep(context, answer, model),
+      await rank(context, model),
+    ]);
+    const { mahalo, ...machine } = await provenance();
+    const results: Results = {
+      format: "mahalo-results",
+      version: resultsVersion,
+      name: recipe.name,
+      ...(recipe.description === undefined ? {} : { description: recipe.description }),
+      finished: new Date().toISOString(),
+      mahalo,
+      model: recipe.model,
+      seed: recipe.seed,
+      recipe: stringify(recipe, { aliasDuplicateObjects: false }),
+      stages: [
+        ...(await stageTimes(context)),
+        { name: "evaluate", seconds: (performance.now() - began) / 1000 },
+      ],
+      machine,
+      objectives: Object.entries(recipe.objectives).map(([name, { description, judge }]) => ({
+        name,
+        ...(description === undefined ? {} : { description }),
+        ...(judge === undefined ? {} : { judge: judge.kind }),
+      })),
+      ...(swept === undefined ? {} : { sweep: swept }),
+      ...(ranked === undefined ? {} : { pairAccuracy: ranked }),
+    };
+    await writeResults(join(folder, "results.json"), results);
+  },
+});
