@@ -174,6 +174,7 @@ MAHALO_ROTATE(c10::BFloat16)
 std::tuple<Tensor, Tensor, Tensor> splitRotateForward(const Tensor& qkv, const Tensor& cosine, const Tensor& sine, int64_t heads, int64_t kvHeads) {
   need(qkv.dim() == 2 && cosine.dim() == 2 && cosine.size(0) == qkv.size(0) && cosine.sizes() == sine.sizes(), "split_rotate: qkv [T, Q] and rotations [T, E] are needed");
   const int64_t tokens = qkv.size(0), width = cosine.size(1), half = width / 2;
+  need(heads > 0 && kvHeads > 0 && width % 2 == 0, "split_rotate: heads and kvHeads above 0 and an even head width are needed");
   need(qkv.size(1) == (heads + 2 * kvHeads) * width, "split_rotate: the columns of qkv must be heads + 2 kvHeads heads");
   need(qkv.scalar_type() == cosine.scalar_type() && qkv.scalar_type() == sine.scalar_type(), "split_rotate: qkv and rotations must share a dtype");
   const auto x = qkv.contiguous(), c = cosine.contiguous(), s = sine.contiguous();
@@ -337,7 +338,7 @@ std::tuple<Tensor, Tensor, Tensor> splitRotateAutograd(const Tensor& qkv, const 
 
 Tensor normPlain(const Tensor& x, const Tensor& weight, double eps) { return std::get<0>(normForward(x, weight, eps)); }
 
-TORCH_LIBRARY(mahalo, library) {
+TORCH_LIBRARY_FRAGMENT(mahalo, library) {
   library.def("rms_norm(Tensor x, Tensor weight, float eps) -> Tensor");
   library.def("swiglu(Tensor gate_up) -> Tensor");
   library.def("split_rotate(Tensor qkv, Tensor cosine, Tensor sine, int heads, int kv_heads) -> (Tensor, Tensor, Tensor)");

@@ -1022,3 +1022,9 @@ export const tokenLogProbsDelta_ = (logits: Tensor, lse: Tensor, targets: Tensor
   native.call(($tokenLogProbsDelta_ ||= native.resolve("mahalo::token_log_probs_delta_", "")), logits.handle, lse.handle, targets.handle, slopes.handle);
   return logits;
 };
+
+let $branchAttention = 0;
+/** Attention of packed segments (first query, queries, first prefix key, prefix keys): all prefix keys, then causal. `mahalo::branch_attention(Tensor q, Tensor k, Tensor v, int[] segments) -> Tensor` */
+export const branchAttention = (q: Tensor, k: Tensor, v: Tensor, segments: readonly number[]): Tensor => {
+  return new Tensor(native.call(($branchAttention ||= native.resolve("mahalo::branch_attention", "")), q.handle, k.handle, v.handle, segments) as number);
+};

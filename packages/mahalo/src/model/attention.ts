@@ -28,38 +28,67 @@ const suffixMask = (prefix: number, queries: number, like: Tensor): Tensor => {
   return ops.cat([ops.zeros([queries, prefix], { dtype: like.dtype, device: like.device }), causal], 1);
 };
 
-/**
- * Attention of packed rows, computed segment by segment so that no masked block is paid for.
- *
- * A row's prompt and first branch lie side by side and are plainly causal; each further branch attends the prompt's
- * keys and its own.
- */
-export const packedAttention = (batch: PackedBatch): Attend => {
+/** Queries by keys of a segment above which its weights are not kept but computed again: 2048 x 2048. */
+const LARGEST_KEPT = 2 ** 22;
+
+/** Queries that see a prefix of keys and then, causally, their own. */
+type Segment = { start: number; count: number; prefixStart: number; prefix: number };
+
+/** A row's prompt and first branch lie side by side and are plainly causal; further branches see the prompt as prefix. */
+const segmentsOf = (batch: PackedBatch): Segment[] =>
+  batch.rows.flatMap((row) => {
+    const [first, ...others] = row.branches;
+    return [
+      { start: row.start, count: row.prompt + (first?.length ?? 0), prefixStart: row.start, prefix: 0 },
+      ...others.map(({ start, length }) => ({
+        start,
+        count: length,
+        prefixStart: row.start,
+        prefix: row.prompt,
+      })),
+    ];
+  });
+
+/** How {@link packedAttention} computes. */
+export type PackedAttentionOptions = {
+  /** Fused kernel with kept weights (default on the CPU, for segments up to 2048 x 2048), or libtorch's attention. */
+  fused?: boolean;
+};
+
+/** Attention of packed rows, segment by segment, so that no masked block is paid for. */
+export const packedAttention = (batch: PackedBatch, options: PackedAttentionOptions = {}): Attend => {
+  const segments = segmentsOf(batch);
+  const small = segments.every(({ count, prefix }) => count * (count + prefix) <= LARGEST_KEPT);
+  const flat = segments.flatMap(({ start, count, prefixStart, prefix }) => [
+    start,
+    count,
+    prefixStart,
+    prefix,
+  ]);
+  const plain = plainSegments(segments);
+  return (layer, q_THE, k_TGE, v_TGE) =>
+    (options.fused ?? (small && q_THE.device === "cpu"))
+      ? ops.branchAttention(q_THE, k_TGE, v_TGE, flat)
+      : plain(layer, q_THE, k_TGE, v_TGE);
+};
+
+const plainSegments = (segments: readonly Segment[]): Attend => {
   const masks = new Map<string, Tensor>();
   return (_layer, q_THE, k_TGE, v_TGE) => {
-    const parts: Tensor[] = [];
-    for (const row of batch.rows) {
-      const first = row.prompt + (row.branches[0]?.length ?? 0);
-      const cut = (x: Tensor, start: number, length: number): Tensor => x.narrow(0, start, length);
-      parts.push(
-        attendHeads(
-          cut(q_THE, row.start, first),
-          cut(k_TGE, row.start, first),
-          cut(v_TGE, row.start, first),
-          {
-            causal: true,
-          },
-        ),
-      );
-      for (const { start, length } of row.branches.slice(1)) {
-        const withPrompt = (x: Tensor): Tensor =>
-          ops.cat([cut(x, row.start, row.prompt), cut(x, start, length)], 0);
-        const key = `${row.prompt}+${length}`;
-        const mask = masks.get(key) ?? suffixMask(row.prompt, length, q_THE);
-        masks.set(key, mask);
-        parts.push(attendHeads(cut(q_THE, start, length), withPrompt(k_TGE), withPrompt(v_TGE), { mask }));
+    const parts = segments.map(({ start, count, prefixStart, prefix }) => {
+      const q_SHE = q_THE.narrow(0, start, count);
+      if (prefix === 0) {
+        return attendHeads(q_SHE, k_TGE.narrow(0, start, count), v_TGE.narrow(0, start, count), {
+          causal: true,
+        });
       }
-    }
+      const seen = (x: Tensor): Tensor =>
+        ops.cat([x.narrow(0, prefixStart, prefix), x.narrow(0, start, count)], 0);
+      const key = `${prefix}+${count}`;
+      const mask = masks.get(key) ?? suffixMask(prefix, count, q_THE);
+      masks.set(key, mask);
+      return attendHeads(q_SHE, seen(k_TGE), seen(v_TGE), { mask });
+    });
     return ops.cat(parts, 0);
   };
 };

@@ -31,8 +31,14 @@ export const normalizeMix = (mix: Mix, objectives: readonly string[]): Map<strin
       throw new MahaloError("E_MIX_WEIGHT", `mix.${name}: weight ${weight} is not a number of at least 0`);
     }
   }
-  const sum = Object.values(mix).reduce((total, weight) => total + weight, 0);
-  if (!(sum > 0)) {
+  const values = Object.values(mix);
+  const sum = values.reduce((total, weight) => total + weight, 0);
+  if (sum === Number.POSITIVE_INFINITY) {
+    // Weights so large that only their sum overflows.
+    const largest = Math.max(...values);
+    return normalizeMix(Object.fromEntries(Object.entries(mix).map(([name, w]) => [name, w / largest])), objectives);
+  }
+  if (sum === 0) {
     throw new MahaloError("E_MIX_SUM", "mix: the weights sum to 0", {
       hint: "give at least one objective a weight above 0",
     });

@@ -1,5 +1,5 @@
 /** Weights as training needs them: an f32 master copy, and the copy in the compute dtype that the model multiplies with. */
-import { type DType, keep, MahaloError, noGrad, ops, scope, type Tensor } from "@mahalo/torch";
+import { keep, MahaloError, noGrad, ops, scope, type Tensor } from "@mahalo/torch";
 
 /** Dtype that the model computes in; master weights and gradients are float32 whatever it is. */
 export type ComputeDType = "float32" | "bfloat16";
@@ -99,6 +99,3 @@ export const parameter = (
   if (value !== weights) weights.dispose();
   return new Parameter(name, value, undefined);
 };
-
-/** Dtypes whose values float32 holds exactly enough to be loaded through it. */
-export const isFloat = (dtype: DType): boolean => dtype.startsWith("float") || dtype === "bfloat16";

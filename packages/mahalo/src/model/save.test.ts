@@ -7,9 +7,8 @@ import { stream } from "../core/random.ts";
 import { type LanguageModel, loadModel } from "./load.ts";
 import { addLora } from "./lora.ts";
 import { exportMix, saveModel } from "./save.ts";
-import { distance, logitsOf, type TinyName, tinyModel, tinyNames, withFolder } from "./testing/tiny.ts";
+import { distance, IDS, logitsOf, type TinyName, tinyModel, tinyNames, withFolder } from "./testing/tiny.ts";
 
-const IDS = [5, 17, 200, 42, 7];
 const OBJECTIVES = ["accuracy", "engagement"];
 
 const withHeads = async (name: TinyName): Promise<LanguageModel> => {

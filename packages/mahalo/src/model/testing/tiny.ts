@@ -24,6 +24,9 @@ export const tinyNames = [
 /** Name of a tiny model. */
 export type TinyName = (typeof tinyNames)[number];
 
+/** A few token ids that every tiny model has. */
+export const IDS: readonly number[] = [5, 17, 200, 42, 7];
+
 /** Folder of a tiny model. */
 export const tinyFolder = (name: TinyName): string => join(goldenFolder, "models", name);
 
