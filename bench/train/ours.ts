@@ -1,0 +1,149 @@
+/** One setting of our MAH-DPO with two heads, through the trainer itself; prints one line of JSON. Started by ../train.ts. */
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { setThreads } from "@mahalo/torch";
+import { z } from "zod";
+import { parseJson } from "../../packages/mahalo/src/core/json.ts";
+import { silenceProgress } from "../../packages/mahalo/src/core/progress.ts";
+import { loadModel } from "../../packages/mahalo/src/model/load.ts";
+import type { ComputeDType } from "../../packages/mahalo/src/model/parameters.ts";
+import type { TrainOptions } from "../../packages/mahalo/src/train/options.ts";
+import { preferenceTask } from "../../packages/mahalo/src/train/preference.ts";
+import { computeReference } from "../../packages/mahalo/src/train/reference.ts";
+import { selectTrained, train } from "../../packages/mahalo/src/train/trainer.ts";
+import { measureRates, modelProducts, trainingFlops } from "../gemm.ts";
+import { benchModel } from "../peer-model.ts";
+import type { OursResult } from "./results.ts";
+import { objectives, readRows, sequenceTokens } from "./rows.ts";
+
+const dtypes: Readonly<Record<string, ComputeDType>> = { f32: "float32", bf16: "bfloat16" };
+
+const lossSchema = z.looseObject({ loss: z.number() });
+const timingSchema = z.looseObject({ seconds: z.number().positive() });
+
+/** A checked number of every step after the one that warms up, out of a file of the trainer. */
+const perStep = <T>(path: string, schema: z.ZodType<T>, of: (line: T) => number): number[] =>
+  readFileSync(path, "utf8")
+    .trimEnd()
+    .split("\n")
+    .map((line, index) => of(parseJson(line, schema, `${path}:${index + 1}`)))
+    .slice(1);
+
+/** Sets the kernel's peak of resident memory back to what is resident now. */
+const resetPeakMemory = (): void => writeFileSync("/proc/self/clear_refs", "5");
+
+/** Resident memory of this process in bytes, by its name in the kernel's status file. */
+const memory = (field: "VmHWM" | "VmRSS"): number =>
+  Number(new RegExp(`^${field}:\\s*(\\d+) kB`, "m").exec(readFileSync("/proc/self/status", "utf8"))?.[1]) *
+  1024;
+
+const cpuSeconds = (): number => {
+  const { user, system } = process.cpuUsage();
+  return (user + system) / 1e6;
+};
+
+const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);
+
+const main = async (): Promise<OursResult> => {
+  const { values } = parseArgs({
+    options: {
+      rows: { type: "string" },
+      dtype: { type: "string" },
+      batch: { type: "string" },
+      threads: { type: "string" },
+      "tokens-per-pass": { type: "string" },
+    },
+  });
+  const compute = dtypes[values.dtype ?? ""] ?? "float32";
+  const [batch, threads] = [Number(values.batch), Number(values.threads)];
+  const tokensPerPass = Number(values["tokens-per-pass"]);
+  silenceProgress(true);
+  setThreads(threads);
+  const rows = readRows(values.rows ?? "");
+  const pairs = rows.map((row, index) => ({
+    objective: row.objective,
+    prompt: row.prompt_ids,
+    chosen: row.chosen_ids,
+    rejected: row.rejected_ids,
+    origin: { file: "rows", line: index + 1 },
+  }));
+  // The longest rows warm up, as at the peers, but half of each objective; nothing has to grow after that.
+  const longest = objectives.flatMap((name) =>
+    [...rows.entries()]
+      .filter(([, row]) => row.objective === name)
+      .sort(([, a], [, b]) => sequenceTokens(b) - sequenceTokens(a))
+      .slice(0, batch / objectives.length)
+      .map(([index]) => index),
+  );
+  const order = [...longest, ...rows.keys()];
+  const steps = order.length / batch;
+
+  const model = await loadModel(benchModel, { compute, training: true });
+  resetPeakMemory();
+  const loaded = memory("VmRSS");
+  const referenceBegan = performance.now();
+  const reference = computeReference(model, pairs, { tokensPerPass });
+  const referenceSeconds = (performance.now() - referenceBegan) / 1000;
+  model.heads.addNoisyCopies(objectives, { seed: 0, compute });
+  const options: TrainOptions = {
+    learningRate: 1e-6,
+    optimizer: "rmsprop",
+    weightDecay: 0,
+    schedule: "constant",
+    warmup: 0,
+    tokensPerPass,
+    maxGradNorm: 10,
+    train: "full",
+    checkpointing: false,
+    evaluateEvery: 0,
+    saveEvery: Number.MAX_SAFE_INTEGER,
+  };
+  const trained = selectTrained(model, "full", model.heads.parameters(), 0);
+  const task = preferenceTask({
+    pairs,
+    reference,
+    heldOut: [],
+    heldOutReference: undefined,
+    steps,
+    batch: (step) => order.slice(step * batch, (step + 1) * batch),
+  });
+  const folder = mkdtempSync(join(tmpdir(), "mahalo-bench-"));
+  try {
+    const [began, cpuBegan] = [performance.now(), cpuSeconds()];
+    await train(model, task, options, trained, { folder, seed: 0 });
+    const share = (cpuSeconds() - cpuBegan) / (threads * ((performance.now() - began) / 1000));
+    const peak = memory("VmHWM");
+    const losses = perStep(join(folder, "metrics.jsonl"), lossSchema, ({ loss }) => loss);
+    const seconds = sum(perStep(join(folder, "timings.jsonl"), timingSchema, (line) => line.seconds));
+    const tokens = sum(
+      rows.map((row) => row.prompt_ids.length + row.chosen_ids.length + row.rejected_ids.length),
+    );
+    const responses = sum(rows.map((row) => row.chosen_ids.length + row.rejected_ids.length));
+    const { config } = model;
+    const pass = Math.min(tokens, tokensPerPass);
+    const inPass = { tokens: pass, responses: Math.max(1, Math.round((pass * responses) / tokens)) };
+    const rates = measureRates(modelProducts(config, inPass), compute);
+    return {
+      pairs_per_second: rows.length / seconds,
+      seconds,
+      pairs: rows.length,
+      tokens_per_pair: sum(rows.map(sequenceTokens)) / rows.length,
+      packed_tokens_per_pair: tokens / rows.length,
+      response_tokens_per_pair: responses / rows.length,
+      reference_seconds: referenceSeconds,
+      peak_memory_bytes: peak,
+      loaded_memory_bytes: loaded,
+      cpu_share: share,
+      loss: sum(losses) / losses.length,
+      flops_per_pair: trainingFlops(modelProducts(config, { tokens, responses })) / rows.length,
+      gemm_cube: rates.cube * 1e9,
+      gemm_model: rates.model * 1e9,
+    };
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+};
+
+process.stdout.write(`${JSON.stringify(await main())}\n`);

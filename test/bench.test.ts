@@ -1,0 +1,146 @@
+/** The benches' own arithmetic and rows, so that no figure rests on a mistake in the measuring. */
+import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { afterAll, describe, expect, test } from "vitest";
+import { ours, runForResult } from "../bench/child.ts";
+import { measureRates, modelProducts, trainingFlops } from "../bench/gemm.ts";
+import {
+  best,
+  compare,
+  efficiency,
+  type OursResult,
+  oursSchema,
+  type PeerResult,
+  pool,
+} from "../bench/train/results.ts";
+import { buildRows, readRows, sequenceTokens, writeRows } from "../bench/train/rows.ts";
+import { cacheFolder } from "../packages/mahalo/src/model/packaged.ts";
+import { openModelSource } from "../packages/mahalo/src/model/source.ts";
+
+const folder = mkdtempSync(join(tmpdir(), "mahalo-bench-test-"));
+afterAll(() => rmSync(folder, { recursive: true }));
+
+const peer: PeerResult = {
+  pairs_per_second: 0.5,
+  seconds: 8,
+  pairs: 4,
+  tokens_per_pair: 300,
+  peak_memory_bytes: 9e9,
+  loaded_memory_bytes: 1e9,
+  cpu_share: 0.9,
+  loss: 0.69,
+};
+const own: OursResult = {
+  ...peer,
+  pairs_per_second: 2,
+  seconds: 2,
+  peak_memory_bytes: 3e9,
+  reference_seconds: 1,
+  packed_tokens_per_pair: 200,
+  response_tokens_per_pair: 120,
+  flops_per_pair: 1e11,
+  gemm_cube: 4e11,
+  gemm_model: 2.5e11,
+};
+const setting = { data: "gsm8k", dtype: "bf16", against: "trl_dpo", how: "so" };
+
+describe("lines", () => {
+  test("speed and memory are ours over the peer's", () => {
+    expect(compare(setting, own, peer)).toMatchObject([
+      { bench: "train", ours: 2, peer: 0.5, ratio: 4, unit: "pairs/s" },
+      { ours: 3e9, peer: 9e9, ratio: 0.3333, unit: "bytes" },
+    ]);
+  });
+
+  test("sides that trained on other rows are not compared", () => {
+    const other = { ...peer, tokens_per_pair: 301 };
+    expect(() => compare(setting, own, other)).toThrow(expect.objectContaining({ code: "E_BENCH_ROWS" }));
+  });
+
+  test("runs are pooled by their time, not by their rates", () => {
+    const pooled = pool([peer, { ...peer, seconds: 24, pairs_per_second: 4 / 24, cpu_share: 0.5 }]);
+    expect(pooled).toMatchObject({ pairs: 8, seconds: 32, pairs_per_second: 0.25, cpu_share: 0.5 });
+  });
+
+  test("efficiency is useful operations over the best measured rate", () => {
+    const lines = efficiency("gsm8k", "bf16", [own, { ...own, gemm_cube: 5e11 }]);
+    expect(lines.map(({ ours: rate, ratio }) => [rate, ratio])).toEqual([
+      [200, 0.4],
+      [200, 0.8],
+    ]);
+  });
+
+  test("each side is taken in the dtype that is best for it", () => {
+    const lines = ["f32", "bf16"].flatMap((dtype, at) =>
+      ["trl_dpo", "trl_dpo+bf16-weights"].flatMap((against, more) =>
+        compare({ ...setting, dtype, against }, own, { ...peer, pairs_per_second: 0.4 + at * 0.2 + more }),
+      ),
+    );
+    expect(best(lines.filter(({ unit }) => unit === "pairs/s"))).toMatchObject([
+      {
+        dtype: "best",
+        against: "trl_dpo",
+        peer: 1.6,
+        ratio: 1.25,
+        how: expect.stringContaining("+bf16-weights in bf16"),
+      },
+    ]);
+  });
+});
+
+test("useful operations are six for each weight and token that it reads", async () => {
+  const { config } = await openModelSource(tiny);
+  const products = modelProducts(config, { tokens: 10, responses: 4 });
+  const { hiddenSize: d, layers, heads, kvHeads, headDim: e, intermediateSize: i, vocabSize: v } = config;
+  const backbone = layers * (d * (heads + 2 * kvHeads) * e + heads * e * d + 3 * d * i);
+  expect(trainingFlops(products)).toBe(6 * (10 * backbone + 4 * d * v));
+  const rates = measureRates(products, "float32", 1);
+  expect(rates.cube).toBeGreaterThan(0);
+  expect(rates.model).toBeGreaterThan(0);
+});
+
+const tiny = fileURLToPath(new URL("golden/data/models/tiny-llama", import.meta.url));
+
+test("a child that fails is an error that shows why", async () => {
+  const failing = runForResult(
+    ours("train/ours.ts", ["--threads", "1", "--rows", join(folder, "none.jsonl")]),
+    oursSchema,
+  );
+  await expect(failing).rejects.toMatchObject({
+    code: "E_BENCH_CHILD",
+    message: expect.stringContaining("ENOENT"),
+  });
+});
+
+const mirror = process.env.MAHALO_MIRROR ?? fileURLToPath(new URL("../../shared/hub", import.meta.url));
+const missing = [mirror, join(cacheFolder(), "models")].filter((path) => !existsSync(path));
+if (missing.length > 0) console.warn(`${missing.join(", ")} not there: the bench's rows are not built`);
+
+test.skipIf(missing.length > 0 && process.env.CI !== "true")(
+  "rows of both data sets have both objectives by turns, and survive their file",
+  async () => {
+    process.env.MAHALO_MIRROR = mirror;
+    const source = await openModelSource("smollm2-135m-instruct");
+    for (const data of ["gsm8k", "tutoring"] as const) {
+      const rows = await buildRows(data, source, 4);
+      expect(rows.map(({ objective }) => objective)).toEqual([
+        "accuracy",
+        "engagement",
+        "accuracy",
+        "engagement",
+      ]);
+      expect(new Set(rows.map(({ prompt_ids }) => prompt_ids.join())).size).toBe(4);
+      for (const row of rows) {
+        expect(row.prompt_ids.length).toBeLessThanOrEqual(512);
+        const longest = Math.max(row.chosen_ids.length, row.rejected_ids.length);
+        expect(row.prompt_ids.length + longest).toBeLessThanOrEqual(1024);
+        expect(sequenceTokens(row)).toBeGreaterThan(2 * row.prompt_ids.length);
+      }
+      const path = join(folder, `${data}.jsonl`);
+      await writeRows(path, rows);
+      expect(readRows(path)).toEqual(rows);
+    }
+  },
+);
