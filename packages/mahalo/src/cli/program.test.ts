@@ -1,3 +1,4 @@
+/** The command line: what its words do, what it prints, and the status it ends with. */
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

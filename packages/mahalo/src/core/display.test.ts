@@ -1,3 +1,4 @@
+/** What people read: progress, numbers, and suggestions for misspelt names. */
 import fc from "fast-check";
 import { afterEach, describe, expect, test } from "vitest";
 import { formatBytes, formatCount, formatDuration, formatShare, formatShort } from "./format.ts";

@@ -1,3 +1,4 @@
+/** Files are whole or not there, and JSON lines survive a crash. */
 import { appendFile, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

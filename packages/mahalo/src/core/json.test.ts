@@ -1,3 +1,4 @@
+/** Checked JSON names file, line and field in its errors. */
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

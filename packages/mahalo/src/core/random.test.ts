@@ -1,3 +1,4 @@
+/** Random streams repeat, do not disturb each other, and can be carried on. */
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { Random, randomStateSchema, stream } from "./random.ts";

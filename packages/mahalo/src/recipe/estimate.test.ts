@@ -1,3 +1,4 @@
+/** Estimates of time and memory follow what they are estimates of, and come close to a measured run. */
 import { expect, test } from "vitest";
 import { alignCost, backboneParameters, type DataCounts, evaluateCost, sftCost } from "./estimate.ts";
 import { parseRecipe } from "./load.ts";

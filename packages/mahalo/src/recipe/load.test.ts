@@ -1,3 +1,4 @@
+/** Recipes are read, overridden and refused with the place of each mistake. */
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

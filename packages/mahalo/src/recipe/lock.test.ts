@@ -1,3 +1,4 @@
+/** A run's folder has one holder at a time, and a dead one's lock is taken over. */
 import { spawnSync } from "node:child_process";
 import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { hostname, tmpdir } from "node:os";

@@ -1,3 +1,4 @@
+/** A small recipe through the real stages: what it makes, keeps and resumes. */
 import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

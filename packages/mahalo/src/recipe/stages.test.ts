@@ -1,3 +1,4 @@
+/** The stage engine redoes what is stale and nothing else. */
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

@@ -1,3 +1,4 @@
+/** The data stage: what it writes, counts, holds out and refuses. */
 import { existsSync } from "node:fs";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";

@@ -1,3 +1,4 @@
+/** The evaluate stage: every mix and every head, and going on from answers that were there. */
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

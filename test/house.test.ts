@@ -1,0 +1,112 @@
+/** The house stays walkable: rooms import to their right only, files stay short and say what they are for. */
+import { execFileSync } from "node:child_process";
+import { existsSync, readFileSync } from "node:fs";
+import { dirname, join, relative } from "node:path";
+import { fileURLToPath } from "node:url";
+import ts from "typescript";
+import { describe, expect, test } from "vitest";
+
+const root = fileURLToPath(new URL("..", import.meta.url));
+const longest = 500;
+
+/** Rooms of packages/mahalo/src, and the rooms that each may import; stages meet in recipe/ only. */
+const mayImport: Readonly<Record<string, readonly string[]>> = {
+  cli: ["recipe", "evaluate", "decode", "train", "model", "data", "core"],
+  recipe: ["evaluate", "decode", "train", "model", "data", "core"],
+  evaluate: ["decode", "train", "model", "data", "core"],
+  decode: ["model", "data", "core"],
+  train: ["model", "data", "core"],
+  model: ["data", "core"],
+  data: ["core"],
+  core: [],
+};
+
+// Tracked files only: what lies about uncommitted is nobody's house.
+const files = execFileSync("git", ["ls-files", "-z", "packages", "bench", "scripts", "test", "*.ts"], {
+  cwd: root,
+  encoding: "utf8",
+})
+  .split("\0")
+  .filter((path) => /\.(ts|mjs|cpp|hpp|py)$/.test(path) && !/\.generated\.ts$/.test(path))
+  .filter((path) => existsSync(join(root, path)));
+const text = (path: string): string => readFileSync(join(root, path), "utf8");
+const rooms = join("packages", "mahalo", "src");
+const roomOf = (path: string): string => relative(rooms, path).split("/")[0] ?? "";
+
+/** Modules that a file names, types and dynamic imports included. */
+const imports = (path: string): string[] =>
+  ts.preProcessFile(text(path), true, true).importedFiles.map(({ fileName }) => fileName);
+
+/** Says what is wrong with a room's file that imports a module, if anything is. */
+const wrongImport = (path: string, module: string): string | undefined => {
+  const from = roomOf(path);
+  const wrong = (why: string): string => `${path}: imports ${module}: ${why}`;
+  if (module === "mahalo") return wrong("a room names files, not the package's own surface");
+  if (!module.startsWith(".")) return undefined;
+  const target = join(dirname(path), module);
+  if (!target.startsWith(rooms)) return wrong("packages meet by their names");
+  const to = roomOf(target);
+  if (to === from || from === "index.ts") return undefined;
+  return mayImport[from]?.includes(to) ? undefined : wrong(`${from} stands to the right of ${to}`);
+};
+
+/** Tests and what only tests use may look anywhere. */
+const isTest = (path: string): boolean => /\.test\.ts$|\/testing\//.test(path);
+
+describe("imports", () => {
+  const own = files.filter((path) => path.startsWith(rooms) && /\.(ts|mjs)$/.test(path) && !isTest(path));
+
+  test("every room is known", () => {
+    const unknown = own.map(roomOf).filter((room) => room !== "index.ts" && !(room in mayImport));
+    expect(unknown).toEqual([]);
+  });
+
+  test("go to the right only", () => {
+    const wrong = own.flatMap((path) => imports(path).flatMap((module) => wrongImport(path, module) ?? []));
+    expect(wrong).toEqual([]);
+  });
+
+  test("a wrong one is noticed", () => {
+    const from = (room: string): string => join(rooms, room, "some.ts");
+    expect(wrongImport(from("train"), "../decode/generate.ts")).toContain(
+      "train stands to the right of decode",
+    );
+    expect(wrongImport(from("decode"), "../train/trainer.ts")).toContain(
+      "decode stands to the right of train",
+    );
+    expect(wrongImport(from("core"), "../index.ts")).toContain("index.ts");
+    expect(wrongImport(from("model"), "../../../torch/src/native.ts")).toContain("by their names");
+    expect(wrongImport(from("recipe"), "../data/load.ts")).toBeUndefined();
+  });
+
+  test("the engine knows nothing of language models", () => {
+    const engine = files.filter((path) => path.startsWith("packages/torch/") && path.endsWith(".ts"));
+    expect(
+      engine.filter((path) => imports(path).some((module) => /mahalo\/src|^mahalo$/.test(module))),
+    ).toEqual([]);
+  });
+});
+
+describe("files", () => {
+  test(`have at most ${longest} lines`, () => {
+    const long = files.flatMap((path) => {
+      const lines = text(path).trimEnd().split("\n").length;
+      return lines > longest ? [`${path}: ${lines} lines`] : [];
+    });
+    expect(long).toEqual([]);
+  });
+
+  test("begin with what they are for", () => {
+    const silent = files
+      .filter((path) => /\.(ts|mjs)$/.test(path))
+      .filter((path) => !/^(#!.*\n)?\/\*\*/.test(text(path)));
+    expect(silent).toEqual([]);
+  });
+
+  test("export by name only", () => {
+    const defaults = files
+      .filter((path) => /\.(ts|mjs)$/.test(path) && path !== "vitest.config.ts")
+      .filter((path) => /^export default\b|^export \{[^}]*\bas default\b/m.test(text(path)));
+    expect(defaults).toEqual([]);
+  });
+});
