@@ -1,0 +1,60 @@
+/** mahalo as a library: what programs use, room by room; everything else is inner and may change. */
+
+// Errors and display.
+export { describeError, MahaloError, setThreads } from "@mahalo/torch";
+export { type Diagnosis, diagnose } from "./core/doctor.ts";
+export { silenceProgress } from "./core/progress.ts";
+// Data: files to checked rows, rows to token ids, ids to batches.
+export { type Balance, type BalanceOptions, balancedBatches } from "./data/balance.ts";
+export type { ChatTemplate } from "./data/chat-template.ts";
+export type { TextCodec } from "./data/codec.ts";
+export {
+  type Encoded,
+  type EncodedExample,
+  type EncodedPair,
+  type EncodeOptions,
+  encodeExamples,
+  encodePairs,
+  encodePrompt,
+} from "./data/encode.ts";
+export { formats } from "./data/formats.ts";
+export {
+  loadExamples,
+  loadPreferences,
+  loadPrompts,
+  locateRows,
+  type RowFile,
+  type RowSource,
+} from "./data/load.ts";
+export { type Origin, Problems, type Reason } from "./data/problems.ts";
+export type { ExampleRow, Message, PreferenceRow, Prompt, PromptRow, Role } from "./data/rows.ts";
+export { limitRows, type SplitOptions, splitRows } from "./data/split.ts";
+// Evaluate: judges, sweeps, intervals, results.
+export { bootstrapMean, type Estimate, wilson } from "./evaluate/intervals.ts";
+export { makeJudge } from "./evaluate/judges/registry.ts";
+export type { Judge, JudgedItem, Verdict } from "./evaluate/judges/types.ts";
+export { mixGrid } from "./evaluate/mixes.ts";
+export { type Results, readResults } from "./evaluate/results.ts";
+export { type Policy, runSweep, type SweepOptions, type SweepOutcome } from "./evaluate/sweep.ts";
+// Model: load, heads and mixes, save, export.
+export type { ModelConfig } from "./model/config.ts";
+export { Heads, type Mix, normalizeMix, parseMix } from "./model/heads.ts";
+export { type LanguageModel, type LoadOptions, loadModel } from "./model/load.ts";
+export type { ComputeDType, Parameter } from "./model/parameters.ts";
+export { exportMix, type SaveOptions, saveModel } from "./model/save.ts";
+// Recipe: a whole pipeline from one file.
+export { type LoadedRecipe, loadRecipe, parseRecipe } from "./recipe/load.ts";
+export { type Plan, planRecipe } from "./recipe/plan.ts";
+export { type RunOutcome, type RunRecipeOptions, runRecipe } from "./recipe/run.ts";
+export { type Recipe, type RecipeInput, recipeSchema } from "./recipe/schema.ts";
+export { type Schedule, scheduleRows } from "./recipe/stages/training.ts";
+export { type AlignOptions, alignSchema, type SftOptions, sftSchema } from "./recipe/training-schema.ts";
+// Train: one trainer, tasks and losses.
+export { type PairLoss, type PairLossName, type PairLossOptions, pairLoss } from "./train/losses.ts";
+export type { Metrics } from "./train/metrics.ts";
+export { computeDType, type TrainOptions } from "./train/options.ts";
+export { type PreferenceTaskOptions, preferenceTask, type ReferencePair } from "./train/preference.ts";
+export { cachedReference, computeReference } from "./train/reference.ts";
+export { type SftTaskOptions, sftTask } from "./train/sft.ts";
+export type { Task, TaskRow } from "./train/task.ts";
+export { selectTrained, type TrainContext, train } from "./train/trainer.ts";
