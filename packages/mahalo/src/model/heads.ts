@@ -36,7 +36,10 @@ export const normalizeMix = (mix: Mix, objectives: readonly string[]): Map<strin
   if (sum === Number.POSITIVE_INFINITY) {
     // Weights so large that only their sum overflows.
     const largest = Math.max(...values);
-    return normalizeMix(Object.fromEntries(Object.entries(mix).map(([name, w]) => [name, w / largest])), objectives);
+    return normalizeMix(
+      Object.fromEntries(Object.entries(mix).map(([name, w]) => [name, w / largest])),
+      objectives,
+    );
   }
   if (sum === 0) {
     throw new MahaloError("E_MIX_SUM", "mix: the weights sum to 0", {

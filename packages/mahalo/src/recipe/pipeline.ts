@@ -1,9 +1,35 @@
 /** The stages a recipe goes through, in order. */
+import { generateAll } from "../decode/generate.ts";
 import type { Recipe } from "./schema.ts";
 import { alignStage } from "./stages/align.ts";
 import { dataStage } from "./stages/data.ts";
+import { type Answer, evaluateStage } from "./stages/evaluate.ts";
+import { reportStage } from "./stages/report.ts";
 import { sftStage } from "./stages/sft.ts";
 import type { Stage } from "./stages.ts";
 
+/** Answers the prompts of the sweep with the decoder. */
+const answer: Answer = async (model, prompts, { mix, decoding, seed, signal, onAnswer }) => {
+  const { maxNewTokens, temperature, topK, topP, minP, repetitionPenalty, batchSize } = decoding;
+  const completions = await generateAll(
+    model,
+    prompts.map((ids, index) => ({
+      ids,
+      mix,
+      sampling: { temperature, topK, topP, minP, repetitionPenalty },
+      seed: seed + index,
+      maxNewTokens,
+    })),
+    { batchSize, signal, onCompletion: onAnswer },
+  );
+  return completions.map(({ text }) => text);
+};
+
 /** data → sft → align → evaluate → report. */
-export const pipeline: readonly Stage<Recipe>[] = [dataStage, sftStage, alignStage];
+export const pipeline: readonly Stage<Recipe>[] = [
+  dataStage,
+  sftStage,
+  alignStage,
+  evaluateStage(answer),
+  reportStage,
+];
