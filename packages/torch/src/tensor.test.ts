@@ -1,10 +1,11 @@
 /** Tensors: contents in and out bit for bit, properties, views, and what their constructors refuse. */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { MahaloError } from "./error.ts";
 import type { DType } from "./native.ts";
 import * as ops from "./ops.generated.ts";
-import { scope } from "./scope.ts";
-import { elementBytes, type TypedArray, tensor } from "./tensor.ts";
+import { liveTensors, scope } from "./scope.ts";
+import { elementBytes, type TensorOptions, type TypedArray, tensor } from "./tensor.ts";
 
 type Case = { dtype: DType; of: (bytes: ArrayBuffer) => TypedArray };
 const CASES: Case[] = [
@@ -178,5 +179,41 @@ describe("properties", () => {
   test("size counts from the end", () => {
     const x = tensor([1, 2, 3, 4, 5, 6], { shape: [2, 3] });
     expect([x.size(0), x.size(-1), x.numel]).toEqual([2, 3, 6]);
+  });
+});
+
+describe("making a tensor", () => {
+  test.each([
+    [{}],
+    [{ requiresGrad: true }],
+    [{ dtype: "bfloat16" }],
+    [{ dtype: "bfloat16", requiresGrad: true }],
+    [{ dtype: "float64", shape: [2, 1], requiresGrad: true }],
+  ] satisfies [TensorOptions][])(
+    "as %j leaves one native tensor, and none once it is disposed",
+    (options) => {
+      const before = liveTensors();
+      const made = tensor([1, 2], options);
+      expect(made.requiresGrad).toBe(options.requiresGrad ?? false);
+      expect(made.isLeaf).toBe(true);
+      expect(liveTensors() - before).toBe(1);
+      made.dispose();
+      expect(liveTensors()).toBe(before);
+    },
+  );
+
+  test.each([
+    ["an integer that is to require a gradient", { dtype: "int64", requiresGrad: true }],
+    ["a converted one that cannot", { dtype: "int8", requiresGrad: true }],
+    ["a device that is no device", { device: "nowhere" }],
+    [
+      "a device that is no device, in another dtype",
+      { dtype: "bfloat16", device: "nowhere", requiresGrad: true },
+    ],
+    ["a shape that does not fit", { shape: [3] }],
+  ] satisfies [string, TensorOptions][])("%s fails and leaves nothing", (_, options) => {
+    const before = liveTensors();
+    expect(() => tensor([1, 2], options)).toThrow(MahaloError);
+    expect(liveTensors()).toBe(before);
   });
 });

@@ -330,13 +330,18 @@ export const tensor = (data: TypedArray | readonly number[], options: TensorOpti
     (array instanceof Uint16Array && (options.dtype === "float16" || options.dtype === "bfloat16")) ||
     (array instanceof Uint8Array && options.dtype === "bool");
   const own = raw && options.dtype ? options.dtype : natural(array);
-  let result = new Tensor(native.fromBytes(array, own, shape));
   const target = { dtype: options.dtype ?? own, device: options.device ?? "cpu" };
-  if (target.dtype !== own || target.device !== "cpu") {
-    const converted = result.to(target);
+  const copied = new Tensor(native.fromBytes(array, own, shape));
+  let result = copied;
+  try {
+    if (target.dtype !== own || target.device !== "cpu") result = copied.to(target);
+    if (options.requiresGrad) result.requiresGrad = true;
+    return result;
+  } catch (error) {
+    // No integer requires a gradient, and a device may be missing; what was made by then goes at once.
     result.dispose();
-    result = converted;
+    throw error;
+  } finally {
+    if (result !== copied) copied.dispose();
   }
-  if (options.requiresGrad) result.requiresGrad = true;
-  return result;
 };
