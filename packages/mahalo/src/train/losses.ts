@@ -54,13 +54,20 @@ export const pairLosses = { sigmoid, ipo } as const;
 /** Name of a preference loss. */
 export type PairLossName = keyof typeof pairLosses;
 
-/** Makes a loss by name and checks its options. */
+/**
+ * Makes a loss by name and checks its options.
+ *
+ * @throws MahaloError E_LOSS_OPTION
+ */
 export const pairLoss = (name: PairLossName, options: PairLossOptions = {}): PairLoss => {
   const { beta = 0.1, smoothing = 0 } = options;
   if (!(beta > 0 && Number.isFinite(beta)))
     throw new MahaloError("E_LOSS_OPTION", `beta: ${beta} is not above 0`);
   if (!(smoothing >= 0 && smoothing < 0.5)) {
     throw new MahaloError("E_LOSS_OPTION", `smoothing: ${smoothing} is not between 0 and 0.5`);
+  }
+  if (name === "ipo" && smoothing > 0) {
+    throw new MahaloError("E_LOSS_OPTION", "smoothing: is a form of the sigmoid loss; ipo has none");
   }
   return pairLosses[name]({ beta, smoothing });
 };
