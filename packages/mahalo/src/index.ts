@@ -29,6 +29,11 @@ export {
 export { type Origin, Problems, type Reason } from "./data/problems.ts";
 export type { ExampleRow, Message, PreferenceRow, Prompt, PromptRow, Role } from "./data/rows.ts";
 export { limitRows, type SplitOptions, splitRows } from "./data/split.ts";
+// Decode: requests to answers, token by token.
+export { Conversation, type ConversationOptions } from "./decode/conversation.ts";
+export { type GenerateEvent, type GenerateOptions, generate, generateAll } from "./decode/generate.ts";
+export type { Completion, Finish, GenerateRequest } from "./decode/request.ts";
+export { type Sampling, type SamplingInput, samplingFor } from "./decode/sampling.ts";
 // Evaluate: judges, sweeps, intervals, results.
 export { bootstrapMean, type Estimate, wilson } from "./evaluate/intervals.ts";
 export { makeJudge } from "./evaluate/judges/registry.ts";
@@ -41,6 +46,7 @@ export type { ModelConfig } from "./model/config.ts";
 export { Heads, type Mix, normalizeMix, parseMix } from "./model/heads.ts";
 export { type LanguageModel, type LoadOptions, loadModel } from "./model/load.ts";
 export type { ComputeDType, Parameter } from "./model/parameters.ts";
+export { computeDType, type Precision } from "./model/precision.ts";
 export { exportMix, type SaveOptions, saveModel } from "./model/save.ts";
 // Recipe: a whole pipeline from one file.
 export { type LoadedRecipe, loadRecipe, parseRecipe } from "./recipe/load.ts";
@@ -52,7 +58,7 @@ export { type AlignOptions, alignSchema, type SftOptions, sftSchema } from "./re
 // Train: one trainer, tasks and losses.
 export { type PairLoss, type PairLossName, type PairLossOptions, pairLoss } from "./train/losses.ts";
 export type { Metrics } from "./train/metrics.ts";
-export { computeDType, type TrainOptions } from "./train/options.ts";
+export type { TrainOptions } from "./train/options.ts";
 export { type PreferenceTaskOptions, preferenceTask, type ReferencePair } from "./train/preference.ts";
 export { cachedReference, computeReference } from "./train/reference.ts";
 export { type SftTaskOptions, sftTask } from "./train/sft.ts";

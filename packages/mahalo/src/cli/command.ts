@@ -1,4 +1,5 @@
 /** What every command shares: its help with examples, `--json`, `--quiet`, and where its output goes. */
+import { MahaloError } from "@mahalo/torch";
 import { Command } from "commander";
 import { silenceProgress } from "../core/progress.ts";
 
@@ -60,6 +61,10 @@ export const outputOf = (io: Io, { json = false, quiet = false }: CommonOptions)
     },
   };
 };
+
+/** An error in how a command was called. */
+export const usage = (message: string): MahaloError =>
+  new MahaloError("E_CLI_USAGE", message, { hint: "see --help" });
 
 /** Collects the values of an option that may be given several times. */
 export const collect = (value: string, before: readonly string[] = []): string[] => [...before, value];

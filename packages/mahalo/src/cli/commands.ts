@@ -1,7 +1,10 @@
 /** The commands of mahalo; a new one is one file and one line here. */
+
+import { chatCommand } from "./chat.ts";
 import type { CommandFile } from "./command.ts";
 import { doctorCommand } from "./doctor.ts";
 import { exportCommand } from "./export.ts";
+import { generateCommand } from "./generate.ts";
 import { inspectCommand } from "./inspect.ts";
 import { planCommand } from "./plan.ts";
 import { reportCommand } from "./report.ts";
@@ -13,6 +16,8 @@ export const commands: readonly CommandFile[] = [
   runCommand,
   planCommand,
   inspectCommand,
+  generateCommand,
+  chatCommand,
   exportCommand,
   reportCommand,
   schemaCommand,

@@ -1,6 +1,6 @@
 /** A rough estimate of a run's time and memory, from counts, the model's shape and a measured matrix-product rate. */
 import type { GemmRates } from "../core/speed.ts";
-import { computeDType } from "../train/options.ts";
+import { computeDType } from "../model/precision.ts";
 import type { AlignOptions, EvaluateOptions, SftOptions, TrainingOptions } from "./schema.ts";
 
 /** Sizes of a model that its cost depends on. */

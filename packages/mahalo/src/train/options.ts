@@ -1,7 +1,5 @@
 /** What every training stage can be told; the recipe's training block has this form. */
 import { adamW, type OptimizerOptions, rmsProp, sgd, type UpdateRule } from "@mahalo/torch";
-import { findProcessor } from "../core/machine.ts";
-import type { ComputeDType } from "../model/parameters.ts";
 
 /** Options of a training run, with nothing left out. */
 export type TrainOptions = {
@@ -36,7 +34,3 @@ export const decays: NonNullable<OptimizerOptions["decays"]> = (name) => !/norm|
 /** Steps of warm-up. */
 export const warmupSteps = (warmup: number, steps: number): number =>
   warmup < 1 ? Math.floor(warmup * steps) : Math.min(Math.floor(warmup), steps);
-
-/** Dtype to compute in: bf16 only where the processor multiplies it in hardware; elsewhere it is slower than f32. */
-export const computeDType = (precision: "auto" | "f32" | "bf16"): ComputeDType =>
-  precision === "bf16" || (precision === "auto" && findProcessor().bf16) ? "bfloat16" : "float32";

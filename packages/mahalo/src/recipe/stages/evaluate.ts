@@ -18,7 +18,7 @@ import { type Margins, pairAccuracy } from "../../evaluate/pair-accuracy.ts";
 import { type Results, resultsVersion, type SweepResults, writeResults } from "../../evaluate/results.ts";
 import { type Policy, runSweep, type SweepPrompt } from "../../evaluate/sweep.ts";
 import { type LanguageModel, loadModel } from "../../model/load.ts";
-import { computeDType } from "../../train/options.ts";
+import { computeDType } from "../../model/precision.ts";
 import { provenance } from "../provenance.ts";
 import { throwIfAborted } from "../run-stages.ts";
 import type { EvaluateOptions, Recipe } from "../schema.ts";

@@ -2,8 +2,8 @@
 import { join } from "node:path";
 import { type Balance, balancedBatches } from "../../data/balance.ts";
 import { type LanguageModel, loadModel } from "../../model/load.ts";
+import { computeDType } from "../../model/precision.ts";
 import { saveModel } from "../../model/save.ts";
-import { computeDType } from "../../train/options.ts";
 import type { Recipe, TrainingOptions } from "../schema.ts";
 import type { StageContext } from "../stages.ts";
 import { keyOf } from "../stamp.ts";

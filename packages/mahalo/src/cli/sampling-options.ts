@@ -1,0 +1,64 @@
+/** The options that generate and chat share: which mix, how tokens are chosen, how long an answer is. */
+import { type Command, InvalidArgumentError, Option } from "commander";
+import type { GenerateRequest } from "../decode/request.ts";
+import { samplingFor } from "../decode/sampling.ts";
+import type { LanguageModel } from "../model/load.ts";
+import type { Precision } from "../model/precision.ts";
+import { collect } from "./command.ts";
+
+/** What the shared options hold once parsed. */
+export type SamplingFlags = {
+  temperature?: number;
+  topK?: number;
+  topP?: number;
+  minP?: number;
+  repetitionPenalty?: number;
+  stop?: string[];
+  seed: number;
+  maxNewTokens: number;
+  precision: Precision;
+  system?: string;
+};
+
+/** Reads a number; ranges are checked where it is used. */
+export const number = (text: string): number => {
+  const value = Number(text);
+  if (text.trim() === "" || !Number.isFinite(value)) throw new InvalidArgumentError("It must be a number.");
+  return value;
+};
+
+/** Adds the shared options to a command. */
+export const withSampling = (command: Command): Command =>
+  command
+    .option(
+      "--temperature <t>",
+      "0 takes the likeliest token; default: what the model's makers chose, else 0",
+      number,
+    )
+    .option("--top-k <k>", "sample from the k likeliest tokens only", number)
+    .option("--top-p <p>", "sample from the likeliest tokens that hold this share of probability", number)
+    .option("--min-p <p>", "leave out tokens below this share of the likeliest one's probability", number)
+    .option("--repetition-penalty <p>", "above 1 makes used tokens less likely", number)
+    .option("--stop <text>", "end the answer before this text; may be given again", collect)
+    .option("--seed <n>", "the same seed gives the same answers", number, 0)
+    .option("--max-new-tokens <n>", "longest answer", number, 256)
+    .option("--system <text>", "system message")
+    .addOption(
+      new Option("--precision <p>", "precision to compute in; auto takes bf16 where the processor has it")
+        .choices(["auto", "f32", "bf16"])
+        .default("auto"),
+    );
+
+/** A request without its prompt. */
+export const requestOf = (
+  flags: SamplingFlags,
+  { generation }: LanguageModel,
+): Omit<GenerateRequest, "ids"> => {
+  const { temperature, topK, topP, minP, repetitionPenalty, stop, seed, maxNewTokens } = flags;
+  return {
+    sampling: samplingFor(generation, { temperature, topK, topP, minP, repetitionPenalty }),
+    seed,
+    maxNewTokens,
+    ...(stop === undefined ? {} : { stop }),
+  };
+};

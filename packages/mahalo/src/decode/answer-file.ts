@@ -1,0 +1,120 @@
+/** A file of prompts into a file of answers: every prompt under every mix, one JSON line each. */
+import { readFile } from "node:fs/promises";
+import { MahaloError } from "@mahalo/torch";
+import { fileError, writeFileAtomic } from "../core/files.ts";
+import { progress } from "../core/progress.ts";
+import { encodePrompt } from "../data/encode.ts";
+import { loadPrompts, type RowFile } from "../data/load.ts";
+import { formatOrigin, RowProblem } from "../data/problems.ts";
+import { type Prompt, type PromptRow, promptMessages } from "../data/rows.ts";
+import type { Mix } from "../model/heads.ts";
+import type { LanguageModel } from "../model/load.ts";
+import { generateAll } from "./generate.ts";
+import type { Finish, GenerateRequest } from "./request.ts";
+
+/** One answer, as it stands in the file. */
+export type AnswerRow = {
+  prompt: Prompt;
+  response: string;
+  finish: Finish;
+  /** Tokens of the response, its end token included. */
+  tokens: number;
+  /** Absent for a model without objectives. */
+  mix?: Mix;
+  /** What the prompt's row says is right, where it says so. */
+  answer?: string;
+};
+
+/** What every prompt is answered under. */
+export type AnswerOptions = Omit<GenerateRequest, "ids" | "mix"> & {
+  /** Each prompt is answered under each of them. Default: the equal mix. */
+  mixes?: readonly Mix[] | undefined;
+  /** Goes before every prompt that has no system message of its own. */
+  system?: string | undefined;
+  batchSize?: number | undefined;
+  signal?: AbortSignal | undefined;
+};
+
+/** A prompt with the system message in front. */
+const withSystem = (prompt: Prompt, system: string | undefined): Prompt => {
+  if (system === undefined) return prompt;
+  const messages = promptMessages(prompt);
+  return messages[0]?.role === "system" ? messages : [{ role: "system", content: system }, ...messages];
+};
+
+const idsOf = (model: LanguageModel, { prompt, origin }: PromptRow, system: string | undefined): number[] => {
+  try {
+    return encodePrompt(withSystem(prompt, system), {
+      codec: model.codec,
+      template: model.template,
+      maxPromptTokens: model.config.maxPositions,
+    });
+  } catch (error) {
+    if (!(error instanceof RowProblem)) throw error;
+    throw new MahaloError("E_PROMPT", `${formatOrigin(origin)}: ${error.message}`);
+  }
+};
+
+/**
+ * Answers prompts; the rows come in the order of the prompts, and of the mixes under each.
+ *
+ * Answer i draws from the stream of seed + i, i counting prompts: the mixes of one prompt share their luck.
+ *
+ * @throws MahaloError E_PROMPT naming file and line, and what generate throws
+ */
+export const answerPrompts = async (
+  model: LanguageModel,
+  prompts: readonly PromptRow[],
+  { mixes, system, batchSize, signal, ...request }: AnswerOptions = {},
+): Promise<AnswerRow[]> => {
+  const policies: readonly (Mix | undefined)[] =
+    mixes === undefined || mixes.length === 0 ? [undefined] : mixes;
+  const asked = prompts.flatMap((row, index) => {
+    const ids = idsOf(model, row, system);
+    return policies.map((mix) => ({
+      row,
+      mix,
+      request: { ...request, ids, mix, seed: (request.seed ?? 0) + index },
+    }));
+  });
+  const bar = progress({ label: "generate", total: asked.length, unit: "answers" });
+  let done = 0;
+  const onCompletion = (): void => bar.update(++done);
+  const completions = await generateAll(
+    model,
+    asked.map((one) => one.request),
+    { batchSize, signal, onCompletion },
+  );
+  bar.done();
+  return asked.flatMap(({ row, mix }, index): AnswerRow[] => {
+    const completion = completions[index];
+    if (completion === undefined) return [];
+    return [
+      {
+        prompt: row.prompt,
+        response: completion.text,
+        finish: completion.finish,
+        tokens: completion.ids.length,
+        ...(mix === undefined ? {} : { mix }),
+        ...(row.answer === undefined ? {} : { answer: row.answer }),
+      },
+    ];
+  });
+};
+
+/** Reads a file of prompts: rows with `prompt` or `messages` in any form that data are read in, or plain lines in .txt. */
+export const readPromptFile = async (file: RowFile): Promise<PromptRow[]> => {
+  if (!file.path.endsWith(".txt")) return loadPrompts(file);
+  const text = await readFile(file.path, "utf8").catch((error: unknown) => {
+    throw fileError("E_FILE_READ", "read", file.path, error);
+  });
+  const rows = text.split(/\r?\n/).flatMap((prompt, at): PromptRow[] => {
+    return prompt.trim() === "" ? [] : [{ prompt, origin: { file: file.path, line: at + 1 } }];
+  });
+  if (rows.length > 0) return rows;
+  throw new MahaloError("E_DATA_NO_ROWS", `${file.path}: no prompt`, { hint: "write one prompt a line" });
+};
+
+/** Writes answers as JSON lines, all or nothing. */
+export const writeAnswers = (path: string, rows: readonly AnswerRow[]): Promise<void> =>
+  writeFileAtomic(path, rows.map((row) => `${JSON.stringify(row)}\n`).join(""));

@@ -1,0 +1,80 @@
+/** Text that comes out token by token: whole characters, and nothing from a stop string on. */
+import fc from "fast-check";
+import { beforeAll, describe, expect, test } from "vitest";
+import type { TextCodec } from "../data/codec.ts";
+import { loadModel } from "../model/load.ts";
+import { tinyFolder } from "../model/testing/tiny.ts";
+import { TextStream } from "./text-stream.ts";
+
+let codec: TextCodec;
+beforeAll(async () => {
+  const model = await loadModel(tinyFolder("tiny-llama"));
+  codec = model.codec;
+  model.dispose();
+});
+
+const pieces = (ids: readonly number[], stops: readonly string[] = []): string[] => {
+  const text = new TextStream(codec, stops);
+  return [...ids.map((id) => text.push(id).text), text.end().text];
+};
+/** A token for every byte, as far as the tokenizer cuts that small. */
+const idsOf = (text: string): number[] => codec.encode(text);
+
+/** What must come out: everything before the first stop string. */
+const upTo = (text: string, stops: readonly string[]): string => {
+  const found = stops.map((stop) => text.indexOf(stop)).filter((at) => at >= 0);
+  return found.length === 0 ? text : text.slice(0, Math.min(...found));
+};
+
+describe("text", () => {
+  test("of all pieces is the codec's own, emoji and all, and no piece holds half a character", () => {
+    fc.assert(
+      fc.property(fc.string({ unit: "grapheme", maxLength: 20 }), (word) => {
+        const ids = idsOf(word);
+        const all = pieces(ids);
+        expect(all.join("")).toBe(codec.decode(ids, { skipSpecial: true }));
+        if (!word.includes("\uFFFD")) for (const piece of all) expect(piece).not.toContain("\uFFFD");
+      }),
+    );
+  });
+  test("leaves special tokens out", () => {
+    const [end = 0] = codec.eosIds;
+    expect(pieces([...idsOf("ab"), end]).join("")).toBe("ab");
+  });
+  test("with half a character at the very end shows that it is half", () => {
+    const ids = idsOf("🦜").slice(0, -1);
+    expect(pieces(ids).join("")).toBe(codec.decode(ids));
+  });
+});
+
+describe("a stop string", () => {
+  test("ends the text before it, wherever the tokens are cut", () => {
+    fc.assert(
+      fc.property(
+        fc.string({ unit: fc.constantFrom("a", "b", "\n", "é"), maxLength: 30 }),
+        fc.array(fc.string({ unit: fc.constantFrom("a", "b", "\n"), minLength: 1, maxLength: 4 }), {
+          maxLength: 3,
+        }),
+        (text, stops) => {
+          const plain = codec.decode(idsOf(text));
+          expect(pieces(idsOf(text), stops).join("")).toBe(upTo(plain, stops));
+        },
+      ),
+    );
+  });
+  test("that may be beginning is held back, and given out when it is none", () => {
+    const text = new TextStream(codec, ["abc"]);
+    const out = [..."ab"].flatMap((letter) => idsOf(letter)).map((id) => text.push(id).text);
+    expect(out.join("")).toBe("");
+    expect(text.push(idsOf("d")[0] ?? 0).text).toBe("abd");
+  });
+  test("is told of", () => {
+    const text = new TextStream(codec, ["b"]);
+    expect(
+      idsOf("ab")
+        .map((id) => text.push(id).stopped)
+        .at(-1),
+    ).toBe(true);
+    expect(text.push(5)).toEqual({ text: "", stopped: true });
+  });
+});

@@ -1,0 +1,10 @@
+/** The dtype that a precision setting means on this machine. */
+import { findProcessor } from "../core/machine.ts";
+import type { ComputeDType } from "./parameters.ts";
+
+/** Precision as users name it; `auto` is bf16 where the processor has it. */
+export type Precision = "auto" | "f32" | "bf16";
+
+/** Dtype to compute in: bf16 only where the processor multiplies it in hardware; elsewhere it is slower than f32. */
+export const computeDType = (precision: Precision): ComputeDType =>
+  precision === "bf16" || (precision === "auto" && findProcessor().bf16) ? "bfloat16" : "float32";
