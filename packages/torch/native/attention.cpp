@@ -1,7 +1,7 @@
 // Attention over packed branches for the CPU: matrix products by libtorch, mask and softmax fused in between.
 //
 // A segment is (first query, queries N, first prefix key, prefix keys P): its queries see all P prefix keys and then,
-// causally, the segment's own keys. With R = heads / kvHeads, M = P + N and everything in layout [kvHeads, ., .]:
+// causally, the segment's own keys. Segments cover all tokens in order. With R = heads / kvHeads, M = P + N and everything in layout [kvHeads, ., .]:
 //
 //   S = scale Q K^T,  W = softmax(S over the keys seen),  O = W V
 //   dV = W^T dO,  dS = scale W (dO V^T - rowsum(W (dO V^T))),  dQ = dS K,  dK = dS^T Q
@@ -29,13 +29,19 @@ struct Segment {
 std::vector<Segment> readSegments(at::IntArrayRef flat, int64_t tokens) {
   TORCH_CHECK(flat.size() % 4 == 0, "branch_attention: segments are quadruples");
   std::vector<Segment> segments;
+  int64_t covered = 0;
   for (size_t i = 0; i < flat.size(); i += 4) {
     const Segment one{flat[i], flat[i + 1], flat[i + 2], flat[i + 3]};
     TORCH_CHECK(one.start >= 0 && one.count > 0 && one.start + one.count <= tokens && one.prefixStart >= 0 &&
                     one.prefix >= 0 && one.prefixStart + one.prefix <= tokens,
                 "branch_attention: segment ", i / 4, " lies outside of ", tokens, " tokens");
+    // What no segment covers would never be written, and what two cover would get the gradient of both.
+    TORCH_CHECK(one.start == covered, "branch_attention: segment ", i / 4, " starts at ", one.start, ", the ones before end at ", covered);
+    TORCH_CHECK(one.prefix == 0 || one.prefixStart + one.prefix <= one.start, "branch_attention: the prefix of segment ", i / 4, " does not lie before it");
+    covered += one.count;
     segments.push_back(one);
   }
+  TORCH_CHECK(covered == tokens, "branch_attention: segments cover ", covered, " of ", tokens, " tokens");
   return segments;
 }
 

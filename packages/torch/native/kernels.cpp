@@ -281,6 +281,8 @@ Tensor& tokenLogProbsDelta(Tensor& logits, const Tensor& lse, const Tensor& targ
       }
     });
   })
+  // Autograd is to notice where it had saved the logits.
+  logits.unsafeGetTensorImpl()->bump_version();
   return logits;
 }
 
@@ -336,6 +338,19 @@ std::tuple<Tensor, Tensor, Tensor> splitRotateAutograd(const Tensor& qkv, const 
   return {parts[0], parts[1], parts[2]};
 }
 
+// Their gradient is token_log_probs_delta_'s, by hand: recorded by autograd, none would arrive and nothing would say so.
+void needNoGradient(const Tensor& logits) {
+  need(!at::GradMode::is_enabled() || !logits.requires_grad(), "log-probabilities: logits that require a gradient are taken without recording only");
+}
+std::tuple<Tensor, Tensor> tokenLogProbsUnrecorded(const Tensor& logits, const Tensor& targets) {
+  needNoGradient(logits);
+  return tokenLogProbs(logits, targets);
+}
+Tensor& tokenLogProbsDeltaUnrecorded(Tensor& logits, const Tensor& lse, const Tensor& targets, const Tensor& slopes) {
+  needNoGradient(logits);
+  return tokenLogProbsDelta(logits, lse, targets, slopes);
+}
+
 Tensor normPlain(const Tensor& x, const Tensor& weight, double eps) { return std::get<0>(normForward(x, weight, eps)); }
 
 TORCH_LIBRARY_FRAGMENT(mahalo, library) {
@@ -356,6 +371,8 @@ TORCH_LIBRARY_IMPL(mahalo, AutogradCPU, library) {
   library.impl("rms_norm", normAutograd);
   library.impl("swiglu", swigluAutograd);
   library.impl("split_rotate", splitRotateAutograd);
+  library.impl("token_log_probs", tokenLogProbsUnrecorded);
+  library.impl("token_log_probs_delta_", tokenLogProbsDeltaUnrecorded);
 }
 
 }  // namespace

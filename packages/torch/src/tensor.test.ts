@@ -183,26 +183,23 @@ describe("properties", () => {
 });
 
 describe("making a tensor", () => {
-  test.each([
+  test.each<[TensorOptions]>([
     [{}],
     [{ requiresGrad: true }],
     [{ dtype: "bfloat16" }],
     [{ dtype: "bfloat16", requiresGrad: true }],
     [{ dtype: "float64", shape: [2, 1], requiresGrad: true }],
-  ] satisfies [TensorOptions][])(
-    "as %j leaves one native tensor, and none once it is disposed",
-    (options) => {
-      const before = liveTensors();
-      const made = tensor([1, 2], options);
-      expect(made.requiresGrad).toBe(options.requiresGrad ?? false);
-      expect(made.isLeaf).toBe(true);
-      expect(liveTensors() - before).toBe(1);
-      made.dispose();
-      expect(liveTensors()).toBe(before);
-    },
-  );
+  ])("as %j leaves one native tensor, and none once it is disposed", (options) => {
+    const before = liveTensors();
+    const made = tensor([1, 2], options);
+    expect(made.requiresGrad).toBe(options.requiresGrad ?? false);
+    expect(made.isLeaf).toBe(true);
+    expect(liveTensors() - before).toBe(1);
+    made.dispose();
+    expect(liveTensors()).toBe(before);
+  });
 
-  test.each([
+  test.each<[string, TensorOptions]>([
     ["an integer that is to require a gradient", { dtype: "int64", requiresGrad: true }],
     ["a converted one that cannot", { dtype: "int8", requiresGrad: true }],
     ["a device that is no device", { device: "nowhere" }],
@@ -211,7 +208,7 @@ describe("making a tensor", () => {
       { dtype: "bfloat16", device: "nowhere", requiresGrad: true },
     ],
     ["a shape that does not fit", { shape: [3] }],
-  ] satisfies [string, TensorOptions][])("%s fails and leaves nothing", (_, options) => {
+  ])("%s fails and leaves nothing", (_, options) => {
     const before = liveTensors();
     expect(() => tensor([1, 2], options)).toThrow(MahaloError);
     expect(liveTensors()).toBe(before);
