@@ -1,0 +1,19 @@
+/** How far two arrays of numbers are apart, measured by the largest of them. */
+
+/**
+ * max |a - b| / max |b|: an error in units of the array's own size, so that small gradients are not compared with 1.
+ *
+ * 0 where both are all zero; infinite where lengths differ, a number is not finite, or only `b` is all zero.
+ */
+export const relativeToLargest = (a: ArrayLike<number>, b: ArrayLike<number>): number => {
+  if (a.length !== b.length) return Number.POSITIVE_INFINITY;
+  let gap = 0;
+  let largest = 0;
+  for (let i = 0; i < b.length; i++) {
+    const [left = Number.NaN, right = Number.NaN] = [a[i], b[i]];
+    if (!Number.isFinite(left) || !Number.isFinite(right)) return Number.POSITIVE_INFINITY;
+    gap = Math.max(gap, Math.abs(left - right));
+    largest = Math.max(largest, Math.abs(right));
+  }
+  return gap === 0 ? 0 : gap / largest;
+};
