@@ -68,3 +68,16 @@ export const relativeDistance = (a: ArrayLike<number>, b: ArrayLike<number>): nu
   }
   return most;
 };
+
+/** Relative error of a whole vector: |a - b| / |b| in the Euclidean norm; 0 for two of zeros. */
+export const normDistance = (a: ArrayLike<number>, b: ArrayLike<number>): number => {
+  if (a.length !== b.length) return Number.POSITIVE_INFINITY;
+  let [gap, size] = [0, 0];
+  for (let i = 0; i < a.length; i++) {
+    const right = b[i] ?? Number.NaN;
+    gap += ((a[i] ?? Number.NaN) - right) ** 2;
+    size += right ** 2;
+  }
+  const share = gap === 0 ? 0 : Math.sqrt(gap / size);
+  return Number.isNaN(share) ? Number.POSITIVE_INFINITY : share;
+};
