@@ -104,7 +104,7 @@ export class Backbone {
    * A pass for training: hidden states now, gradients when d(loss)/d(hidden) is known.
    *
    * With `checkpoint` only each layer's input is kept and the layer is computed again on the way back: less memory
-   * for about a third more work. Gradients are the same.
+   * for about a third more work. Gradients are the same. A backbone with nothing to train takes any gradient.
    */
   train(tokens: Tokens, attend: Attend, { checkpoint = false }: { checkpoint?: boolean } = {}): Pass {
     const from = this.#firstTrainable();
@@ -120,7 +120,12 @@ export class Backbone {
     if (!checkpoint) {
       let x_TD = embedded;
       for (let i = 0; i <= layers.length; i++) x_TD = i < from ? noGrad(() => step(i, x_TD)) : step(i, x_TD);
-      return { hidden_TD: x_TD, backward: (gradient_TD) => backward(x_TD, gradient_TD) };
+      return {
+        hidden_TD: x_TD,
+        backward: (gradient_TD) => {
+          if (from <= layers.length) backward(x_TD, gradient_TD);
+        },
+      };
     }
     const inputs: Tensor[] = [];
     let x_TD = embedded;
@@ -140,7 +145,7 @@ export class Backbone {
             throw new MahaloError("E_INTERNAL", "a checkpoint is missing", { exitStatus: 1 });
           gradient = scope(() => {
             const leaf = input.detach();
-            leaf.requiresGrad = true;
+            leaf.requiresGrad = i > from;
             backward(step(i, leaf), gradient);
             return leaf.grad ?? gradient;
           });
@@ -150,7 +155,10 @@ export class Backbone {
     };
   }
 
-  /** Index of the lowest layer with something to train; -1 when the embedding trains. */
+  /**
+   * Index of the lowest layer with something to train; -1 when the embedding trains, the number of layers when the last
+   * norm does alone, one more when nothing does.
+   */
   #firstTrainable(): number {
     if (this.weights.embedding.trainable) return -1;
     const layer = this.weights.layers.findIndex(
@@ -158,7 +166,8 @@ export class Backbone {
         layerParameters(one).some((parameter) => parameter.trainable) ||
         [one.qkv, one.attentionOut, one.gateUp, one.down].some(({ adapter }) => adapter !== undefined),
     );
-    return layer < 0 ? this.weights.layers.length : layer;
+    if (layer >= 0) return layer;
+    return this.weights.layers.length + (this.weights.norm.trainable ? 0 : 1);
   }
 
   #layer(index: number, layer: Layer, x_TD: Tensor, rotation: Rotation, attend: Attend): Tensor {
