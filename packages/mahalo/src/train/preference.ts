@@ -14,6 +14,7 @@ export type PreferenceTaskOptions = PairLossOptions & {
   /** One for each pair; undefined leaves the reference out of the margin. */
   reference: readonly ReferencePair[] | undefined;
   heldOut: readonly EncodedPair[];
+  /** One for each held-out pair where `reference` is given. */
   heldOutReference: readonly ReferencePair[] | undefined;
   steps: number;
   /** Indices of the pairs of a step; every objective has at least one. */
@@ -21,6 +22,20 @@ export type PreferenceTaskOptions = PairLossOptions & {
   loss?: PairLossName;
   /** Weight of each objective's mean loss; default 1 each. */
   objectiveWeights?: Readonly<Record<string, number>>;
+};
+
+/** A pair whose reference were missing would be trained as if it had none. */
+const checkReference = (
+  name: string,
+  reference: readonly ReferencePair[] | undefined,
+  pairs: readonly EncodedPair[],
+): void => {
+  if (reference?.length === pairs.length) return;
+  throw new MahaloError(
+    "E_REFERENCE",
+    `${name}: ${reference?.length ?? 0} reference log-probabilities for ${pairs.length} pairs`,
+    { exitStatus: 1 },
+  );
 };
 
 const sum = (values: Float32Array): number => values.reduce((total, value) => total + value, 0);
@@ -34,6 +49,8 @@ const sum = (values: Float32Array): number => values.reduce((total, value) => to
  * with log-probabilities summed over response tokens. An objective's share of the batch does not matter.
  *
  * Source: method, section 2.
+ *
+ * @throws MahaloError E_LOSS_OPTION, E_OBJECTIVE_WEIGHT, E_REFERENCE; of `rows`, E_BATCH_OBJECTIVE_MISSING
  */
 export const preferenceTask = (options: PreferenceTaskOptions): Task<PairRecord> => {
   const { pairs, reference, heldOut, heldOutReference, beta = 0.1, smoothing = 0 } = options;
@@ -44,6 +61,10 @@ export const preferenceTask = (options: PreferenceTaskOptions): Task<PairRecord>
     if (!(weight > 0 && Number.isFinite(weight))) {
       throw new MahaloError("E_OBJECTIVE_WEIGHT", `objectives.${name}.weight: ${weight} is not above 0`);
     }
+  }
+  if (reference !== undefined) {
+    checkReference("pairs", reference, pairs);
+    checkReference("held-out pairs", heldOut.length === 0 ? [] : heldOutReference, heldOut);
   }
   const references = new Map<TaskRow, ReferencePair | undefined>();
   const row = (pair: EncodedPair, index: number, known: ReferencePair | undefined): TaskRow => {

@@ -1,4 +1,5 @@
-/** How far two arrays of numbers are apart, measured by the largest of them. */
+/** How far arrays of numbers are apart, measured by the largest of them. */
+import { expect } from "vitest";
 
 /**
  * max |a - b| / max |b|: an error in units of the array's own size, so that small gradients are not compared with 1.
@@ -16,4 +17,16 @@ export const relativeToLargest = (a: ArrayLike<number>, b: ArrayLike<number>): n
     largest = Math.max(largest, Math.abs(right));
   }
   return gap === 0 ? 0 : gap / largest;
+};
+
+/** Expects arrays of the same names, each within `tolerance` by {@link relativeToLargest}. */
+export const expectClose = (
+  found: ReadonlyMap<string, ArrayLike<number>>,
+  wanted: ReadonlyMap<string, ArrayLike<number>>,
+  tolerance: number,
+): void => {
+  expect([...found.keys()].sort()).toEqual([...wanted.keys()].sort());
+  for (const [name, values] of wanted) {
+    expect(relativeToLargest(found.get(name) ?? [], values), name).toBeLessThan(tolerance);
+  }
 };
