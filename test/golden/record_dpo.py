@@ -30,6 +30,9 @@ ROWS = [
     ("accuracy", "Half of 8?\n", "4", "The answer is 3, for 8 / 2 = 3."),
 ]
 
+# The form that every gradient is recorded of.
+WHOLE_FORM = "sigmoid"
+# Gradients of the other forms, beside the heads'.
 GRADIENTS_OF = [
     "model.embed_tokens.weight",
     "model.layers.0.self_attn.q_proj.weight",
@@ -105,8 +108,8 @@ def score(model, heads, rows):
     return scored
 
 
-def record_form(model, heads, rows, form):
-    """Losses of one form and the gradients of their mean over objectives."""
+def record_form(model, heads, rows, form, names):
+    """Losses of one form and the gradients, of the heads and the named weights, of their mean over objectives."""
     for weight in [*model.parameters(), *heads.values()]:
         weight.grad = None
     scored = score(model, heads, rows)
@@ -119,7 +122,7 @@ def record_form(model, heads, rows, form):
     total.backward()
     weights = dict(model.named_parameters())
     gradients = {f"heads.{name}.weight": head.grad for name, head in heads.items()}
-    gradients.update({name: weights[name].grad for name in GRADIENTS_OF})
+    gradients.update({name: weights[name].grad for name in names})
     return scored, losses, means, total, {key: value.clone() for key, value in gradients.items()}
 
 
@@ -173,8 +176,11 @@ def main():
     folder.mkdir(parents=True, exist_ok=True)
     save_file({f"heads.{name}.weight": head.detach() for name, head in heads.items()}, folder / "heads.safetensors")
     forms, tensors, scored = {}, {}, []
+    # The model's own output head is the reference's alone.
+    backbone = [name for name, _ in model.named_parameters() if name != "lm_head.weight"]
     for name, form in FORMS.items():
-        scored, losses, means, total, gradients = record_form(model, heads, rows, form)
+        names = backbone if name == WHOLE_FORM else GRADIENTS_OF
+        scored, losses, means, total, gradients = record_form(model, heads, rows, form, names)
         forms[name] = {
             "pair_losses": [loss.item() for loss in losses],
             "objective_losses": {key: value.item() for key, value in means.items()},
