@@ -62,6 +62,10 @@ export const layerParameters = (layer: Layer): Parameter[] => [
   ...linearParameters(layer.down),
 ];
 
+/** Parameters of the low-rank adapters of a layer, which are not among {@link layerParameters}. */
+const adapterParameters = ({ qkv, attentionOut, gateUp, down }: Layer): Parameter[] =>
+  [qkv, attentionOut, gateUp, down].flatMap(({ adapter }) => adapter?.parameters() ?? []);
+
 /** A pass whose gradient is still to come: hidden states, and what to call with d(loss)/d(hidden). */
 export type Pass = { hidden_TD: Tensor; backward(gradient_TD: Tensor): void };
 
@@ -161,10 +165,8 @@ export class Backbone {
    */
   #firstTrainable(): number {
     if (this.weights.embedding.trainable) return -1;
-    const layer = this.weights.layers.findIndex(
-      (one) =>
-        layerParameters(one).some((parameter) => parameter.trainable) ||
-        [one.qkv, one.attentionOut, one.gateUp, one.down].some(({ adapter }) => adapter !== undefined),
+    const layer = this.weights.layers.findIndex((one) =>
+      [...layerParameters(one), ...adapterParameters(one)].some((parameter) => parameter.trainable),
     );
     if (layer >= 0) return layer;
     return this.weights.layers.length + (this.weights.norm.trainable ? 0 : 1);
@@ -195,7 +197,8 @@ export class Backbone {
   }
 
   dispose(): void {
-    for (const parameter of this.parameters()) parameter.dispose();
+    const adapters = this.weights.layers.flatMap(adapterParameters);
+    for (const parameter of [...this.parameters(), ...adapters]) parameter.dispose();
     this.#rope.dispose();
   }
 }

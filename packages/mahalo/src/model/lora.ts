@@ -1,5 +1,5 @@
 /** Low-rank adapters (LoRA) on linear maps: trained beside a frozen weight, merged into it and taken out again. */
-import { keep, noGrad, ops, scope, type Tensor, tensor } from "@mahalo/torch";
+import { keep, MahaloError, noGrad, ops, scope, type Tensor, tensor } from "@mahalo/torch";
 import type { Random } from "../core/random.ts";
 import { type Backbone, type Linear, linearParameters } from "./backbone.ts";
 import { type ComputeDType, type Parameter, parameter } from "./parameters.ts";
@@ -86,8 +86,18 @@ const newPart = (
   };
 };
 
-/** Freezes the backbone and puts a trainable adapter on every linear map; returns the adapters' parameters. */
+/**
+ * Freezes the backbone and puts a trainable adapter on every linear map; returns the adapters' parameters.
+ *
+ * @throws MahaloError E_LORA_EXISTS when there are adapters, which new ones would silently replace
+ */
 export const addLora = (backbone: Backbone, { rank, alpha }: LoraOptions, random: Random): Parameter[] => {
+  if (linearMaps(backbone).some(({ linear }) => linear.adapter !== undefined)) {
+    throw new MahaloError("E_LORA_EXISTS", "the model has low-rank adapters already", {
+      hint: "merge them into the weights first, or save the model and load it again",
+      exitStatus: 1,
+    });
+  }
   for (const one of backbone.parameters()) one.trainable = false;
   return linearMaps(backbone).flatMap(({ name, linear, outputs }) => {
     const inputs = linear.weight.value.size(1);
@@ -111,7 +121,12 @@ export const mergeLora = (backbone: Backbone): Map<Linear, Adapter> => {
   return merged;
 };
 
-/** Takes merged updates out of the weights again and puts the adapters back. */
+/**
+ * Takes merged updates out of the weights again and puts the adapters back.
+ *
+ * Weights come back up to the rounding of one sum: of float32 where masters are held, of bfloat16 in a model that was
+ * loaded for inference in it.
+ */
 export const unmergeLora = (merged: ReadonlyMap<Linear, Adapter>): void => {
   for (const [linear, adapter] of merged) {
     shift(linear, adapter, -1);
