@@ -34,10 +34,8 @@ export { Conversation, type ConversationOptions } from "./decode/conversation.ts
 export { type GenerateEvent, type GenerateOptions, generate, generateAll } from "./decode/generate.ts";
 export type { Completion, Finish, GenerateRequest } from "./decode/request.ts";
 export { type Sampling, type SamplingInput, samplingFor } from "./decode/sampling.ts";
-// Evaluate: judges, sweeps, intervals, results.
+// Evaluate: sweeps, intervals, results.
 export { bootstrapMean, type Estimate, wilson } from "./evaluate/intervals.ts";
-export { makeJudge } from "./evaluate/judges/registry.ts";
-export type { Judge, JudgedItem, Verdict } from "./evaluate/judges/types.ts";
 export { mixGrid } from "./evaluate/mixes.ts";
 export { type Results, readResults } from "./evaluate/results.ts";
 export { type Policy, runSweep, type SweepOptions, type SweepOutcome } from "./evaluate/sweep.ts";
@@ -55,6 +53,9 @@ export { type RunOutcome, type RunRecipeOptions, runRecipe } from "./recipe/run.
 export { type Recipe, type RecipeInput, recipeSchema } from "./recipe/schema.ts";
 export { type Schedule, scheduleRows } from "./recipe/stages/training.ts";
 export { type AlignOptions, alignSchema, type SftOptions, sftSchema } from "./recipe/training-schema.ts";
+// Reward: judges.
+export { makeJudge } from "./reward/judges/registry.ts";
+export type { Judge, JudgedItem, Verdict } from "./reward/judges/types.ts";
 // Train: one trainer, tasks and losses.
 export { type PairLoss, type PairLossName, type PairLossOptions, pairLoss } from "./train/losses.ts";
 export type { Metrics } from "./train/metrics.ts";

@@ -2,8 +2,8 @@
 import { MahaloError } from "@mahalo/torch";
 import { stream } from "../core/random.ts";
 import type { Message } from "../data/messages.ts";
+import type { Judge, Verdict } from "../reward/judges/types.ts";
 import { estimate, pairedDifference } from "./intervals.ts";
-import type { Judge, Verdict } from "./judges/types.ts";
 import type { SweepMix } from "./mixes.ts";
 import type { Sample, Steering, SweepPoint } from "./results.ts";
 

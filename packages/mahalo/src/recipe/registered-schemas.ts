@@ -1,6 +1,6 @@
 /** The recipe's schemas of judges and generators, made from their registries. */
 import { generators } from "../data/generators/registry.ts";
-import { judgeKinds } from "../evaluate/judges/registry.ts";
+import { judgeKinds } from "../reward/judges/registry.ts";
 import { taggedUnion } from "./tagged.ts";
 
 /** A judge: its kind and the kind's own options. */
