@@ -128,6 +128,32 @@ describe("a mix", () => {
     );
   });
 
+  test("in bfloat16 answers like its weighted heads in float32 but for one rounding of the merged head", () => {
+    fc.assert(
+      fc.property(
+        fc.integer({ min: 0, max: 1000 }),
+        fc.array(fc.double({ min: 0.01, max: 10, noNaN: true }), { minLength: 3, maxLength: 3 }),
+        (seed, raw) => {
+          const heads = randomHeads(seed, { compute: "bfloat16" });
+          scope(() => {
+            // A hidden state of ones and zeros, so that products are exact and the sum is of 5 rounded weights.
+            const hidden_TD = tensor([1, 0, 1, 1, 0, 0, 1, 0, 1, 1], { shape: [2, 5] });
+            const mix: Mix = Object.fromEntries(OBJECTIVES.map((name, i) => [name, raw[i] ?? 0]));
+            const exact = ops.linear(hidden_TD, heads.mixFloat(mix)).toFloat32Array();
+            const merged = ops.linear(hidden_TD, heads.mix(mix).to("float32")).toFloat32Array();
+            const size = ops.linear(hidden_TD, ops.abs(heads.mixFloat(mix))).toFloat32Array();
+            // Half a unit of bfloat16's last place for each weight.
+            for (const [i, one] of merged.entries()) {
+              expect(Math.abs(one - (exact[i] ?? Number.NaN))).toBeLessThanOrEqual((size[i] ?? 0) * 2 ** -8);
+            }
+          });
+          heads.dispose();
+        },
+      ),
+      { numRuns: 40 },
+    );
+  });
+
   test("of one objective is that objective's head, bit for bit", () => {
     const heads = randomHeads(2);
     expect(heads.mix({ wit: 3 }).toFloat32Array()).toEqual(heads.get("wit").float().toFloat32Array());

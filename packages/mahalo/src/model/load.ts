@@ -45,7 +45,8 @@ const readHeads = (source: ModelSource, named: NamedTensors, backbone: Backbone,
   const tied = (): Tensor => noGrad(() => keep(backbone.weights.embedding.float().detach().clone()));
   const base = (): Tensor => {
     if (objectives.length > 0) return read("base.weight");
-    return tieEmbeddings ? tied() : read("lm_head.weight");
+    // A tied model's file may hold its head all the same; should that differ, transformers goes by it, and so do we.
+    return tieEmbeddings && !named.has("lm_head.weight") ? tied() : read("lm_head.weight");
   };
   return new Heads(
     parameter("lm_head.weight", base(), options),
@@ -76,7 +77,7 @@ export const loadModel = async (name: string, options: LoadOptions = {}): Promis
     compute,
   );
   const heads = readHeads(source, named, backbone, { compute, training });
-  // A tied model's file may hold its head all the same, and a multi-head model's holds the default mix.
+  // A multi-head model's file holds the default mix.
   named.checkAllTaken(["lm_head.weight"]);
   return {
     config: source.config,

@@ -38,6 +38,11 @@ export class NamedTensors {
     );
   }
 
+  /** Whether the source has a tensor of this name. */
+  has(name: string): boolean {
+    return this.#byName.has(name);
+  }
+
   /** Loads one tensor as float32 and checks its shape. */
   take(name: string, shape: readonly number[]): Tensor {
     const source = this.#byName.get(name);
