@@ -8,6 +8,7 @@ import {
   openSafetensors,
   ops,
   scope,
+  type TensorStore,
   writeSafetensors,
 } from "@mahalo/torch";
 import { z } from "zod";
@@ -72,10 +73,30 @@ export const saveCheckpoint = async (
   clearCheckpoints(folder, path);
 };
 
+/** Refuses weights that are not exactly those of the parameters; copying would spread a smaller shape over a larger one. */
+const checkWeights = (path: string, weights: TensorStore, parameters: readonly Parameter[]): void => {
+  const refuse = (what: string): never => {
+    throw new MahaloError("E_CHECKPOINT", `${path}: ${what}`, {
+      hint: "remove the checkpoint, or go on with the options it was made with",
+    });
+  };
+  for (const { name, value } of parameters) {
+    if (!weights.names.includes(name)) refuse(`holds no ${name}, which this run trains`);
+    const { shape } = weights.entry(name);
+    if (shape.join() !== value.shape.join()) {
+      refuse(`${name} has shape [${shape}], in this run it has [${value.shape}]`);
+    }
+  }
+  const known = new Set(parameters.map(({ name }) => name));
+  const stray = weights.names.find((name) => !known.has(name));
+  if (stray !== undefined) refuse(`holds ${stray}, which this run does not train`);
+};
+
 /**
- * Puts a checkpoint's weights and moments back; returns the steps done.
+ * Puts a checkpoint's weights and moments back; returns the steps done. What is refused changes nothing.
  *
- * @throws MahaloError E_CHECKPOINT when it belongs to a run of another length or of other parameters
+ * @throws MahaloError E_CHECKPOINT when it belongs to a run of another length or of other parameters, E_OPTIM_STATE when
+ *   to one of another optimizer; E_JSON..., E_FILE_READ, E_SAFETENSORS... naming the file when it is damaged
  */
 export const loadCheckpoint = async (
   path: string,
@@ -91,23 +112,24 @@ export const loadCheckpoint = async (
       },
     );
   }
+  const masters = parameters.map((one) => {
+    const { name, master } = one;
+    if (master === undefined) throw new MahaloError("E_MODEL_NOT_TRAINABLE", `${name} has no master weights`);
+    return { one, master };
+  });
   const weights = openSafetensors(join(path, "weights.safetensors"));
-  noGrad(() =>
-    scope(() => {
-      for (const one of parameters) {
-        const { master } = one;
-        if (master === undefined)
-          throw new MahaloError("E_MODEL_NOT_TRAINABLE", `${one.name} has no master weights`);
-        ops.copy_(master.detach(), weights.tensor(one.name));
-        one.refresh();
-      }
-    }),
-  );
-  weights.close();
+  checkWeights(path, weights, parameters);
   scope(() => {
     const moments = openSafetensors(join(path, "optimizer.safetensors"));
     optimizer.loadState(new Map(moments.names.map((name) => [name, moments.tensor(name)])));
     moments.close();
   });
+  noGrad(() => {
+    for (const { one, master } of masters) {
+      scope(() => ops.copy_(master.detach(), weights.tensor(one.name)));
+      one.refresh();
+    }
+  });
+  weights.close();
   return state.step;
 };

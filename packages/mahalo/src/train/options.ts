@@ -29,7 +29,9 @@ export const optimizerRules = {
 } as const;
 
 /** Norms and biases are never decayed, as is customary. */
-export const decays: NonNullable<OptimizerOptions["decays"]> = (name) => !/norm|bias/i.test(name);
+export const decays: NonNullable<OptimizerOptions["decays"]> = (name) =>
+  // A head is named after its objective, which may be called "unbiased".
+  name.startsWith("heads.") || !/norm|bias/i.test(name);
 
 /** Steps of warm-up. */
 export const warmupSteps = (warmup: number, steps: number): number =>
