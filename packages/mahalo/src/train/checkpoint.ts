@@ -65,7 +65,7 @@ export const saveCheckpoint = async (
     join(temporary, "weights.safetensors"),
     new Map(parameters.map((one) => [one.name, one.float()])),
   );
-  writeSafetensors(join(temporary, "optimizer.safetensors"), optimizer.state());
+  scope(() => writeSafetensors(join(temporary, "optimizer.safetensors"), optimizer.state()));
   await writeJsonFile(join(temporary, "state.json"), { format: 1, step, steps });
   const path = join(folder, `checkpoint-${step}`);
   rmSync(path, { recursive: true, force: true });

@@ -1,4 +1,5 @@
 /** The one trainer: steps of any task, with accumulation, clipping, schedule, evaluation, metrics and exact resume. */
+import { join } from "node:path";
 import { clipGradNorm, gradNorm, MahaloError, Optimizer, schedule, type Tensor } from "@mahalo/torch";
 import { type Progress, progress } from "../core/progress.ts";
 import { stream } from "../core/random.ts";
@@ -7,7 +8,7 @@ import type { LanguageModel } from "../model/load.ts";
 import { addLora } from "../model/lora.ts";
 import type { Parameter } from "../model/parameters.ts";
 import { clearCheckpoints, latestCheckpoint, loadCheckpoint, saveCheckpoint } from "./checkpoint.ts";
-import { type Metrics, MetricsLog } from "./metrics.ts";
+import { type Metrics, MetricsLog, metricsFile, readMetrics } from "./metrics.ts";
 import { decays, optimizerRules, type TrainOptions, warmupSteps } from "./options.ts";
 import { logProbs, trainPass } from "./passes.ts";
 import type { Task, TaskRow } from "./task.ts";
@@ -17,7 +18,7 @@ export type TrainContext = {
   /** Folder for metrics and checkpoints. */
   folder: string;
   seed: number;
-  /** Go on from the folder's checkpoint, if it has one. Default true. */
+  /** Go on from the folder's checkpoint, if it has one (default true); else such checkpoints are removed. */
   resume?: boolean;
   /** Ends the run after the current step, with a checkpoint. */
   signal?: AbortSignal;
@@ -101,6 +102,11 @@ class Run<R> {
     return { steps: this.#task.steps, parameters: this.#parameters, optimizer: this.#optimizer };
   }
 
+  /** Frees the optimiser's moments. */
+  dispose(): void {
+    this.#optimizer.dispose();
+  }
+
   /** One optimiser step, counted from 0. */
   step(step: number): Metrics {
     const began = now();
@@ -138,14 +144,22 @@ class Run<R> {
   }
 }
 
-const note = (metrics: Metrics): string =>
-  [
-    `loss ${(metrics.loss ?? 0).toFixed(4)}`,
-    ...("rewards/accuracies" in metrics
-      ? [`accuracy ${(metrics["rewards/accuracies"] ?? 0).toFixed(2)}`]
-      : []),
-    `${Math.round(metrics.tokens_per_second ?? 0)} tokens/s`,
+const note = (metrics: Metrics): string => {
+  const part = (name: string, show: (value: number) => string): string[] =>
+    metrics[name] === undefined ? [] : [show(metrics[name])];
+  return [
+    ...part("loss", (loss) => `loss ${loss.toFixed(4)}`),
+    ...part("rewards/accuracies", (accuracy) => `accuracy ${accuracy.toFixed(2)}`),
+    ...part("tokens_per_second", (speed) => `${Math.round(speed)} tokens/s`),
   ].join(", ");
+};
+
+/** What the log has of a step. */
+const loggedMetrics = async (folder: string, step: number): Promise<Metrics> => {
+  const rows = await readMetrics(join(folder, metricsFile));
+  const entries = rows.filter((row) => row.step === step).flatMap((row) => Object.entries(row));
+  return Object.fromEntries(entries.filter(([name]) => name !== "step"));
+};
 
 /**
  * Trains a model on a task and returns the last metrics.
@@ -165,7 +179,9 @@ export const train = async <R>(
   { folder, resume = true, signal }: TrainContext,
 ): Promise<Metrics> => {
   const run = new Run(model, task, options, parameters);
-  const known = resume ? latestCheckpoint(folder) : undefined;
+  // A run that begins anew must not be gone on with from an older one's checkpoint.
+  if (!resume) clearCheckpoints(folder);
+  const known = latestCheckpoint(folder);
   let done = known === undefined ? 0 : await loadCheckpoint(known.path, run.state);
   const log = new MetricsLog(folder, known === undefined ? {} : { resumeStep: done });
   const bar: Progress = progress({ label: task.name, total: task.steps, unit: "steps", from: done });
@@ -175,6 +191,7 @@ export const train = async <R>(
     await saveCheckpoint(folder, { step: done, ...run.state });
   };
   try {
+    if (done === task.steps) last = await loggedMetrics(folder, done);
     while (done < task.steps) {
       last = run.step(done);
       done += 1;
@@ -203,6 +220,7 @@ export const train = async <R>(
     bar.done(note(last));
   } finally {
     log.close();
+    run.dispose();
   }
   clearCheckpoints(folder);
   return last;
