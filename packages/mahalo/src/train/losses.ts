@@ -1,5 +1,6 @@
 /** Preference losses: from a pair's margin of log-probabilities to a loss and its slope. */
 import { MahaloError } from "@mahalo/torch";
+import { logistic, softplus } from "../core/logistic.ts";
 
 /** Loss, and d(loss)/d(margin), of one pair; margin in nats. */
 export type PairLoss = (margin: number) => { loss: number; slope: number };
@@ -11,10 +12,6 @@ export type PairLossOptions = {
   /** Share of pairs taken as turned round, 0 to 0.5. Default 0. */
   smoothing?: number;
 };
-
-/** log(1 + e^x) without overflow. */
-const softplus = (x: number): number => Math.max(x, 0) + Math.log1p(Math.exp(-Math.abs(x)));
-const logistic = (x: number): number => (x >= 0 ? 1 / (1 + Math.exp(-x)) : Math.exp(x) / (1 + Math.exp(x)));
 
 /**
  * Sigmoid loss of DPO, with label smoothing s (cDPO at s > 0).
