@@ -29,6 +29,8 @@ export type Decoder = {
   step(tokens: readonly number[]): Tensor;
   /** Forgets a row's tokens from position `length` on. */
   rollback(row: number, length: number): void;
+  /** Makes row `to` hold the first `length` tokens of row `from` and nothing else, without reading them again. */
+  copy(from: number, to: number, length: number): void;
   /** Drops a row; the last row takes its number. */
   removeRow(row: number): void;
   /** Bytes of the cache. */
@@ -128,6 +130,10 @@ export const cachedDecoder = (model: LanguageModel): Decoder => {
       cache.rollback(row, length);
       need(held[row], row).length = length;
     },
+    copy(from, to, length) {
+      cache.copy(from, to, length);
+      held[to] = need(held[from], from).slice(0, length);
+    },
     removeRow(row) {
       cache.removeRow(row);
       removeAt(held, row);
@@ -177,6 +183,9 @@ export const uncachedDecoder = (model: LanguageModel): Decoder => {
     },
     rollback(row, length) {
       need(held[row], row).length = length;
+    },
+    copy(from, to, length) {
+      held[to] = need(held[from], from).slice(0, length);
     },
     removeRow: (row) => removeAt(held, row),
     dispose() {

@@ -3,6 +3,7 @@ import { setImmediate as nextTick } from "node:timers/promises";
 import { MahaloError, scope } from "@mahalo/torch";
 import type { LanguageModel } from "../model/load.ts";
 import { cachedDecoder, type Decoder } from "./decoder.ts";
+import { joinRows } from "./join.ts";
 import { nextTokens } from "./next-tokens.ts";
 import { Answer, type Completion, type GenerateRequest } from "./request.ts";
 
@@ -19,6 +20,11 @@ export type GenerateOptions = {
   signal?: AbortSignal | undefined;
   /** What holds the rows; default with a key-value cache. */
   decoder?: ((model: LanguageModel) => Decoder) | undefined;
+  /**
+   * Prompts that begin alike are read once: each takes over what another row holds of it. Default false. Worth it for
+   * several answers to a prompt, or prompts that go on from each other; ask for the longest first.
+   */
+  sharePrefixes?: boolean | undefined;
 };
 
 type Row = { index: number; answer: Answer };
@@ -57,7 +63,7 @@ const advance = ({ index, answer }: Row, id: number): { events: GenerateEvent[];
 export async function* generate(
   model: LanguageModel,
   requests: readonly GenerateRequest[],
-  { batchSize = 16, signal, decoder: open = cachedDecoder }: GenerateOptions = {},
+  { batchSize = 16, signal, decoder: open = cachedDecoder, sharePrefixes = false }: GenerateOptions = {},
 ): AsyncGenerator<GenerateEvent, void, undefined> {
   checkBatchSize(batchSize);
   const waiting: Row[] = requests.map((request, index) => ({
@@ -66,46 +72,44 @@ export async function* generate(
   }));
   waiting.reverse();
   const decoder = open(model);
+  // Row r of the decoder is answered by rows[r].
   const rows: Row[] = [];
   try {
     while (rows.length > 0 || waiting.length > 0) {
       stopIfAborted(signal);
-      const joining = waiting.splice(Math.max(0, waiting.length - (batchSize - rows.length))).reverse();
       const events: GenerateEvent[] = [];
-      const finished = new Set<Row>();
-      const take = (row: Row, id: number): void => {
+      const finished = new Set<number>();
+      const take = (at: number, row: Row, id: number): void => {
         const { events: own, done } = advance(row, id);
         events.push(...own);
-        if (done) finished.add(row);
+        if (done) finished.add(at);
       };
       scope(() => {
-        if (rows.length > 0) {
-          const hidden_RD = decoder.step(rows.map(({ answer }) => answer.ids.at(-1) ?? 0));
-          const ids = nextTokens(
-            model,
-            hidden_RD,
-            rows.map(({ answer }) => answer),
-          );
-          for (const [at, row] of rows.entries()) take(row, ids[at] ?? 0);
-        }
+        if (rows.length === 0) return;
+        const answers = rows.map(({ answer }) => answer);
+        const ids = nextTokens(model, decoder.step(answers.map(({ ids }) => ids.at(-1) ?? 0)), answers);
+        for (const [at, row] of rows.entries()) take(at, row, ids[at] ?? 0);
       });
+      const room = batchSize - rows.length + finished.size;
+      const joining = waiting.splice(Math.max(0, waiting.length - room)).reverse();
       scope(() => {
-        if (joining.length > 0) {
-          const extensions = joining.map(({ answer }) => ({ row: decoder.addRow(), ids: answer.promptIds }));
+        const prompts = joining.map(({ answer }) => answer.promptIds);
+        for (const joined of joinRows(decoder, prompts, [...finished], { share: sharePrefixes })) {
+          const own = joined.prompts.flatMap((index) => joining[index] ?? []);
           const ids = nextTokens(
             model,
-            decoder.extend(extensions),
-            joining.map(({ answer }) => answer),
+            joined.hidden_ND,
+            own.map(({ answer }) => answer),
           );
-          for (const [at, row] of joining.entries()) {
-            rows.push(row);
-            take(row, ids[at] ?? 0);
+          for (const [index, row] of own.entries()) {
+            const at = joined.rows[index] ?? 0;
+            finished.delete(at);
+            rows[at] = row;
+            take(at, row, ids[index] ?? 0);
           }
         }
       });
-      for (let at = rows.length - 1; at >= 0; at--) {
-        const row = rows[at];
-        if (row === undefined || !finished.has(row)) continue;
+      for (const at of [...finished].sort((a, b) => b - a)) {
         decoder.removeRow(at);
         const last = rows.pop();
         if (last !== undefined && at < rows.length) rows[at] = last;

@@ -23,6 +23,7 @@ type Command =
   | { kind: "extend"; row: number; tokens: number }
   | { kind: "step" }
   | { kind: "rollback"; row: number; share: number }
+  | { kind: "copy"; row: number; to: number; share: number }
   | { kind: "remove"; row: number };
 
 const commands: fc.Arbitrary<Command[]> = fc.array(
@@ -39,9 +40,15 @@ const commands: fc.Arbitrary<Command[]> = fc.array(
       row: fc.nat(5),
       share: fc.double({ min: 0, max: 1, noNaN: true }),
     }),
+    fc.record({
+      kind: fc.constant("copy" as const),
+      row: fc.nat(5),
+      to: fc.nat(5),
+      share: fc.double({ min: 0, max: 1, noNaN: true }),
+    }),
     fc.record({ kind: fc.constant("remove" as const), row: fc.nat(5) }),
   ),
-  { maxLength: 25 },
+  { maxLength: 30 },
 );
 
 /** What a row's keys are, element by element, as [G, length, E]. */
@@ -51,7 +58,7 @@ const flat = (tokens: readonly [number, number][]): number[] =>
   );
 
 describe("the cache", () => {
-  test("holds what was written, whatever else joined, grew, rolled back or left", () => {
+  test("holds what was written, whatever else joined, grew, was copied, rolled back or left", () => {
     fc.assert(
       fc.property(commands, (list) => {
         const cache = new KvCache(shape);
@@ -79,6 +86,11 @@ describe("the cache", () => {
             const length = Math.floor((model[row]?.length ?? 0) * command.share);
             cache.rollback(row, length);
             model[row]?.splice(length);
+          } else if (command.kind === "copy") {
+            const to = command.to % model.length;
+            const length = Math.floor((model[row]?.length ?? 0) * command.share);
+            cache.copy(row, to, length);
+            model[to] = model[row]?.slice(0, length) ?? [];
           } else if (command.kind === "remove") {
             cache.removeRow(row);
             const last = model.pop();
@@ -140,6 +152,9 @@ describe("the cache", () => {
     expect(() => cache.length(1)).toThrow(/1 rows, not a row 1/);
     expect(() => cache.rollback(0, 1)).toThrow(/cannot roll back/);
     expect(() => cache.removeRow(3)).toThrow(/row/);
+    expect(() => cache.copy(0, 0, 1)).toThrow(/cannot copy 1 tokens of row 0, which holds 0/);
+    expect(() => cache.copy(0, 3, 0)).toThrow(/row 3/);
+    expect(() => cache.copy(3, 0, 0)).toThrow(/row 3/);
     cache.dispose();
   });
 });

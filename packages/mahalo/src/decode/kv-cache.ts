@@ -221,14 +221,26 @@ export class KvCache {
     this.#lengths[row] = length;
   }
 
-  /** Drops a row; the last row takes its number. */
-  removeRow(row: number): void {
-    const last = this.rows - 1;
-    const length = this.length(last);
-    if (row !== last && this.length(row) >= 0) {
+  /**
+   * Makes a row hold the first `length` tokens of another, and nothing else.
+   *
+   * @throws MahaloError E_KV_CACHE if the other holds fewer
+   */
+  copy(from: number, to: number, length: number): void {
+    if (length < 0 || length > this.length(from)) {
+      const held = this.length(from);
+      throw new MahaloError(
+        "E_KV_CACHE",
+        `cannot copy ${length} tokens of row ${from}, which holds ${held}`,
+        {
+          exitStatus: 1,
+        },
+      );
+    }
+    if (this.length(to) >= 0 && from !== to && length > 0) {
       const copy = (x: Tensor): void => {
         const at = (index: number): Tensor => x.narrow(0, index, 1).narrow(2, 0, length);
-        at(row).copy_(at(last));
+        at(to).copy_(at(from));
       };
       noGrad(() =>
         scope(() => {
@@ -238,8 +250,14 @@ export class KvCache {
           }
         }),
       );
-      this.#lengths[row] = length;
     }
+    this.#lengths[to] = length;
+  }
+
+  /** Drops a row; the last row takes its number. */
+  removeRow(row: number): void {
+    const last = this.rows - 1;
+    if (row !== last && this.length(row) >= 0) this.copy(last, row, this.length(last));
     this.#lengths.pop();
   }
 

@@ -1,0 +1,241 @@
+/** Prompts that join rows: nothing is read twice, nothing is overwritten that another copies, answers stay the same. */
+import { scope } from "@mahalo/torch";
+import fc from "fast-check";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { LanguageModel } from "../model/load.ts";
+import { type TinyName, tinyModel } from "../model/testing/tiny.ts";
+import { cachedDecoder, type Decoder, uncachedDecoder } from "./decoder.ts";
+import { type GenerateOptions, generateAll } from "./generate.ts";
+import { joinRows, planJoin } from "./join.ts";
+import type { GenerateRequest } from "./request.ts";
+
+const models = new Map<TinyName, LanguageModel>();
+const modelOf = (name: TinyName): LanguageModel => {
+  const model = models.get(name);
+  if (model === undefined) throw new Error(`no model ${name}`);
+  return model;
+};
+const names = ["tiny-llama", "tiny-qwen3"] as const;
+beforeAll(async () => {
+  for (const name of names) {
+    const model = await tinyModel(name);
+    model.heads.addNoisyCopies(["a", "b"], { seed: 1, std: 0.5, compute: "float32" });
+    models.set(name, model);
+  }
+});
+afterAll(() => {
+  for (const model of models.values()) model.dispose();
+});
+
+/** Token ids that differ by stem. */
+const stem = (length: number, by: number): number[] =>
+  Array.from({ length }, (_, at) => 3 + ((7 * at + 31 * by + at * by) % 200));
+
+describe("a plan", () => {
+  test("copies the longest beginning, and takes a free row over where it stands", () => {
+    const a = stem(40, 1);
+    const held = [a.slice(0, 20), [...a, 9, 9], stem(40, 2), a.slice(0, 30)];
+    expect(planJoin([[...a, 5]], held, [2])).toEqual([{ row: 2, source: { row: 1, length: 40 } }]);
+    expect(planJoin([[...a, 5]], held, [1])).toEqual([{ row: 1, source: { row: 1, length: 40 } }]);
+    expect(planJoin([[...a, 5]], held, [])).toEqual([{ row: undefined, source: { row: 1, length: 40 } }]);
+  });
+
+  test("reads the last token of a prompt that is there already", () => {
+    const a = stem(20, 1);
+    expect(planJoin([a], [a], [0])).toEqual([{ row: 0, source: { row: 0, length: 19 } }]);
+  });
+
+  test("lets later prompts begin with what an earlier one reads", () => {
+    const a = stem(40, 1);
+    expect(planJoin([a, a.slice(0, 30), stem(30, 2)], [], [])).toEqual([
+      { row: undefined, source: undefined },
+      { row: undefined, source: { prompt: 0, length: 29 } },
+      { row: undefined, source: undefined },
+    ]);
+  });
+
+  test("lets short common beginnings be read again", () => {
+    const a = stem(15, 1);
+    expect(planJoin([[...a, 5]], [[...a, 6]], [])).toEqual([{ row: undefined, source: undefined }]);
+  });
+
+  test("of any rows gives every prompt its own row and overwrites none that another copies", () => {
+    const ids = fc
+      .tuple(fc.integer({ min: 1, max: 3 }), fc.integer({ min: 1, max: 40 }), fc.nat(2))
+      .map(([by, length, end]) => [...stem(length, by), 210 + end]);
+    fc.assert(
+      fc.property(
+        fc.array(ids, { minLength: 1, maxLength: 8 }),
+        fc.array(fc.record({ ids, free: fc.boolean() }), { maxLength: 8 }),
+        (prompts, rows) => {
+          const free = rows.flatMap((row, at) => (row.free ? [at] : []));
+          const plan = planJoin(
+            prompts,
+            rows.map((row) => row.ids),
+            free,
+          );
+          const taken = plan.flatMap(({ row }) => row ?? []);
+          expect(new Set(taken).size).toBe(taken.length);
+          expect(taken.every((row) => free.includes(row))).toBe(true);
+          expect(taken.length).toBe(Math.min(free.length, prompts.length));
+          for (const [index, { row, source }] of plan.entries()) {
+            if (source === undefined) continue;
+            const from = "row" in source ? rows[source.row]?.ids : prompts[source.prompt];
+            expect(prompts[index]?.slice(0, source.length)).toEqual(from?.slice(0, source.length));
+            expect(source.length).toBeLessThan(prompts[index]?.length ?? 0);
+            if (!("row" in source)) {
+              expect(plan[source.prompt]?.source ?? {}).not.toHaveProperty("prompt");
+              expect(source.prompt).toBeLessThan(index);
+            } else if (row !== source.row) {
+              const over = plan.find((one) => one.row === source.row);
+              // Whoever takes the row over goes on from it, so it is cut back only after the copy.
+              if (over !== undefined) expect(over.source).toMatchObject({ row: source.row });
+            }
+          }
+        },
+      ),
+      { numRuns: 300 },
+    );
+  });
+});
+
+/** A decoder that counts the tokens it reads. */
+const counting =
+  (count: (tokens: number) => void) =>
+  (model: LanguageModel): Decoder => {
+    const inner = cachedDecoder(model);
+    return {
+      ...inner,
+      get rows() {
+        return inner.rows;
+      },
+      get bytes() {
+        return inner.bytes;
+      },
+      extend: (extensions) => {
+        count(extensions.reduce((total, { ids }) => total + ids.length, 0));
+        return inner.extend(extensions);
+      },
+    };
+  };
+
+const run = async (
+  model: LanguageModel,
+  requests: readonly GenerateRequest[],
+  options: GenerateOptions,
+): Promise<number[][]> => (await generateAll(model, requests, options)).map(({ ids }) => ids);
+
+describe.each(names)("%s", (name) => {
+  // Three samples from every prefix of one response, the longest first, then another prompt's.
+  const growing = (by: number): number[][] =>
+    [70, 55, 41, 22].flatMap((length) => Array.from({ length: 3 }, () => stem(length, by)));
+  const requests = (extra: Partial<GenerateRequest> = {}): GenerateRequest[] =>
+    [...growing(1), ...growing(2), stem(5, 3)].map((ids, index) => ({
+      ids,
+      seed: index,
+      mix: index % 2 === 0 ? { a: 1 } : { a: 0.4, b: 0.6 },
+      maxNewTokens: 3 + (index % 7),
+      ...extra,
+    }));
+
+  test.each([
+    ["greedy", {}],
+    ["sampled", { sampling: { temperature: 1.2, topK: 50 } }],
+  ])(
+    "%s: with shared prefixes every token is the one that every prompt read from scratch gives",
+    async (_kind, extra) => {
+      const model = modelOf(name);
+      const expected = await run(model, requests(extra), { batchSize: 1, decoder: uncachedDecoder });
+      for (const batchSize of [1, 5, 40]) {
+        expect(await run(model, requests(extra), { batchSize, sharePrefixes: true })).toEqual(expected);
+      }
+      expect(
+        await run(model, requests(extra), { batchSize: 5, sharePrefixes: true, decoder: uncachedDecoder }),
+      ).toEqual(expected);
+    },
+  );
+
+  test("answers of any prompts do not depend on sharing", async () => {
+    const model = modelOf(name);
+    const request = fc.record({
+      ids: fc
+        .tuple(fc.integer({ min: 1, max: 2 }), fc.integer({ min: 1, max: 50 }))
+        .map(([by, length]) => stem(length, by)),
+      seed: fc.nat(1000),
+      maxNewTokens: fc.integer({ min: 1, max: 6 }),
+      sampling: fc.constant({ temperature: 1 }),
+    });
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(request, { minLength: 1, maxLength: 9 }),
+        fc.integer({ min: 1, max: 6 }),
+        async (list, batchSize) => {
+          const plain = await run(model, list, { batchSize });
+          expect(await run(model, list, { batchSize, sharePrefixes: true })).toEqual(plain);
+        },
+      ),
+      { numRuns: 15 },
+    );
+  });
+});
+
+test("a prefix that prompts share is read once, in whatever batches they join", async () => {
+  const model = modelOf("tiny-llama");
+  const list = [70, 55, 41, 22].flatMap((length) =>
+    Array.from({ length: 6 }, (_, at) => ({ ids: stem(length, 1), maxNewTokens: 2 + ((at + length) % 5) })),
+  );
+  for (const batchSize of [1, 4, 24]) {
+    let read = 0;
+    await run(model, list, {
+      batchSize,
+      sharePrefixes: true,
+      decoder: counting((tokens) => {
+        read += tokens;
+      }),
+    });
+    // The longest prompt whole, of every other one its last token.
+    expect(read).toBe(70 + list.length - 1);
+  }
+});
+
+test("without sharing every prompt is read whole", async () => {
+  let read = 0;
+  const list = Array.from({ length: 3 }, () => ({ ids: stem(20, 1), maxNewTokens: 2 }));
+  const decoder = counting((tokens) => {
+    read += tokens;
+  });
+  await run(modelOf("tiny-llama"), list, { decoder, batchSize: 2 });
+  expect(read).toBe(60);
+});
+
+test("rows that take each other's tokens over hold the right ones", () => {
+  const model = modelOf("tiny-llama");
+  const decoder = cachedDecoder(model);
+  const [a, b] = [stem(30, 1), stem(30, 2)];
+  scope(() => {
+    joinRows(decoder, [a, b], [], { share: true });
+    // Each free row is what the other's new prompt begins with.
+    const joined = joinRows(
+      decoder,
+      [
+        [...b, 5],
+        [...a, 6],
+        [...b.slice(0, 20), 7],
+      ],
+      [0, 1],
+      { share: true },
+    );
+    const rows = joined.flatMap(({ prompts, rows }) => prompts.map((prompt, at) => [prompt, rows[at]]));
+    expect(rows.toSorted()).toEqual([
+      [0, 1],
+      [1, 0],
+      [2, 2],
+    ]);
+  });
+  expect([0, 1, 2].map((row) => decoder.ids(row))).toEqual([
+    [...a, 6],
+    [...b, 5],
+    [...b.slice(0, 20), 7],
+  ]);
+  decoder.dispose();
+});
