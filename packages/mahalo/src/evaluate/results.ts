@@ -15,7 +15,8 @@ export const estimateSchema = z.strictObject({
   method: z.enum(["wilson", "bootstrap"]),
 });
 
-const verdictSchema = z.strictObject({ score: z.number(), reason: z.string() });
+/** The score is null where the judge abstained. */
+const verdictSchema = z.strictObject({ score: z.number().nullable(), reason: z.string() });
 
 const messageSchema = z.strictObject({ role: z.enum(["system", "user", "assistant"]), content: z.string() });
 

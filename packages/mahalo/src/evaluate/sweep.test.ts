@@ -109,6 +109,24 @@ describe("the sweep", () => {
     expect(outcome.steering.every(({ apart }) => !apart)).toBe(true);
   });
 
+  test("answers on which a judge abstains count neither way, and none judged is an error", async () => {
+    const abstaining = (every: number) => ({
+      name: "shy",
+      score: async (items: readonly unknown[]) =>
+        items.map((_, index) =>
+          index % every === 0 ? { score: null, reason: "no label" } : { score: index % 2, reason: "" },
+        ),
+    });
+    const options = { policies: [policy(1), policy(0)], prompts };
+    const outcome = await runSweep({ ...options, judges: { accuracy: abstaining(3) } });
+    expect(outcome.points[0]?.results.accuracy).toMatchObject({ n: 40, mean: 0.5 });
+    expect(outcome.steering[0]?.difference).toMatchObject({ n: 40, mean: 0 });
+    expect(outcome.answers[0]?.verdicts.accuracy).toEqual({ score: null, reason: "no label" });
+    await expect(runSweep({ ...options, judges: { accuracy: abstaining(1) } })).rejects.toMatchObject({
+      code: "E_SWEEP_ABSTAINED",
+    });
+  });
+
   test("nothing to evaluate and answers that do not fit the prompts are errors", async () => {
     await expect(runSweep({ policies: [], judges, prompts })).rejects.toThrow(/no mixes/);
     await expect(runSweep({ policies: [policy(1)], judges, prompts: [] })).rejects.toThrow(

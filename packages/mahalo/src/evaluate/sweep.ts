@@ -30,6 +30,8 @@ export type SweepOptions = {
   samples?: number;
   /** Seed of the bootstrap's streams and of the choice of samples. Default 0. */
   seed?: number;
+  /** Stops judging with an error. */
+  signal?: AbortSignal;
   /** Called after each policy. */
   onPolicy?: (point: SweepPoint, done: number, total: number) => void;
 };
@@ -51,13 +53,22 @@ export type SweepOutcome = {
   answers: SweepAnswer[];
 };
 
-type Judged = { policy: Policy; point: SweepPoint; scores: Record<string, number[]>; answers: SweepAnswer[] };
+/** Scores are null where the judge abstained. */
+type Judged = {
+  policy: Policy;
+  point: SweepPoint;
+  scores: Record<string, (number | null)[]>;
+  answers: SweepAnswer[];
+};
 
 const bug = (message: string): never => {
   throw new MahaloError("E_SWEEP", message, { exitStatus: 1 });
 };
 
-const judgePolicy = async (policy: Policy, { judges, prompts, seed = 0 }: SweepOptions): Promise<Judged> => {
+const judgePolicy = async (
+  policy: Policy,
+  { judges, prompts, seed = 0, signal }: SweepOptions,
+): Promise<Judged> => {
   const responses = await policy.respond(prompts.map(({ prompt }) => prompt));
   if (responses.length !== prompts.length) {
     bug(`policy "${policy.label}" gave ${responses.length} answers to ${prompts.length} prompts`);
@@ -70,9 +81,9 @@ const judgePolicy = async (policy: Policy, { judges, prompts, seed = 0 }: SweepO
     verdicts: {},
   }));
   const point: SweepPoint = { label: policy.label, ...(policy.mix ? { mix: policy.mix } : {}), results: {} };
-  const scores: Record<string, number[]> = {};
+  const scores: Judged["scores"] = {};
   for (const [objective, judge] of Object.entries(judges)) {
-    const verdicts = await judge.score(items);
+    const verdicts = await judge.score(items, { signal });
     if (verdicts.length !== items.length) {
       bug(
         `judge "${judge.name}" of "${objective}" gave ${verdicts.length} verdicts on ${items.length} answers`,
@@ -83,7 +94,18 @@ const judgePolicy = async (policy: Policy, { judges, prompts, seed = 0 }: SweepO
     }
     const own = verdicts.map(({ score }) => score);
     scores[objective] = own;
-    point.results[objective] = estimate(own, stream(seed, "evaluate", "bootstrap", objective, policy.label));
+    const judged = own.filter((score) => score !== null);
+    if (judged.length === 0) {
+      throw new MahaloError(
+        "E_SWEEP_ABSTAINED",
+        `judge "${judge.name}" of "${objective}" abstained on all ${own.length} answers of ${policy.label}: ${verdicts[0]?.reason ?? ""}`,
+        { hint: "look at the reason, and change the judge's options" },
+      );
+    }
+    point.results[objective] = estimate(
+      judged,
+      stream(seed, "evaluate", "bootstrap", objective, policy.label),
+    );
   }
   return { policy, point, scores, answers };
 };
@@ -100,7 +122,18 @@ const steer = (objective: string, judged: readonly Judged[], seed: number): Stee
   }
   const [ownResult, otherResult] = [own.point.results[objective], other.point.results[objective]];
   const random = stream(seed, "evaluate", "steering", objective);
-  const difference = pairedDifference(own.scores[objective] ?? [], other.scores[objective] ?? [], random);
+  // Prompts on which either answer was not judged say nothing about the difference.
+  const otherScores = other.scores[objective] ?? [];
+  const pairs = (own.scores[objective] ?? []).flatMap((score, index) => {
+    const against = otherScores[index] ?? null;
+    return score === null || against === null ? [] : [[score, against] as const];
+  });
+  if (pairs.length === 0) return [];
+  const difference = pairedDifference(
+    pairs.map(([score]) => score),
+    pairs.map(([, against]) => against),
+    random,
+  );
   return [
     {
       objective,
@@ -129,11 +162,12 @@ const toSample = (index: number, { prompts }: SweepOptions, judged: readonly Jud
 /**
  * Runs all policies on all prompts and scores each answer on each objective.
  *
- * Every policy sees the same prompts, so differences between policies are paired. Sampled prompts are drawn by the
+ * Every policy sees the same prompts, so differences between policies are paired. Answers on which a judge abstains are
+ * left out of its objective's means. Sampled prompts are drawn by the
  * seed, never picked by how they turned out.
  *
- * @throws MahaloError E_SWEEP_EMPTY where there is nothing to run or to judge; errors of judges and policies pass
- *   through.
+ * @throws MahaloError E_SWEEP_EMPTY where there is nothing to run or to judge; E_SWEEP_ABSTAINED where a judge
+ *   abstained on every answer of a policy; errors of judges and policies pass through.
  */
 export const runSweep = async (options: SweepOptions): Promise<SweepOutcome> => {
   const { policies, judges, prompts, samples = 8, seed = 0, onPolicy } = options;

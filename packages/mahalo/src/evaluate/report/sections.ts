@@ -97,10 +97,11 @@ const sampleBlock = ({ prompt, reference, replies }: Sample, index: number): Mar
     .map(({ role, content }) => (prompt.length > 1 ? `${role}: ${content}` : content))
     .join("\n\n");
   const answers = replies.map(({ label, response, verdicts }): Insert => {
-    const judged = Object.entries(verdicts).map(
-      ([objective, { score, reason }]): Insert =>
-        markup`<span class="verdict ${score >= 0.5 ? "good" : "bad"}"><b>${objective} ${score === 1 ? "✓" : score === 0 ? "✗" : formatNumber(score)}</b> ${reason}</span>`,
-    );
+    const judged = Object.entries(verdicts).map(([objective, { score, reason }]): Insert => {
+      const colour = score === null ? "" : score >= 0.5 ? " good" : " bad";
+      const mark = score === null ? "–" : score === 1 ? "✓" : score === 0 ? "✗" : formatNumber(score);
+      return markup`<span class="verdict${colour}"><b>${objective} ${mark}</b> ${reason}</span>`;
+    });
     return markup`<article class="reply"><h4>${breakable(label)}</h4><p>${response === "" ? "(empty)" : response}</p>${judged}</article>`;
   });
   return markup`<h3>Prompt ${index + 1}${reference === undefined ? "" : ` (answer: ${reference})`}</h3><div class="question">${asked}</div><div class="scroll" tabindex="0" role="region" aria-label="Answers to prompt ${index + 1}"><div class="replies">${answers}</div></div>`;

@@ -17,11 +17,11 @@ import { type Results, resultsVersion, type SweepResults, writeResults } from ".
 import { type Policy, runSweep, type SweepPrompt } from "../../evaluate/sweep.ts";
 import { type LanguageModel, loadModel } from "../../model/load.ts";
 import { computeDType } from "../../model/precision.ts";
-import { makeJudge } from "../../reward/judges/registry.ts";
-import type { Judge } from "../../reward/judges/types.ts";
+import { judgeContent, judgeFiles, makeJudge } from "../../reward/judges/registry.ts";
 import { provenance } from "../provenance.ts";
 import { throwIfAborted } from "../run-stages.ts";
 import type { EvaluateOptions, Recipe } from "../schema.ts";
+import type { SourceFiles } from "../source-files.ts";
 import { modelFiles, rowSourceFiles, sourceInputs } from "../sources.ts";
 import { needFolder, type Stage, type StageContext } from "../stages.ts";
 import { readStamp } from "../stamp.ts";
@@ -69,12 +69,24 @@ const withModel = async <T>(
   }
 };
 
-const judgesOf = ({ objectives }: Recipe): Record<string, Judge> =>
+/** What `use` makes of each objective's judge, by the objective's name; those without a judge are passed over. */
+const forJudges = <T>({ objectives }: Recipe, use: (judge: unknown, where: string) => T): Record<string, T> =>
   Object.fromEntries(
     Object.entries(objectives).flatMap(([name, { judge }]) =>
-      judge === undefined ? [] : [[name, makeJudge(judge, `objectives.${name}.judge`)]],
+      judge === undefined ? [] : [[name, use(judge, `objectives.${name}.judge`)]],
     ),
   );
+
+/** The users' own files that judges read, for the stage's content hash. */
+const judgeSources = (recipe: Recipe): SourceFiles[] =>
+  Object.values(
+    forJudges(recipe, (judge, where) =>
+      judgeFiles(judge, where).map(({ option, path }) => ({
+        label: `${where}.${option}`,
+        locate: async () => [path],
+      })),
+    ),
+  ).flat();
 
 const promptsOf = async ({ recipe, folderOf }: Context): Promise<SweepPrompt[]> => {
   const { from, prompts: count } = recipe.evaluate;
@@ -129,8 +141,10 @@ const sweep = async (
   answer: Answer,
   model: LanguageModel,
 ): Promise<SweepResults | undefined> => {
-  const { recipe, folder, signal, log } = context;
-  const judges = judgesOf(recipe);
+  const { recipe, folder, cache, signal, log } = context;
+  const judges = forJudges(recipe, (judge, where) =>
+    makeJudge(judge, where, { cache: join(cache, "judges") }),
+  );
   const prompts = await promptsOf(context);
   if (Object.keys(judges).length === 0 || prompts.length === 0) return undefined;
   const { evaluate, data, seed } = recipe;
@@ -181,10 +195,13 @@ const sweep = async (
     prompts,
     samples: evaluate.samples,
     seed,
+    signal,
     onPolicy: ({ label, results }) => {
       const shares = Object.entries(results).map(([name, { mean }]) => `${name} ${mean.toFixed(3)}`);
       log(`evaluate: ${label}: ${shares.join(", ")}`);
     },
+  }).finally(() => {
+    for (const judge of Object.values(judges)) judge.dispose?.();
   });
   const answers = new JsonlWriter(join(folder, "answers.jsonl"));
   for (const one of outcome.answers) answers.write(one);
@@ -238,18 +255,20 @@ export const evaluateStage = (answer: Answer): Stage<Recipe> => ({
   name: "evaluate",
   version: "1",
   dependencies: ["data", "sft", "align"],
-  inputs: ({ evaluate, objectives, data }) => {
+  inputs: (recipe) => {
+    const { evaluate, data } = recipe;
     const { from, batchSize: _, ...rest } = evaluate;
     return {
       ...rest,
       from: from === "heldOut" ? from : sourceInputs(from),
-      judges: Object.fromEntries(Object.entries(objectives).map(([name, { judge }]) => [name, judge])),
+      judges: forJudges(recipe, judgeContent),
       prompt: [data.chat, data.maxPromptTokens],
     };
   },
-  sources: ({ model, revision, sft, evaluate }) => [
-    ...(sft === false ? [modelFiles(model, revision)] : []),
-    ...(evaluate.from === "heldOut" ? [] : [rowSourceFiles("evaluate.from", evaluate.from)]),
+  sources: (recipe) => [
+    ...(recipe.sft === false ? [modelFiles(recipe.model, recipe.revision)] : []),
+    ...(recipe.evaluate.from === "heldOut" ? [] : [rowSourceFiles("evaluate.from", recipe.evaluate.from)]),
+    ...judgeSources(recipe),
   ],
   run: async (context) => {
     const { recipe, folder } = context;

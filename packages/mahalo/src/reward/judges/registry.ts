@@ -3,15 +3,40 @@ import { MahaloError } from "@mahalo/torch";
 import { z } from "zod";
 import { checkValue } from "../../core/json.ts";
 import { didYouMean } from "../../core/suggest.ts";
+import { keptJudge } from "./kept.ts";
 import { ruleJudge } from "./rule.ts";
 import { sumJudge } from "./sum.ts";
 import type { Judge, JudgeKind } from "./types.ts";
 
-const register = <Kind extends string, Options>(judge: JudgeKind<Kind, Options>) => ({
+/** A judge's own file, and the option that names it. */
+export type JudgeFile = { option: string; path: string };
+
+/** What of a judge its verdicts depend on, and how it is made. */
+type Declared = {
+  /** As {@link JudgeKind.content} says, with the kind's name and its version. */
+  content: { kind: string; version: string; options: unknown };
+  files: JudgeFile[];
+  kept: boolean;
+  make(): Judge;
+};
+
+const register = <Kind extends string, Options extends object>(judge: JudgeKind<Kind, Options>) => ({
   kind: judge.kind,
   options: judge.options,
-  make: (options: unknown, where: string): Judge =>
-    judge.make(checkValue(options, judge.options, where, { code: "E_JUDGE_OPTIONS" })),
+  files: judge.files ?? [],
+  declare: (given: unknown, where: string): Declared => {
+    const options = checkValue(given, judge.options, where, { code: "E_JUDGE_OPTIONS" });
+    const { files = [], version = "1" } = judge;
+    return {
+      content: { kind: judge.kind, version, options: judge.content?.(options) ?? options },
+      files: files.flatMap((option) => {
+        const path = options[option];
+        return typeof path === "string" ? [{ option, path }] : [];
+      }),
+      kept: judge.kept?.(options) === true,
+      make: () => judge.make(options),
+    };
+  },
 });
 
 /** All kinds of judge. */
@@ -23,14 +48,7 @@ export const judgeNames: readonly string[] = judgeKinds.map(({ kind }) => kind);
 /** A judge as recipes declare it: its kind, and beside it the kind's own options. */
 const judgeDeclaration = z.looseObject({ kind: z.string() });
 
-/**
- * Makes the judge that a recipe declares.
- *
- * @param declaration for example `{ kind: "rule", asksQuestion: true }`.
- * @param where what error messages begin with, for example `recipe.yaml: objectives.engagement.judge`.
- * @throws MahaloError E_JUDGE_UNKNOWN for a kind that is not there, E_JUDGE_OPTIONS for options it does not take
- */
-export const makeJudge = (declaration: unknown, where: string): Judge => {
+const declared = (declaration: unknown, where: string): Declared => {
   const { kind, ...options } = checkValue(declaration, judgeDeclaration, where, { code: "E_JUDGE_OPTIONS" });
   const found = judgeKinds.find((one) => one.kind === kind);
   if (!found) {
@@ -38,5 +56,48 @@ export const makeJudge = (declaration: unknown, where: string): Judge => {
       hint: didYouMean(kind, judgeNames),
     });
   }
-  return found.make(options, where);
+  return found.declare(options, where);
 };
+
+/** Options of {@link makeJudge}. */
+export type MakeJudgeOptions = {
+  /**
+   * Folder in which verdicts that cost something are kept, so that none is asked for twice; the run's cache folder.
+   * Default: none are kept.
+   */
+  cache?: string;
+};
+
+/**
+ * Makes the judge that a recipe (or a command's flag) declares.
+ *
+ * A declaration may name code of the user's (`function`) and an endpoint to call (`chat`), so it must come from the
+ * user: never hand over one that was read from a model folder or a data file.
+ *
+ * @param declaration for example `{ kind: "rule", asksQuestion: true }`.
+ * @param where what error messages begin with, for example `recipe.yaml: objectives.engagement.judge`.
+ * @throws MahaloError E_JUDGE_UNKNOWN for a kind that is not there, E_JUDGE_OPTIONS for options it does not take, and
+ *   what the kind's own `make` throws
+ *
+ * @example
+ * const judge = makeJudge({ kind: "rule", asksQuestion: true }, "example");
+ * const [verdict] = await judge.score([{ prompt, response }]);
+ */
+export const makeJudge = (declaration: unknown, where: string, { cache }: MakeJudgeOptions = {}): Judge => {
+  const { content, files, kept, make } = declared(declaration, where);
+  const judge = make();
+  return kept && cache !== undefined ? keptJudge(judge, { folder: cache, content, files }) : judge;
+};
+
+/**
+ * What a stage's content hash holds of a judge: all that its verdicts depend on but the content of its own files, which
+ * {@link judgeFiles} lists.
+ *
+ * @throws MahaloError as {@link makeJudge}
+ */
+export const judgeContent = (declaration: unknown, where: string): unknown =>
+  declared(declaration, where).content;
+
+/** The user's own files that a judge reads. @throws MahaloError as {@link makeJudge} */
+export const judgeFiles = (declaration: unknown, where: string): JudgeFile[] =>
+  declared(declaration, where).files;

@@ -3,7 +3,7 @@ import { MahaloError } from "@mahalo/torch";
 import { z } from "zod";
 import { numbersIn } from "./numbers.ts";
 import { isQuestion, sentences } from "./text.ts";
-import type { JudgedItem, JudgeKind, Verdict } from "./types.ts";
+import { itemName, type JudgedItem, type JudgeKind, type Verdict } from "./types.ts";
 
 /** Options of the judge `sum`. */
 export const sumOptions = z.strictObject({
@@ -105,7 +105,7 @@ export const referenceNumber = (reference: unknown, where: string): number => {
 };
 
 const judgeOne = (item: JudgedItem, index: number, { lastNumber, tolerance }: SumOptions): Verdict => {
-  const wanted = referenceNumber(item.reference, `item ${index + 1}`);
+  const wanted = referenceNumber(item.reference, itemName(item, index));
   const found = finalAnswer(item.response, lastNumber);
   if (found === undefined) {
     return { score: 0, reason: `states no final answer; right is ${wanted}` };

@@ -4,19 +4,32 @@ import type { Message } from "../../data/messages.ts";
 
 /** One reply to be judged. */
 export type JudgedItem = {
-  prompt: Message[];
+  prompt: readonly Message[];
   response: string;
   /** What the judge compares with, for judges that need it, for example the right answer of a problem. */
   reference?: unknown;
+  /** Where the item comes from, for messages: `rows.jsonl:118`. Default: its place in the batch. */
+  where?: string;
 };
 
-/** A judge's verdict: a score in [0, 1], and why in a short sentence part. */
-export type Verdict = { score: number; reason: string };
+/** A judge's verdict: a score in [0, 1], or null where it abstains, and why in a short sentence part. */
+export type Verdict = { score: number | null; reason: string };
 
-/** Scores replies on one objective; gives one verdict an item, in order. */
+/** Options of {@link Judge.score}. */
+export type ScoreOptions = {
+  /** Stops with an error; what was judged by then was told to `onVerdict`. */
+  signal?: AbortSignal | undefined;
+  /** Called with each verdict as soon as it is there, once an item, in any order. */
+  onVerdict?: ((index: number, verdict: Verdict) => void) | undefined;
+};
+
+/** Scores replies on one objective. */
 export type Judge = {
   readonly name: string;
-  score(items: readonly JudgedItem[]): Promise<Verdict[]>;
+  /** One verdict an item, in order. @throws MahaloError what the judge throws; E_INTERRUPTED after an abort */
+  score(items: readonly JudgedItem[], options?: ScoreOptions): Promise<Verdict[]>;
+  /** Gives back what it holds, for example a model's memory; it is not used afterwards. Default: nothing to do. */
+  dispose?(): void;
 };
 
 /**
@@ -27,5 +40,24 @@ export type Judge = {
 export type JudgeKind<Kind extends string, Options> = {
   readonly kind: Kind;
   readonly options: z.ZodType<Options>;
+  /**
+   * Makes a judge, cheaply: what takes long (a model, a file) is loaded by the first call of `score`.
+   *
+   * @throws MahaloError for what can be known to fail before any reply is there, for example a missing key
+   */
   make(options: Options): Judge;
+  /**
+   * The part of the options that verdicts depend on, as JSON can hold it; how fast or how patiently a judge works is
+   * left out. Default: all options.
+   */
+  content?(options: Options): unknown;
+  /** Names of the options that are paths of the user's own files; the content of the files decides verdicts too. */
+  readonly files?: readonly (keyof Options & string)[];
+  /** Raised when equal options would give other verdicts than before. Default "1". */
+  readonly version?: string;
+  /** Whether verdicts are kept on disk: where one costs more than reading a line. Default: they are not. */
+  kept?(options: Options): boolean;
 };
+
+/** An item's name in messages. */
+export const itemName = ({ where }: JudgedItem, index: number): string => where ?? `item ${index + 1}`;
