@@ -1,7 +1,11 @@
 /** The judge `rule`: does the reply have the features that the recipe declares? */
+import { setImmediate as nextTick } from "node:timers/promises";
+import { MahaloError } from "@mahalo/torch";
 import { z } from "zod";
+import { overdue, withinTime } from "../../core/time-limit.ts";
+import { type JsonCheck, jsonCheck, jsonSchemaFault } from "./json-reply.ts";
 import { isQuestion, plain, sentences } from "./text.ts";
-import type { JudgedItem, JudgeKind, Verdict } from "./types.ts";
+import { itemName, type JudgedItem, type JudgeKind, stopJudging, type Verdict } from "./types.ts";
 
 const regularExpression = z.string().refine(
   (source) => {
@@ -33,6 +37,16 @@ export const ruleOptions = z
       .optional()
       .describe("Regular expression the reply must match; case does not matter."),
     notPattern: regularExpression.optional().describe("Regular expression the reply must not match."),
+    jsonSchema: z
+      .record(z.string(), z.json())
+      .superRefine((schema, context) => {
+        const fault = jsonSchemaFault(schema);
+        if (fault !== undefined) context.addIssue({ code: "custom", message: fault });
+      })
+      .optional()
+      .describe(
+        "JSON schema (draft 2020-12) that the reply must fit: it is one JSON value, bare or in one code block. `format` is not checked.",
+      ),
   })
   .refine((rule) => Object.values(rule).some((feature) => feature !== undefined), {
     error: "must declare at least one feature, for example asksQuestion: true",
@@ -89,8 +103,21 @@ const wordCount = (text: string): number => text.trim().split(/\s+/u).filter(Boo
 
 const quoted = (text: string): string => `"${text.length > 80 ? `${text.slice(0, 77)}...` : text}"`;
 
+/** What a rule looks for, made ready once. */
+type Ready = { rule: RuleOptions; pattern?: RegExp; notPattern?: RegExp; json?: JsonCheck };
+
+const ready = (rule: RuleOptions): Ready => ({
+  rule,
+  ...(rule.pattern === undefined ? {} : { pattern: new RegExp(rule.pattern, "iu") }),
+  ...(rule.notPattern === undefined ? {} : { notPattern: new RegExp(rule.notPattern, "iu") }),
+  ...(rule.jsonSchema === undefined ? {} : { json: jsonCheck(rule.jsonSchema) }),
+});
+
 /** What is wrong or right with a reply, one finding for each declared feature. */
-const findings = (item: JudgedItem, rule: RuleOptions): { holds: boolean; reason: string }[] => {
+const findings = (
+  item: JudgedItem,
+  { rule, pattern, notPattern, json }: Ready,
+): { holds: boolean; reason: string }[] => {
   const found: { holds: boolean; reason: string }[] = [];
   const words = wordCount(item.response);
   if (rule.asksQuestion !== undefined) {
@@ -110,30 +137,65 @@ const findings = (item: JudgedItem, rule: RuleOptions): { holds: boolean; reason
   if (rule.maxWords !== undefined) {
     found.push({ holds: words <= rule.maxWords, reason: `${words} words, at most ${rule.maxWords} wanted` });
   }
-  if (rule.pattern !== undefined) {
-    const matches = new RegExp(rule.pattern, "iu").test(item.response);
-    found.push({ holds: matches, reason: `${matches ? "matches" : "does not match"} /${rule.pattern}/` });
+  if (pattern !== undefined) {
+    const matches = pattern.test(item.response);
+    found.push({ holds: matches, reason: `${matches ? "matches" : "does not match"} /${pattern.source}/` });
   }
-  if (rule.notPattern !== undefined) {
-    const matches = new RegExp(rule.notPattern, "iu").test(item.response);
-    found.push({ holds: !matches, reason: `${matches ? "matches" : "does not match"} /${rule.notPattern}/` });
+  if (notPattern !== undefined) {
+    const matches = notPattern.test(item.response);
+    found.push({
+      holds: !matches,
+      reason: `${matches ? "matches" : "does not match"} /${notPattern.source}/`,
+    });
+  }
+  if (json !== undefined) {
+    const fault = json(item.response);
+    found.push({ holds: fault === undefined, reason: fault ?? "fits the JSON schema" });
   }
   return found;
 };
 
-const judgeOne = (item: JudgedItem, rule: RuleOptions): Verdict => {
-  const found = findings(item, rule);
+/** Longest time that the features of one reply may take, in milliseconds. */
+const timeLimit = 1000;
+
+const judgeOne = (item: JudgedItem, index: number, rule: Ready): Verdict => {
+  const found = withinTime(timeLimit, () => findings(item, rule));
+  if (found === overdue) {
+    throw new MahaloError(
+      "E_JUDGE_TIME",
+      `${itemName(item, index)}: the judge "rule" takes longer than ${timeLimit / 1000} s`,
+      {
+        hint: "a pattern with a repetition inside a repetition, such as (a+)+, takes time without bound; write it with one",
+      },
+    );
+  }
   const failed = found.filter(({ holds }) => !holds);
   const shown = failed.length > 0 ? failed : found;
   return { score: failed.length === 0 ? 1 : 0, reason: shown.map(({ reason }) => reason).join("; ") };
 };
 
-/** Declared features: score 1 where the reply has all of them, else 0. */
+/**
+ * Declared features: score 1 where the reply has all of them, else 0.
+ *
+ * @throws MahaloError E_JUDGE_TIME where a pattern of the user's takes time without bound on a reply
+ */
 export const ruleJudge: JudgeKind<"rule", RuleOptions> = {
   kind: "rule",
   options: ruleOptions,
-  make: (options) => ({
-    name: "rule",
-    score: async (items) => items.map((item) => judgeOne(item, options)),
-  }),
+  make: (options) => {
+    const rule = ready(options);
+    return {
+      name: "rule",
+      score: async (items, { signal } = {}) => {
+        const verdicts: Verdict[] = [];
+        for (const [index, item] of items.entries()) {
+          // Lets signals through now and then.
+          if (index % 256 === 255) await nextTick();
+          stopJudging(signal);
+          verdicts.push(judgeOne(item, index, rule));
+        }
+        return verdicts;
+      },
+    };
+  },
 };

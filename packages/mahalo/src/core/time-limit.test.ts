@@ -1,0 +1,42 @@
+/** Tests of work with a limit on its time. */
+import { describe, expect, test } from "vitest";
+import { overdue, withinTime } from "./time-limit.ts";
+
+/** Takes time that doubles with each letter. */
+const endless = (): boolean => /^(a+)+$/.test(`${"a".repeat(60)}b`);
+
+describe("work within a time limit", () => {
+  test("gives its result or throws its error", () => {
+    expect(withinTime(10_000, () => [1, undefined])).toEqual([1, undefined]);
+    expect(withinTime(10_000, () => undefined)).toBeUndefined();
+    const error = new TypeError("mine");
+    expect(() =>
+      withinTime(10_000, () => {
+        throw error;
+      }),
+    ).toThrow(error);
+  });
+
+  test("is ended when it takes longer: a backtracking pattern, a loop that catches everything", () => {
+    expect(withinTime(50, endless)).toBe(overdue);
+    expect(
+      withinTime(50, () => {
+        for (;;) {
+          try {
+            endless();
+          } catch {
+            // An end that could be caught would be none.
+          }
+        }
+      }),
+    ).toBe(overdue);
+    expect(withinTime(10_000, () => "still works")).toBe("still works");
+  });
+
+  test("inside other such work keeps each its own limit", () => {
+    expect(withinTime(10_000, () => [withinTime(50, endless), withinTime(10_000, () => 1)])).toEqual([
+      overdue,
+      1,
+    ]);
+  });
+});
