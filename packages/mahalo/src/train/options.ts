@@ -13,7 +13,12 @@ export type TrainOptions = {
   tokensPerPass: number;
   /** Gradients are clipped to this global norm; 0 never clips. */
   maxGradNorm: number;
-  train: "full" | { lastLayers: number } | { lora: { rank: number; alpha: number } };
+  /** What of the backbone trains beside the heads; `heads` is nothing. */
+  train: "full" | "heads" | { lastLayers: number } | { lora: { rank: number; alpha: number } };
+  /**
+   * Where the backbone is frozen (`heads`), compute each row's hidden states once and keep them in memory. Default true.
+   */
+  cacheHidden?: boolean | undefined;
   checkpointing: boolean;
   /** Steps between measurements on held-out rows; 0 measures at the end. */
   evaluateEvery: number;
@@ -29,9 +34,12 @@ export const optimizerRules = {
 } as const;
 
 /** Norms and biases are never decayed, as is customary. */
-export const decays: NonNullable<OptimizerOptions["decays"]> = (name) =>
+export const decays: NonNullable<OptimizerOptions["decays"]> = (name) => {
   // A head is named after its objective, which may be called "unbiased".
-  name.startsWith("heads.") || !/norm|bias/i.test(name);
+  if (name.startsWith("heads.")) return true;
+  if (name.startsWith("rewards.")) return !name.endsWith(".bias");
+  return !/norm|bias/i.test(name);
+};
 
 /** Steps of warm-up. */
 export const warmupSteps = (warmup: number, steps: number): number =>

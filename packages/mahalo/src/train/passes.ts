@@ -1,14 +1,16 @@
 /** One forward pass over rows of any task, and the backward pass that its slopes ask for. */
 import { MahaloError, noGrad, ops, scope, type Tensor, tensor } from "@mahalo/torch";
-import { branchIds, type PackedBatch, packRows, predictors } from "../data/packing.ts";
+import { type PackedBatch, packRows } from "../data/packing.ts";
 import { packedAttention } from "../model/attention.ts";
-import type { Tokens } from "../model/backbone.ts";
 import type { LanguageModel } from "../model/load.ts";
 import type { Parameter } from "../model/parameters.ts";
-import { type HeadPass, type HeadPassOptions, headPass } from "./head-pass.ts";
-import type { BranchLogProbs, TaskRow } from "./task.ts";
+import { batchTokens } from "../model/tokens.ts";
+import type { HeadPassOptions } from "./head-pass.ts";
+import { HiddenCache } from "./hidden-cache.ts";
+import { logProbReaders, ownHead, type Reader, type Reading, type TrainedModel } from "./reader.ts";
+import type { BranchLogProbs, BranchValues, RowOutcome, TaskRow } from "./task.ts";
 
-// Shapes: T tokens of a batch, N response positions of one head, D hidden.
+// Shapes: T tokens of a batch, N positions of one reader, D hidden.
 
 /** How passes are divided; results do not depend on it but for rounding. */
 export type PassOptions = HeadPassOptions & {
@@ -18,50 +20,46 @@ export type PassOptions = HeadPassOptions & {
   checkpointing?: boolean;
 };
 
-const tokensOf = (batch: PackedBatch): Tokens => ({
-  ids_T: tensor(batch.ids, { dtype: "int64" }),
-  positions_T: tensor(batch.positions, { dtype: "int64" }),
-  lastPosition: batch.positions.reduce((last, position) => Math.max(last, position), 0),
-});
-
-/** The response positions of one head in a batch. */
-type HeadRows = {
-  head: Parameter;
-  /** Positions whose hidden states predict the targets. */
-  positions: number[];
-  targets: number[];
-  /** Where each branch's tokens lie among them. */
-  spans: { member: number; branch: number; start: number; length: number }[];
+/** What is read, and where hidden states come from. */
+export type ReadOptions = {
+  /** Who reads a row. Default: its own head's log-probabilities of its branches' tokens. */
+  readerOf?: ((row: TaskRow) => Reader) | undefined;
+  /** Hidden states of a frozen backbone, computed once for each row. Default: computed in every pass. */
+  hidden?: HiddenCache | undefined;
 };
 
-/** Groups a batch's branches by the head that reads them: own head, own positions. */
-const byHead = (
+/** The branches of a batch that one reader reads. */
+type Group = {
+  reader: Reader;
+  /** Offsets of the hidden states that are read. */
+  positions: number[];
+  /** Where each branch's positions lie among them. */
+  spans: { row: TaskRow; member: number; index: number; start: number; length: number }[];
+};
+
+/** Groups a batch's branches by their reader: own head, own positions. */
+const byReader = (
   batch: PackedBatch,
   rows: readonly TaskRow[],
-  headOf: (row: TaskRow) => Parameter,
-): HeadRows[] => {
-  const groups = new Map<Parameter, HeadRows>();
+  readerOf: (row: TaskRow) => Reader,
+): Group[] => {
+  const groups = new Map<Reader, Group>();
   for (const [member, packed] of batch.rows.entries()) {
     const row = rows[member];
     if (row === undefined)
       throw new MahaloError("E_INTERNAL", "a packed row has no task row", { exitStatus: 1 });
-    const head = headOf(row);
-    const group = groups.get(head) ?? { head, positions: [], targets: [], spans: [] };
-    groups.set(head, group);
+    const reader = readerOf(row);
+    const group = groups.get(reader) ?? { reader, positions: [], spans: [] };
+    groups.set(reader, group);
     for (const [index, branch] of packed.branches.entries()) {
-      group.spans.push({ member, branch: index, start: group.targets.length, length: branch.length });
-      group.positions.push(...predictors(packed, branch));
-      group.targets.push(...branchIds(batch, branch));
+      const start = group.positions.length;
+      for (const position of Array.from(reader.positions(row, packed, branch, index)))
+        group.positions.push(position);
+      group.spans.push({ row, member, index, start, length: group.positions.length - start });
     }
   }
   return [...groups.values()];
 };
-
-/** The head that reads a row. */
-export const ownHead =
-  (model: LanguageModel) =>
-  (row: TaskRow): Parameter =>
-    row.objective === undefined ? model.heads.base : model.heads.get(row.objective);
 
 /** Runs `visit` on each packed batch of the rows, with the rows that it holds. */
 const eachBatch = (
@@ -75,40 +73,44 @@ const eachBatch = (
 const pick = <T>(list: readonly T[], members: readonly number[]): T[] =>
   members.flatMap((member) => list[member] ?? []);
 
-const spread = (
-  groups: readonly HeadRows[],
-  passes: readonly HeadPass[],
-  rows: number,
-): BranchLogProbs[][] => {
-  const logps: BranchLogProbs[][] = Array.from({ length: rows }, () => []);
-  for (const [g, { spans }] of groups.entries()) {
-    for (const { member, branch, start, length } of spans) {
-      const own = logps[member];
-      const pass = passes[g];
-      if (own !== undefined && pass !== undefined) own[branch] = pass.logps.subarray(start, start + length);
+/** What the readers read, by row and branch. */
+const spread = (groups: readonly Group[], readings: readonly Reading[], rows: number): BranchValues[][] => {
+  const values: BranchValues[][] = Array.from({ length: rows }, () => []);
+  for (const [g, { reader, spans }] of groups.entries()) {
+    for (const { member, index, start, length } of spans) {
+      const own = values[member];
+      const reading = readings[g];
+      if (own === undefined || reading === undefined) continue;
+      own[index] = reading.values.subarray(start * reader.width, (start + length) * reader.width);
     }
   }
-  return logps;
+  return values;
 };
 
-/** Log-probabilities of every branch's tokens, without gradients; in the order of the rows. */
-export const logProbs = (
-  model: LanguageModel,
+const int64 = (positions: readonly number[]): Tensor =>
+  tensor(Int32Array.from(positions), { dtype: "int64" });
+
+/** Hidden states [N, D] that a group reads: of this pass, or kept from an earlier one. */
+const hiddenOf = ({ reader, positions, spans }: Group, from: Tensor | HiddenCache): Tensor =>
+  from instanceof HiddenCache ? from.of(reader, spans) : from.indexSelect(0, int64(positions));
+
+/** What every reader reads of every branch, without gradients; in the order of the rows. */
+export const measure = (
+  model: TrainedModel,
   rows: readonly TaskRow[],
-  options: PassOptions & { headOf?: (row: TaskRow) => Parameter; onPass?: (rows: number) => void },
-): BranchLogProbs[][] => {
-  const result: BranchLogProbs[][] = rows.map(() => []);
+  options: PassOptions & ReadOptions & { onPass?: (rows: number) => void },
+): BranchValues[][] => {
+  const readerOf = options.readerOf ?? logProbReaders(ownHead(model), options);
+  const result: BranchValues[][] = rows.map(() => []);
   noGrad(() =>
     eachBatch(rows, options.tokensPerPass, (batch, members) => {
       const own = pick(rows, members);
-      const hidden_TD = model.backbone.forward(tokensOf(batch), packedAttention(batch));
-      const groups = byHead(batch, own, options.headOf ?? ownHead(model));
-      const passes = groups.map(({ head, positions, targets }) =>
-        headPass(selectRows(hidden_TD, positions), head, Int32Array.from(targets), options),
-      );
-      for (const [i, logps] of spread(groups, passes, own.length).entries()) {
+      const hidden = options.hidden ?? model.backbone.forward(batchTokens(batch), packedAttention(batch));
+      const groups = byReader(batch, own, readerOf);
+      const readings = groups.map((group) => group.reader.read(hiddenOf(group, hidden), group.spans));
+      for (const [i, values] of spread(groups, readings, own.length).entries()) {
         const member = members[i];
-        if (member !== undefined) result[member] = logps;
+        if (member !== undefined) result[member] = values;
       }
       options.onPass?.(own.length);
     }),
@@ -116,57 +118,82 @@ export const logProbs = (
   return result;
 };
 
-const selectRows = (hidden_TD: Tensor, positions: readonly number[]): Tensor =>
-  hidden_TD.indexSelect(0, tensor(Int32Array.from(positions), { dtype: "int64" }));
+/** Log-probabilities of every branch's tokens, without gradients; in the order of the rows. */
+export const logProbs = (
+  model: LanguageModel,
+  rows: readonly TaskRow[],
+  options: PassOptions & { headOf?: (row: TaskRow) => Parameter; onPass?: (rows: number) => void },
+): BranchLogProbs[][] =>
+  measure(model, rows, { ...options, readerOf: logProbReaders(options.headOf ?? ownHead(model), options) });
+
+/** The slope of every value of a group. */
+const slopesOfGroup = (
+  { reader, spans, positions }: Group,
+  slopes: readonly RowOutcome<unknown>["slopes"][],
+): Float32Array => {
+  const perValue = new Float32Array(positions.length * reader.width);
+  for (const { member, index, start, length } of spans) {
+    const slope = slopes[member]?.[index] ?? 0;
+    const [from, to] = [start * reader.width, (start + length) * reader.width];
+    if (typeof slope === "number") perValue.fill(slope, from, to);
+    else if (slope.length === to - from) perValue.set(slope, from);
+    else {
+      throw new MahaloError("E_INTERNAL", `${slope.length} slopes for ${to - from} values`, {
+        exitStatus: 1,
+      });
+    }
+  }
+  return perValue;
+};
 
 /**
  * Forward and backward over the rows of a step: gradients are added to the parameters' float32 gradients.
  *
- * A head sees its own rows' response positions only; the backbone gets one gradient, d(loss)/d(hidden), made of the
- * heads' closed-form gradients. Slopes come from `slopesOf` once a row's log-probabilities are known.
+ * A reader sees its own rows' positions only; the backbone gets one gradient, d(loss)/d(hidden), made of the readers' own.
+ * Slopes come from `slopesOf` once what was read off a row is known. With kept hidden states the backbone gets none.
  */
 export const trainPass = (
-  model: LanguageModel,
+  model: TrainedModel,
   rows: readonly TaskRow[],
-  slopesOf: (row: TaskRow, logps: readonly BranchLogProbs[]) => readonly number[],
-  options: PassOptions & { trained: readonly Parameter[] },
+  slopesOf: (row: TaskRow, values: readonly BranchValues[]) => RowOutcome<unknown>["slopes"],
+  options: PassOptions & ReadOptions & { trained: readonly Parameter[] },
 ): void => {
+  const readerOf = options.readerOf ?? logProbReaders(ownHead(model), options);
   eachBatch(rows, options.tokensPerPass, (batch, members) => {
     const own = pick(rows, members);
-    const pass = model.backbone.train(tokensOf(batch), packedAttention(batch), {
-      checkpoint: options.checkpointing ?? false,
-    });
-    const hidden_TD = pass.hidden_TD.detach();
-    const groups = byHead(batch, own, ownHead(model));
-    const passes = groups.map(({ head, positions, targets }) =>
-      headPass(selectRows(hidden_TD, positions), head, Int32Array.from(targets), options),
-    );
-    const slopes = spread(groups, passes, own.length).map((logps, i) => {
-      const row = own[i];
-      return row === undefined ? [] : slopesOf(row, logps);
-    });
-    const gradient_TD = noGrad(() => ops.zerosLike(hidden_TD));
-    for (const [g, { positions, spans, targets }] of groups.entries()) {
-      const perToken = new Float32Array(targets.length);
-      for (const { member, branch, start, length } of spans) {
-        perToken.fill(slopes[member]?.[branch] ?? 0, start, start + length);
+    const groups = byReader(batch, own, readerOf);
+    /** Reads, asks for slopes, and gives every group's gradient of its hidden states to `add`. */
+    const readBack = (
+      hidden: Tensor | HiddenCache,
+      add: (group: Group, gradient_ND: Tensor) => void,
+    ): void => {
+      const readings = groups.map((group) => group.reader.read(hiddenOf(group, hidden), group.spans));
+      const slopes = spread(groups, readings, own.length).map((values, i) => {
+        const row = own[i];
+        return row === undefined ? [] : slopesOf(row, values);
+      });
+      for (const [g, group] of groups.entries()) {
+        noGrad(() =>
+          scope(() => {
+            const gradient_ND = readings[g]?.backward(slopesOfGroup(group, slopes));
+            if (gradient_ND !== undefined) add(group, gradient_ND);
+          }),
+        );
       }
-      noGrad(() =>
-        scope(() => {
-          const gradient_ND = passes[g]?.backward(perToken);
-          // The prompt's last position predicts the first token of every branch, so its rows add up.
-          if (gradient_ND !== undefined) {
-            ops.indexAdd_(
-              gradient_TD,
-              0,
-              tensor(Int32Array.from(positions), { dtype: "int64" }),
-              gradient_ND,
-            );
-          }
-        }),
+    };
+    if (options.hidden !== undefined) readBack(options.hidden, () => undefined);
+    else {
+      const pass = model.backbone.train(batchTokens(batch), packedAttention(batch), {
+        checkpoint: options.checkpointing ?? false,
+      });
+      const hidden_TD = pass.hidden_TD.detach();
+      const gradient_TD = noGrad(() => ops.zerosLike(hidden_TD));
+      // The prompt's last position predicts the first token of every branch, so its rows add up.
+      readBack(hidden_TD, ({ positions }, gradient_ND) =>
+        ops.indexAdd_(gradient_TD, 0, int64(positions), gradient_ND),
       );
+      pass.backward(gradient_TD);
     }
-    pass.backward(gradient_TD);
     for (const one of options.trained) one.collect();
   });
 };

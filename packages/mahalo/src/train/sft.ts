@@ -29,10 +29,11 @@ export const sftTask = ({ examples, heldOut, steps, batch }: SftTaskOptions): Ta
     objective: undefined,
     index,
   });
+  const all = examples.map(row);
   const at = (index: number): TaskRow => {
-    const example = examples[index];
-    if (example === undefined) throw new MahaloError("E_INTERNAL", `no example ${index}`, { exitStatus: 1 });
-    return row(example, index);
+    const known = all[index];
+    if (known === undefined) throw new MahaloError("E_INTERNAL", `no example ${index}`, { exitStatus: 1 });
+    return known;
   };
   return {
     name: "sft",

@@ -1,6 +1,7 @@
-/** What the one trainer needs to know of a task: rows with branches, the head of each, and slopes from log-probabilities. */
+/** What the one trainer needs to know of a task: rows with branches, what is read off them, and slopes of what was read. */
 import type { UnpackedRow } from "../data/packing.ts";
 import type { Metrics } from "./metrics.ts";
+import type { Reader } from "./reader.ts";
 
 /** A row of a batch: a prompt with the branches that share it. */
 export type TaskRow = UnpackedRow & {
@@ -10,19 +11,22 @@ export type TaskRow = UnpackedRow & {
   index: number;
 };
 
-/** Log-probabilities of the tokens of one branch, in nats. */
-export type BranchLogProbs = Float32Array;
+/** What was read off one branch: the log-probabilities of its tokens in nats, unless the task has readers of its own. */
+export type BranchValues = Float32Array;
 
-/** What a task makes of one row's log-probabilities. */
+/** Log-probabilities of the tokens of one branch, in nats. */
+export type BranchLogProbs = BranchValues;
+
+/** What a task makes of what was read off one row. */
 export type RowOutcome<R> = {
-  /** d(batch loss)/d(logp) of each token of each branch: one number a branch, since a sum's terms share their slope. */
-  slopes: readonly number[];
+  /** d(batch loss)/d(value) of each branch: one number for all its values where they share it, as a sum's terms do. */
+  slopes: readonly (number | Float32Array)[];
   /** Kept for the metrics of the step. */
   record: R;
 };
 
 /**
- * A task that the trainer can train: it names rows, turns their log-probabilities into slopes, and records into metrics.
+ * A task that the trainer can train: it names rows, turns what is read off them into slopes, and records into metrics.
  *
  * All numbers of a step are known before its first pass, so that slopes are exact whatever the division into passes.
  */
@@ -32,8 +36,10 @@ export type Task<R> = {
   steps: number;
   /** Rows of a step; the same for the same step, whatever came before. */
   rows(step: number): readonly TaskRow[];
+  /** Who reads a row. By default its own head's log-probabilities of its branches' tokens. */
+  readerOf?: (row: TaskRow) => Reader;
   /** Judges one row among the rows of its step. */
-  outcome(row: TaskRow, logps: readonly BranchLogProbs[], step: readonly TaskRow[]): RowOutcome<R>;
+  outcome(row: TaskRow, values: readonly BranchValues[], step: readonly TaskRow[]): RowOutcome<R>;
   metrics(records: readonly R[]): Metrics;
   /** Held-out rows, measured without training; empty for none. */
   heldOut: readonly TaskRow[];

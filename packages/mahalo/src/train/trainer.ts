@@ -4,13 +4,14 @@ import { clipGradNorm, gradNorm, MahaloError, Optimizer, schedule, type Tensor }
 import { type Progress, progress } from "../core/progress.ts";
 import { stream } from "../core/random.ts";
 import { layerParameters } from "../model/backbone.ts";
-import type { LanguageModel } from "../model/load.ts";
 import { addLora } from "../model/lora.ts";
 import type { Parameter } from "../model/parameters.ts";
 import { clearCheckpoints, latestCheckpoint, loadCheckpoint, saveCheckpoint } from "./checkpoint.ts";
+import { HiddenCache } from "./hidden-cache.ts";
 import { type Metrics, MetricsLog, metricsFile, readMetrics } from "./metrics.ts";
 import { decays, optimizerRules, type TrainOptions, warmupSteps } from "./options.ts";
-import { logProbs, trainPass } from "./passes.ts";
+import { measure, type ReadOptions, trainPass } from "./passes.ts";
+import type { TrainedModel } from "./reader.ts";
 import type { Task, TaskRow } from "./task.ts";
 
 /** Where and how a run goes on. */
@@ -26,7 +27,7 @@ export type TrainContext = {
 
 /** Marks what trains and returns it: the chosen part of the backbone, and the heads that rows name. */
 export const selectTrained = (
-  model: LanguageModel,
+  model: TrainedModel,
   train: TrainOptions["train"],
   heads: readonly Parameter[],
   seed: number,
@@ -35,6 +36,7 @@ export const selectTrained = (
   for (const one of backbone.parameters()) one.trainable = false;
   const chosen = (): Parameter[] => {
     if (train === "full") return backbone.parameters();
+    if (train === "heads") return [];
     if ("lora" in train) return addLora(backbone, train.lora, stream(seed, "lora"));
     const { layers, norm } = backbone.weights;
     return [...layers.slice(Math.max(0, layers.length - train.lastLayers)).flatMap(layerParameters), norm];
@@ -56,9 +58,9 @@ const tokensOf = (rows: readonly TaskRow[]): number =>
   );
 
 /** Measures a task's held-out rows; names get the prefix `eval_`. */
-const evaluate = <R>(model: LanguageModel, task: Task<R>, options: TrainOptions): Metrics => {
-  const logps = logProbs(model, task.heldOut, options);
-  const records = task.heldOut.map((row, i) => task.outcome(row, logps[i] ?? [], task.heldOut).record);
+const evaluate = <R>(model: TrainedModel, task: Task<R>, options: TrainOptions & ReadOptions): Metrics => {
+  const values = measure(model, task.heldOut, options);
+  const records = task.heldOut.map((row, i) => task.outcome(row, values[i] ?? [], task.heldOut).record);
   return Object.fromEntries(
     Object.entries(task.metrics(records)).map(([name, value]) => [`eval_${name}`, value]),
   );
@@ -66,18 +68,23 @@ const evaluate = <R>(model: LanguageModel, task: Task<R>, options: TrainOptions)
 
 /** One run of the trainer; holds what changes from step to step. */
 class Run<R> {
-  readonly #model: LanguageModel;
+  readonly #model: TrainedModel;
   readonly #task: Task<R>;
-  readonly #options: TrainOptions;
+  readonly #options: TrainOptions & ReadOptions;
   readonly #parameters: readonly Parameter[];
   readonly #masters: ReadonlyMap<string, Tensor>;
   readonly #optimizer: Optimizer;
   readonly #factor: (step: number) => number;
 
-  constructor(model: LanguageModel, task: Task<R>, options: TrainOptions, parameters: readonly Parameter[]) {
+  constructor(model: TrainedModel, task: Task<R>, options: TrainOptions, parameters: readonly Parameter[]) {
     this.#model = model;
     this.#task = task;
-    this.#options = options;
+    const cached = options.train === "heads" && (options.cacheHidden ?? true);
+    this.#options = {
+      ...options,
+      readerOf: task.readerOf,
+      hidden: cached ? new HiddenCache(model.backbone) : undefined,
+    };
     this.#parameters = parameters;
     this.#masters = new Map(
       parameters.map((one) => {
@@ -102,9 +109,15 @@ class Run<R> {
     return { steps: this.#task.steps, parameters: this.#parameters, optimizer: this.#optimizer };
   }
 
-  /** Frees the optimiser's moments. */
+  /** Frees the optimiser's moments, and hidden states. */
   dispose(): void {
     this.#optimizer.dispose();
+    this.#options.hidden?.dispose();
+  }
+
+  /** Measures the held-out rows. */
+  evaluate(): Metrics {
+    return evaluate(this.#model, this.#task, this.#options);
   }
 
   /** One optimiser step, counted from 0. */
@@ -115,8 +128,8 @@ class Run<R> {
     trainPass(
       this.#model,
       rows,
-      (row, logps) => {
-        const { slopes, record } = this.#task.outcome(row, logps, rows);
+      (row, values) => {
+        const { slopes, record } = this.#task.outcome(row, values, rows);
         records.set(row, record);
         return slopes;
       },
@@ -128,7 +141,7 @@ class Run<R> {
     this.#optimizer.step();
     this.#optimizer.zeroGrad();
     for (const one of this.#parameters) one.refresh();
-    this.#model.heads.clearMixes();
+    this.#model.heads?.clearMixes();
     const seconds = now() - began;
     // Records follow the rows' order, not the passes', so that metrics do not depend on the packing.
     const inOrder = rows.flatMap((row) => records.get(row) ?? []);
@@ -149,6 +162,7 @@ const note = (metrics: Metrics): string => {
     metrics[name] === undefined ? [] : [show(metrics[name])];
   return [
     ...part("loss", (loss) => `loss ${loss.toFixed(4)}`),
+    ...part("accuracy", (accuracy) => `accuracy ${accuracy.toFixed(2)}`),
     ...part("rewards/accuracies", (accuracy) => `accuracy ${accuracy.toFixed(2)}`),
     ...part("tokens_per_second", (speed) => `${Math.round(speed)} tokens/s`),
   ].join(", ");
@@ -165,14 +179,14 @@ const loggedMetrics = async (folder: string, step: number): Promise<Metrics> => 
  * Trains a model on a task and returns the last metrics.
  *
  * Checkpoints go to the folder every `saveEvery` steps and when the signal asks for an end; a run that goes on from one
- * writes the same metrics and ends in the same weights, byte for byte, as one that never stopped. Log-probabilities of
- * held-out rows are measured every `evaluateEvery` steps and at the end.
+ * writes the same metrics and ends in the same weights, byte for byte, as one that never stopped. Held-out rows are
+ * measured every `evaluateEvery` steps and at the end.
  *
  * @param parameters what is trained, of {@link selectTrained}
  * @throws MahaloError E_INTERRUPTED after an abort; E_GRADIENT_NOT_FINITE, E_METRIC_NOT_FINITE; E_CHECKPOINT
  */
 export const train = async <R>(
-  model: LanguageModel,
+  model: TrainedModel,
   task: Task<R>,
   options: TrainOptions,
   parameters: readonly Parameter[],
@@ -199,7 +213,7 @@ export const train = async <R>(
       bar.update(done, note(last));
       const due = done === task.steps || (options.evaluateEvery > 0 && done % options.evaluateEvery === 0);
       if (due && task.heldOut.length > 0) {
-        const measured = evaluate(model, task, options);
+        const measured = run.evaluate();
         log.write(done, measured);
         last = { ...last, ...measured };
       }
