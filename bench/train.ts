@@ -9,14 +9,13 @@ import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { describeError, MahaloError } from "@mahalo/torch";
-import { didYouMean } from "../packages/mahalo/src/core/suggest.ts";
 import { openModelSource } from "../packages/mahalo/src/model/source.ts";
 import { checkPython, ours, peer, runForResult } from "./child.ts";
+import { type BenchLine, best, print, say } from "./lines.ts";
+import { count, type DType, dtypeNames, names } from "./options.ts";
 import { benchFolder, benchModel, peerModel } from "./peer-model.ts";
-import { type BenchLine, best, compare, efficiency, oursSchema, peerSchema, pool } from "./train/results.ts";
-import { buildRows, type DataName, limits, objectives, sources, writeRows } from "./train/rows.ts";
-
-const dtypes = ["f32", "bf16"] as const;
+import { buildRows, type DataName, limits, objectives, sources, writeRows } from "./rows.ts";
+import { compare, efficiency, oursSchema, peerSchema, pool } from "./train/results.ts";
 
 /** Peers, and what they are told; `+bf16-weights` holds the weights themselves in bf16 and runs under bf16 only. */
 const peers = {
@@ -26,12 +25,11 @@ const peers = {
   "two_head_dpo+bf16-weights": ["two_head_dpo.py", "--bf16-weights"],
 } as const;
 
-type DType = (typeof dtypes)[number];
 type PeerName = keyof typeof peers;
 
 const usage = `Usage: npx tsx bench/train.ts [options]
   --data LIST             ${Object.keys(sources).join(",")} (default: all)
-  --dtype LIST            ${dtypes.join(",")} (default: both)
+  --dtype LIST            ${dtypeNames.join(",")} (default: both)
   --peers LIST            ${Object.keys(peers).join(",")}, or none (default: all)
   --pairs N               pairs of an optimizer step, even (default 4)
   --steps N               timed steps; one more warms up (default 4)
@@ -40,19 +38,6 @@ const usage = `Usage: npx tsx bench/train.ts [options]
   --tokens-per-pass N     tokens of our forward pass (default 2048)
   --threads N             threads of both sides (default: all processors)
 `;
-
-const names = <Name extends string>(option: string, given: string, known: readonly Name[]): Name[] =>
-  given.split(",").map((text) => {
-    const found = known.find((name) => name === text.trim());
-    if (found !== undefined) return found;
-    throw new MahaloError("E_BENCH_OPTION", `--${option}: unknown "${text}". ${didYouMean(text, known)}`);
-  });
-
-const count = (option: string, given: string): number => {
-  const value = Number(given);
-  if (Number.isSafeInteger(value) && value > 0) return value;
-  throw new MahaloError("E_BENCH_OPTION", `--${option}: "${given}" is not a positive integer`);
-};
 
 type Settings = {
   data: DataName[];
@@ -97,7 +82,7 @@ const settingsOf = (args: string[]): Settings | undefined => {
   }
   return {
     data: names("data", values.data ?? known.data.join(","), known.data),
-    dtypes: names("dtype", values.dtype ?? dtypes.join(","), dtypes),
+    dtypes: names("dtype", values.dtype ?? dtypeNames.join(","), dtypeNames),
     peers: values.peers === "none" ? [] : names("peers", values.peers ?? known.peers.join(","), known.peers),
     pairs,
     steps: count("steps", values.steps ?? "4"),
@@ -106,14 +91,6 @@ const settingsOf = (args: string[]): Settings | undefined => {
     tokensPerPass: count("tokens-per-pass", values["tokens-per-pass"] ?? "2048"),
     threads: count("threads", values.threads ?? String(availableParallelism())),
   };
-};
-
-const say = (text: string): void => {
-  process.stderr.write(`${text}\n`);
-};
-
-const print = (lines: readonly BenchLine[]): void => {
-  for (const line of lines) process.stdout.write(`${JSON.stringify(line)}\n`);
 };
 
 /** Both sides of one data set in one dtype; returns the lines on speed. */

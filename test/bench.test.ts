@@ -6,8 +6,11 @@ import { fileURLToPath } from "node:url";
 import { afterAll, describe, expect, test } from "vitest";
 import { ours, runForResult } from "../bench/child.ts";
 import { measureRates, modelProducts, trainingFlops } from "../bench/gemm.ts";
+import * as generation from "../bench/generate/results.ts";
+import { best } from "../bench/lines.ts";
+import { count, names } from "../bench/options.ts";
+import { buildRows, readRows, sequenceTokens, writeRows } from "../bench/rows.ts";
 import {
-  best,
   compare,
   efficiency,
   type OursResult,
@@ -15,7 +18,6 @@ import {
   type PeerResult,
   pool,
 } from "../bench/train/results.ts";
-import { buildRows, readRows, sequenceTokens, writeRows } from "../bench/train/rows.ts";
 import { cacheFolder } from "../packages/mahalo/src/model/packaged.ts";
 import { openModelSource } from "../packages/mahalo/src/model/source.ts";
 
@@ -88,6 +90,79 @@ describe("lines", () => {
       },
     ]);
   });
+});
+
+describe("generation", () => {
+  const side: generation.Side = {
+    single: { batch: 1, tokens: 20, seconds: 5, prompt_seconds: 2, cpu_share: 0.9 },
+    batched: { batch: 2, tokens: 20, seconds: 3, prompt_seconds: 1, cpu_share: 0.8 },
+    new_tokens: 10,
+    prompts: 2,
+    prompt_tokens: 50,
+    peak_memory_bytes: 2e9,
+    loaded_memory_bytes: 1e9,
+    first_ids: [1, 2, 3, 4],
+  };
+  const slow: generation.Side = {
+    ...side,
+    single: { ...side.single, seconds: 10, prompt_seconds: 1 },
+    first_ids: [1, 2, 9, 4],
+    peak_memory_bytes: 4e9,
+  };
+
+  test("is decoding proper without the first tokens and their time, and prompts without the rest", () => {
+    expect(generation.ratesOf([side], "single")).toEqual({ whole: 4, decode: 18 / 3, prompt: 100 / 2 });
+    expect(generation.ratesOf([side], "batched")).toEqual({ whole: 20 / 3, decode: 18 / 2, prompt: 100 });
+  });
+
+  test("of several rounds is their tokens over their time", () => {
+    expect(generation.ratesOf([side, slow], "single")).toEqual({
+      whole: 40 / 15,
+      decode: 36 / 12,
+      prompt: 200 / 3,
+    });
+  });
+
+  test("without a time to decode in has no rate", () => {
+    const none = { ...side, single: { ...side.single, prompt_seconds: 5 } };
+    expect(() => generation.ratesOf([none], "single")).toThrow(
+      expect.objectContaining({ code: "E_BENCH_TOKENS" }),
+    );
+  });
+
+  test("compares one stream and a batch in all, in decoding, in prompts, and in memory", () => {
+    const lines = generation.compare(setting, [side], [slow]);
+    expect(lines.map(({ data, unit, ratio }) => [data, unit, ratio])).toEqual([
+      ["gsm8k, one stream", "tokens/s", 2],
+      ["gsm8k, one stream", "decoded tokens/s", 3],
+      ["gsm8k, one stream", "prompt tokens/s", 0.5],
+      ["gsm8k, 2 side by side", "tokens/s", 1],
+      ["gsm8k, 2 side by side", "decoded tokens/s", 1],
+      ["gsm8k, 2 side by side", "prompt tokens/s", 1],
+      ["gsm8k", "bytes", 0.5],
+    ]);
+    expect(lines[0]?.how).toContain("first answer alike for 2 of 4 tokens; cores had: ours 0.90, peer 0.90");
+    const { batched: _, ...single } = side;
+    expect(generation.compare(setting, [single], [single])).toHaveLength(4);
+  });
+
+  test("of other prompts, or another number of tokens, is not compared", () => {
+    for (const other of [{ prompt_tokens: 51 }, { prompts: 3 }, { new_tokens: 11 }]) {
+      expect(() => generation.compare(setting, [side], [{ ...side, ...other }])).toThrow(
+        expect.objectContaining({ code: "E_BENCH_ROWS" }),
+      );
+    }
+  });
+});
+
+test("a wrong option is named, with the nearest that there is", () => {
+  expect(names("dtype", "bf16, f32", ["f32", "bf16"])).toEqual(["bf16", "f32"]);
+  expect(() => names("dtype", "bf61", ["f32", "bf16"])).toThrow(
+    '--dtype: unknown "bf61". Did you mean "bf16"?',
+  );
+  expect(count("new-tokens", "2", 2)).toBe(2);
+  expect(() => count("rounds", "0")).toThrow('--rounds: "0" is not a positive integer');
+  expect(() => count("new-tokens", "1", 2)).toThrow('--new-tokens: "1" is not an integer of at least 2');
 });
 
 test("useful operations are six for each weight and token that it reads", async () => {

@@ -1,5 +1,5 @@
 /** One setting of our MAH-DPO with two heads, through the trainer itself; prints one line of JSON. Started by ../train.ts. */
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
@@ -8,17 +8,16 @@ import { z } from "zod";
 import { parseJson } from "../../packages/mahalo/src/core/json.ts";
 import { silenceProgress } from "../../packages/mahalo/src/core/progress.ts";
 import { loadModel } from "../../packages/mahalo/src/model/load.ts";
-import type { ComputeDType } from "../../packages/mahalo/src/model/parameters.ts";
 import type { TrainOptions } from "../../packages/mahalo/src/train/options.ts";
 import { preferenceTask } from "../../packages/mahalo/src/train/preference.ts";
 import { computeReference } from "../../packages/mahalo/src/train/reference.ts";
 import { selectTrained, train } from "../../packages/mahalo/src/train/trainer.ts";
 import { measureRates, modelProducts, trainingFlops } from "../gemm.ts";
+import { dtypeNames, dtypes, names } from "../options.ts";
 import { benchModel } from "../peer-model.ts";
+import { objectives, readRows, sequenceTokens } from "../rows.ts";
+import { cpuSeconds, peakMemory, resetPeakMemory } from "../usage.ts";
 import type { OursResult } from "./results.ts";
-import { objectives, readRows, sequenceTokens } from "./rows.ts";
-
-const dtypes: Readonly<Record<string, ComputeDType>> = { f32: "float32", bf16: "bfloat16" };
 
 const lossSchema = z.looseObject({ loss: z.number() });
 const timingSchema = z.looseObject({ seconds: z.number().positive() });
@@ -30,19 +29,6 @@ const perStep = <T>(path: string, schema: z.ZodType<T>, of: (line: T) => number)
     .split("\n")
     .map((line, index) => of(parseJson(line, schema, `${path}:${index + 1}`)))
     .slice(1);
-
-/** Sets the kernel's peak of resident memory back to what is resident now. */
-const resetPeakMemory = (): void => writeFileSync("/proc/self/clear_refs", "5");
-
-/** Resident memory of this process in bytes, by its name in the kernel's status file. */
-const memory = (field: "VmHWM" | "VmRSS"): number =>
-  Number(new RegExp(`^${field}:\\s*(\\d+) kB`, "m").exec(readFileSync("/proc/self/status", "utf8"))?.[1]) *
-  1024;
-
-const cpuSeconds = (): number => {
-  const { user, system } = process.cpuUsage();
-  return (user + system) / 1e6;
-};
 
 const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);
 
@@ -56,7 +42,8 @@ const main = async (): Promise<OursResult> => {
       "tokens-per-pass": { type: "string" },
     },
   });
-  const compute = dtypes[values.dtype ?? ""] ?? "float32";
+  const [dtype = "f32"] = names("dtype", values.dtype ?? "f32", dtypeNames);
+  const compute = dtypes[dtype];
   const [batch, threads] = [Number(values.batch), Number(values.threads)];
   const tokensPerPass = Number(values["tokens-per-pass"]);
   silenceProgress(true);
@@ -81,8 +68,7 @@ const main = async (): Promise<OursResult> => {
   const steps = order.length / batch;
 
   const model = await loadModel(benchModel, { compute, training: true });
-  resetPeakMemory();
-  const loaded = memory("VmRSS");
+  const loaded = resetPeakMemory();
   const referenceBegan = performance.now();
   const reference = computeReference(model, pairs, { tokensPerPass });
   const referenceSeconds = (performance.now() - referenceBegan) / 1000;
@@ -114,7 +100,7 @@ const main = async (): Promise<OursResult> => {
     const [began, cpuBegan] = [performance.now(), cpuSeconds()];
     await train(model, task, options, trained, { folder, seed: 0 });
     const share = (cpuSeconds() - cpuBegan) / (threads * ((performance.now() - began) / 1000));
-    const peak = memory("VmHWM");
+    const peak = peakMemory();
     const losses = perStep(join(folder, "metrics.jsonl"), lossSchema, ({ loss }) => loss);
     const seconds = sum(perStep(join(folder, "timings.jsonl"), timingSchema, (line) => line.seconds));
     const tokens = sum(

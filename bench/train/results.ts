@@ -1,6 +1,7 @@
 /** What each side of the training bench reports, and the lines that are made of it. */
 import { MahaloError } from "@mahalo/torch";
 import { z } from "zod";
+import { type BenchLine, benchLine, type Setting } from "../lines.ts";
 
 const common = z.looseObject({
   pairs_per_second: z.number().positive(),
@@ -40,20 +41,6 @@ export type PeerResult = z.output<typeof peerSchema>;
 /** Result of ours. */
 export type OursResult = z.output<typeof oursSchema>;
 
-/** One line of the bench's output. */
-export type BenchLine = {
-  bench: "train";
-  data: string;
-  dtype: string;
-  /** What ours is compared with. */
-  against: string;
-  ours: number;
-  peer: number;
-  ratio: number;
-  unit: string;
-  how: string;
-};
-
 /** Several runs of one setting as one: pairs over seconds, the largest peak, the smallest share of the cores. */
 export const pool = <R extends PeerResult>(runs: readonly R[]): R => {
   const [first] = runs;
@@ -71,62 +58,29 @@ export const pool = <R extends PeerResult>(runs: readonly R[]): R => {
   };
 };
 
-/** Two significant digits more than are quoted, so that lines stay readable. */
-const round = (value: number): number => Number(value.toPrecision(4));
-
-const line = (
-  data: string,
-  dtype: string,
-  against: string,
-  [ours, peer]: readonly [number, number],
-  unit: string,
-  how: string,
-): BenchLine => ({
-  bench: "train",
-  data,
-  dtype,
-  against,
-  ours: round(ours),
-  peer: round(peer),
-  ratio: round(ours / peer),
-  unit,
-  how,
-});
-
 /**
  * Lines of ours against one peer: speed and peak memory.
  *
  * @throws MahaloError E_BENCH_ROWS when the two sides did not train on the same number of tokens
  */
-export const compare = (
-  { data, dtype, against, how }: { data: string; dtype: string; against: string; how: string },
-  ours: OursResult,
-  peer: PeerResult,
-): BenchLine[] => {
+export const compare = (setting: Setting, ours: OursResult, peer: PeerResult): BenchLine[] => {
   if (Math.abs(ours.tokens_per_pair - peer.tokens_per_pair) > 1e-9 * ours.tokens_per_pair) {
     throw new MahaloError(
       "E_BENCH_ROWS",
-      `${against}: trained on ${peer.tokens_per_pair} tokens a pair, ours on ${ours.tokens_per_pair}`,
+      `${setting.against}: trained on ${peer.tokens_per_pair} tokens a pair, ours on ${ours.tokens_per_pair}`,
       { exitStatus: 1 },
     );
   }
   const shares = `cores had: ours ${ours.cpu_share.toFixed(2)}, peer ${peer.cpu_share.toFixed(2)}`;
+  const how = `${setting.how}; reference pass apart on our side; ${shares}`;
+  const memory = "kernel's peak of resident memory after loading; ours includes the reference pass";
   return [
-    line(
-      data,
-      dtype,
-      against,
-      [ours.pairs_per_second, peer.pairs_per_second],
-      "pairs/s",
-      `${how}; reference pass apart on our side; ${shares}`,
-    ),
-    line(
-      data,
-      dtype,
-      against,
+    benchLine("train", { ...setting, how }, [ours.pairs_per_second, peer.pairs_per_second], "pairs/s"),
+    benchLine(
+      "train",
+      { ...setting, how: memory },
       [ours.peak_memory_bytes, peer.peak_memory_bytes],
       "bytes",
-      "kernel's peak of resident memory after loading; ours includes the reference pass",
     ),
   ];
 };
@@ -141,19 +95,7 @@ export const efficiency = (data: string, dtype: string, runs: readonly OursResul
   ] as const;
   const how =
     "6 operations a weight and token (backbone) or response token (head); best of several products, same process";
-  return rates.map(([name, gemm]) => line(data, dtype, name, [rate / 1e9, gemm / 1e9], "GF/s", how));
-};
-
-/** Each side in the dtype that is fastest for it; `results` are the speed lines of one data set. */
-export const best = (results: readonly BenchLine[]): BenchLine[] => {
-  const ours = results.toSorted((a, b) => b.ours - a.ours)[0];
-  const names = [...new Set(results.map(({ against }) => against.replace(/\+.*$/, "")))];
-  return names.flatMap((name) => {
-    const peer = results
-      .filter(({ against }) => against.startsWith(name))
-      .toSorted((a, b) => b.peer - a.peer)[0];
-    if (ours === undefined || peer === undefined) return [];
-    const how = `ours in ${ours.dtype}, ${peer.against} in ${peer.dtype}`;
-    return [line(peer.data, "best", name, [ours.ours, peer.peer], "pairs/s", how)];
-  });
+  return rates.map(([against, gemm]) =>
+    benchLine("train", { data, dtype, against, how }, [rate / 1e9, gemm / 1e9], "GF/s"),
+  );
 };

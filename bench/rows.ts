@@ -1,12 +1,12 @@
-/** Rows of the training bench: real pairs as token ids, the same file for every side. */
+/** Rows that the benches share: real pairs as token ids, the same file for every side. */
 import { readFileSync } from "node:fs";
 import { z } from "zod";
-import { writeFileAtomic } from "../../packages/mahalo/src/core/files.ts";
-import { parseJson } from "../../packages/mahalo/src/core/json.ts";
-import { stream } from "../../packages/mahalo/src/core/random.ts";
-import { type EncodedPair, type EncodeOptions, encodePairs } from "../../packages/mahalo/src/data/encode.ts";
-import { loadPreferences, locateRows, type RowSource } from "../../packages/mahalo/src/data/load.ts";
-import { type PreferenceRow, promptKey } from "../../packages/mahalo/src/data/rows.ts";
+import { writeFileAtomic } from "../packages/mahalo/src/core/files.ts";
+import { parseJson } from "../packages/mahalo/src/core/json.ts";
+import { stream } from "../packages/mahalo/src/core/random.ts";
+import { type EncodedPair, type EncodeOptions, encodePairs } from "../packages/mahalo/src/data/encode.ts";
+import { loadPreferences, locateRows, type RowSource } from "../packages/mahalo/src/data/load.ts";
+import { type PreferenceRow, promptKey } from "../packages/mahalo/src/data/rows.ts";
 
 /** Limits of both sides, in tokens. */
 export const limits = { maxPromptTokens: 512, maxTokens: 1024 } as const;
