@@ -16,7 +16,6 @@ import {
   type Run,
   STEPS,
   text,
-  weightsOf,
 } from "./testing/run.ts";
 
 beforeAll(() => silenceProgress(true));
@@ -106,7 +105,7 @@ describe("a run", () => {
       for (const { model } of [first, second]) model.dispose();
     }));
 
-  test("twice with one seed has the same bytes, and with another seed other rows and adapters", () =>
+  test("twice with one seed has the same bytes, and with another seed other rows", () =>
     withFolder(async (root) => {
       const options = { train: { lora: { rank: 2, alpha: 4 } } };
       const [a, b, c] = [
@@ -118,9 +117,6 @@ describe("a run", () => {
       expect(digestsOf(a)).toEqual(digestsOf(b));
       expect(a.order).toEqual(b.order);
       expect(a.order).not.toEqual(c.order);
-      const down = (run: Ended): Float32Array | undefined => weightsOf(run).get("lora.0.qkv.0.down");
-      expect(down(a)).toBeDefined();
-      expect(down(a)).not.toEqual(down(c));
       for (const { model } of [a, b, c]) model.dispose();
     }));
 

@@ -5,6 +5,7 @@ import { liveTensors } from "@mahalo/torch";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { silenceProgress } from "../core/progress.ts";
 import { Parameter } from "../model/parameters.ts";
+import { trainAll } from "../model/testing/gradients.ts";
 import { withFolder } from "../model/testing/tiny.ts";
 import { metricsFile, readMetrics, timingNames } from "./metrics.ts";
 import type { TrainOptions } from "./options.ts";
@@ -238,6 +239,29 @@ describe("what trains", () => {
     expect(names).not.toContain("lm_head.weight");
   });
 
+  test("in bfloat16 reaches what the model computes with, rounded, after every step", () =>
+    withFolder(async (folder) => {
+      const run = await go({ folder, compute: "bfloat16", stopAfter: 1 });
+      const fresh = await alignedModel("tiny-llama", { compute: "bfloat16" });
+      for (const [i, head] of run.model.heads.parameters().entries()) {
+        expect(head.value.toFloat32Array()).toEqual(head.float().to("bfloat16").toFloat32Array());
+        expect(head.value.toFloat32Array()).not.toEqual(fresh.heads.parameters()[i]?.value.toFloat32Array());
+      }
+      for (const { value, master } of run.trained) {
+        expect(value.toFloat32Array()).toEqual(master?.to("bfloat16").toFloat32Array());
+      }
+      for (const { model } of [run, { model: fresh }]) model.dispose();
+    }));
+
+  test("is what was selected last, whatever trained before", async () => {
+    const model = await alignedModel();
+    trainAll(model);
+    const trained = selectTrained(model, { lastLayers: 1 }, model.heads.parameters(), 1);
+    const on = model.backbone.parameters().filter(({ trainable }) => trainable);
+    expect([...on, ...model.heads.parameters()]).toEqual(trained);
+    model.dispose();
+  });
+
   test("is the last layer, the last norm and the heads", async () => {
     const { names, trained } = await changed({ options: { train: { lastLayers: 1 } } });
     expect(names).toEqual(trained);
@@ -266,6 +290,22 @@ describe("what trains", () => {
     expect(names.filter((name) => name.startsWith("model."))).toEqual([]);
     // Two matrices for each of seven maps in two layers.
     expect(names).toHaveLength(heads.length + 2 * 7 * 2);
+  });
+
+  test("begins as adapters that change nothing, the same for the same seed", async () => {
+    const downs = await Promise.all(
+      [1, 1, 2].map(async (seed) => {
+        const model = await alignedModel();
+        const before = logProbs(model, alignTask().heldOut, { tokensPerPass: 64 });
+        const trained = selectTrained(model, { lora: { rank: 2, alpha: 4 } }, [], seed);
+        expect(logProbs(model, alignTask().heldOut, { tokensPerPass: 64 })).toEqual(before);
+        const values = trained.map((one) => [one.name, one.float().toFloat32Array()]);
+        model.dispose();
+        return values;
+      }),
+    );
+    expect(downs[0]).toEqual(downs[1]);
+    expect(downs[0]).not.toEqual(downs[2]);
   });
 
   test("is the backbone and the base head in fine-tuning", async () => {
