@@ -41,6 +41,28 @@ describe("balancedBatches", () => {
     );
   });
 
+  test("in later epochs too a batch has every objective, no more rows than asked for, and rows that are there", () => {
+    fc.assert(
+      fc.property(problem, (options) => {
+        for (const parts of epochs(balancedBatches(options), 3)) {
+          expect(parts.map(({ objective }) => objective)).toEqual(Object.keys(options.counts));
+          expect(parts.reduce((sum, { rows }) => sum + rows.length, 0)).toBeLessThanOrEqual(
+            options.batchSize,
+          );
+          for (const { objective, rows } of parts) {
+            const count = options.counts[objective] ?? 0;
+            expect(rows.length).toBeGreaterThan(0);
+            expect(rows.every((row) => Number.isInteger(row) && row >= 0 && row < count)).toBe(true);
+            // Only where one pass over its rows ends and the next begins, a batch may name a row twice.
+            const most = Math.ceil(rows.length / count) + Number(rows.length > 1);
+            for (const row of rows)
+              expect(rows.filter((one) => one === row).length).toBeLessThanOrEqual(most);
+          }
+        }
+      }),
+    );
+  });
+
   test("an epoch sees a single largest objective exactly once, and over time all rows of each equally often", () => {
     fc.assert(
       fc.property(problem, (options) => {
