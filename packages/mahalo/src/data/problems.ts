@@ -24,6 +24,7 @@ export const reasons = {
   "prompt-not-prefix": "the chat template does not begin the conversation with the prompt",
   "template-error": "the chat template refused the row",
   "response-cut-away": "no response token is left after cutting",
+  "too-long": "the row leaves no room in the model's context",
 } as const;
 
 /** Stable name of a reason. */

@@ -1,0 +1,199 @@
+/** What continues responses from their step boundaries: the interface, and our own models behind it. */
+import { type EncodeOptions, encodeExamples, encodePrompt } from "../data/encode.ts";
+import { Problems, RowProblem } from "../data/problems.ts";
+import type { Prompt } from "../data/rows.ts";
+import { type GenerateOptions, generateAll } from "../decode/generate.ts";
+import type { Finish, GenerateRequest } from "../decode/request.ts";
+import type { LanguageModel } from "../model/load.ts";
+
+/** Where steps end among the tokens of a response: exclusive ends, the last one being its length. */
+export type StepEnds = (ids: readonly number[]) => readonly number[];
+
+/** One step of a response. */
+export type Step = {
+  text: string;
+  /** Its tokens, where the continuer works on tokens; else none. */
+  ids: readonly number[];
+};
+
+/** A row ready to be continued. */
+export type Prepared = {
+  prompt: Prompt;
+  /** Tokens of the prompt, where the continuer works on tokens. */
+  promptIds: readonly number[];
+  /** The response's steps; their texts joined are the response. */
+  steps: readonly Step[];
+};
+
+/** One answer to be made: it goes on behind the first `from` steps of a row. */
+export type ContinueJob = { row: Prepared; from: number; seed: number };
+
+/** What goes on from a prefix. */
+export type Continuation = {
+  /** The text behind the prefix. */
+  text: string;
+  /** Steps of prefix and continuation together. */
+  steps: number;
+  finish: Finish;
+  /** Tokens generated; undefined where an endpoint does not say. */
+  tokens: number | undefined;
+};
+
+/** Options of {@link Continuer.run}. */
+export type ContinueOptions = {
+  signal?: AbortSignal | undefined;
+  /** Called after each finished answer. */
+  onDone?: (() => void) | undefined;
+};
+
+/** Makes answers that go on from a prefix; our own model, or an endpoint. */
+export type Continuer = {
+  readonly name: string;
+  /** All that its answers depend on beside the row and the seed, as JSON can hold it. */
+  readonly content: unknown;
+  /**
+   * Makes a row ready; without a response it is continued from its prompt alone.
+   *
+   * @throws RowProblem for a row that cannot be continued
+   */
+  prepare(prompt: Prompt, response: string | undefined): Prepared;
+  /** One answer a job, in order. An answer depends on its job alone, not on its company. */
+  run(jobs: readonly ContinueJob[], options?: ContinueOptions): Promise<Continuation[]>;
+};
+
+/** How our own model continues. */
+export type ModelContinuerOptions = Pick<GenerateRequest, "mix" | "sampling" | "maxNewTokens"> &
+  Pick<GenerateOptions, "batchSize" | "decoder" | "sharePrefixes"> & {
+    /** The model's name, for messages and results. */
+    name: string;
+    /** What identifies the model's weights, for example a hash of its files. */
+    weights: unknown;
+    stepEnds: StepEnds;
+    /** What identifies `stepEnds`: the declared boundary. */
+    boundary: unknown;
+    /** A plain prompt becomes a user message in the chat template. Default true. */
+    chat?: boolean | undefined;
+  };
+
+const withoutEnd = (ids: readonly number[], eosIds: readonly number[]): readonly number[] => {
+  const last = ids.at(-1);
+  return last !== undefined && eosIds.includes(last) ? ids.slice(0, -1) : ids;
+};
+
+/** Ids of prompt and response as training would have them, without the end token. */
+const encodeRow = (
+  model: LanguageModel,
+  prompt: Prompt,
+  response: string | undefined,
+  chat: boolean,
+): { promptIds: readonly number[]; ids: readonly number[] } => {
+  const { codec, template, config } = model;
+  const limit = config.maxPositions;
+  const options: EncodeOptions = { codec, template, chat, maxPromptTokens: limit + 1, maxTokens: limit + 2 };
+  const room = (tokens: number): void => {
+    if (tokens < limit) return;
+    throw new RowProblem("too-long", `its ${tokens} tokens leave no room in the model's context of ${limit}`);
+  };
+  if (response === undefined) {
+    const promptIds = encodePrompt(prompt, options);
+    room(promptIds.length);
+    return { promptIds, ids: [] };
+  }
+  const problems = new Problems({ maxBadShare: 1 });
+  const row = { objective: "", prompt, response, origin: { file: "", line: 0 } };
+  const [encoded] = encodeExamples([row], options, problems).rows;
+  if (encoded === undefined) {
+    const [bad] = problems.step("encoding").bad;
+    throw new RowProblem(bad?.reason ?? "invalid-row", bad?.detail ?? "cannot be encoded");
+  }
+  const ids = withoutEnd(encoded.response, codec.eosIds);
+  room(encoded.prompt.length + ids.length);
+  return { promptIds: encoded.prompt, ids };
+};
+
+/**
+ * One of our own models as a continuer.
+ *
+ * A prefix is the very tokens of the response up to its boundary, never its text encoded anew. Answers are generated
+ * side by side, and what prefixes share is read once (`sharePrefixes`, default true): all that go on from one response
+ * begin with copies of what the longest of them has read.
+ *
+ * @throws from `run`, what generation throws
+ */
+export const modelContinuer = (model: LanguageModel, options: ModelContinuerOptions): Continuer => {
+  const {
+    name,
+    weights,
+    stepEnds,
+    boundary,
+    chat = true,
+    batchSize,
+    decoder,
+    sharePrefixes = true,
+  } = options;
+  const { mix, sampling, maxNewTokens } = options;
+  const { codec } = model;
+  const textOf = (ids: readonly number[]): string => codec.decode(ids, { skipSpecial: true });
+  const cut = (ids: readonly number[]): Step[] => {
+    let [start, text] = [0, ""];
+    return stepEnds(ids).map((end) => {
+      // Together, since some tokenizers write a text's first token differently.
+      const whole = textOf(ids.slice(0, end));
+      const step = { text: whole.slice(text.length), ids: ids.slice(start, end) };
+      [start, text] = [end, whole];
+      return step;
+    });
+  };
+  return {
+    name,
+    content: {
+      kind: "model",
+      weights,
+      boundary,
+      chat,
+      mix,
+      sampling,
+      maxNewTokens,
+      dtype: model.backbone.compute,
+    },
+    prepare(prompt, response) {
+      const { promptIds, ids } = encodeRow(model, prompt, response, chat);
+      return { prompt, promptIds, steps: ids.length === 0 ? [] : cut(ids) };
+    },
+    async run(jobs, { signal, onDone } = {}) {
+      const prefixes = jobs.map(({ row, from }) => row.steps.slice(0, from).flatMap(({ ids }) => ids));
+      const rows = new Map([...new Set(jobs.map(({ row }) => row))].map((row, index) => [row, index]));
+      const place = jobs.map(({ row, from }) => ({ row: rows.get(row) ?? 0, from }));
+      // The longest prefix of a row first: the others begin with copies of it.
+      const order = [...jobs.keys()].sort((a, b) => {
+        const [one, other] = [place[a], place[b]];
+        return (one?.row ?? 0) - (other?.row ?? 0) || (other?.from ?? 0) - (one?.from ?? 0) || a - b;
+      });
+      const requests = order.map((at): GenerateRequest => {
+        const job = jobs[at];
+        const ids = [...(job?.row.promptIds ?? []), ...(prefixes[at] ?? [])];
+        return { ids, mix, sampling, maxNewTokens, seed: job?.seed };
+      });
+      const completions = await generateAll(model, requests, {
+        batchSize,
+        decoder,
+        sharePrefixes,
+        signal,
+        onCompletion: () => onDone?.(),
+      });
+      const answers: Continuation[] = [];
+      for (const [index, { ids, finish }] of completions.entries()) {
+        const at = order[index] ?? 0;
+        const prefix = prefixes[at] ?? [];
+        const whole = [...prefix, ...withoutEnd(ids, codec.eosIds)];
+        answers[at] = {
+          text: textOf(whole).slice(textOf(prefix).length),
+          steps: whole.length === 0 ? 0 : stepEnds(whole).length,
+          finish,
+          tokens: ids.length,
+        };
+      }
+      return answers;
+    },
+  };
+};
