@@ -120,7 +120,7 @@ describe("a recipe run over a tiny model", () => {
     const before = await planRecipe(recipe("planned"), rates);
     expect(before).toMatchObject({
       counts: "unknown",
-      stages: [{ name: "data", state: "new", cost: undefined }, {}, {}],
+      stages: [{ name: "data", state: "new", cost: undefined }, {}, {}, {}, {}],
     });
     await runRecipe(recipe("planned"), { until: "data" });
     const after = await planRecipe(recipe("planned"), rates);
