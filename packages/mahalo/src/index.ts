@@ -45,6 +45,13 @@ export { Heads, type Mix, normalizeMix, parseMix } from "./model/heads.ts";
 export { type LanguageModel, type LoadOptions, loadModel } from "./model/load.ts";
 export type { ComputeDType, Parameter } from "./model/parameters.ts";
 export { computeDType, type Precision } from "./model/precision.ts";
+export type { HeadKind, HeadSpec, RewardHead, RewardHeads } from "./model/reward-heads.ts";
+export {
+  loadRewardModel,
+  type RewardLoadOptions,
+  type RewardModel,
+  saveRewardModel,
+} from "./model/reward-model.ts";
 export { exportMix, type SaveOptions, saveModel } from "./model/save.ts";
 // Recipe: a whole pipeline from one file.
 export { type LoadedRecipe, loadRecipe, parseRecipe } from "./recipe/load.ts";

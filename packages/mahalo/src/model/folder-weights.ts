@@ -1,4 +1,4 @@
-/** The tensors of a Hugging Face folder, and of the objectives' heads beside them. */
+/** The tensors of a Hugging Face folder, and of the heads beside them. */
 import { join } from "node:path";
 import { type DType, MahaloError, openSafetensors, type TensorStore } from "@mahalo/torch";
 import type { SourceTensor } from "./source-tensor.ts";
@@ -14,6 +14,9 @@ const floats: Partial<Record<string, DType>> = {
 /** File of the objectives' output heads, which other tools do not read. */
 export const headsFile = "heads.safetensors";
 
+/** File of a reward model's value heads, for which other tools have no class. */
+export const valueHeadFile = "value_head.safetensors";
+
 const storedTensor = (store: TensorStore, name: string, folder: string): SourceTensor => {
   const { dtype: stored, shape } = store.entry(name);
   const dtype = floats[stored];
@@ -28,11 +31,14 @@ const storedTensor = (store: TensorStore, name: string, folder: string): SourceT
 /**
  * Opens the weights of a folder; headers are checked now, data is read when a tensor is loaded.
  *
- * @param withHeads whether there are objectives' heads beside them
+ * @param beside files of heads in the same folder
  * @throws MahaloError E_SAFETENSORS, E_SAFETENSORS_FILE
  */
-export const openWeights = (folder: string, withHeads: boolean): (() => Generator<SourceTensor>) => {
-  const stores = [openSafetensors(folder), ...(withHeads ? [openSafetensors(join(folder, headsFile))] : [])];
+export const openWeights = (
+  folder: string,
+  beside: readonly string[] = [],
+): (() => Generator<SourceTensor>) => {
+  const stores = [openSafetensors(folder), ...beside.map((name) => openSafetensors(join(folder, name)))];
   return function* tensors() {
     for (const store of stores) for (const name of store.names) yield storedTensor(store, name, folder);
   };

@@ -7,7 +7,7 @@ import { fileError } from "../core/files.ts";
 import { parseJson } from "../core/json.ts";
 import { chatTemplate, defaultChatTemplate } from "../data/chat-template.ts";
 import { parseConfig } from "./config.ts";
-import { openWeights } from "./folder-weights.ts";
+import { headsFile, openWeights, valueHeadFile } from "./folder-weights.ts";
 import { readManifest } from "./manifest.ts";
 import type { GenerationDefaults, ModelSource } from "./source.ts";
 import { checkTokenizerConfig, openTokenizer, specialTokenTexts, type TokenizerConfig } from "./tokenizer.ts";
@@ -109,7 +109,12 @@ export const openFolder = (folder: string): ModelSource => {
     where: files.has("chat_template.jinja") ? at("chat_template.jinja") : at("tokenizer_config.json"),
     tokens: specialTokenTexts(tokenizerConfig),
   });
-  const objectives = readManifest(folder)?.objectives ?? [];
+  const manifest = readManifest(folder);
+  const objectives = manifest?.objectives ?? [];
+  const beside = [
+    ...(objectives.length > 0 ? [headsFile] : []),
+    ...(manifest?.reward?.heads.some(({ kind }) => kind === "value") ? [valueHeadFile] : []),
+  ];
   return {
     origin: folder,
     config,
@@ -120,8 +125,9 @@ export const openFolder = (folder: string): ModelSource => {
       eosIds: [...config.eosIds, ...generation.eosIds],
     }),
     template,
-    tensors: openWeights(folder, objectives.length > 0),
+    tensors: openWeights(folder, beside),
     objectives,
+    reward: manifest?.reward,
     generation: generation.defaults,
     files: files.set("chat_template.jinja", text),
   };

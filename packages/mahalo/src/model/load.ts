@@ -1,11 +1,12 @@
 /** Loads a language model: backbone, heads, tokenizer and template, ready to train or to answer. */
-import { keep, noGrad, type Tensor } from "@mahalo/torch";
+import { keep, MahaloError, noGrad, type Tensor } from "@mahalo/torch";
 import type { ChatTemplate } from "../data/chat-template.ts";
 import type { TextCodec } from "../data/codec.ts";
 import { Backbone } from "./backbone.ts";
 import type { ModelConfig } from "./config.ts";
 import { Heads } from "./heads.ts";
 import { type ComputeDType, type Parameter, parameter } from "./parameters.ts";
+import { storedRewards } from "./reward-folder.ts";
 import {
   type GenerationDefaults,
   type ModelSource,
@@ -65,12 +66,21 @@ const readHeads = (source: ModelSource, named: NamedTensors, backbone: Backbone,
  * A folder that `saveModel` wrote gives its objectives' heads back, and the reference head as the base.
  *
  * @throws MahaloError E_MODEL_TENSOR_MISSING, E_MODEL_TENSOR_SHAPE, E_MODEL_TENSOR_UNKNOWN when the weights are not those
- *   that config.json speaks of, and what {@link openModelSource} throws
+ *   that config.json speaks of, E_MODEL_IS_REWARD, and what {@link openModelSource} throws
  */
 export const loadModel = async (name: string, options: LoadOptions = {}): Promise<LanguageModel> => {
   const { compute = "float32", training = false, ...rest } = options;
   const source = await openModelSource(name, rest);
   const named = new NamedTensors(source.tensors(), source.origin);
+  if (storedRewards(source, named) !== undefined) {
+    throw new MahaloError(
+      "E_MODEL_IS_REWARD",
+      `${source.origin}: is a reward model, which has no words to say`,
+      {
+        hint: "score with it (a judge of kind model), or name a language model here",
+      },
+    );
+  }
   const backbone = new Backbone(
     source.config,
     readWeights(named, source.config, { compute, training }),

@@ -4,10 +4,24 @@ import { join } from "node:path";
 import { z } from "zod";
 import { fileError } from "../core/files.ts";
 import { parseJson } from "../core/json.ts";
+import { stepBoundarySchema } from "../data/steps.ts";
 import { normalizeMix } from "./heads.ts";
+import { headKinds } from "./reward-heads.ts";
 
 /** Name of the file; a folder that has it was written by mahalo. */
 export const manifestFile = "mahalo.json";
+
+const rewardSchema = z.strictObject({
+  /** Heads of a reward model, in the order of their rows in `score.weight`; heads of the kind `value` have none there. */
+  heads: z.array(z.strictObject({ name: z.string().min(1), kind: z.enum(headKinds) })).min(1),
+  /** Objectives that are named in the prompt and share the only head; null where every head is an objective's own. */
+  objectives: z.array(z.string().min(1)).min(1).nullable(),
+  /** What ended the steps that it was trained on; null where it was not trained on steps. */
+  boundary: stepBoundarySchema.nullable(),
+});
+
+/** What mahalo.json says of a reward model. */
+export type RewardManifest = z.output<typeof rewardSchema>;
 
 const manifestSchema = z
   .strictObject({
@@ -19,6 +33,8 @@ const manifestSchema = z
       .refine((names) => new Set(names).size === names.length, "an objective is listed twice"),
     /** The mix that `lm_head.weight` holds; null where the model has no objectives' heads. */
     defaultMix: z.record(z.string(), z.number().nonnegative()).nullable(),
+    /** Of a reward model, which has no output heads. */
+    reward: rewardSchema.optional(),
     /** Where the model comes from, for people: any JSON. */
     provenance: z.record(z.string(), z.unknown()),
   })

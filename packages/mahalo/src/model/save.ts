@@ -39,7 +39,7 @@ const named = (name: string, one: Parameter): NamedWeight => ({
 });
 
 /** Weights in the type to store, each made only when it is written. */
-const stored = (weights: readonly NamedWeight[], dtype: ComputeDType): Map<string, RawTensor> =>
+export const storedWeights = (weights: readonly NamedWeight[], dtype: ComputeDType): Map<string, RawTensor> =>
   new Map(
     weights.map(({ name, shape, load }) => [
       name,
@@ -55,7 +55,7 @@ const stored = (weights: readonly NamedWeight[], dtype: ComputeDType): Map<strin
   );
 
 /** config.json of what is written; keys that speak of the file it was read from are renewed. */
-const configJson = (
+export const configJson = (
   config: ModelConfig,
   dtype: ComputeDType,
   tieEmbeddings: boolean,
@@ -92,8 +92,8 @@ const writeFolder = async (
 ): Promise<void> => {
   const { backbone, config } = model;
   const weights = [...writeWeights(backbone.weights, config), ...(head ? [head] : [])];
-  writeSafetensorsFolder(folder, stored(weights, dtype));
-  if (heads.length > 0) writeSafetensors(join(folder, headsFile), stored(heads, dtype));
+  writeSafetensorsFolder(folder, storedWeights(weights, dtype));
+  if (heads.length > 0) writeSafetensors(join(folder, headsFile), storedWeights(heads, dtype));
   await writeJsonFile(join(folder, "config.json"), configJson(config, dtype, head === undefined));
   for (const [name, text] of textFiles(model)) await writeFileAtomic(join(folder, name), text);
   // Last, since this file says that the folder is a model of ours.
@@ -102,6 +102,9 @@ const writeFolder = async (
 
 const defaultDType = ({ heads }: LanguageModel): ComputeDType =>
   exact(heads.base).dtype === "bfloat16" ? "bfloat16" : "float32";
+
+const isLanguageModel = (manifest: Manifest | undefined): boolean =>
+  manifest !== undefined && manifest.reward === undefined;
 
 /** Whether the base head still is the embedding that it was tied to. */
 const stillTied = ({ config, backbone, heads }: LanguageModel): boolean =>
@@ -145,7 +148,7 @@ export const saveModel = async (
   await replaceFolder(
     dir,
     (folder) => writeFolder(model, folder, dtype, written),
-    (folder) => force || readManifest(folder) !== undefined,
+    (folder) => force || isLanguageModel(readManifest(folder)),
   );
 };
 
@@ -181,6 +184,9 @@ export const exportMix = async (
   await replaceFolder(
     dir,
     (folder) => writeFolder(model, folder, dtype, written),
-    (folder) => force || readManifest(folder)?.objectives.length === 0,
+    (folder) => {
+      const known = readManifest(folder);
+      return force || (isLanguageModel(known) && known?.objectives.length === 0);
+    },
   );
 };

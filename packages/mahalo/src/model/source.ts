@@ -9,6 +9,7 @@ import { resolveFile, resolveModelFolder } from "../data/hub.ts";
 import type { ModelConfig } from "./config.ts";
 import { openFolder } from "./folder.ts";
 import { openGguf } from "./gguf/open.ts";
+import type { RewardManifest } from "./manifest.ts";
 import { packagedModel, packagedNames } from "./packaged.ts";
 import type { SourceTensor } from "./source-tensor.ts";
 
@@ -35,6 +36,8 @@ export type ModelSource = {
   generation: GenerationDefaults;
   /** Objectives whose heads are among the tensors, in order; none for an ordinary model. */
   objectives?: readonly string[];
+  /** What a reward model of ours says of its heads. */
+  reward?: RewardManifest | undefined;
   /** Text files that a saved model needs beside its weights, by name. */
   files: ReadonlyMap<string, string>;
 };

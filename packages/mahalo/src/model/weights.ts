@@ -43,6 +43,11 @@ export class NamedTensors {
     return this.#byName.has(name);
   }
 
+  /** The shape of a tensor; undefined where the source has none of this name. */
+  shapeOf(name: string): readonly number[] | undefined {
+    return this.#byName.get(name)?.shape;
+  }
+
   /** Loads one tensor as float32 and checks its shape. */
   take(name: string, shape: readonly number[]): Tensor {
     const source = this.#byName.get(name);

@@ -1,0 +1,244 @@
+/** Reward models as folders: which of transformers' classes opens one, and where each head's weights lie in it. */
+import { MahaloError, ops, type Tensor } from "@mahalo/torch";
+import { z } from "zod";
+import { parseJson } from "../core/json.ts";
+import type { ChatTemplate } from "../data/chat-template.ts";
+import type { TextCodec } from "../data/codec.ts";
+import type { ModelConfig } from "./config.ts";
+import {
+  type HeadSpec,
+  makeHead,
+  outputsOf,
+  type RewardHead,
+  type RewardObjectives,
+} from "./reward-heads.ts";
+import type { ModelSource } from "./source.ts";
+import type { NamedTensors, NamedWeight } from "./weights.ts";
+
+// Shapes: D hidden, L rows of `score`.
+
+/**
+ * Which class of transformers opens a folder: `SequenceClassification` reads scores without a bias at the last token,
+ * `TokenClassification` with a bias at every token, and `Model` is the backbone alone.
+ */
+export type RewardClass = "SequenceClassification" | "TokenClassification" | "Model";
+
+/** The heads that are rows of transformers' `score`; a value head is a network of two layers and has no class there. */
+const inScore = (heads: readonly HeadSpec[]): HeadSpec[] => heads.filter(({ kind }) => kind !== "value");
+
+/** The class that holds heads: of the whole text where all compare responses, of tokens where any reads steps. */
+export const rewardClass = (heads: readonly HeadSpec[]): RewardClass => {
+  const linear = inScore(heads);
+  if (linear.length === 0) return "Model";
+  return linear.every(({ kind }) => kind === "bradley-terry")
+    ? "SequenceClassification"
+    : "TokenClassification";
+};
+
+/** First row of each linear head in `score`, and the number of all rows. */
+const scoreRows = (heads: readonly HeadSpec[]): { starts: Map<string, number>; rows: number } => {
+  const starts = new Map<string, number>();
+  let rows = 0;
+  for (const { name, kind } of inScore(heads)) {
+    starts.set(name, rows);
+    rows += outputsOf(kind);
+  }
+  return { starts, rows };
+};
+
+const classNames: Record<ModelConfig["family"], string> = { llama: "Llama", qwen2: "Qwen2", qwen3: "Qwen3" };
+
+/** Keys of config.json that speak of labels; renewed when a folder is written. */
+const labelKeys = ["id2label", "label2id", "problem_type", "num_labels"];
+
+/** Names of the rows of `score`: the head's, or of two classes `NAME=0` and `NAME=1`. */
+const labelNames = (heads: readonly HeadSpec[]): string[] =>
+  inScore(heads).flatMap(({ name, kind }) => (kind === "hard" ? [`${name}=0`, `${name}=1`] : [name]));
+
+/** What config.json says beyond an ordinary model's. */
+export const rewardConfig = (
+  config: Record<string, unknown>,
+  family: ModelConfig["family"],
+  heads: readonly HeadSpec[],
+  padId: number | undefined,
+): Record<string, unknown> => {
+  const kept = Object.fromEntries(Object.entries(config).filter(([key]) => !labelKeys.includes(key)));
+  const kind = rewardClass(heads);
+  const architectures = [`${classNames[family]}${kind === "Model" ? "Model" : `For${kind}`}`];
+  const labels = labelNames(heads);
+  return {
+    ...kept,
+    architectures,
+    ...(padId === undefined ? {} : { pad_token_id: padId }),
+    ...(kind === "Model"
+      ? {}
+      : {
+          id2label: Object.fromEntries(labels.map((label, i) => [String(i), label])),
+          label2id: Object.fromEntries(labels.map((label, i) => [label, i])),
+        }),
+    // Several numbers that are no classes of one question.
+    ...(kind === "SequenceClassification" && labels.length > 1 ? { problem_type: "regression" } : {}),
+  };
+};
+
+/** Tensors of the heads: those of model.safetensors, and those of {@link valueHeadFile}. */
+export const headWeights = (
+  heads: readonly RewardHead[],
+  hiddenSize: number,
+): { score: NamedWeight[]; value: NamedWeight[] } => {
+  const linear = heads.filter(({ kind }) => kind !== "value");
+  const rows = linear.reduce((sum, { outputs }) => sum + outputs, 0);
+  const bias = (head: RewardHead): Tensor =>
+    head.kind === "bradley-terry" ? ops.zeros([head.outputs]) : head.weight("bias").value;
+  const score: NamedWeight[] = [
+    {
+      name: "score.weight",
+      shape: [rows, hiddenSize],
+      load: () =>
+        ops.cat(
+          linear.map((head) => head.weight("weight").value),
+          0,
+        ),
+    },
+    { name: "score.bias", shape: [rows], load: () => ops.cat(linear.map(bias), 0) },
+  ];
+  const kind = rewardClass(heads);
+  const value = heads
+    .filter((head) => head.kind === "value")
+    .flatMap((head) =>
+      [...head.weights].map(([name, one]) => ({
+        name: `${head.name}.${name}`,
+        shape: one.value.shape,
+        load: () => one.value,
+      })),
+    );
+  return {
+    score: score.filter(
+      ({ name }) => kind === "TokenClassification" || (kind !== "Model" && name === "score.weight"),
+    ),
+    value,
+  };
+};
+
+/** The heads of a source, and how it tells objectives apart. */
+export type StoredRewards = {
+  heads: HeadSpec[];
+  objectives: RewardObjectives;
+  class: RewardClass;
+};
+
+const configSchema = z.looseObject({
+  architectures: z.array(z.string()).nullish(),
+  id2label: z.record(z.string(), z.string()).nullish(),
+  problem_type: z.string().nullish(),
+});
+
+/** Heads of a folder of transformers': what its class and the rows of `score` say. */
+const foreignHeads = (
+  source: ModelSource,
+  kind: "SequenceClassification" | "TokenClassification",
+  rows: number,
+  config: z.infer<typeof configSchema>,
+): HeadSpec[] => {
+  const sequence = kind === "SequenceClassification";
+  if (rows === 1) return [{ name: "reward", kind: sequence ? "bradley-terry" : "soft" }];
+  if (sequence && config.problem_type === "regression") {
+    return Array.from({ length: rows }, (_, i) => ({
+      name: config.id2label?.[String(i)] ?? `LABEL_${i}`,
+      kind: "bradley-terry",
+    }));
+  }
+  if (rows === 2) return [{ name: "reward", kind: "hard" }];
+  throw new MahaloError(
+    "E_REWARD_LABELS",
+    `${source.origin}: config.json: ${rows} classes are not supported; a reward model has one number or two classes`,
+    { hint: 'several numbers that are no classes are read where config.json says problem_type "regression"' },
+  );
+};
+
+/**
+ * What heads a source has; undefined for a model without any, such as an ordinary language model.
+ *
+ * A foreign folder's head is called "reward": one row of `score` is a Bradley-Terry head in SequenceClassification and a
+ * soft one in TokenClassification, two rows are two classes. Several numbers a text (problem_type "regression") are
+ * Bradley-Terry heads named after the labels.
+ *
+ * @throws MahaloError E_REWARD_LABELS, E_MODEL_TENSOR_MISSING
+ */
+export const storedRewards = (source: ModelSource, named: NamedTensors): StoredRewards | undefined => {
+  const { reward } = source;
+  if (reward !== undefined) {
+    const { heads, objectives } = reward;
+    return {
+      heads,
+      objectives: objectives === null ? { in: "heads" } : { in: "prompt", names: objectives },
+      class: rewardClass(heads),
+    };
+  }
+  const text = source.files.get("config.json");
+  if (text === undefined) return undefined;
+  const config = parseJson(text, configSchema, `${source.origin}: config.json`, { code: "E_CONFIG_FIELD" });
+  const kind = (["SequenceClassification", "TokenClassification"] as const).find((one) =>
+    config.architectures?.some((name) => name.endsWith(`For${one}`)),
+  );
+  if (kind === undefined) return undefined;
+  const rows = named.shapeOf("score.weight")?.[0];
+  if (rows === undefined) {
+    throw new MahaloError("E_MODEL_TENSOR_MISSING", `${source.origin}: tensor score.weight is missing`, {
+      hint: "the folder may be incomplete, or its head may have another form than a linear layer called score",
+    });
+  }
+  return { heads: foreignHeads(source, kind, rows, config), objectives: { in: "heads" }, class: kind };
+};
+
+/** Reads a source's heads. */
+export const readHeads = (
+  named: NamedTensors,
+  stored: StoredRewards,
+  hiddenSize: number,
+  training: boolean,
+): RewardHead[] => {
+  const { starts, rows } = scoreRows(stored.heads);
+  const weight = rows > 0 ? named.take("score.weight", [rows, hiddenSize]) : undefined;
+  const bias = stored.class === "TokenClassification" ? named.take("score.bias", [rows]) : undefined;
+  const part = (whole: Tensor | undefined, start: number, shape: readonly number[]): Tensor =>
+    whole === undefined ? ops.zeros(shape) : whole.narrow(0, start, shape[0] ?? 0).clone();
+  const heads = stored.heads.map((spec) => {
+    const start = starts.get(spec.name);
+    return makeHead(spec, hiddenSize, {
+      training,
+      load: (name, shape) =>
+        start === undefined
+          ? named.take(`${spec.name}.${name}`, shape)
+          : part(name === "weight" ? weight : bias, start, shape),
+    });
+  });
+  for (const one of [weight, bias]) one?.dispose();
+  return heads;
+};
+
+/** A special token's id that ends no text, so that transformers finds the last token of a padded row; undefined if none is. */
+export const paddingId = (
+  config: Pick<ModelConfig, "padId">,
+  codec: TextCodec,
+  template: ChatTemplate,
+): number | undefined => {
+  const conversation = [
+    { role: "user", content: "a" },
+    { role: "assistant", content: "b" },
+  ] as const;
+  const rendered = ((): number[] => {
+    try {
+      return codec.encode(template.render([...conversation]));
+    } catch (error) {
+      if (error instanceof MahaloError) return [];
+      throw error;
+    }
+  })();
+  const used = new Set([...rendered, ...codec.eosIds.slice(0, 1)]);
+  const known = [
+    ...(config.padId === undefined ? [] : [config.padId]),
+    ...[...codec.specialIds].sort((a, b) => a - b),
+  ];
+  return known.find((id) => !used.has(id));
+};
