@@ -1,0 +1,213 @@
+/** How good reward scores are: accuracy, area under the curve, calibration, correlation and margin, as pure functions. */
+import { MahaloError } from "@mahalo/torch";
+import { logistic } from "../core/logistic.ts";
+import type { HeadKind } from "../model/reward-heads.ts";
+import { type Metrics, objectiveMetric } from "./metrics.ts";
+
+const mean = (values: readonly number[]): number =>
+  values.reduce((sum, value) => sum + value, 0) / values.length;
+
+const requireSameLength = (a: readonly unknown[], b: readonly unknown[]): void => {
+  if (a.length === b.length) return;
+  throw new MahaloError("E_METRICS_LENGTH", `${a.length} scores for ${b.length} labels`, { exitStatus: 1 });
+};
+
+/**
+ * Area under the ROC curve: how often a positive scores above a negative, ties counting half (Mann-Whitney).
+ *
+ * @returns undefined unless there are both positives and negatives
+ */
+export const areaUnderCurve = (
+  scores: readonly number[],
+  positive: readonly boolean[],
+): number | undefined => {
+  requireSameLength(scores, positive);
+  const order = scores.map((score, i) => ({ score, positive: positive[i] ?? false }));
+  order.sort((a, b) => a.score - b.score);
+  const positives = order.filter((one) => one.positive).length;
+  const negatives = order.length - positives;
+  if (positives === 0 || negatives === 0) return undefined;
+  // The sum of the positives' ranks; equal scores share the mean of theirs.
+  let [ranks, start] = [0, 0];
+  while (start < order.length) {
+    let end = start;
+    let tied = 0;
+    while (end < order.length && order[end]?.score === order[start]?.score) {
+      tied += Number(order[end]?.positive);
+      end += 1;
+    }
+    ranks += (tied * (start + 1 + end)) / 2;
+    start = end;
+  }
+  return (ranks - (positives * (positives + 1)) / 2) / (positives * negatives);
+};
+
+/**
+ * Expected calibration error: how far the mean label of a bin is from its mean probability, weighted by its size.
+ *
+ *   ECE = sum_b (n_b / n) |mean y in b - mean p in b|,  bins of equal width over [0, 1], the upper edge belonging to the next
+ *
+ * Labels are numbers in [0, 1]. Source: Guo et al. 2017, eq. 3, with the probability of the positive class.
+ *
+ * @returns undefined for no numbers
+ */
+export const calibrationError = (
+  probabilities: readonly number[],
+  labels: readonly number[],
+  bins = 10,
+): number | undefined => {
+  requireSameLength(probabilities, labels);
+  if (probabilities.length === 0) return undefined;
+  const gaps = new Float64Array(bins);
+  for (const [i, probability] of probabilities.entries()) {
+    const bin = Math.min(bins - 1, Math.floor(probability * bins));
+    gaps[bin] = (gaps[bin] ?? 0) + (labels[i] ?? 0) - probability;
+  }
+  return gaps.reduce((sum, gap) => sum + Math.abs(gap), 0) / probabilities.length;
+};
+
+/**
+ * Pearson's correlation of scores and labels.
+ *
+ * @returns undefined where either has no spread
+ */
+export const correlation = (scores: readonly number[], labels: readonly number[]): number | undefined => {
+  requireSameLength(scores, labels);
+  const [meanScore, meanLabel] = [mean(scores), mean(labels)];
+  let [both, ownScore, ownLabel] = [0, 0, 0];
+  for (const [i, score] of scores.entries()) {
+    const [x, y] = [score - meanScore, (labels[i] ?? 0) - meanLabel];
+    both += x * y;
+    ownScore += x * x;
+    ownLabel += y * y;
+  }
+  const product = ownScore * ownLabel;
+  return product > 0 ? both / Math.sqrt(product) : undefined;
+};
+
+/** Mean score of the positives minus that of the negatives; undefined unless there are both. */
+export const scoreMargin = (scores: readonly number[], positive: readonly boolean[]): number | undefined => {
+  requireSameLength(scores, positive);
+  const of = (side: boolean): number[] => scores.filter((_, i) => positive[i] === side);
+  const [above, below] = [of(true), of(false)];
+  return above.length > 0 && below.length > 0 ? mean(above) - mean(below) : undefined;
+};
+
+/** What a step computed for one row of labelled steps. */
+export type StepsRecord = {
+  objective: string;
+  kind: Exclude<HeadKind, "bradley-terry">;
+  /** Loss, score (as `scoreOf` gives it) and label of each step. */
+  losses: readonly number[];
+  scores: readonly number[];
+  labels: readonly number[];
+};
+
+/** What a step computed for one pair. */
+export type ScoredPairRecord = {
+  objective: string;
+  kind: "bradley-terry";
+  loss: number;
+  chosen: number;
+  rejected: number;
+};
+
+/** What a step computed for one row. */
+export type RewardRecord = StepsRecord | ScoredPairRecord;
+
+/** Names and values; what is undefined for these rows is left out. */
+const defined = (metrics: Record<string, number | undefined>): Metrics =>
+  Object.fromEntries(
+    Object.entries(metrics).filter((entry): entry is [string, number] => entry[1] !== undefined),
+  );
+
+const stepMetrics = (records: readonly StepsRecord[], threshold: number): Metrics => {
+  const scores = records.flatMap((record) => record.scores);
+  const labels = records.flatMap((record) => record.labels);
+  const positive = labels.map((label) => label > threshold);
+  const probabilities = records.every(({ kind }) => kind !== "value");
+  return defined({
+    loss: mean(records.flatMap(({ losses }) => losses)),
+    accuracy: mean(scores.map((score, i) => Number(score > threshold === positive[i]))),
+    auc: areaUnderCurve(scores, positive),
+    ece: probabilities ? calibrationError(scores, labels) : undefined,
+    correlation: correlation(scores, labels),
+    margin: scoreMargin(scores, positive),
+  });
+};
+
+const pairMetrics = (records: readonly ScoredPairRecord[]): Metrics => {
+  const scores = records.flatMap(({ chosen, rejected }) => [chosen, rejected]);
+  const positive = records.flatMap(() => [true, false]);
+  const margins = records.map(({ chosen, rejected }) => chosen - rejected);
+  return defined({
+    loss: mean(records.map(({ loss }) => loss)),
+    accuracy: mean(margins.map((margin) => Number(margin > 0))),
+    auc: areaUnderCurve(scores, positive),
+    // How sure the model is of the side that it prefers, against whether that is the chosen one.
+    ece: calibrationError(
+      margins.map((margin) => logistic(Math.abs(margin))),
+      margins.map((margin) => Number(margin > 0)),
+    ),
+    correlation: correlation(scores, positive.map(Number)),
+    margin: mean(margins),
+  });
+};
+
+const isPair = (record: RewardRecord): record is ScoredPairRecord => record.kind === "bradley-terry";
+const isSteps = (record: RewardRecord): record is StepsRecord => record.kind !== "bradley-terry";
+
+/**
+ * Metrics of one objective's rows: `loss`, `accuracy`, `auc`, `ece`, `correlation`, `margin`.
+ *
+ * Of steps: accuracy says how often score and label lie on the same side of the threshold, `auc` and `margin` take labels
+ * above it as positive, `ece` is that of probabilities (a value head has none). Of pairs: accuracy says how often the
+ * chosen response scores higher, `margin` by how much it does, `auc` and `correlation` compare scores of different
+ * prompts too, and `ece` is that of the preferred side's probability. What a step's rows do not define (the area under
+ * the curve without positives, say) is left out.
+ *
+ * @param threshold score and label above which a step counts as good; default 0.5
+ */
+export const objectiveMetrics = (records: readonly RewardRecord[], threshold = 0.5): Metrics =>
+  records.every(isPair) ? pairMetrics(records) : stepMetrics(records.filter(isSteps), threshold);
+
+/** How {@link rewardMetrics} weighs and judges objectives. */
+export type RewardMetricsOptions = {
+  /** Weight of each objective in the loss; default 1 each. */
+  weights?: Readonly<Record<string, number>>;
+  /** Score and label above which a step counts as good, for each objective; default 0.5. */
+  thresholds?: Readonly<Record<string, number>>;
+};
+
+/**
+ * The metrics of a step: each objective's under its own name, and the plain `loss` and `accuracy`.
+ *
+ * The plain `loss` is that of training: the mean over the objectives' mean losses, weighted where weights are given. The
+ * plain `accuracy` is the mean of the objectives' own; other metrics of different objectives are never averaged.
+ *
+ * @throws MahaloError E_METRICS_EMPTY for no rows
+ */
+export const rewardMetrics = (
+  records: readonly RewardRecord[],
+  { weights = {}, thresholds = {} }: RewardMetricsOptions = {},
+): Metrics => {
+  const objectives = [...new Set(records.map(({ objective }) => objective))].sort();
+  if (objectives.length === 0) {
+    throw new MahaloError("E_METRICS_EMPTY", "a step without rows has no reward metrics", { exitStatus: 1 });
+  }
+  const own = objectives.map((objective) => {
+    const mine = records.filter((record) => record.objective === objective);
+    return { objective, metrics: objectiveMetrics(mine, thresholds[objective]) };
+  });
+  const weightOf = (objective: string): number => weights[objective] ?? 1;
+  const total = objectives.reduce((sum, objective) => sum + weightOf(objective), 0);
+  const loss = own.reduce(
+    (sum, { objective, metrics }) => sum + (weightOf(objective) / total) * (metrics.loss ?? 0),
+    0,
+  );
+  const accuracy = mean(own.map(({ metrics }) => metrics.accuracy ?? 0));
+  const named = own.flatMap(({ objective, metrics }) =>
+    Object.entries(metrics).map(([name, value]) => [objectiveMetric(objective, name), value] as const),
+  );
+  return { loss, accuracy, ...Object.fromEntries(named) };
+};
