@@ -2,7 +2,7 @@
 import { ops, type Tensor } from "@mahalo/torch";
 import type { PackedBatch } from "../data/packing.ts";
 import { type Attend, packedAttention } from "../model/attention.ts";
-import type { KvCache, StepPlan } from "./kv-cache.ts";
+import type { KvCache, KvCacheShape, StepPlan } from "./kv-cache.ts";
 
 // Shapes: T tokens of a pass, S tokens of a span, L tokens a row holds with them, H query heads, G key-value heads,
 // J = H / G query heads to a key-value head, E head width, R rows.
@@ -26,11 +26,8 @@ export const promptBatch = (prompts: readonly (readonly number[])[]): PackedBatc
 };
 
 /** Additive mask [S, L]: the span's token i, at position L - S + i, sees every position up to its own. */
-const continuationMask = (span: number, length: number, like: Tensor): Tensor =>
-  ops.triu(
-    ops.full([span, length], Number.NEGATIVE_INFINITY, { dtype: like.dtype, device: like.device }),
-    length - span + 1,
-  );
+export const continuationMask = (span: number, length: number, { dtype, device }: KvCacheShape): Tensor =>
+  ops.triu(ops.full([span, length], Number.NEGATIVE_INFINITY, { dtype, device }), length - span + 1);
 
 /**
  * Attention of several rows' next tokens, stored in the cache on the way.
@@ -40,17 +37,17 @@ const continuationMask = (span: number, length: number, like: Tensor): Tensor =>
  */
 export const prefillAttention = (cache: KvCache, spans: readonly Span[], batch: PackedBatch): Attend => {
   const fresh = spans.every(({ row }) => cache.length(row) === 0) ? packedAttention(batch) : undefined;
-  const masks = new Map<Span, Tensor>();
+  // Made once for all layers, outside of any layer's scope.
+  const masks = spans.map(({ row, length }) =>
+    fresh === undefined ? continuationMask(length, cache.length(row) + length, cache.shape) : undefined,
+  );
   return (layer, q_THE, k_TGE, v_TGE) => {
     const outputs: Tensor[] = [];
-    for (const span of spans) {
-      const { row, start, length } = span;
+    for (const [index, { row, start, length }] of spans.entries()) {
       cache.write(layer, row, k_TGE.narrow(0, start, length), v_TGE.narrow(0, start, length));
-      if (fresh !== undefined) continue;
-      const held = cache.length(row) + length;
-      const { k, v } = cache.read(layer, row, held);
-      const mask = masks.get(span) ?? continuationMask(length, held, q_THE);
-      masks.set(span, mask);
+      const mask = masks[index];
+      if (mask === undefined) continue;
+      const { k, v } = cache.read(layer, row, cache.length(row) + length);
       const q = q_THE.narrow(0, start, length).transpose(0, 1).unsqueeze(0);
       const grouped = q_THE.size(1) !== k_TGE.size(1);
       const o = ops.scaledDotProductAttention(q, k, v, mask, 0, false, { enableGqa: grouped });

@@ -90,12 +90,20 @@ export class Backbone {
     return [this.weights.embedding, ...this.weights.layers.flatMap(layerParameters), this.weights.norm];
   }
 
-  /** Final hidden states [T, D] of a pass, after the last norm; recorded by autograd unless inside noGrad. */
+  /**
+   * Final hidden states [T, D] of a pass, after the last norm; recorded by autograd unless inside noGrad.
+   *
+   * A layer's tensors are freed before the next layer begins (what autograd needs it holds by itself), so that memory
+   * does not grow with the layers, and the next one finds it in the processor's cache.
+   */
   forward(tokens: Tokens, attend: Attend): Tensor {
     const rotation = this.#rope.at(tokens.positions_T, tokens.lastPosition);
     let x_TD = this.embed(tokens);
-    for (const [i, layer] of this.weights.layers.entries())
-      x_TD = this.#layer(i, layer, x_TD, rotation, attend);
+    for (const [i, layer] of this.weights.layers.entries()) {
+      const y_TD = scope(() => this.#layer(i, layer, x_TD, rotation, attend));
+      x_TD.dispose();
+      x_TD = y_TD;
+    }
     return this.kernels.rmsNorm(x_TD, this.weights.norm.value, this.config.rmsNormEps);
   }
 
