@@ -37,6 +37,8 @@ export type Continuation = {
   finish: Finish;
   /** Tokens generated; undefined where an endpoint does not say. */
   tokens: number | undefined;
+  /** Where the steps behind the prefix end in `text`, exclusive, in UTF-16 units; left out where it is not known. */
+  cuts?: readonly number[] | undefined;
 };
 
 /** Options of {@link Continuer.run}. */
@@ -186,11 +188,16 @@ export const modelContinuer = (model: LanguageModel, options: ModelContinuerOpti
         const at = order[index] ?? 0;
         const prefix = prefixes[at] ?? [];
         const whole = [...prefix, ...withoutEnd(ids, codec.eosIds)];
+        const before = textOf(prefix).length;
+        const ends = whole.length === 0 ? [] : stepEnds(whole);
         answers[at] = {
-          text: textOf(whole).slice(textOf(prefix).length),
-          steps: whole.length === 0 ? 0 : stepEnds(whole).length,
+          text: textOf(whole).slice(before),
+          steps: ends.length,
           finish,
           tokens: ids.length,
+          cuts: ends.flatMap((end) => {
+            return end > prefix.length ? [textOf(whole.slice(0, end)).length - before] : [];
+          }),
         };
       }
       return answers;

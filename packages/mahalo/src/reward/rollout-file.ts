@@ -22,6 +22,8 @@ export const rolloutSchema = z.strictObject({
   finish: z.enum(["end", "stop", "length", "context", "recorded"]),
   /** Tokens generated, where they are known. */
   tokens: z.int().nonnegative().optional(),
+  /** Where its steps end in `text`, exclusive, in UTF-16 units, where that is known. */
+  cuts: z.array(z.int().nonnegative()).optional(),
   /** The judge's verdict; null where it abstained. */
   score: z.number().nullable(),
   reason: z.string(),

@@ -11,7 +11,7 @@ import type { Judge, JudgedItem } from "./judges/types.ts";
 import { openRollouts, type Rollout, type RolloutRow } from "./rollout-file.ts";
 
 /** Raised when equal rows and settings would give other rollouts. */
-const version = 1;
+const version = 2;
 
 /** A row to be rolled out: a prompt, and the response whose steps are to be valued where there is one. */
 export type RolloutSource = {
@@ -226,6 +226,8 @@ const endingOf = ({ sample, from, steps }: RolloutSample, answer: Continuation):
   steps: steps ?? answer.steps,
   finish: answer.finish,
   ...(answer.tokens === undefined ? {} : { tokens: answer.tokens }),
+  // Of an answer that is no part of the response, such as a student's reply, the steps mean nothing.
+  ...(answer.cuts === undefined || steps !== undefined ? {} : { cuts: [...answer.cuts] }),
 });
 
 /** Makes and judges the answers of a batch; a list of rollouts for each task. */
