@@ -52,6 +52,7 @@ export {
   type RewardModel,
   saveRewardModel,
 } from "./model/reward-model.ts";
+export { namedPrompt } from "./model/reward-prompt.ts";
 export { exportMix, type SaveOptions, saveModel } from "./model/save.ts";
 // Recipe: a whole pipeline from one file.
 export { type LoadedRecipe, loadRecipe, parseRecipe } from "./recipe/load.ts";
@@ -69,6 +70,8 @@ export type { Metrics } from "./train/metrics.ts";
 export type { TrainOptions } from "./train/options.ts";
 export { type PreferenceTaskOptions, preferenceTask, type ReferencePair } from "./train/preference.ts";
 export { cachedReference, computeReference } from "./train/reference.ts";
+export { type LabelledSteps, type RewardRow, type RewardTaskOptions, rewardTask } from "./train/reward.ts";
+export { objectiveMetrics, type RewardRecord, rewardMetrics } from "./train/reward-metrics.ts";
 export { type SftTaskOptions, sftTask } from "./train/sft.ts";
 export type { Task, TaskRow } from "./train/task.ts";
 export { selectTrained, type TrainContext, train } from "./train/trainer.ts";

@@ -25,8 +25,11 @@ const layerGradient = (layer: Layer): Layer => ({
   down: linearGradient(layer.down),
 });
 
-/** Every gradient of the backbone and the heads by name; zeros where nothing arrived. */
-export const gradientsOf = ({ backbone, config, heads }: LanguageModel): Map<string, Float32Array> => {
+/** Every gradient of the backbone and of what stands on it by name; zeros where nothing arrived. */
+export const gradientsWith = (
+  { backbone, config }: Pick<LanguageModel, "backbone" | "config">,
+  heads: readonly Parameter[],
+): Map<string, Float32Array> => {
   const { embedding, layers, norm } = backbone.weights;
   const gradients: BackboneWeights = {
     embedding: gradientAsWeight(embedding),
@@ -38,12 +41,13 @@ export const gradientsOf = ({ backbone, config, heads }: LanguageModel): Map<str
       name,
       load().toFloat32Array(),
     ]),
-    ...[heads.base, ...heads.parameters()].map((one): [string, Float32Array] => [
-      one.name,
-      gradientAsWeight(one).value.toFloat32Array(),
-    ]),
+    ...heads.map((one): [string, Float32Array] => [one.name, gradientAsWeight(one).value.toFloat32Array()]),
   ]);
 };
+
+/** Every gradient of the backbone and the heads by name; zeros where nothing arrived. */
+export const gradientsOf = (model: LanguageModel): Map<string, Float32Array> =>
+  gradientsWith(model, [model.heads.base, ...model.heads.parameters()]);
 
 /** Lets the whole backbone, the base head and the objectives' heads train. */
 export const trainAll = ({ backbone, heads }: LanguageModel): Parameter[] => {

@@ -1,0 +1,255 @@
+/** Reward models as a task of the one trainer: labelled steps and pairs, each read by its objective's head. */
+import { MahaloError } from "@mahalo/torch";
+import type { EncodedPair } from "../data/encode.ts";
+import type { Origin } from "../data/problems.ts";
+import type { HeadKind, RewardHead } from "../model/reward-heads.ts";
+import type { RewardModel } from "../model/reward-model.ts";
+import { namedPrompt } from "../model/reward-prompt.ts";
+import type { Reader } from "./reader.ts";
+import { binaryCrossEntropy, bradleyTerry, squaredError, twoClass } from "./reward-losses.ts";
+import { type RewardMetricsOptions, type RewardRecord, rewardMetrics } from "./reward-metrics.ts";
+import { rewardReader } from "./reward-reader.ts";
+import type { BranchValues, RowOutcome, Task, TaskRow } from "./task.ts";
+
+/** A response with labelled steps, as token ids. */
+export type LabelledSteps = {
+  objective: string;
+  prompt: readonly number[];
+  response: readonly number[];
+  /** For every step the index in `response` behind its last token, ascending. */
+  ends: readonly number[];
+  /** One for each step; null for a step that has none. */
+  labels: readonly (number | null)[];
+  origin: Origin;
+};
+
+/** A row that a reward model learns from. */
+export type RewardRow = LabelledSteps | EncodedPair;
+
+/** Rows, their order, and how objectives count. */
+export type RewardTaskOptions = RewardMetricsOptions & {
+  rows: readonly RewardRow[];
+  heldOut: readonly RewardRow[];
+  steps: number;
+  /** Indices of the rows of a step; every objective has at least one. */
+  batch(step: number): readonly number[];
+};
+
+/** What the task knows of a row: where its branches are read, and the label of each reading. */
+type Target = {
+  head: RewardHead;
+  /** For each branch the ends that are read. */
+  ends: readonly (readonly number[])[];
+  /** For each branch the labels of these; a Bradley-Terry pair has none. */
+  labels: readonly (readonly number[])[];
+};
+
+const isPair = (row: RewardRow): row is EncodedPair => "chosen" in row;
+
+const refuse = (code: string, { origin, objective }: RewardRow, what: string, hint?: string): never => {
+  throw new MahaloError(code, `${origin.file}:${origin.line}: objective "${objective}": ${what}`, { hint });
+};
+
+/** Refuses labels that lie outside the response, so that none is ever lost without a word. */
+const checkSteps = (row: LabelledSteps, kind: HeadKind): void => {
+  const { ends, labels, response } = row;
+  if (kind === "bradley-terry") {
+    refuse("E_REWARD_ROW", row, "a Bradley-Terry head learns from pairs, not from labelled steps");
+  }
+  if (labels.length !== ends.length) {
+    refuse("E_REWARD_ROW", row, `${labels.length} labels for ${ends.length} steps`);
+  }
+  const wrong = ends.find((end, i) => !(end > (ends[i - 1] ?? 0) && end <= response.length));
+  if (wrong !== undefined) {
+    refuse("E_REWARD_ROW", row, `a step ends at token ${wrong} of ${response.length}`);
+  }
+  if (labels.every((label) => label === null)) refuse("E_REWARD_ROW", row, "none of its steps has a label");
+  const range = kind === "value" ? "a finite number" : "a number in [0, 1]";
+  for (const label of labels) {
+    if (label === null || (Number.isFinite(label) && (kind === "value" || (label >= 0 && label <= 1))))
+      continue;
+    refuse(
+      "E_REWARD_LABEL",
+      row,
+      `label ${label} is not ${range}, as a head of kind ${kind} needs`,
+      "scale the labels, or give the objective a head of kind value",
+    );
+  }
+};
+
+const targetOf = (row: RewardRow, head: RewardHead): Target => {
+  if (!isPair(row)) {
+    checkSteps(row, head.kind);
+    const labelled = row.labels.flatMap((label, i) =>
+      label === null ? [] : [{ label, end: row.ends[i] ?? 0 }],
+    );
+    return { head, ends: [labelled.map(({ end }) => end)], labels: [labelled.map(({ label }) => label)] };
+  }
+  if (head.kind === "value") {
+    refuse("E_REWARD_ROW", row, "a value head learns from labelled steps, not from pairs");
+  }
+  const ends = [[row.chosen.length], [row.rejected.length]];
+  // To a head of classes the chosen response is of class 1, the rejected one of class 0.
+  return { head, ends, labels: head.kind === "bradley-terry" ? [] : [[1], [0]] };
+};
+
+/** Losses, scores and slopes of one branch's readings. */
+const judgeSteps = (
+  { kind, outputs: width }: RewardHead,
+  values: BranchValues,
+  labels: readonly number[],
+): { losses: number[]; slopes: Float32Array } => {
+  const slopes = new Float32Array(values.length);
+  const losses = labels.map((label, i) => {
+    const [first = Number.NaN, second = Number.NaN] = values.subarray(i * width, (i + 1) * width);
+    if (kind === "hard") {
+      const two = twoClass([first, second], label);
+      slopes.set(two.slopes, 2 * i);
+      return two.loss;
+    }
+    const one = (kind === "value" ? squaredError : binaryCrossEntropy)(first, label);
+    slopes[i] = one.slope;
+    return one.loss;
+  });
+  return { losses, slopes };
+};
+
+const scaled = (slopes: Float32Array, factor: number): Float32Array => slopes.map((slope) => slope * factor);
+
+/** Slopes before they are weighed, and the record. */
+const judgeRow = (
+  objective: string,
+  target: Target,
+  values: readonly BranchValues[],
+): RowOutcome<RewardRecord> => {
+  const { head, labels } = target;
+  if (head.kind === "bradley-terry") {
+    const [chosen = Number.NaN, rejected = Number.NaN] = values.map(([score]) => score);
+    const { loss, slope } = bradleyTerry(chosen - rejected);
+    return { slopes: [slope, -slope], record: { objective, kind: head.kind, loss, chosen, rejected } };
+  }
+  const branches = labels.map((own, i) => judgeSteps(head, values[i] ?? new Float32Array(), own));
+  return {
+    slopes: branches.map(({ slopes }) => slopes),
+    record: {
+      objective,
+      kind: head.kind,
+      losses: branches.flatMap(({ losses }) => losses),
+      scores: values.flatMap((own) => head.scores(own)),
+      labels: labels.flat(),
+    },
+  };
+};
+
+const checkWeights = (weights: Readonly<Record<string, number>>): void => {
+  for (const [name, weight] of Object.entries(weights)) {
+    if (weight > 0 && Number.isFinite(weight)) continue;
+    throw new MahaloError("E_OBJECTIVE_WEIGHT", `objectives.${name}.weight: ${weight} is not above 0`);
+  }
+};
+
+/**
+ * Trains reward heads, and what of the backbone trains with them.
+ *
+ * The batch loss is the weighted mean, over the objectives present, of each one's mean loss:
+ *
+ *   L = sum_k (w_k / sum_j w_j) (1 / n_k) sum_{i in k} loss_i
+ *
+ * where n_k counts the labelled steps of objective k in the batch, or its pairs where the head is Bradley-Terry. The loss
+ * is the head's: `value` squared error, `soft` binary cross-entropy of a number in [0, 1], `hard` cross-entropy of two
+ * classes, `bradley-terry` -log σ(r_chosen - r_rejected) of the last tokens' scores. A head of classes learns from pairs
+ * as well: the chosen response's last token is of class 1, the rejected one's of class 0.
+ *
+ * A row's hidden states come from one pass over prompt and response, read at the ends of all labelled steps; since
+ * attention is causal, each is that of its prefix alone. Where the model names objectives in the prompt, so do the rows.
+ *
+ * Source: method, section 1.
+ *
+ * @throws MahaloError E_REWARD_ROW for a row that its head cannot learn from or whose labels do not fit its tokens,
+ *   E_REWARD_LABEL for a label outside the head's range, E_REWARD_OBJECTIVE for one that the model does not score,
+ *   E_OBJECTIVE_WEIGHT; of `rows`, E_BATCH_OBJECTIVE_MISSING
+ */
+export const rewardTask = (
+  model: Pick<RewardModel, "rewards" | "config" | "codec">,
+  { rows, heldOut, steps, batch, weights = {}, thresholds = {} }: RewardTaskOptions,
+): Task<RewardRecord> => {
+  checkWeights(weights);
+  const targets = new Map<TaskRow, Target>();
+  const target = (row: TaskRow): Target => {
+    const known = targets.get(row);
+    if (known === undefined) throw new MahaloError("E_INTERNAL", "a row of another task", { exitStatus: 1 });
+    return known;
+  };
+  const taskRow = (row: RewardRow, index: number): TaskRow => {
+    const { objective } = row;
+    const one: TaskRow = {
+      prompt: namedPrompt(model, objective, row.prompt),
+      branches: isPair(row) ? [row.chosen, row.rejected] : [row.response],
+      objective,
+      index,
+    };
+    targets.set(one, targetOf(row, model.rewards.get(objective)));
+    return one;
+  };
+  const all = rows.map(taskRow);
+  const heldOutRows = heldOut.map(taskRow);
+  const objectives = [...new Set(rows.map(({ objective }) => objective))].sort();
+  const readers = new Map<RewardHead, Reader>();
+  const readerOf = (row: TaskRow): Reader => {
+    const { head } = target(row);
+    const reader = readers.get(head) ?? rewardReader(head, (one) => target(one).ends);
+    readers.set(head, reader);
+    return reader;
+  };
+
+  /** What one loss of each objective counts in a step; computed once a step. */
+  const shares = new WeakMap<readonly TaskRow[], Map<string, number>>();
+  const sharesOf = (step: readonly TaskRow[]): Map<string, number> => {
+    const known = shares.get(step);
+    if (known !== undefined) return known;
+    const counts = new Map<string, number>();
+    for (const row of step) {
+      const { head, labels } = target(row);
+      const count = head.kind === "bradley-terry" ? 1 : labels.flat().length;
+      counts.set(row.objective ?? "", (counts.get(row.objective ?? "") ?? 0) + count);
+    }
+    const weightOf = (name: string): number => weights[name] ?? 1;
+    const total = [...counts.keys()].reduce((sum, name) => sum + weightOf(name), 0);
+    const made = new Map([...counts].map(([name, count]) => [name, weightOf(name) / total / count] as const));
+    shares.set(step, made);
+    return made;
+  };
+
+  return {
+    name: "reward",
+    steps,
+    rows: (step) => {
+      const chosen = batch(step).map((index) => {
+        const one = all[index];
+        if (one === undefined) throw new MahaloError("E_INTERNAL", `no row ${index}`, { exitStatus: 1 });
+        return one;
+      });
+      const missing = objectives.find((name) => !chosen.some(({ objective }) => objective === name));
+      if (missing === undefined) return chosen;
+      throw new MahaloError(
+        "E_BATCH_OBJECTIVE_MISSING",
+        `step ${step}: no row of objective "${missing}" in the batch`,
+        {
+          hint: "raise batchSize to at least the number of objectives",
+        },
+      );
+    },
+    readerOf,
+    outcome: (row, values, step) => {
+      const objective = row.objective ?? "";
+      const { slopes, record } = judgeRow(objective, target(row), values);
+      const share = sharesOf(step).get(objective) ?? 0;
+      return {
+        slopes: slopes.map((slope) => (typeof slope === "number" ? slope * share : scaled(slope, share))),
+        record,
+      };
+    },
+    metrics: (records) => rewardMetrics(records, { weights, thresholds }),
+    heldOut: heldOutRows,
+  };
+};
