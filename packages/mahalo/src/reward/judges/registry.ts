@@ -1,9 +1,12 @@
 /** The kinds of judge a recipe may name; a new one is one file and one line here. */
+import { readdirSync } from "node:fs";
+import { join } from "node:path";
 import { MahaloError } from "@mahalo/torch";
 import { z } from "zod";
 import { checkValue } from "../../core/json.ts";
 import { didYouMean } from "../../core/suggest.ts";
 import { keptJudge } from "./kept.ts";
+import { modelJudge } from "./model.ts";
 import { ruleJudge } from "./rule.ts";
 import { sumJudge } from "./sum.ts";
 import type { Judge, JudgeKind } from "./types.ts";
@@ -20,19 +23,36 @@ type Declared = {
   make(): Judge;
 };
 
+/** The files of a folder, each under the name of the option and its own; none for what is no folder on this machine. */
+const filesOfFolder = (option: string, folder: string): JudgeFile[] => {
+  try {
+    return readdirSync(folder, { withFileTypes: true })
+      .filter((entry) => entry.isFile())
+      .map(({ name }) => ({ option: `${option}/${name}`, path: join(folder, name) }))
+      .sort((a, b) => (a.option < b.option ? -1 : 1));
+  } catch {
+    return [];
+  }
+};
+
 const register = <Kind extends string, Options extends object>(judge: JudgeKind<Kind, Options>) => ({
   kind: judge.kind,
   options: judge.options,
   files: judge.files ?? [],
   declare: (given: unknown, where: string): Declared => {
     const options = checkValue(given, judge.options, where, { code: "E_JUDGE_OPTIONS" });
-    const { files = [], version = "1" } = judge;
-    return {
-      content: { kind: judge.kind, version, options: judge.content?.(options) ?? options },
-      files: files.flatMap((option) => {
+    const { files = [], folders = [], version = "1" } = judge;
+    const pathsOf = (names: readonly (keyof Options & string)[]): JudgeFile[] =>
+      names.flatMap((option) => {
         const path = options[option];
         return typeof path === "string" ? [{ option, path }] : [];
-      }),
+      });
+    return {
+      content: { kind: judge.kind, version, options: judge.content?.(options) ?? options },
+      files: [
+        ...pathsOf(files),
+        ...pathsOf(folders).flatMap(({ option, path }) => filesOfFolder(option, path)),
+      ],
       kept: judge.kept?.(options) === true,
       make: () => judge.make(options),
     };
@@ -40,7 +60,7 @@ const register = <Kind extends string, Options extends object>(judge: JudgeKind<
 });
 
 /** All kinds of judge. */
-export const judgeKinds = [register(sumJudge), register(ruleJudge)] as const;
+export const judgeKinds = [register(sumJudge), register(ruleJudge), register(modelJudge)] as const;
 
 /** Names of all kinds of judge. */
 export const judgeNames: readonly string[] = judgeKinds.map(({ kind }) => kind);

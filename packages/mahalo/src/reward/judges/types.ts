@@ -54,6 +54,8 @@ export type JudgeKind<Kind extends string, Options> = {
   content?(options: Options): unknown;
   /** Names of the options that are paths of the user's own files; the content of the files decides verdicts too. */
   readonly files?: readonly (keyof Options & string)[];
+  /** Names of the options that may be paths of folders; what is no folder here, a hub id say, is known by its name. */
+  readonly folders?: readonly (keyof Options & string)[];
   /** Raised when equal options would give other verdicts than before. Default "1". */
   readonly version?: string;
   /** Whether verdicts are kept on disk: where one costs more than reading a line. Default: they are not. */
