@@ -6,8 +6,11 @@ import { doctorCommand } from "./doctor.ts";
 import { exportCommand } from "./export.ts";
 import { generateCommand } from "./generate.ts";
 import { inspectCommand } from "./inspect.ts";
+import { pairsCommand } from "./pairs.ts";
 import { planCommand } from "./plan.ts";
+import { relabelCommand } from "./relabel.ts";
 import { reportCommand } from "./report.ts";
+import { rolloutCommand } from "./rollout.ts";
 import { runCommand } from "./run.ts";
 import { schemaCommand } from "./schema.ts";
 
@@ -18,6 +21,9 @@ export const commands: readonly CommandFile[] = [
   inspectCommand,
   generateCommand,
   chatCommand,
+  rolloutCommand,
+  relabelCommand,
+  pairsCommand,
   exportCommand,
   reportCommand,
   schemaCommand,

@@ -5,6 +5,7 @@ import { didYouMean } from "../core/suggest.ts";
 import { columnMapper, columnsSchema } from "./columns.ts";
 import { columnsOf, formats } from "./formats.ts";
 import { type HubOptions, resolveFile } from "./hub.ts";
+import { type DialogueRow, type OpenRow, parseDialogue, parseOpenRow } from "./open-rows.ts";
 import { type Origin, type ProblemStep, Problems } from "./problems.ts";
 import { readRows } from "./readers.ts";
 import {
@@ -93,6 +94,25 @@ export const loadExamples = (
 /** Reads the prompts of a file, to generate from; errors as in {@link loadPreferences}. */
 export const loadPrompts = (file: RowFile, options: LoadOptions = {}): Promise<PromptRow[]> =>
   load(file, options, parsePrompt);
+
+/**
+ * Reads rows to roll out: prompts, with their responses and answers where there are any; the same conditions as
+ * {@link loadPreferences}.
+ */
+export const loadOpenRows = (
+  file: RowFile,
+  objective: string,
+  options: LoadOptions = {},
+): Promise<OpenRow[]> =>
+  load(file, options, (value, origin) => parseOpenRow(value, origin, objective), objective);
+
+/** Reads whole dialogues; the same conditions as {@link loadPreferences}. */
+export const loadDialogues = (
+  file: RowFile,
+  objective: string,
+  options: LoadOptions = {},
+): Promise<DialogueRow[]> =>
+  load(file, options, (value, origin) => parseDialogue(value, origin, objective), objective);
 
 const load = async <Row extends { objective?: string; origin: Origin }>(
   file: RowFile,

@@ -2,6 +2,8 @@
 import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { MahaloError } from "@mahalo/torch";
+import { hashBytes, hashFile } from "../core/files.ts";
+import { canonicalJson } from "../core/json.ts";
 import { type HubOptions, resolveFile, resolveModelFolder } from "../data/hub.ts";
 import { locateRows } from "../data/load.ts";
 import { packagedModel } from "../model/packaged.ts";
@@ -64,6 +66,16 @@ export const modelFiles = (model: string, revision?: string): SourceFiles => ({
   label: "model",
   locate: ({ fetch }) => unlessFetched(fetch, (options) => locateModel(model, revision, options)),
 });
+
+/**
+ * One hash of a base model's files, which are fetched where they are not here: what identifies its weights.
+ *
+ * @throws MahaloError what finding and reading the files throws
+ */
+export const modelHash = async (model: string, revision?: string): Promise<string> => {
+  const paths = await locateModel(model, revision, {});
+  return hashBytes(canonicalJson(await Promise.all(paths.map(hashFile))));
+};
 
 /** What of a source its rows depend on beside the content of its file; where the file lies is left out. */
 export const sourceInputs = ({ format, columns, limit }: RowSource) => ({

@@ -96,6 +96,13 @@ export async function* readRollouts(path: string): AsyncGenerator<RolloutRow> {
   }
 }
 
+/** All rows of a file of rollouts; errors as in {@link readRollouts}. */
+export const allRollouts = async (path: string): Promise<RolloutRow[]> => {
+  const rows: RolloutRow[] = [];
+  for await (const row of readRollouts(path)) rows.push(row);
+  return rows;
+};
+
 /** A file that is gone on with: where to write, and how many batches and what rows it holds already. */
 export type OpenedRollouts = { writer: JsonlWriter; batches: number; rows: RolloutRow[] };
 

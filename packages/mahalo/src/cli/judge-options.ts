@@ -1,0 +1,32 @@
+/** The options that commands over rows and judges share: a judge, a file of rows and how to read it. */
+import { parse } from "yaml";
+import type { RowFile } from "../data/load.ts";
+import { usage } from "./command.ts";
+
+/** What the options of a file of rows hold. */
+export type RowFlags = { format?: string; columns?: string };
+
+const parseYaml = (text: string, option: string): unknown => {
+  try {
+    return parse(text);
+  } catch {
+    throw usage(`--${option} ${text}: is no valid JSON or YAML`);
+  }
+};
+
+/**
+ * Reads a judge from a command line: the name of a kind that needs no options, or a declaration as recipes have it.
+ *
+ * @example parseJudge("math"), parseJudge('{"kind": "rule", "asksQuestion": true}'), parseJudge("{kind: sum}")
+ */
+export const parseJudge = (text: string): unknown => {
+  const value = parseYaml(text, "judge");
+  return typeof value === "string" ? { kind: value } : value;
+};
+
+/** A file of rows as the command line names it. */
+export const rowFile = (path: string, { format, columns }: RowFlags): RowFile => ({
+  path,
+  format,
+  ...(columns === undefined ? {} : { columns: parseYaml(columns, "columns") }),
+});

@@ -1,0 +1,77 @@
+/** mahalo pairs: make preference pairs out of rollouts. */
+import { type Command, Option } from "commander";
+import { writeFileAtomic } from "../core/files.ts";
+import { Problems } from "../data/problems.ts";
+import { judgeContent, makeJudge } from "../reward/judges/registry.ts";
+import { rejudgeRollouts } from "../reward/rejudge.ts";
+import { comparesAnswers } from "../reward/roll-out.ts";
+import { allRollouts } from "../reward/rollout-file.ts";
+import {
+  pairLine,
+  pairsFromRollouts,
+  type RolloutPairOptionsInput,
+  rolloutPairOptionsOf,
+  rolloutPairsSchema,
+} from "../reward/rollout-pairs.ts";
+import { type CommonOptions, command, type Io, outputOf } from "./command.ts";
+import { parseJudge } from "./judge-options.ts";
+import { number } from "./sampling-options.ts";
+
+type PairFlags = CommonOptions &
+  RolloutPairOptionsInput & { out: string; judge?: unknown; objective?: string; seed: number };
+
+/** Chooses pairs. */
+export const pairsCommand = (io: Io): Command =>
+  command({
+    name: "pairs",
+    summary: "Make preference pairs out of rollouts.",
+    examples: [
+      [
+        "mahalo pairs rollouts.jsonl --take correct --per-prompt 4 --out pairs.jsonl",
+        "correct against incorrect answers",
+      ],
+      ["mahalo pairs rollouts.jsonl --min-margin 0.5 --out pairs.jsonl", "best against worst"],
+      [
+        "mahalo pairs rollouts.jsonl --judge '{kind: rule, asksQuestion: true}' --objective engagement --out e.jsonl",
+        "the same answers under another judge",
+      ],
+    ],
+  })
+    .argument("<rollouts>", "file that mahalo rollout wrote")
+    .requiredOption("--out <file>", "write TRL's preference rows here, as JSON lines")
+    .addOption(
+      new Option("--take <which>", "extremes: best against worst; correct: correct against incorrect")
+        .choices(rolloutPairsSchema.shape.take.unwrap().options)
+        .default("extremes"),
+    )
+    .option("--threshold <score>", "score from which on an answer is correct", number, 0.5)
+    .option("--min-margin <difference>", "smallest difference of scores", number, 0)
+    .option("--per-prompt <n>", "most pairs of one prompt", number, 1)
+    .option("--cut", "let answers take part that ended at their length limit")
+    .option("--judge <judge>", "judge the answers anew with this one", parseJudge)
+    .option("--objective <name>", "objective of the pairs; default: the rollouts' own")
+    .option("--seed <n>", "draws which correct answer meets which incorrect one", number, 0)
+    .action(async (file: string, options: PairFlags) => {
+      const output = outputOf(io, options);
+      const { take, threshold, minMargin, perPrompt, cut = false, out, judge, objective, seed } = options;
+      const choice = rolloutPairOptionsOf({ take, threshold, minMargin, perPrompt, cut });
+      const read = await allRollouts(file);
+      const rows =
+        judge === undefined
+          ? read.map((row) => ({ ...row, objective: objective ?? row.objective }))
+          : await rejudgeRollouts(read, {
+              judge: makeJudge(judge, "--judge"),
+              judgeContent: judgeContent(judge, "--judge"),
+              objective,
+              kind: comparesAnswers(judge) ? "verifiable" : "judged",
+              signal: io.signal,
+            });
+      const problems = new Problems();
+      const pairs = pairsFromRollouts(rows, choice, { seed, problems });
+      await writeFileAtomic(out, pairs.map((pair) => `${JSON.stringify(pairLine(pair))}\n`).join(""));
+      if (problems.summary() !== "") output.note(problems.summary());
+      output.result(
+        { file: out, prompts: rows.length, pairs: pairs.length },
+        () => `${out}: ${pairs.length} pairs out of ${rows.length} rows\n`,
+      );
+    });

@@ -1,0 +1,85 @@
+/** mahalo relabel: turn rollouts into stepwise rows, a target for every step. */
+import { type Command, Option } from "commander";
+import { writeFileAtomic } from "../core/files.ts";
+import { Problems } from "../data/problems.ts";
+import { makeJudge } from "../reward/judges/registry.ts";
+import {
+  type RelabelOptionsInput,
+  relabelNeedsJudge,
+  relabelOptionsOf,
+  relabelOptionsSchema,
+  relabelRows,
+  stepwiseLine,
+} from "../reward/relabel-rows.ts";
+import { allRollouts } from "../reward/rollout-file.ts";
+import { type CommonOptions, command, type Io, outputOf, usage } from "./command.ts";
+import { parseJudge } from "./judge-options.ts";
+import { number } from "./sampling-options.ts";
+
+type RelabelFlags = CommonOptions & RelabelOptionsInput & { out: string; judge?: unknown };
+
+const { shape } = relabelOptionsSchema;
+
+/** Labels steps. */
+export const relabelCommand = (io: Io): Command =>
+  command({
+    name: "relabel",
+    summary: "Turn rollouts into stepwise rows with a target for every step.",
+    examples: [
+      [
+        "mahalo relabel rollouts.jsonl --target hindsight --gamma 0.9 --out steps.jsonl",
+        "quality and discounted end",
+      ],
+      ["mahalo relabel rollouts.jsonl --target value --out steps.jsonl", "mean score of what goes on"],
+      ["mahalo relabel rollouts.jsonl --target hard --above 0.5 --out steps.jsonl", "0 or 1"],
+      [
+        "mahalo relabel rollouts.jsonl --target judge --judge '{kind: rule, asksQuestion: true}' --out steps.jsonl",
+        "a judge's score of every prefix",
+      ],
+    ],
+  })
+    .argument("<rollouts>", "file that mahalo rollout wrote")
+    .requiredOption("--out <file>", "write TRL's stepwise rows here, as JSON lines")
+    .addOption(
+      new Option("--target <target>", "what a step's target is")
+        .choices(shape.target.unwrap().options)
+        .default("hindsight"),
+    )
+    .option("--gamma <g>", "how much of the end is left one step before it", number, 0.9)
+    .addOption(
+      new Option("--quality <q>", "a step's own quality in hindsight").choices(
+        shape.quality.unwrap().options,
+      ),
+    )
+    .option("--above <value>", "hard: values above it are 1 (default: 0)", number)
+    .option("--above-share <share>", "hard: hindsight targets above this share of the row's largest", number)
+    .addOption(
+      new Option("--samples <which>", "sampled answers as rows of their own").choices(
+        shape.samples.unwrap().options,
+      ),
+    )
+    .option("--judge <judge>", "judge of --target judge and --quality judge", parseJudge)
+    .action(async (file: string, options: RelabelFlags) => {
+      const output = outputOf(io, options);
+      const { target, gamma, quality, above, aboveShare, samples, out, judge: declared } = options;
+      const given = Object.entries({ target, gamma, quality, above, aboveShare, samples });
+      const relabel = relabelOptionsOf(
+        Object.fromEntries(given.filter(([, value]) => value !== undefined)) as RelabelOptionsInput,
+      );
+      if (relabelNeedsJudge(relabel) && declared === undefined) throw usage("name the judge: --judge");
+      const judge = declared === undefined ? undefined : makeJudge(declared, "--judge");
+      const problems = new Problems();
+      const rows = await relabelRows(await allRollouts(file), relabel, {
+        judge,
+        signal: io.signal,
+        problems,
+      });
+      await writeFileAtomic(out, rows.map((row) => `${JSON.stringify(stepwiseLine(row))}\n`).join(""));
+      const labels = rows.flatMap((row) => row.labels.flatMap((label) => label ?? []));
+      const mean = labels.length === 0 ? null : labels.reduce((sum, one) => sum + one, 0) / labels.length;
+      if (problems.summary() !== "") output.note(problems.summary());
+      output.result({ file: out, rows: rows.length, labels: labels.length, meanLabel: mean }, () => {
+        const shown = mean === null ? "" : `, mean ${mean.toFixed(3)}`;
+        return `${out}: ${rows.length} rows, ${labels.length} labels${shown}\n`;
+      });
+    });

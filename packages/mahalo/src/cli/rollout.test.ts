@@ -1,0 +1,189 @@
+/** mahalo rollout, relabel and pairs: from files in other people's forms to stepwise rows and pairs. */
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { z } from "zod";
+import { parseJson } from "../core/json.ts";
+import { tinyFolder } from "../model/testing/tiny.ts";
+import { allRollouts } from "../reward/rollout-file.ts";
+import { ending, rolloutRow } from "../reward/testing/rollout-row.ts";
+import { run } from "./testing/run.ts";
+
+let folder = "";
+const at = (name: string): string => join(folder, name);
+const model = tinyFolder("tiny-llama");
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), "mahalo-rollout-"));
+  // As GSM8K has them, and a JSON array with fields of its own.
+  const worked = { question: "1 + 1?", answer: "It is <<1+1=2>>2.\nSo two.\n#### 2" };
+  await writeFile(
+    at("worked.jsonl"),
+    `${JSON.stringify(worked)}\n${JSON.stringify({ ...worked, question: "2?" })}\n`,
+  );
+  await writeFile(
+    at("problems.json"),
+    JSON.stringify([
+      { input: "How many?", target: 43 },
+      { input: "And?", target: 2.5 },
+    ]),
+  );
+  const talk = [
+    { role: "user", content: "It is 5." },
+    { role: "assistant", content: "Is it?" },
+    { role: "user", content: "Hm, why?" },
+    { role: "assistant", content: "Count." },
+    { role: "user", content: "4." },
+  ];
+  await writeFile(at("talks.jsonl"), `${JSON.stringify({ messages: talk })}\n`);
+});
+afterAll(() => rm(folder, { recursive: true }));
+
+const rule = "{kind: rule, minWords: 1}";
+const ask = async (...words: string[]): Promise<unknown> => {
+  const { status, out, err } = await run([...words, "--json"]);
+  expect({ status, err }).toEqual({ status: 0, err: "" });
+  return parseJson(out, z.unknown(), "stdout");
+};
+const lines = async (name: string): Promise<unknown[]> => {
+  const text = await readFile(at(name), "utf8");
+  return text
+    .trimEnd()
+    .split("\n")
+    .map((line) => parseJson(line, z.unknown(), name));
+};
+
+describe("rollout", () => {
+  const short = ["--max-new-tokens", "6", "--samples", "2", "--precision", "f32"];
+
+  test("goes on from every step of worked answers, and from a file that was cut short to the same bytes", async () => {
+    const words = [
+      "--rows",
+      at("worked.jsonl"),
+      "--format",
+      "question-answer",
+      "--judge",
+      rule,
+      "--step",
+      "line",
+    ];
+    const out = at("worked.rollouts.jsonl");
+    const command = ["rollout", model, ...words, "--out", out, "--batch-size", "1", ...short];
+    expect(await ask(...command)).toMatchObject({ file: out, rows: 2, rollouts: 8, kept: 0 });
+    const [row] = await allRollouts(out);
+    expect(row).toMatchObject({ steps: ["It is 2.\n", "So two.\n", "#### 2"], answer: "2", kind: "judged" });
+    expect(row?.rollouts.map(({ from, finish }) => [from, finish === "recorded"])).toEqual([
+      [1, false],
+      [1, false],
+      [2, false],
+      [2, false],
+      [3, true],
+    ]);
+    const whole = await readFile(out);
+    await writeFile(out, whole.subarray(0, whole.length - 20));
+    expect(await ask(...command)).toMatchObject({ kept: 1 });
+    expect(await readFile(out)).toEqual(whole);
+    const { status, err } = await run([...command, "--seed", "1"]);
+    expect(status).toBe(2);
+    expect(err).toContain("E_ROLLOUT_OTHER");
+  });
+
+  test("answers prompts out of a column map", async () => {
+    const out = at("problems.rollouts.jsonl");
+    const columns = "{prompt: input, answer: target}";
+    const words = ["--rows", at("problems.json"), "--columns", columns, "--judge", "sum", "--out", out];
+    expect(await ask("rollout", model, ...words, ...short)).toMatchObject({ rows: 2, rollouts: 4 });
+    const rows = await allRollouts(out);
+    expect(rows.map(({ answer, kind, steps }) => [answer, kind, steps])).toEqual([
+      ["43", "verifiable", []],
+      ["2.5", "verifiable", []],
+    ]);
+    for (const { rollouts } of rows)
+      for (const { cuts, text } of rollouts) expect(cuts?.at(-1)).toBe(text.length);
+  });
+
+  test("takes the recorded replies of dialogues without a model, or lets one be the student", async () => {
+    const words = ["--rows", at("talks.jsonl"), "--dialogues", "--judge", "{kind: rule, asksQuestion: true}"];
+    const out = at("talks.rollouts.jsonl");
+    expect(await ask("rollout", ...words, "--out", out)).toMatchObject({ rows: 2, rollouts: 0 });
+    const rows = await allRollouts(out);
+    expect(rows.map(({ steps, rollouts }) => [steps, rollouts.map(({ score }) => score)])).toEqual([
+      [["Is it?"], [1]],
+      [["Count."], [0]],
+    ]);
+    const simulated = await ask(
+      "rollout",
+      model,
+      ...words,
+      "--simulate-all",
+      "--out",
+      at("s.jsonl"),
+      ...short,
+    );
+    expect(simulated).toMatchObject({ rows: 2, rollouts: 4 });
+  });
+
+  test("says what is missing", async () => {
+    const words = ["--rows", at("problems.json"), "--columns", "{prompt: input}", "--out", at("no.jsonl")];
+    const errors = async (...more: string[]) => (await run(["rollout", ...words, ...more])).err;
+    expect(await errors("--judge", "sum")).toContain("name the model");
+    expect(await errors(model, "--judge", "sun")).toContain('unknown judge "sun"');
+    expect(await errors(model, "--judge", "sum", "--step", "lines")).toContain('Did you mean "line"?');
+    expect(await errors(model, "--judge", "sum", "--from", "response", ...short)).toContain(
+      "problems.json:1: has no response to go on from",
+    );
+  });
+});
+
+describe("relabel and pairs", () => {
+  beforeAll(async () => {
+    const row = rolloutRow({
+      rollouts: [
+        ending({ sample: 0, text: "2 + 2\n\nis 4", steps: 2, cuts: [7, 11], score: 1 }),
+        ending({ sample: 1, text: "is it 5?", cuts: [8], score: 0 }),
+      ],
+    });
+    await writeFile(at("hand.jsonl"), `${JSON.stringify(row)}\n`);
+  });
+
+  test("relabel writes TRL's stepwise rows", async () => {
+    const out = at("steps.jsonl");
+    expect(await ask("relabel", at("hand.jsonl"), "--gamma", "0.5", "--out", out)).toEqual({
+      file: out,
+      rows: 2,
+      labels: 3,
+      meanLabel: 0.5,
+    });
+    expect(await lines("steps.jsonl")).toMatchObject([
+      { completions: ["2 + 2\n\n", "is 4"], labels: [0.5, 1], objective: "accuracy", kind: "verifiable" },
+      { completions: ["is it 5?"], labels: [0] },
+    ]);
+    const judged = ["--target", "judge", "--judge", "{kind: rule, asksQuestion: true}", "--out", out];
+    expect(await ask("relabel", at("hand.jsonl"), ...judged)).toMatchObject({ labels: 3 });
+    expect((await lines("steps.jsonl"))[1]).toMatchObject({ labels: [1] });
+    expect((await run(["relabel", at("hand.jsonl"), "--target", "judge", "--out", out])).err).toContain(
+      "--judge",
+    );
+  });
+
+  test("pairs writes preference rows, under another judge too", async () => {
+    const out = at("pairs.jsonl");
+    const words = ["pairs", at("hand.jsonl"), "--out", out];
+    expect(await ask(...words, "--take", "correct", "--per-prompt", "4")).toMatchObject({
+      prompts: 1,
+      pairs: 1,
+    });
+    expect(await lines("pairs.jsonl")).toMatchObject([
+      { objective: "accuracy", chosen: "2 + 2\n\nis 4", rejected: "is it 5?", source: { line: 1 } },
+    ]);
+    await ask(...words, "--judge", "{kind: rule, asksQuestion: true}", "--objective", "engagement");
+    expect(await lines("pairs.jsonl")).toMatchObject([{ objective: "engagement", chosen: "is it 5?" }]);
+  });
+
+  test("both name the line of a file that is none of theirs", async () => {
+    const { status, err } = await run(["pairs", at("talks.jsonl"), "--out", at("x.jsonl")]);
+    expect(status).toBe(2);
+    expect(err).toContain(`${at("talks.jsonl")}:1`);
+  });
+});

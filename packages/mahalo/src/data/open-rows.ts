@@ -1,0 +1,89 @@
+/** Rows to roll out: a prompt to answer or a response to go on from, and whole dialogues. */
+import { z } from "zod";
+import { describeIssues } from "../core/issues.ts";
+import { checkMessages, type Message, rawMessagesSchema } from "./messages.ts";
+import { type Origin, RowProblem } from "./problems.ts";
+import { type Prompt, parseExample, parsePrompt } from "./rows.ts";
+
+/** A prompt, with its recorded response where there is one, and what a judge compares with. */
+export type OpenRow = {
+  objective: string;
+  prompt: Prompt;
+  response?: string;
+  answer?: string;
+  /** Quality of each step of the response. */
+  labels?: number[];
+  origin: Origin;
+};
+
+/** A conversation whose assistant is to be judged by what the user says next. */
+export type DialogueRow = { objective: string; messages: Message[]; answer?: string; origin: Origin };
+
+const answer = z.union([z.string(), z.number()]).optional();
+
+/** What an open row has beside its prompt: completion (or response, or messages that end with the assistant's). */
+export const openSchema = z.looseObject({
+  objective: z.string().min(1).optional(),
+  messages: rawMessagesSchema.optional(),
+  completion: z.unknown().optional(),
+  response: z.unknown().optional(),
+  answer,
+  labels: z.array(z.union([z.number(), z.boolean()])).optional(),
+});
+
+/** A dialogue as a file holds it: `messages` and, where there is one, `answer`. */
+export const dialogueSchema = z.looseObject({
+  objective: z.string().min(1).optional(),
+  messages: rawMessagesSchema.min(1),
+  answer,
+});
+
+const check = <T>(value: unknown, schema: z.ZodType<T>): T => {
+  const result = schema.safeParse(value);
+  if (result.success) return result.data;
+  const [first = "the row has the wrong form"] = describeIssues(result.error.issues, schema, value, () => "");
+  throw new RowProblem("invalid-row", first.replace(/^: /, ""));
+};
+
+const given = (value: unknown): boolean => value !== undefined && value !== null;
+
+/**
+ * A checked open row out of a value of a file.
+ *
+ * @param objective name for rows that carry none of their own
+ * @throws RowProblem as {@link parsePrompt} and {@link parseExample}
+ */
+export const parseOpenRow = (value: unknown, origin: Origin, objective: string): OpenRow => {
+  const raw = check(value, openSchema);
+  const common = {
+    objective: raw.objective ?? objective,
+    ...(raw.answer === undefined ? {} : { answer: String(raw.answer) }),
+    origin,
+  };
+  const responded =
+    given(raw.completion) || given(raw.response) || raw.messages?.at(-1)?.role === "assistant";
+  if (!responded) return { ...common, prompt: parsePrompt(value, origin).prompt };
+  const { prompt, response } = parseExample(value, origin, objective);
+  return {
+    ...common,
+    prompt,
+    response,
+    ...(raw.labels === undefined ? {} : { labels: raw.labels.map(Number) }),
+  };
+};
+
+/**
+ * A checked dialogue out of a value of a file.
+ *
+ * @param objective name for rows that carry none of their own
+ * @throws RowProblem `invalid-row`, `unknown-role`
+ */
+export const parseDialogue = (value: unknown, origin: Origin, objective: string): DialogueRow => {
+  const raw = check(value, dialogueSchema);
+  return {
+    objective: raw.objective ?? objective,
+    messages: checkMessages(raw.messages, "messages"),
+    ...(raw.answer === undefined ? {} : { answer: String(raw.answer) }),
+    origin,
+  };
+};

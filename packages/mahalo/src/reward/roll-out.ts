@@ -1,0 +1,162 @@
+/** Rollouts in one call: rows or dialogues in, a model that goes on from them, a judge, and a file that is resumed. */
+import { MahaloError } from "@mahalo/torch";
+import type { DialogueRow, OpenRow } from "../data/open-rows.ts";
+import { formatOrigin, type Problems } from "../data/problems.ts";
+import { type StepBoundary, stepEnds } from "../data/steps.ts";
+import type { SamplingInput } from "../decode/sampling.ts";
+import type { Mix } from "../model/heads.ts";
+import type { LanguageModel } from "../model/load.ts";
+import { type Continuer, modelContinuer } from "./continuer.ts";
+import { planDialogues } from "./dialogue.ts";
+import { judgeContent, makeJudge } from "./judges/registry.ts";
+import {
+  planResponses,
+  type RolloutSource,
+  type RolloutSummary,
+  type RolloutTask,
+  runRollouts,
+} from "./rollout.ts";
+
+/** Where answers begin: at the prompt, at every boundary of the recorded response, or at both. */
+export const rolloutOrigins = ["auto", "prompt", "response", "both"] as const;
+
+/** Where answers begin; `auto` is `response` where a row has one, and `prompt` where not. */
+export type RolloutOrigin = (typeof rolloutOrigins)[number];
+
+/** How a model goes on. */
+export type ModelRolloutOptions = {
+  /** What messages call it. */
+  name: string;
+  /** What identifies its weights, for example a hash of its files. */
+  weights: unknown;
+  step: StepBoundary;
+  sampling: SamplingInput;
+  maxNewTokens: number;
+  mix?: Mix | undefined;
+  /** A plain prompt becomes a user message in the chat template. Default true. */
+  chat?: boolean | undefined;
+  /** Answers generated side by side. Default: what generation takes. */
+  parallel?: number | undefined;
+};
+
+/** A model as a continuer whose steps end at a named boundary. */
+export const boundaryContinuer = (
+  model: LanguageModel,
+  { step, parallel, mix, ...options }: ModelRolloutOptions,
+): Continuer =>
+  modelContinuer(model, {
+    ...options,
+    ...(mix === undefined ? {} : { mix }),
+    batchSize: parallel,
+    stepEnds: (ids) => stepEnds(model.codec, ids, step),
+    boundary: step,
+  });
+
+/** Options of {@link rollOutRows} and {@link rollOutDialogues}. */
+export type RollOutOptions = {
+  /** What makes the answers; may be left out for dialogues whose replies are all recorded. */
+  continuer?: Continuer | undefined;
+  /** A judge as recipes declare it. */
+  judge: unknown;
+  /** What messages about the judge begin with. */
+  judgeName?: string;
+  /** Folder in which verdicts that cost something are kept. */
+  judgeCache?: string | undefined;
+  out: string;
+  /** Answers from each prefix. Default 8. */
+  samples?: number | undefined;
+  seed?: number | undefined;
+  /** Answers of a batch, the most that a killed run loses. Default 64. */
+  batchSize?: number | undefined;
+  signal?: AbortSignal | undefined;
+  problems?: Problems | undefined;
+};
+
+const carryOut = async (
+  tasks: readonly RolloutTask[],
+  { continuer, judge: declared, judgeName = "judge", judgeCache, out, batchSize, signal }: RollOutOptions,
+): Promise<RolloutSummary> => {
+  if (tasks.length === 0) {
+    throw new MahaloError("E_ROLLOUT", `${out}: no row is left to roll out`, {
+      hint: "check the rows, the step boundary and the model's context",
+    });
+  }
+  const judge = makeJudge(declared, judgeName, judgeCache === undefined ? {} : { cache: judgeCache });
+  try {
+    return await runRollouts(tasks, {
+      out,
+      continuer,
+      judge,
+      judgeContent: judgeContent(declared, judgeName),
+      batchSize,
+      signal,
+    });
+  } finally {
+    judge.dispose?.();
+  }
+};
+
+/**
+ * Rolls prompts and responses out into a file; a run that was cut short is gone on with.
+ *
+ * @param from where answers begin; default `auto`
+ * @throws MahaloError E_ROLLOUT if no row is left; what `planResponses`, the judge and `runRollouts` throw
+ */
+export const rollOutRows = (
+  rows: readonly OpenRow[],
+  options: RollOutOptions & { continuer: Continuer; from?: RolloutOrigin | undefined },
+): Promise<RolloutSummary> => {
+  const { judge, continuer, problems, samples, seed, from = "auto" } = options;
+  const missing = rows.find(({ response }) => response === undefined);
+  if (missing !== undefined && (from === "response" || from === "both")) {
+    throw new MahaloError("E_ROLLOUT", `${formatOrigin(missing.origin)}: has no response to go on from`, {
+      hint: "map a response column, or roll out from the prompt",
+    });
+  }
+  const sources = rows.map(({ labels, response, ...row }): RolloutSource => {
+    return {
+      ...row,
+      kind: row.answer !== undefined && comparesAnswers(judge) ? "verifiable" : "judged",
+      ...(from === "prompt" || response === undefined ? {} : { response, labels }),
+    };
+  });
+  const tasks = planResponses(sources, continuer, { samples, seed, fromPrompt: from === "both" }, problems);
+  return carryOut(tasks, options);
+};
+
+/** Kinds of judge that look at a reply's manner, not at whether it is right. */
+const mannerKinds: readonly unknown[] = ["rule", "chat"];
+
+/** Whether what a declared judge says of a row with an answer makes its objective a verifiable one. */
+export const comparesAnswers = (judge: unknown): boolean =>
+  typeof judge === "object" && judge !== null && "kind" in judge && !mannerKinds.includes(judge.kind);
+
+/**
+ * Rolls dialogues out: every tutor's turn is judged by the student's recorded reply, or by simulated ones.
+ *
+ * @param student whether the continuer answers turns without a recorded reply; default: they are left out
+ * @throws MahaloError as {@link rollOutRows}
+ */
+export const rollOutDialogues = (
+  dialogues: readonly DialogueRow[],
+  {
+    student = false,
+    simulateAll,
+    persona,
+    ...options
+  }: RollOutOptions & {
+    student?: boolean | undefined;
+    simulateAll?: boolean | undefined;
+    persona?: string | undefined;
+  },
+): Promise<RolloutSummary> => {
+  const { continuer, samples, seed, problems } = options;
+  const asked = student || simulateAll === true ? { student: continuer } : {};
+  if ((student || simulateAll === true) && continuer === undefined) {
+    throw new MahaloError("E_ROLLOUT", "a student is to be simulated, but no model is named");
+  }
+  return carryOut(
+    planDialogues(dialogues, { ...asked, persona, simulateAll, samples, seed }, problems),
+    options,
+  );
+};
