@@ -9,15 +9,20 @@ import { type Prompt, parseExample, parsePrompt } from "./rows.ts";
 export type OpenRow = {
   objective: string;
   prompt: Prompt;
-  response?: string;
-  answer?: string;
+  response?: string | undefined;
+  answer?: string | undefined;
   /** Quality of each step of the response. */
-  labels?: number[];
+  labels?: number[] | undefined;
   origin: Origin;
 };
 
 /** A conversation whose assistant is to be judged by what the user says next. */
-export type DialogueRow = { objective: string; messages: Message[]; answer?: string; origin: Origin };
+export type DialogueRow = {
+  objective: string;
+  messages: Message[];
+  answer?: string | undefined;
+  origin: Origin;
+};
 
 const answer = z.union([z.string(), z.number()]).optional();
 

@@ -1,6 +1,7 @@
 /** A rough estimate of a run's time and memory, from counts, the model's shape and a measured matrix-product rate. */
 import type { GemmRates } from "../core/speed.ts";
 import { computeDType } from "../model/precision.ts";
+import type { RolloutBlock } from "./rollout-schema.ts";
 import type { AlignOptions, EvaluateOptions, SftOptions, TrainingOptions } from "./schema.ts";
 
 /** Sizes of a model that its cost depends on. */
@@ -160,9 +161,34 @@ export const alignCost = (
     referenceRows: options.referenceFree ? 0 : data.pairs + data.heldOutPairs,
   });
 
+/**
+ * Cost of rolling an objective out: decoding, bound as in {@link evaluateCost}. How many steps a response has is not
+ * known before it is read; four are assumed where answers begin at them. Dialogues cost something only if simulated.
+ */
+export const rolloutCost = (
+  options: RolloutBlock,
+  prompts: number,
+  dialogues: boolean,
+  model: ModelShape,
+  data: DataCounts,
+  rates: GemmRates,
+): Cost => {
+  if (dialogues && options.simulate === "none") return { seconds: 0, bytes: 0 };
+  const prefixes = options.from === "prompt" || options.from === "auto" || dialogues ? 1 : 4;
+  const answers = prompts * options.samples * prefixes;
+  const { maxNewTokens, parallel: batchSize } = options;
+  return evaluateCost(
+    { maxNewTokens, batchSize, prompts: answers, pairAccuracy: false },
+    model,
+    data,
+    rates,
+    1,
+  );
+};
+
 /** Cost of the sweep and of held-out pair accuracy. Decoding is bound by reading the weights once a token and batch. */
 export const evaluateCost = (
-  options: EvaluateOptions,
+  options: Pick<EvaluateOptions, "maxNewTokens" | "batchSize" | "prompts" | "pairAccuracy">,
   model: ModelShape,
   data: DataCounts,
   rates: GemmRates,

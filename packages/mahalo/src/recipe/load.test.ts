@@ -78,7 +78,7 @@ describe("an error names line, field and what is known", () => {
       "objectives.helpful.pairs.file: is missing",
     );
     expect(errorOf("name: a\nmodel: m\nobjectives:\n  x: {}\n").message).toBe(
-      "recipe.yaml:4: objectives.x: needs its pairs from exactly one of pairs and generator",
+      "recipe.yaml:4: objectives.x: needs its pairs from exactly one of pairs and generator, or prompts or dialogues to roll out",
     );
   });
   test("of an objective that the generator makes no pairs for", () => {
@@ -135,7 +135,7 @@ test("a resolved recipe is read back as the same recipe, from any folder", async
       values.replace("hub: openbmb/UltraFeedback, file: binarized-1000.jsonl", "path: ./pairs.jsonl"),
     );
     const { recipe } = await loadRecipe(file, ["evaluate.prompts=7"]);
-    expect(recipe.objectives.helpful?.pairs?.path).toBe(join(folder, "pairs.jsonl"));
+    expect(recipe.objectives.helpful?.pairs).toMatchObject({ path: join(folder, "pairs.jsonl") });
     const resolved = join(folder, "run", "recipe.yaml");
     await writeResolvedRecipe(resolved, recipe);
     expect((await loadRecipe(resolved)).recipe).toEqual(recipe);

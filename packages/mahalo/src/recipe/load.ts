@@ -69,6 +69,8 @@ const resolvePaths = (recipe: Recipe, folder: string): Recipe => {
   const absolute = (path: string): string => (isAbsolute(path) ? path : resolve(folder, path));
   const source = <S extends { path?: string | undefined }>(given: S): S =>
     given.path === undefined ? given : { ...given, path: absolute(given.path) };
+  const sources = <S extends { path?: string | undefined }>(given: S | S[]): S | S[] =>
+    Array.isArray(given) ? given.map(source) : source(given);
   const { model, objectives, sft, evaluate } = recipe;
   return {
     ...recipe,
@@ -76,10 +78,17 @@ const resolvePaths = (recipe: Recipe, folder: string): Recipe => {
     objectives: Object.fromEntries(
       Object.entries(objectives).map(([name, objective]) => [
         name,
-        objective.pairs === undefined ? objective : { ...objective, pairs: source(objective.pairs) },
+        {
+          ...objective,
+          ...(objective.pairs === undefined || "from" in objective.pairs
+            ? {}
+            : { pairs: source(objective.pairs) }),
+          ...(objective.prompts === undefined ? {} : { prompts: sources(objective.prompts) }),
+          ...(objective.dialogues === undefined ? {} : { dialogues: sources(objective.dialogues) }),
+        },
       ]),
     ),
-    sft: sft === false || sft.from === "chosen" ? sft : { ...sft, from: source(sft.from) },
+    sft: sft === false || sft.from === "chosen" ? sft : { ...sft, from: sources(sft.from) },
     evaluate: evaluate.from === "heldOut" ? evaluate : { ...evaluate, from: source(evaluate.from) },
   };
 };

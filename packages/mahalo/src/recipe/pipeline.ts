@@ -4,7 +4,10 @@ import type { Recipe } from "./schema.ts";
 import { alignStage } from "./stages/align.ts";
 import { dataStage } from "./stages/data.ts";
 import { type Answer, evaluateStage } from "./stages/evaluate.ts";
+import { pairsStage } from "./stages/pairs.ts";
+import { relabelStage } from "./stages/relabel.ts";
 import { reportStage } from "./stages/report.ts";
+import { rolloutStage } from "./stages/rollout.ts";
 import { sftStage } from "./stages/sft.ts";
 import type { Stage } from "./stages.ts";
 
@@ -25,10 +28,13 @@ const answer: Answer = async (model, prompts, { mix, decoding, seed, signal, onA
   return completions.map(({ text }) => text);
 };
 
-/** data → sft → align → evaluate → report. */
+/** data → sft → rollout → relabel → pairs → align → evaluate → report; each left out where no objective needs it. */
 export const pipeline: readonly Stage<Recipe>[] = [
   dataStage,
   sftStage,
+  rolloutStage,
+  relabelStage,
+  pairsStage,
   alignStage,
   evaluateStage(answer),
   reportStage,

@@ -6,11 +6,28 @@ import { type GemmRates, measureGemm } from "../core/speed.ts";
 import { generateRows } from "../data/generators/registry.ts";
 import { mixGrid } from "../evaluate/mixes.ts";
 import { openModelSource } from "../model/source.ts";
-import { alignCost, type Cost, type DataCounts, evaluateCost, type ModelShape, sftCost } from "./estimate.ts";
+import {
+  alignCost,
+  type Cost,
+  type DataCounts,
+  evaluateCost,
+  type ModelShape,
+  rolloutCost,
+  sftCost,
+} from "./estimate.ts";
+import {
+  hasPairs,
+  madePairs,
+  pairSource,
+  rolledOut,
+  rolloutBlock,
+  rolloutsOf,
+  sourceList,
+} from "./objective-schema.ts";
 import { pipeline } from "./pipeline.ts";
 import { runFolder } from "./run.ts";
-import type { Recipe } from "./schema.ts";
-import { readSummary } from "./stages/data-files.ts";
+import type { ObjectiveOptions, Recipe } from "./schema.ts";
+import { type DataSummary, readSummary } from "./stages/data-files.ts";
 import { inspectStages, type StageState } from "./stages.ts";
 
 /** One stage of a plan. */
@@ -38,13 +55,22 @@ export type Plan = {
 /** Number of mixes that the sweep runs over. */
 const mixCount = (recipe: Recipe): number => {
   const { mixes } = recipe.evaluate;
-  return Array.isArray(mixes) ? mixes.length : mixGrid(Object.keys(recipe.objectives), mixes).length;
+  const names = Object.entries(recipe.objectives).flatMap(([name, one]) => (hasPairs(one) ? [name] : []));
+  return Array.isArray(mixes) ? mixes.length : mixGrid(names, mixes).length;
 };
 
-/** Counts of a data stage that has run. */
-const measuredCounts = async (folder: string): Promise<DataCounts> => {
-  const { objectives, examples } = await readSummary(folder);
-  const all = Object.values(objectives);
+/** Counts of a data stage that has run; of pairs that are still to be made, the most there can be. */
+const measuredCounts = (recipe: Recipe, summary: DataSummary, rolled: Map<string, number>): DataCounts => {
+  const { objectives, examples } = summary;
+  const all = Object.entries(objectives).map(([name, { train, heldOut, meanTokens }]) => {
+    const made = madePairCount(recipe, name, rolled);
+    // Of answers that are not there yet no more is known than how long they may be.
+    const block = recipe.objectives[rolloutsOf(recipe.objectives, name) ?? ""];
+    const longest = block === undefined ? 0 : rolloutBlock(block).maxNewTokens;
+    const tokens =
+      made > 0 ? { prompt: examples.meanTokens.prompt, response: Math.min(longest, 128) } : meanTokens;
+    return { train: train + made, heldOut, meanTokens: tokens };
+  });
   const pairs = all.reduce((sum, { train }) => sum + train, 0);
   const weighted = (part: "prompt" | "response"): number =>
     all.reduce((sum, { train, meanTokens }) => sum + train * meanTokens[part], 0) / Math.max(1, pairs);
@@ -59,25 +85,76 @@ const measuredCounts = async (folder: string): Promise<DataCounts> => {
   };
 };
 
+/** Prompts of an objective to roll out, at most; undefined while a file without a limit has not been read. */
+const promptLimit = ({ prompts, dialogues }: ObjectiveOptions): number | undefined => {
+  const limits = sourceList(prompts ?? dialogues).map(({ limit }) => limit);
+  return limits.reduce<number | undefined>(
+    (sum, limit) => (sum === undefined || limit === undefined ? undefined : sum + limit),
+    0,
+  );
+};
+
+/** Rows to roll out by objective: counted by the data stage, or bounded by the limits of sources. */
+const rolloutCounts = (recipe: Recipe, summary: DataSummary | undefined): Map<string, number> | undefined => {
+  const counts = new Map<string, number>();
+  for (const name of rolledOut(recipe.objectives)) {
+    const objective = recipe.objectives[name] as ObjectiveOptions;
+    const known = summary === undefined ? promptLimit(objective) : (summary.objectives[name]?.toRollOut ?? 0);
+    if (known === undefined) return undefined;
+    counts.set(name, known);
+  }
+  return counts;
+};
+
+/** Pairs that will be made for an objective, at most. */
+const madePairCount = (recipe: Recipe, name: string, rolled: Map<string, number>): number => {
+  const objective = recipe.objectives[name];
+  const made = objective === undefined ? undefined : madePairs(objective);
+  return made === undefined
+    ? 0
+    : made.perPrompt * (rolled.get(rolloutsOf(recipe.objectives, name) ?? "") ?? 0);
+};
+
+/** Examples of files to fine-tune on, at most; undefined while a file without a limit has not been read. */
+const exampleLimit = ({ sft }: Recipe): number | undefined =>
+  sft === false || sft.from === "chosen"
+    ? 0
+    : sourceList(sft.from).reduce<number | undefined>(
+        (sum, { limit }) => (sum === undefined || limit === undefined ? undefined : sum + limit),
+        0,
+      );
+
 /** Upper bounds out of limits and generators; undefined while a file without a limit has not been read. */
-const boundedCounts = (recipe: Recipe): DataCounts | undefined => {
+const boundedCounts = (recipe: Recipe, rolled: Map<string, number> | undefined): DataCounts | undefined => {
   const { data, objectives } = recipe;
   const sizes: number[] = [];
-  for (const [objective, { pairs, generator }] of Object.entries(objectives)) {
+  let known = 0;
+  for (const [objective, options] of Object.entries(objectives)) {
+    const { generator } = options;
+    const pairs = pairSource(options);
     if (generator !== undefined) {
-      const { name, ...options } = generator;
-      const { train } = generateRows(name, options, recipe.seed, `objectives.${objective}.generator`);
+      const { name, ...rest } = generator;
+      const { train } = generateRows(name, rest, recipe.seed, `objectives.${objective}.generator`);
       sizes.push(train.filter((row) => row.objective === objective).length);
-    } else if (pairs?.limit !== undefined) sizes.push(pairs.limit);
-    else return undefined;
+      known += sizes.at(-1) ?? 0;
+    } else if (pairs !== undefined) {
+      if (pairs.limit === undefined) return undefined;
+      sizes.push(pairs.limit);
+      known += pairs.limit;
+    } else if (madePairs(options) !== undefined) {
+      if (rolled === undefined) return undefined;
+      sizes.push(madePairCount(recipe, objective, rolled));
+    }
   }
+  const examples = exampleLimit(recipe);
+  if (examples === undefined) return undefined;
   const pairs = sizes.reduce((sum, size) => sum + size, 0);
   const promptTokens = Math.min(data.maxPromptTokens, data.maxTokens / 2);
   return {
     pairs,
-    largestObjective: Math.max(...sizes),
+    largestObjective: Math.max(0, ...sizes),
     objectives: sizes.length,
-    examples: pairs,
+    examples: recipe.sft !== false && recipe.sft.from === "chosen" ? known : examples,
     heldOutPairs: Math.min(pairs * data.heldOut, data.maxHeldOut * sizes.length),
     promptTokens,
     responseTokens: data.maxTokens - promptTokens,
@@ -101,7 +178,26 @@ const costOf = (
   model: ModelShape,
   data: DataCounts,
   rates: GemmRates,
+  rolled: Map<string, number> | undefined,
 ): Cost | undefined => {
+  if (name === "rollout") {
+    if (rolled === undefined) return undefined;
+    return [...rolled].reduce<Cost>(
+      (sum, [objective, prompts]) => {
+        const options = recipe.objectives[objective] as ObjectiveOptions;
+        const cost = rolloutCost(
+          rolloutBlock(options),
+          prompts,
+          options.dialogues !== undefined,
+          model,
+          data,
+          rates,
+        );
+        return { seconds: sum.seconds + cost.seconds, bytes: Math.max(sum.bytes, cost.bytes) };
+      },
+      { seconds: 0, bytes: 0 },
+    );
+  }
   if (name === "sft" && recipe.sft !== false) return sftCost(recipe.sft, model, data, rates);
   if (name === "align" && recipe.align !== false) return alignCost(recipe.align, model, data, rates);
   if (name === "evaluate") return evaluateCost(recipe.evaluate, model, data, rates, mixCount(recipe));
@@ -120,11 +216,18 @@ export const planRecipe = async (recipe: Recipe, rates: GemmRates = measureGemm(
   const states = await inspectStages(pipeline, recipe, { folder, seed: recipe.seed });
   const fresh = states.find(({ name }) => name === "data")?.state === "fresh";
   const known = states.every(({ name, key }) => name !== "data" || key !== undefined);
-  const counts = fresh ? await measuredCounts(join(folder, "data")) : boundedCounts(recipe);
+  const summary = fresh ? await readSummary(join(folder, "data")) : undefined;
+  const rolled = rolloutCounts(recipe, summary);
+  const counts =
+    summary === undefined || rolled === undefined
+      ? boundedCounts(recipe, rolled)
+      : measuredCounts(recipe, summary, rolled);
   const shape = known ? await openShape(recipe) : undefined;
   const stages = states.map(({ name, state, reasons }): PlannedStage => {
     const cost =
-      counts === undefined || shape === undefined ? undefined : costOf(name, recipe, shape, counts, rates);
+      counts === undefined || shape === undefined
+        ? undefined
+        : costOf(name, recipe, shape, counts, rates, rolled);
     return { name, state, reasons, cost };
   });
   const due = stages.filter(({ state }) => state !== "fresh");

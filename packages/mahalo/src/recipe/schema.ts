@@ -2,10 +2,17 @@
 import { z } from "zod";
 import { didYouMean } from "../core/suggest.ts";
 import { generators } from "../data/generators/registry.ts";
-import { generatorSchema, judgeSchema } from "./registered-schemas.ts";
+import {
+  hasPairs,
+  madePairs,
+  type ObjectiveOptions,
+  objectiveSchema,
+  pairSource,
+} from "./objective-schema.ts";
 import { sourceSchema } from "./source-schema.ts";
 import { alignSchema, sftSchema } from "./training-schema.ts";
 
+export { type ObjectiveOptions, objectiveSchema } from "./objective-schema.ts";
 export { type RowSource, sourceSchema } from "./source-schema.ts";
 export {
   type AlignOptions,
@@ -17,35 +24,6 @@ export {
 } from "./training-schema.ts";
 
 const share = z.number().min(0).max(1);
-
-/** One objective: where its pairs come from, how its answers are judged, how much it counts. */
-export const objectiveSchema = z
-  .strictObject({
-    description: z
-      .string()
-      .optional()
-      .describe("What the objective wants, in a sentence; shown in the report."),
-    pairs: sourceSchema.optional().describe("Preference pairs from a file."),
-    generator: generatorSchema
-      .optional()
-      .describe("Preference pairs and held-out problems from a generator."),
-    judge: judgeSchema
-      .optional()
-      .describe("What scores generated answers; without one only pair accuracy is measured."),
-    weight: z
-      .number()
-      .positive()
-      .default(1)
-      .describe("Weight of the objective's loss in align; 1 treats all alike."),
-  })
-  .superRefine((objective, context) => {
-    if ((objective.pairs === undefined) === (objective.generator === undefined)) {
-      context.addIssue({
-        code: "custom",
-        message: "needs its pairs from exactly one of pairs and generator",
-      });
-    }
-  });
 
 /** How rows become tokens, and which are held out. */
 export const dataSchema = z
@@ -191,15 +169,48 @@ export const recipeSchema = z.strictObject(recipeShape).superRefine((recipe, con
       params: { recipe: "unknown-objective" },
     });
   }
+  for (const [name, objective] of Object.entries(recipe.objectives)) {
+    const from = madePairs(objective)?.from;
+    if (from === undefined || from === "rollout") continue;
+    const other = recipe.objectives[from];
+    const path = ["objectives", name, "pairs", "from"];
+    if (other === undefined) {
+      context.addIssue({
+        code: "custom",
+        path,
+        message: `unknown objective "${from}". ${didYouMean(from, ["rollout", ...names])}`,
+        params: { recipe: "unknown-objective" },
+      });
+    } else if (from === name || (other.prompts ?? other.dialogues) === undefined) {
+      const message = `objective "${from}" has no prompts or dialogues whose rollouts could be shared`;
+      context.addIssue({ code: "custom", path, message });
+    } else if (other.judge === undefined) {
+      const message = "is missing; the rollouts that it shares are to be judged";
+      context.addIssue({ code: "custom", path: ["objectives", from, "judge"], message });
+    }
+  }
+  const all = Object.values(recipe.objectives);
+  const begun = all.some((o) => hasPairs(o) || (o.prompts ?? o.dialogues) !== undefined);
+  if (recipe.align !== false && begun && !all.some(hasPairs)) {
+    const message = "needs pairs of at least one objective; give some, or set align: false";
+    context.addIssue({ code: "custom", path: ["align"], message });
+  }
+  const known = all.some((o) => pairSource(o) !== undefined || o.generator !== undefined);
+  if (recipe.sft !== false && recipe.sft.from === "chosen" && begun && !known) {
+    const message =
+      "has no chosen responses before rollouts are made; name a source of examples, or set sft: false";
+    context.addIssue({ code: "custom", path: ["sft", "from"], message });
+  }
+  const heads = names.filter((name) => hasPairs(recipe.objectives[name] as ObjectiveOptions));
   if (Array.isArray(recipe.evaluate.mixes)) {
     for (const [at, mix] of recipe.evaluate.mixes.entries()) {
       const path = ["evaluate", "mixes", at];
       for (const name of Object.keys(mix)) {
-        if (names.includes(name)) continue;
+        if (heads.includes(name)) continue;
         context.addIssue({
           code: "custom",
           path: [...path, name],
-          message: `unknown objective "${name}". ${didYouMean(name, names)}`,
+          message: `unknown objective "${name}". ${didYouMean(name, heads)}`,
           params: { recipe: "unknown-objective" },
         });
       }
@@ -208,11 +219,7 @@ export const recipeSchema = z.strictObject(recipeShape).superRefine((recipe, con
       }
     }
   }
-  if (
-    recipe.data.heldOut === 0 &&
-    recipe.evaluate.pairAccuracy &&
-    Object.values(recipe.objectives).some((o) => o.pairs !== undefined)
-  ) {
+  if (recipe.data.heldOut === 0 && recipe.evaluate.pairAccuracy && all.some((o) => o.pairs !== undefined)) {
     context.addIssue({
       code: "custom",
       path: ["data", "heldOut"],
@@ -225,8 +232,6 @@ export const recipeSchema = z.strictObject(recipeShape).superRefine((recipe, con
 export type Recipe = z.output<typeof recipeSchema>;
 /** A recipe as it is written. */
 export type RecipeInput = z.input<typeof recipeSchema>;
-/** One objective of a {@link Recipe}. */
-export type ObjectiveOptions = z.output<typeof objectiveSchema>;
 /** The data block of a {@link Recipe}. */
 export type DataOptions = z.output<typeof dataSchema>;
 /** The evaluation block of a {@link Recipe}. */

@@ -36,5 +36,8 @@ export const sourceSchema = z
       fail("belongs to hub; a path has no revisions", "revision");
   });
 
+/** A source of rows, or several whose rows are taken together. */
+export const sourcesSchema = z.union([sourceSchema, z.array(sourceSchema).min(1)]);
+
 /** A source of rows, as a checked recipe holds it. */
 export type RowSource = z.output<typeof sourceSchema>;

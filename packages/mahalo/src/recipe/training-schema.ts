@@ -1,7 +1,7 @@
 /** The training blocks of a recipe: what sft and align share, and what is their own. */
 import { z } from "zod";
 import { type PairLossName, pairLosses } from "../train/losses.ts";
-import { sourceSchema } from "./source-schema.ts";
+import { sourcesSchema } from "./source-schema.ts";
 
 /** Keys that every training stage has. */
 export const trainingSchema = z.strictObject({
@@ -84,10 +84,10 @@ export type TrainingOptions = z.output<typeof trainingSchema>;
 /** Supervised fine-tuning on responses. */
 export const sftSchema = trainingSchema.extend({
   from: z
-    .union([z.literal("chosen"), sourceSchema])
+    .union([z.literal("chosen"), sourcesSchema])
     .default("chosen")
     .describe(
-      "Rows to learn from: the chosen responses of all objectives, or a file of prompts and completions.",
+      "Rows to learn from: the chosen responses of all objectives, or files of prompts and completions.",
     ),
 });
 

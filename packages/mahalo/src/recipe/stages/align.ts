@@ -5,10 +5,11 @@ import type { LanguageModel } from "../../model/load.ts";
 import { preferenceTask, type ReferencePair } from "../../train/preference.ts";
 import { cachedReference } from "../../train/reference.ts";
 import { selectTrained, train } from "../../train/trainer.ts";
-import type { AlignOptions, Recipe } from "../schema.ts";
+import { hasPairs } from "../objective-schema.ts";
+import type { AlignOptions, ObjectiveOptions, Recipe } from "../schema.ts";
 import { modelFiles } from "../sources.ts";
 import { needFolder, type Stage, type StageContext } from "../stages.ts";
-import { readHeldOutPairs, readTrainPairs } from "./data-files.ts";
+import { readAllPairs } from "./data-files.ts";
 import { loadForTraining, modelFolder, saveTrained, scheduleRows, trainingInputs } from "./training.ts";
 
 /** Identity of the reference policy: the fine-tuned model's key, or the base model's files where sft is left out. */
@@ -35,7 +36,7 @@ const referenceOf = async (
 export const alignStage: Stage<Recipe> = {
   name: "align",
   version: "1",
-  dependencies: ["data", "sft"],
+  dependencies: ["data", "sft", "pairs"],
   leftOut: ({ align }) => align === false,
   inputs: ({ align, objectives }) =>
     align === false
@@ -50,8 +51,10 @@ export const alignStage: Stage<Recipe> = {
     const { align, seed } = recipe;
     if (align === false) return;
     const data = needFolder("align", "data", folderOf);
-    const [pairs, heldOut] = [await readTrainPairs(data), await readHeldOutPairs(data)];
-    const objectives = Object.keys(recipe.objectives);
+    const { train: pairs, heldOut } = await readAllPairs(data, folderOf("pairs"));
+    const objectives = Object.keys(recipe.objectives).filter((name) =>
+      hasPairs(recipe.objectives[name] as ObjectiveOptions),
+    );
     const schedule = scheduleRows(pairs, objectives, align, seed);
     const tuned = folderOf("sft");
     const model = await loadForTraining(recipe, tuned === undefined ? undefined : modelFolder(tuned), align);

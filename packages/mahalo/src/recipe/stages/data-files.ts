@@ -1,10 +1,12 @@
 /** The files of the data stage: encoded rows as JSON lines, and a summary of their counts. */
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
 import { writeFileAtomic, writeJsonFile } from "../../core/files.ts";
 import { checkValue, readJsonFile } from "../../core/json.ts";
 import type { EncodedExample, EncodedPair } from "../../data/encode.ts";
 import { roles } from "../../data/messages.ts";
+import type { DialogueRow, OpenRow } from "../../data/open-rows.ts";
 import { readRows } from "../../data/readers.ts";
 
 const ids = z.array(z.int().nonnegative());
@@ -15,6 +17,22 @@ const exampleSchema = z.strictObject({ objective: z.string(), prompt: ids, respo
 const promptSchema = z.strictObject({
   objective: z.string(),
   prompt: z.array(z.strictObject({ role: z.enum(roles), content: z.string() })),
+  answer: z.string().optional(),
+  origin,
+});
+
+const messages = z.array(z.strictObject({ role: z.enum(roles), content: z.string() }));
+const openSchema = z.strictObject({
+  objective: z.string(),
+  prompt: z.union([z.string(), messages]),
+  response: z.string().optional(),
+  answer: z.string().optional(),
+  labels: z.array(z.number()).optional(),
+  origin,
+});
+const dialogueSchema = z.strictObject({
+  objective: z.string(),
+  messages,
   answer: z.string().optional(),
   origin,
 });
@@ -31,6 +49,7 @@ export const summarySchema = z.strictObject({
     z.strictObject({
       train: z.int(),
       heldOut: z.int(),
+      toRollOut: z.int().optional().describe("Prompts or dialogues to roll out and train on."),
       meanTokens: tokensSchema.describe("A row's prompt, and one response."),
     }),
   ),
@@ -56,6 +75,11 @@ export type Dataset = {
   examples: EncodedExample[];
   heldOutExamples: EncodedExample[];
   prompts: HeldOutPrompt[];
+  /** Prompts to roll out. */
+  open: OpenRow[];
+  heldOutOpen: OpenRow[];
+  dialogues: DialogueRow[];
+  heldOutDialogues: DialogueRow[];
 };
 
 const files = {
@@ -64,7 +88,14 @@ const files = {
   examples: ["examples.jsonl", exampleSchema],
   heldOutExamples: ["held-out-examples.jsonl", exampleSchema],
   prompts: ["prompts.jsonl", promptSchema],
+  open: ["to-roll-out.jsonl", openSchema],
+  heldOutOpen: ["held-out-to-roll-out.jsonl", openSchema],
+  dialogues: ["dialogues.jsonl", dialogueSchema],
+  heldOutDialogues: ["held-out-dialogues.jsonl", dialogueSchema],
 } as const;
+
+/** Parts that a folder holds only where the recipe has rows of the kind. */
+const optional: readonly string[] = ["open", "heldOutOpen", "dialogues", "heldOutDialogues"];
 
 const lines = function* (rows: readonly unknown[]): Generator<string> {
   for (const row of rows) yield `${JSON.stringify(row)}\n`;
@@ -73,9 +104,19 @@ const lines = function* (rows: readonly unknown[]): Generator<string> {
 /** Writes a dataset and its summary into a folder. */
 export const writeDataset = async (folder: string, dataset: Dataset, summary: DataSummary): Promise<void> => {
   for (const [part, [name]] of Object.entries(files)) {
-    await writeFileAtomic(join(folder, name), lines(dataset[part as keyof Dataset]));
+    const rows = dataset[part as keyof Dataset];
+    if (rows.length > 0 || !optional.includes(part)) await writeFileAtomic(join(folder, name), lines(rows));
   }
   await writeJsonFile(join(folder, "summary.json"), summary);
+};
+
+/** Writes pairs alone, as {@link readTrainPairs} and {@link readHeldOutPairs} read them. */
+export const writePairs = async (
+  folder: string,
+  { train, heldOut }: Pick<Dataset, "train" | "heldOut">,
+): Promise<void> => {
+  await writeFileAtomic(join(folder, files.train[0]), lines(train));
+  await writeFileAtomic(join(folder, files.heldOut[0]), lines(heldOut));
 };
 
 const readAll = async <T>(path: string, schema: z.ZodType<T>): Promise<T[]> => {
@@ -90,16 +131,39 @@ const readPart =
   (folder: string): Promise<T[]> =>
     readAll(join(folder, name), schema);
 
+/** The same, where the file may be missing for having no rows. */
+const readOptional =
+  <T>([name, schema]: readonly [string, z.ZodType<T>]) =>
+  async (folder: string): Promise<T[]> =>
+    existsSync(join(folder, name)) ? readAll(join(folder, name), schema) : [];
+
 /** Training pairs of a data folder. */
 export const readTrainPairs = readPart<EncodedPair>(files.train);
 /** Held-out pairs of a data folder. */
 export const readHeldOutPairs = readPart<EncodedPair>(files.heldOut);
+/** Training and held-out pairs of a data folder and, where there is one, of a folder of made pairs. */
+export const readAllPairs = async (
+  data: string,
+  made: string | undefined,
+): Promise<Pick<Dataset, "train" | "heldOut">> => ({
+  train: [...(await readTrainPairs(data)), ...(made === undefined ? [] : await readTrainPairs(made))],
+  heldOut: [...(await readHeldOutPairs(data)), ...(made === undefined ? [] : await readHeldOutPairs(made))],
+});
+
 /** Fine-tuning examples of a data folder. */
 export const readExamples = readPart<EncodedExample>(files.examples);
 /** Held-out fine-tuning examples of a data folder. */
 export const readHeldOutExamples = readPart<EncodedExample>(files.heldOutExamples);
 /** Held-out prompts of a data folder. */
 export const readPrompts = readPart<HeldOutPrompt>(files.prompts);
+/** Prompts of a data folder to roll out for training. */
+export const readOpen = readOptional<z.infer<typeof openSchema>>(files.open);
+/** Held-out prompts of a data folder to roll out for measuring. */
+export const readHeldOutOpen = readOptional<z.infer<typeof openSchema>>(files.heldOutOpen);
+/** Dialogues of a data folder to train on. */
+export const readDialogues = readOptional<z.infer<typeof dialogueSchema>>(files.dialogues);
+/** Held-out dialogues of a data folder. */
+export const readHeldOutDialogues = readOptional<z.infer<typeof dialogueSchema>>(files.heldOutDialogues);
 /** The summary of a data folder. */
 export const readSummary = (folder: string): Promise<DataSummary> =>
   readJsonFile(join(folder, "summary.json"), summarySchema);

@@ -17,15 +17,15 @@ import { type Results, resultsVersion, type SweepResults, writeResults } from ".
 import { type Policy, runSweep, type SweepPrompt } from "../../evaluate/sweep.ts";
 import { type LanguageModel, loadModel } from "../../model/load.ts";
 import { computeDType } from "../../model/precision.ts";
-import { judgeContent, judgeFiles, makeJudge } from "../../reward/judges/registry.ts";
+import { makeJudge } from "../../reward/judges/registry.ts";
 import { provenance } from "../provenance.ts";
 import { throwIfAborted } from "../run-stages.ts";
 import type { EvaluateOptions, Recipe } from "../schema.ts";
-import type { SourceFiles } from "../source-files.ts";
 import { modelFiles, rowSourceFiles, sourceInputs } from "../sources.ts";
 import { needFolder, type Stage, type StageContext } from "../stages.ts";
 import { readStamp } from "../stamp.ts";
-import { readHeldOutPairs, readPrompts } from "./data-files.ts";
+import { readAllPairs, readPrompts } from "./data-files.ts";
+import { forJudges, judgeInputs, judgeSources } from "./judges.ts";
 import { pairMargins } from "./pair-margins.ts";
 import { modelFolder } from "./training.ts";
 
@@ -68,25 +68,6 @@ const withModel = async <T>(
     model.dispose();
   }
 };
-
-/** What `use` makes of each objective's judge, by the objective's name; those without a judge are passed over. */
-const forJudges = <T>({ objectives }: Recipe, use: (judge: unknown, where: string) => T): Record<string, T> =>
-  Object.fromEntries(
-    Object.entries(objectives).flatMap(([name, { judge }]) =>
-      judge === undefined ? [] : [[name, use(judge, `objectives.${name}.judge`)]],
-    ),
-  );
-
-/** The users' own files that judges read, for the stage's content hash. */
-const judgeSources = (recipe: Recipe): SourceFiles[] =>
-  Object.values(
-    forJudges(recipe, (judge, where) =>
-      judgeFiles(judge, where).map(({ option, path }) => ({
-        label: `${where}.${option}`,
-        locate: async () => [path],
-      })),
-    ),
-  ).flat();
 
 const promptsOf = async ({ recipe, folderOf }: Context): Promise<SweepPrompt[]> => {
   const { from, prompts: count } = recipe.evaluate;
@@ -214,7 +195,8 @@ const sweep = async (
 const rank = async (context: Context, model: LanguageModel): Promise<Results["pairAccuracy"]> => {
   const { recipe, folderOf, signal } = context;
   if (!recipe.evaluate.pairAccuracy) return undefined;
-  const pairs = await readHeldOutPairs(needFolder("evaluate", "data", folderOf));
+  const data = needFolder("evaluate", "data", folderOf);
+  const { heldOut: pairs } = await readAllPairs(data, folderOf("pairs"));
   const objectives = Object.keys(recipe.objectives).filter((name) =>
     pairs.some(({ objective }) => objective === name),
   );
@@ -242,7 +224,7 @@ const rank = async (context: Context, model: LanguageModel): Promise<Results["pa
 /** Seconds of each stage before this one, out of their stamps. */
 const stageTimes = async ({ folderOf }: Context): Promise<Results["stages"]> => {
   const times: Results["stages"] = [];
-  for (const name of ["data", "sft", "align"]) {
+  for (const name of ["data", "sft", "rollout", "pairs", "align"]) {
     const folder = folderOf(name);
     const stamp = folder === undefined ? undefined : await readStamp(folder);
     if (stamp !== undefined) times.push({ name, seconds: stamp.seconds });
@@ -254,14 +236,14 @@ const stageTimes = async ({ folderOf }: Context): Promise<Results["stages"]> => 
 export const evaluateStage = (answer: Answer): Stage<Recipe> => ({
   name: "evaluate",
   version: "1",
-  dependencies: ["data", "sft", "align"],
+  dependencies: ["data", "sft", "rollout", "pairs", "align"],
   inputs: (recipe) => {
     const { evaluate, data } = recipe;
     const { from, batchSize: _, ...rest } = evaluate;
     return {
       ...rest,
       from: from === "heldOut" ? from : sourceInputs(from),
-      judges: forJudges(recipe, judgeContent),
+      judges: judgeInputs(recipe),
       prompt: [data.chat, data.maxPromptTokens],
     };
   },

@@ -1,0 +1,203 @@
+/** The rows of a recipe as text: read or generated, limited, and split by prompt over all that reads them. */
+import { canonicalJson } from "../../core/json.ts";
+import { stream } from "../../core/random.ts";
+import { generateRows } from "../../data/generators/registry.ts";
+import type { Generated } from "../../data/generators/types.ts";
+import {
+  type LoadOptions,
+  loadDialogues,
+  loadExamples,
+  loadOpenRows,
+  loadPreferences,
+  locateRows,
+  type RowFile,
+} from "../../data/load.ts";
+import type { DialogueRow, OpenRow } from "../../data/open-rows.ts";
+import type { Problems } from "../../data/problems.ts";
+import {
+  chosenExample,
+  type ExampleRow,
+  type PreferenceRow,
+  type Prompt,
+  promptKey,
+  promptMessages,
+} from "../../data/rows.ts";
+import { limitRows, splitRows } from "../../data/split.ts";
+import { pairSource, sourceList } from "../objective-schema.ts";
+import type { ObjectiveOptions, Recipe, RowSource } from "../schema.ts";
+import type { HeldOutPrompt } from "./data-files.ts";
+
+/** Rows on both sides of the split. */
+export type Sides<Row> = { train: Row[]; heldOut: Row[] };
+
+/** Rows of all objectives in text form. */
+export type TextRows = Sides<PreferenceRow> & {
+  /** Fine-tuning examples. */
+  examples: Sides<ExampleRow>;
+  /** Prompts to roll out. */
+  open: Sides<OpenRow>;
+  dialogues: Sides<DialogueRow>;
+  /** Held-out prompts of all objectives. */
+  prompts: HeldOutPrompt[];
+};
+
+type Named = [name: string, objective: ObjectiveOptions];
+
+/** What the split looks at of a row of any kind, and the row itself. */
+type Part = { objective: string; prompt: Prompt } & (
+  | { pair: PreferenceRow }
+  | { open: OpenRow }
+  | { dialogue: DialogueRow }
+  | { example: ExampleRow }
+);
+
+type Load<Row> = (file: RowFile, objective: string, options: LoadOptions) => Promise<Row[]>;
+
+/** Rows of several sources together, each kept to its own limit. */
+const loadAll = async <Row extends { objective: string }>(
+  sources: readonly RowSource[],
+  objective: string,
+  load: Load<Row>,
+  { seed }: Recipe,
+  problems: Problems,
+): Promise<Row[]> => {
+  const rows: Row[] = [];
+  for (const source of sources) {
+    const all = await load(await locateRows(source), objective, { problems });
+    rows.push(...limitRows(all, source.limit, seed));
+  }
+  return rows;
+};
+
+/** Rows without those whose prompt and response were there before. */
+const distinct = (rows: readonly OpenRow[]): OpenRow[] => [
+  ...new Map(
+    rows.map((row): [string, OpenRow] => [JSON.stringify([promptKey(row.prompt), row.response]), row]),
+  ).values(),
+];
+
+/** A dialogue is known by all that comes before the assistant's first answer. */
+const opening = ({ messages }: DialogueRow): Prompt => {
+  const user = messages.findIndex(({ role }) => role === "user");
+  return messages.slice(0, user < 0 ? messages.length : user + 1);
+};
+
+/** The fine-tuning examples of a recipe that names files of them; their own "objective" is none that a recipe can have. */
+const exampleRows = async (recipe: Recipe, problems: Problems): Promise<ExampleRow[]> => {
+  const { sft } = recipe;
+  if (sft === false || sft.from === "chosen") return [];
+  const rows = await loadAll(sourceList(sft.from), "sft", loadExamples, recipe, problems);
+  return rows;
+};
+
+/** All rows out of files. */
+const partsOf = async (recipe: Recipe, objectives: readonly Named[], problems: Problems): Promise<Part[]> => {
+  const parts: Part[] = [];
+  for (const [name, objective] of objectives) {
+    const pairs = pairSource(objective);
+    if (pairs !== undefined) {
+      const rows = await loadAll([pairs], name, loadPreferences, recipe, problems);
+      parts.push(...rows.map((pair) => ({ objective: name, prompt: pair.prompt, pair })));
+    }
+    const open = await loadAll(sourceList(objective.prompts), name, loadOpenRows, recipe, problems);
+    parts.push(...distinct(open).map((row) => ({ objective: name, prompt: row.prompt, open: row })));
+    const talks = await loadAll(sourceList(objective.dialogues), name, loadDialogues, recipe, problems);
+    parts.push(...talks.map((row) => ({ objective: name, prompt: opening(row), dialogue: row })));
+  }
+  const examples = await exampleRows(recipe, problems);
+  parts.push(...examples.map((row) => ({ objective: "sft:", prompt: row.prompt, example: row })));
+  return parts;
+};
+
+const sidesOf = <Row>({ train, heldOut }: Sides<Part>, pick: (part: Part) => Row | undefined): Sides<Row> => {
+  const of = (parts: readonly Part[]): Row[] => parts.flatMap((part) => pick(part) ?? []);
+  return { train: of(train), heldOut: of(heldOut) };
+};
+
+const heldOutPrompts = (heldOut: readonly Part[]): HeldOutPrompt[] =>
+  heldOut.flatMap((part): HeldOutPrompt[] => {
+    if (!("pair" in part || "open" in part)) return [];
+    const row = "pair" in part ? part.pair : part.open;
+    const { objective, prompt, origin } = row;
+    const answer = "open" in part ? part.open.answer : undefined;
+    return [
+      { objective, prompt: promptMessages(prompt), ...(answer === undefined ? {} : { answer }), origin },
+    ];
+  });
+
+/** Rows of the objectives that name generators; objectives with equal options share one set of problems. */
+const fromGenerators = (
+  recipe: Recipe,
+  objectives: readonly Named[],
+): Sides<PreferenceRow> & { prompts: HeldOutPrompt[] } => {
+  const made = new Map<string, Generated>();
+  const rows: Sides<PreferenceRow> & { prompts: HeldOutPrompt[] } = { train: [], heldOut: [], prompts: [] };
+  for (const [objective, { generator }] of objectives) {
+    if (generator === undefined) continue;
+    const { name, ...options } = generator;
+    const key = canonicalJson(generator);
+    const known = made.get(key);
+    const generated = known ?? generateRows(name, options, recipe.seed, `objectives.${objective}.generator`);
+    made.set(key, generated);
+    const own = <Row extends { objective: string }>(all: readonly Row[]): Row[] =>
+      all.filter((row) => row.objective === objective);
+    rows.train.push(...own(generated.train));
+    rows.heldOut.push(...own(generated.heldOut).slice(0, recipe.data.maxHeldOut));
+    if (known === undefined)
+      rows.prompts.push(...generated.problems.map((problem) => ({ objective, ...problem })));
+  }
+  return rows;
+};
+
+/**
+ * Held-out prompts without repetition, in an order drawn by the seed so that any first n are a fair sample. Of equal
+ * prompts one that has an answer to compare with is taken.
+ */
+const drawPrompts = (prompts: readonly HeldOutPrompt[], seed: number): HeldOutPrompt[] => {
+  const distinctPrompts = new Map<string, HeldOutPrompt>();
+  for (const one of prompts) {
+    const key = promptKey(one.prompt);
+    if (one.answer !== undefined || distinctPrompts.get(key)?.answer === undefined)
+      distinctPrompts.set(key, one);
+  }
+  return stream(seed, "data", "prompts").shuffle([...distinctPrompts.values()]);
+};
+
+/** Chosen responses as examples; one that several pairs share is learnt once. */
+const chosenOf = (rows: readonly PreferenceRow[]): ExampleRow[] => [
+  ...new Map(
+    rows.map((row) => [JSON.stringify([promptKey(row.prompt), row.chosen]), chosenExample(row)]),
+  ).values(),
+];
+
+/**
+ * Reads or generates the rows of all objectives and the fine-tuning examples, and splits them.
+ *
+ * The split is made over all files at once, since they may share prompts: a held-out prompt is in no training row of
+ * any objective, in no example and in no prompt that is rolled out to train on.
+ *
+ * @throws MahaloError what loading, generating and splitting throw.
+ */
+export const collectRows = async (recipe: Recipe, problems: Problems): Promise<TextRows> => {
+  const objectives = Object.entries(recipe.objectives);
+  const split = splitRows(await partsOf(recipe, objectives, problems), {
+    seed: recipe.seed,
+    ...recipe.data,
+  });
+  const files = sidesOf(split, (part) => ("pair" in part ? part.pair : undefined));
+  const generated = fromGenerators(recipe, objectives);
+  const pairs = {
+    train: [...files.train, ...generated.train],
+    heldOut: [...files.heldOut, ...generated.heldOut],
+  };
+  const chosen = recipe.sft !== false && recipe.sft.from === "chosen";
+  return {
+    ...pairs,
+    examples: chosen
+      ? { train: chosenOf(pairs.train), heldOut: chosenOf(pairs.heldOut) }
+      : sidesOf(split, (part) => ("example" in part ? part.example : undefined)),
+    open: sidesOf(split, (part) => ("open" in part ? part.open : undefined)),
+    dialogues: sidesOf(split, (part) => ("dialogue" in part ? part.dialogue : undefined)),
+    prompts: drawPrompts([...heldOutPrompts(split.heldOut), ...generated.prompts], recipe.seed),
+  };
+};

@@ -1,0 +1,82 @@
+/** The pairs stage: preference pairs out of rollouts, as text with where they came from, and as tokens to train on. */
+import { join } from "node:path";
+import { MahaloError } from "@mahalo/torch";
+import { writeFileAtomic } from "../../core/files.ts";
+import { type EncodeOptions, encodePairs } from "../../data/encode.ts";
+import { Problems } from "../../data/problems.ts";
+import { openModelSource } from "../../model/source.ts";
+import { allRollouts } from "../../reward/rollout-file.ts";
+import { type MadePair, pairLine, pairsFromRollouts } from "../../reward/rollout-pairs.ts";
+import { madePairs } from "../objective-schema.ts";
+import type { MadePairsBlock } from "../rollout-schema.ts";
+import type { Recipe } from "../schema.ts";
+import { modelFiles } from "../sources.ts";
+import { needFolder, type Stage } from "../stages.ts";
+import { writePairs } from "./data-files.ts";
+import { rolloutFile, type Side, sides } from "./rollout.ts";
+
+/** Objectives whose pairs are made of rollouts. */
+const made = ({ objectives }: Recipe): [name: string, block: MadePairsBlock][] =>
+  Object.entries(objectives).flatMap(([name, objective]): [string, MadePairsBlock][] => {
+    const block = madePairs(objective);
+    return block === undefined ? [] : [[name, block]];
+  });
+
+/**
+ * Makes pairs; the folder then holds them as text (`rows.jsonl`, `held-out-rows.jsonl`) and as tokens (`train.jsonl`,
+ * `held-out.jsonl`).
+ */
+export const pairsStage: Stage<Recipe> = {
+  name: "pairs",
+  version: "1",
+  dependencies: ["rollout"],
+  leftOut: (recipe) => made(recipe).length === 0,
+  inputs: (recipe) => {
+    const { chat, maxPromptTokens, maxTokens, maxBadShare, maxHeldOut } = recipe.data;
+    return {
+      objectives: Object.fromEntries(made(recipe)),
+      data: { chat, maxPromptTokens, maxTokens, maxBadShare, maxHeldOut },
+    };
+  },
+  sources: ({ model, revision }) => [modelFiles(model, revision)],
+  run: async ({ recipe, folder, folderOf, log }) => {
+    const rollouts = needFolder("pairs", "rollout", folderOf);
+    const { maxBadShare, maxPromptTokens, maxTokens, chat, maxHeldOut } = recipe.data;
+    const { codec, template } = await openModelSource(
+      recipe.model,
+      recipe.revision === undefined ? {} : { revision: recipe.revision },
+    );
+    const encoding: EncodeOptions = { codec, template, chat, maxPromptTokens, maxTokens };
+    const problems = new Problems({ maxBadShare });
+    const rows: Record<Side, MadePair[]> = { train: [], "held-out": [] };
+    for (const [name, { from: _, ...options }] of made(recipe)) {
+      for (const side of sides) {
+        const found = pairsFromRollouts(await allRollouts(rolloutFile(rollouts, name, side)), options, {
+          seed: recipe.seed,
+          problems,
+        });
+        rows[side].push(...(side === "train" ? found : found.slice(0, maxHeldOut)));
+        log(`pairs: ${name}: ${found.length} pairs ${side === "train" ? "to train on" : "held out"}`);
+        if (side === "train" && found.length === 0) {
+          throw new MahaloError(
+            "E_PAIRS",
+            `objectives.${name}.pairs: no pair came out of the rollouts\n${problems.summary()}`.trim(),
+            {
+              hint: "take more samples or a higher temperature, allow longer answers, or let pairs.cut: true take those that were cut",
+            },
+          );
+        }
+      }
+    }
+    const lines = (pairs: readonly MadePair[]): string[] =>
+      pairs.map((pair) => `${JSON.stringify(pairLine(pair))}\n`);
+    await writeFileAtomic(join(folder, "rows.jsonl"), lines(rows.train));
+    await writeFileAtomic(join(folder, "held-out-rows.jsonl"), lines(rows["held-out"]));
+    const encoded = {
+      train: encodePairs(rows.train, encoding, problems).rows,
+      heldOut: encodePairs(rows["held-out"], encoding, problems).rows,
+    };
+    await writePairs(folder, encoded);
+    if (problems.summary() !== "") log(problems.summary());
+  },
+};

@@ -1,0 +1,197 @@
+/** The rollout stage: the fine-tuned model answers prompts of the training side, and some held-out ones to measure on. */
+import { join } from "node:path";
+import { MahaloError } from "@mahalo/torch";
+import { ensureDir, writeFileAtomic } from "../../core/files.ts";
+import { Problems } from "../../data/problems.ts";
+import { type LanguageModel, loadModel } from "../../model/load.ts";
+import { computeDType } from "../../model/precision.ts";
+import type { Continuer } from "../../reward/continuer.ts";
+import { judgeContent, makeJudge } from "../../reward/judges/registry.ts";
+import { rejudgeRollouts } from "../../reward/rejudge.ts";
+import { boundaryContinuer, comparesAnswers, rollOutDialogues, rollOutRows } from "../../reward/roll-out.ts";
+import type { RolloutSummary } from "../../reward/rollout.ts";
+import { allRollouts } from "../../reward/rollout-file.ts";
+import { rolledOut, rolloutBlock, rolloutsOf } from "../objective-schema.ts";
+import type { ObjectiveOptions, Recipe } from "../schema.ts";
+import { modelFiles } from "../sources.ts";
+import { needFolder, type Stage, type StageContext } from "../stages.ts";
+import { readDialogues, readHeldOutDialogues, readHeldOutOpen, readOpen } from "./data-files.ts";
+import { judgeInputs, judgeSources } from "./judges.ts";
+import { modelFolder } from "./training.ts";
+
+/** The two sides of the split, as files are named after them. */
+export const sides = ["train", "held-out"] as const;
+
+/** One of {@link sides}. */
+export type Side = (typeof sides)[number];
+
+/** File of an objective's rollouts, inside the stage's folder. */
+export const rolloutFile = (folder: string, objective: string, side: Side): string =>
+  join(folder, objective, `${side}.jsonl`);
+
+type Context = StageContext<Recipe>;
+
+/** Whether an objective's answers are generated, and not only read. */
+const generates = (objective: ObjectiveOptions): boolean =>
+  objective.prompts !== undefined || rolloutBlock(objective).simulate !== "none";
+
+const openModel = (name: string, { revision }: Recipe, own: boolean): Promise<LanguageModel> =>
+  loadModel(name, {
+    compute: computeDType("auto"),
+    ...(own && revision !== undefined ? { revision } : {}),
+  });
+
+/** Rolls one side of an objective out; undefined where it has no rows. */
+const rollOutSide = async (
+  name: string,
+  side: Side,
+  model: LanguageModel | undefined,
+  context: Context,
+): Promise<RolloutSummary | undefined> => {
+  const { recipe, folder, folderOf, cache, signal, ingredients, log } = context;
+  const objective = recipe.objectives[name] as ObjectiveOptions;
+  const { step, samples, batchSize, parallel, maxNewTokens, from, ...options } = rolloutBlock(objective);
+  const data = needFolder("rollout", "data", folderOf);
+  const own = <Row extends { objective: string }>(rows: readonly Row[]): Row[] => {
+    const mine = rows.filter((row) => row.objective === name);
+    return side === "train" ? mine : mine.slice(0, options.heldOut);
+  };
+  const rows = own(await (side === "train" ? readOpen : readHeldOutOpen)(data));
+  const dialogues = own(await (side === "train" ? readDialogues : readHeldOutDialogues)(data));
+  if (rows.length + dialogues.length === 0) return undefined;
+  const { temperature, topK, topP, minP, simulate, persona } = options;
+  const continuer: Continuer | undefined =
+    model === undefined
+      ? undefined
+      : boundaryContinuer(model, {
+          name: recipe.model,
+          weights: ingredients.dependencies.sft ?? ingredients.sources.model ?? "",
+          step,
+          sampling: { temperature, topK, topP, minP },
+          maxNewTokens,
+          chat: recipe.data.chat,
+          parallel,
+        });
+  const problems = new Problems({ maxBadShare: recipe.data.maxBadShare });
+  const out = rolloutFile(folder, name, side);
+  await ensureDir(join(folder, name));
+  const common = {
+    judge: objective.judge,
+    judgeName: `objectives.${name}.judge`,
+    judgeCache: join(cache, "judges"),
+    out,
+    samples,
+    seed: recipe.seed,
+    batchSize,
+    signal,
+    problems,
+  };
+  const summary =
+    continuer === undefined || objective.dialogues !== undefined
+      ? await rollOutDialogues(dialogues, {
+          ...common,
+          continuer,
+          student: simulate === "missing",
+          simulateAll: simulate === "all",
+          persona,
+        })
+      : await rollOutRows(rows, { ...common, continuer, from });
+  if (problems.summary() !== "") log(problems.summary());
+  return summary;
+};
+
+/** The same rollouts under the judge of another objective. */
+const shareSide = async (name: string, from: string, side: Side, context: Context): Promise<void> => {
+  const { recipe, folder, cache, signal } = context;
+  const declared = recipe.objectives[name]?.judge;
+  const where = `objectives.${name}.judge`;
+  const judge = makeJudge(declared, where, { cache: join(cache, "judges") });
+  try {
+    const rows = await rejudgeRollouts(await allRollouts(rolloutFile(folder, from, side)), {
+      judge,
+      judgeContent: judgeContent(declared, where),
+      objective: name,
+      kind: comparesAnswers(declared) ? "verifiable" : "judged",
+      signal,
+    });
+    const lines = rows.map((row) => `${JSON.stringify(row)}\n`).join("");
+    await writeFileAtomic(rolloutFile(folder, name, side), lines);
+  } finally {
+    judge.dispose?.();
+  }
+};
+
+/** Objectives whose labels or pairs are made of another's rollouts. */
+const sharers = ({ objectives }: Recipe): [name: string, from: string][] =>
+  Object.keys(objectives).flatMap((name): [string, string][] => {
+    const from = rolloutsOf(objectives, name);
+    return from === undefined || from === name ? [] : [[name, from]];
+  });
+
+const describe = (name: string, side: Side, summary: RolloutSummary): string => {
+  const { rows, rollouts, meanScore, cut, abstained } = summary;
+  const notes = [
+    `${rows} rows, ${rollouts} answers`,
+    ...(meanScore === null ? [] : [`mean score ${meanScore.toFixed(3)}`]),
+    ...(cut > 0 ? [`${cut} cut`] : []),
+    ...(abstained > 0 ? [`${abstained} without a verdict`] : []),
+  ];
+  return `rollout: ${name}${side === "train" ? "" : " held out"}: ${notes.join(", ")}`;
+};
+
+/** Rolls out; the folder then holds `<objective>/train.jsonl` and `<objective>/held-out.jsonl`. */
+export const rolloutStage: Stage<Recipe> = {
+  name: "rollout",
+  version: "1",
+  dependencies: ["data", "sft"],
+  leftOut: ({ objectives }) => rolledOut(objectives).length === 0,
+  inputs: (recipe) => {
+    const names = rolledOut(recipe.objectives);
+    const shared = sharers(recipe);
+    return {
+      chat: recipe.data.chat,
+      objectives: Object.fromEntries(
+        names.map((name) => {
+          const objective = recipe.objectives[name] as ObjectiveOptions;
+          // How many answers are made at once changes none of them; the size of batches decides what a line stands by.
+          const { parallel: _, ...block } = rolloutBlock(objective);
+          return [name, block];
+        }),
+      ),
+      shared: Object.fromEntries(shared),
+      judges: judgeInputs(recipe, [...names, ...shared.map(([name]) => name)]),
+    };
+  },
+  sources: (recipe) => [
+    ...(recipe.sft === false ? [modelFiles(recipe.model, recipe.revision)] : []),
+    ...judgeSources(recipe, [...rolledOut(recipe.objectives), ...sharers(recipe).map(([name]) => name)]),
+  ],
+  run: async (context) => {
+    const { recipe, folder, folderOf, log } = context;
+    const names = rolledOut(recipe.objectives);
+    const tuned = folderOf("sft");
+    const needed = names.some((name) => generates(recipe.objectives[name] as ObjectiveOptions));
+    const name = tuned === undefined ? recipe.model : modelFolder(tuned);
+    const model = needed ? await openModel(name, recipe, tuned === undefined) : undefined;
+    try {
+      for (const objective of names) {
+        const own = generates(recipe.objectives[objective] as ObjectiveOptions) ? model : undefined;
+        for (const side of sides) {
+          const summary = await rollOutSide(objective, side, own, context);
+          if (summary !== undefined) log(describe(objective, side, summary));
+          else if (side === "train")
+            throw new MahaloError("E_ROLLOUT", `objectives.${objective}: no row is left to roll out`);
+          else {
+            await ensureDir(join(folder, objective));
+            await writeFileAtomic(rolloutFile(folder, objective, side), "");
+          }
+        }
+      }
+    } finally {
+      model?.dispose();
+    }
+    for (const [objective, from] of sharers(recipe)) {
+      for (const side of sides) await shareSide(objective, from, side, context);
+    }
+  },
+};
