@@ -61,9 +61,26 @@ export { type RunOutcome, type RunRecipeOptions, runRecipe } from "./recipe/run.
 export { type Recipe, type RecipeInput, recipeSchema } from "./recipe/schema.ts";
 export { type Schedule, scheduleRows } from "./recipe/stages/training.ts";
 export { type AlignOptions, alignSchema, type SftOptions, sftSchema } from "./recipe/training-schema.ts";
+// Reward: scoring.
+export { type AggregateName, type Aggregates, aggregateScores, unitScore } from "./reward/aggregate.ts";
+// Reward: rollouts, and labels and pairs made of them.
+export { type Continuer, modelContinuer } from "./reward/continuer.ts";
 // Reward: judges.
 export { makeJudge } from "./reward/judges/registry.ts";
 export type { Judge, JudgedItem, Verdict } from "./reward/judges/types.ts";
+export { rejudgeRollouts } from "./reward/rejudge.ts";
+export { type Ending, hardLabels, hindsightTarget, monteCarloValue } from "./reward/relabel.ts";
+export { type RelabelledRow, relabelOptionsOf, relabelRows, stepwiseLine } from "./reward/relabel-rows.ts";
+export { boundaryContinuer, rollOutDialogues, rollOutRows } from "./reward/roll-out.ts";
+export type { RolloutSummary } from "./reward/rollout.ts";
+export { allRollouts, type Rollout, type RolloutRow, readRollouts } from "./reward/rollout-file.ts";
+export { type MadePair, pairLine, pairsFromRollouts, rolloutPairOptionsOf } from "./reward/rollout-pairs.ts";
+export { type RunningScorer, type RunningScorerOptions, runningScorer } from "./reward/running-scorer.ts";
+export { loadScorable, parseScorable, type ScorableRow } from "./reward/scorable-rows.ts";
+export { type ScoredResponse, type ScoreStepsOptions, scoreSteps } from "./reward/score.ts";
+export { type ScoreMetrics, scoreMetrics } from "./reward/score-metrics.ts";
+export { judgeRows, type ScoredRow, scoreRows } from "./reward/score-rows.ts";
+export { encodeScored, type ScoreTextOptions } from "./reward/score-text.ts";
 // Train: one trainer, tasks and losses.
 export { type PairLoss, type PairLossName, type PairLossOptions, pairLoss } from "./train/losses.ts";
 export type { Metrics } from "./train/metrics.ts";
