@@ -13,6 +13,7 @@ import { reportCommand } from "./report.ts";
 import { rolloutCommand } from "./rollout.ts";
 import { runCommand } from "./run.ts";
 import { schemaCommand } from "./schema.ts";
+import { scoreCommand } from "./score.ts";
 
 /** All commands, in the order in which `--help` lists them. */
 export const commands: readonly CommandFile[] = [
@@ -24,6 +25,7 @@ export const commands: readonly CommandFile[] = [
   rolloutCommand,
   relabelCommand,
   pairsCommand,
+  scoreCommand,
   exportCommand,
   reportCommand,
   schemaCommand,

@@ -114,6 +114,16 @@ export const loadDialogues = (
 ): Promise<DialogueRow[]> =>
   load(file, options, (value, origin) => parseDialogue(value, origin, objective), objective);
 
+/** Reads rows of a form of the caller's own, whatever their objectives; the same conditions as {@link loadPreferences}. */
+export const loadParsed = async <Row>(
+  file: RowFile,
+  parse: (value: unknown, origin: Origin) => Row,
+  options: LoadOptions = {},
+): Promise<Row[]> => {
+  const rows = await load(file, options, (value, origin) => ({ row: parse(value, origin), origin }));
+  return rows.map(({ row }) => row);
+};
+
 const load = async <Row extends { objective?: string; origin: Origin }>(
   file: RowFile,
   { problems = new Problems() }: LoadOptions,
