@@ -12,6 +12,7 @@ import {
   locateRows,
   type RowFile,
 } from "../../data/load.ts";
+import type { Message } from "../../data/messages.ts";
 import type { DialogueRow, OpenRow } from "../../data/open-rows.ts";
 import type { Problems } from "../../data/problems.ts";
 import {
@@ -76,18 +77,19 @@ const distinct = (rows: readonly OpenRow[]): OpenRow[] => [
   ).values(),
 ];
 
-/** A dialogue is known by all that comes before the assistant's first answer. */
-const opening = ({ messages }: DialogueRow): Prompt => {
+/** A conversation is known by all up to the user's first turn, so that its later turns are on the same side. */
+const opening = (messages: readonly Message[]): Prompt => {
   const user = messages.findIndex(({ role }) => role === "user");
   return messages.slice(0, user < 0 ? messages.length : user + 1);
 };
 
-/** The fine-tuning examples of a recipe that names files of them; their own "objective" is none that a recipe can have. */
+const openingOf = (prompt: Prompt): Prompt => (typeof prompt === "string" ? prompt : opening(prompt));
+
+/** The fine-tuning examples of a recipe that names files of them. */
 const exampleRows = async (recipe: Recipe, problems: Problems): Promise<ExampleRow[]> => {
   const { sft } = recipe;
   if (sft === false || sft.from === "chosen") return [];
-  const rows = await loadAll(sourceList(sft.from), "sft", loadExamples, recipe, problems);
-  return rows;
+  return loadAll(sourceList(sft.from), "sft", loadExamples, recipe, problems);
 };
 
 /** All rows out of files. */
@@ -100,12 +102,15 @@ const partsOf = async (recipe: Recipe, objectives: readonly Named[], problems: P
       parts.push(...rows.map((pair) => ({ objective: name, prompt: pair.prompt, pair })));
     }
     const open = await loadAll(sourceList(objective.prompts), name, loadOpenRows, recipe, problems);
-    parts.push(...distinct(open).map((row) => ({ objective: name, prompt: row.prompt, open: row })));
+    parts.push(
+      ...distinct(open).map((row) => ({ objective: name, prompt: openingOf(row.prompt), open: row })),
+    );
     const talks = await loadAll(sourceList(objective.dialogues), name, loadDialogues, recipe, problems);
-    parts.push(...talks.map((row) => ({ objective: name, prompt: opening(row), dialogue: row })));
+    parts.push(...talks.map((row) => ({ objective: name, prompt: opening(row.messages), dialogue: row })));
   }
   const examples = await exampleRows(recipe, problems);
-  parts.push(...examples.map((row) => ({ objective: "sft:", prompt: row.prompt, example: row })));
+  // A name that no objective can have.
+  parts.push(...examples.map((row) => ({ objective: "sft:", prompt: openingOf(row.prompt), example: row })));
   return parts;
 };
 
