@@ -5,14 +5,7 @@ import { checkValue } from "../core/json.ts";
 import { type Random, stream } from "../core/random.ts";
 import { type Mix, normalizeMix } from "../model/heads.ts";
 import type { LanguageModel } from "../model/load.ts";
-import {
-  drawToken,
-  isPlainGreedy,
-  type Sampling,
-  type SamplingInput,
-  samplingOf,
-  tokenDistribution,
-} from "./sampling.ts";
+import { chooseToken, isPlainGreedy, type Sampling, type SamplingInput, samplingOf } from "./sampling.ts";
 import { TextStream } from "./text-stream.ts";
 
 /** What is asked of a model. */
@@ -105,8 +98,7 @@ export class Answer {
 
   /** Chooses the next token from its logits [V], which it may overwrite. */
   choose(logits: Float32Array): number {
-    const used = this.sampling.repetitionPenalty === 1 ? [] : [...this.promptIds, ...this.ids];
-    return drawToken(tokenDistribution(logits, this.sampling, used), this.#random);
+    return chooseToken(logits, this.sampling, () => [...this.promptIds, ...this.ids], this.#random);
   }
 
   /** Takes the next token in; gives the text that has become certain, and why the answer ends if it does. */

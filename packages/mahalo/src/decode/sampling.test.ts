@@ -3,6 +3,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { stream } from "../core/random.ts";
 import {
+  chooseToken,
   drawToken,
   isPlainGreedy,
   type Sampling,
@@ -157,4 +158,30 @@ describe("settings", () => {
     expect(isPlainGreedy(samplingOf({ repetitionPenalty: 1.1 }))).toBe(false);
     expect(isPlainGreedy(samplingOf({ temperature: 0.1 }))).toBe(false);
   });
+});
+
+test("a draw from all tokens is, number for number, the one through the list of all", () => {
+  const number = fc.float({ min: -40, max: 40, noNaN: true });
+  fc.assert(
+    fc.property(
+      fc.array(number, { minLength: 1, maxLength: 60 }),
+      fc.constantFrom(0.1, 0.7, 1, 3),
+      fc.constantFrom(1, 1.3),
+      fc.nat(1000),
+      (values, temperature, repetitionPenalty, seed) => {
+        const sampling = samplingOf({ temperature, repetitionPenalty });
+        const draw = (direct: boolean): number[] => {
+          const random = stream(seed, "draws");
+          return Array.from({ length: 5 }, () =>
+            chooseToken(Float32Array.from(values), sampling, () => [0, 1], random, { direct }),
+          );
+        };
+        expect(draw(true)).toEqual(draw(false));
+      },
+    ),
+  );
+  const random = stream(1, "draws");
+  expect(() =>
+    chooseToken(Float32Array.of(Number.NaN), samplingOf({ temperature: 1 }), () => [], random),
+  ).toThrow(/not finite/);
 });

@@ -51,6 +51,16 @@ const argmax = (values: Float32Array): number => {
   return best;
 };
 
+/** Index of the largest logit. @throws MahaloError E_LOGITS where it is not finite */
+const finiteArgmax = (logits: Float32Array): number => {
+  const best = argmax(logits);
+  if (Number.isFinite(logits[best])) return best;
+  throw new MahaloError("E_LOGITS", `the model's logits are not finite (the largest is ${logits[best]})`, {
+    hint: "its weights may be damaged; load it in float32 to see whether the precision is at fault",
+    exitStatus: 1,
+  });
+};
+
 /** Logits of used tokens divided by the penalty where positive, multiplied where negative (Keskar et al. 2019). */
 const penalize = (logits: Float32Array, used: Iterable<number>, penalty: number): void => {
   for (const id of new Set(used)) {
@@ -139,13 +149,7 @@ export const tokenDistribution = (
   used: Iterable<number>,
 ): Candidates => {
   if (sampling.repetitionPenalty !== 1) penalize(logits, used, sampling.repetitionPenalty);
-  const best = argmax(logits);
-  if (!Number.isFinite(logits[best])) {
-    throw new MahaloError("E_LOGITS", `the model's logits are not finite (the largest is ${logits[best]})`, {
-      hint: "its weights may be damaged; load it in float32 to see whether the precision is at fault",
-      exitStatus: 1,
-    });
-  }
+  const best = finiteArgmax(logits);
   if (sampling.temperature === 0) return { ids: Int32Array.of(best), weights: Float64Array.of(1) };
   const all = weigh(logits, sampling.temperature);
   const kept = keepMinP(keepTopP(keepTopK(all, sampling.topK), sampling.topP), sampling.minP);
@@ -163,4 +167,58 @@ export const drawToken = ({ ids, weights }: Candidates, random: Random): number 
   // Rounding may leave a little over; the last token with any probability takes it.
   const last = weights.findLastIndex((weight) => weight > 0);
   return ids[last] as number;
+};
+
+/** Probabilities of one draw before they are scaled; kept from draw to draw, since a vocabulary is large. */
+let scratch = new Float64Array(0);
+
+/** A draw from all tokens, number for number as {@link tokenDistribution} and {@link drawToken} make it, without lists. */
+const drawFromAll = (logits: Float32Array, temperature: number, random: Random): number => {
+  const largest = logits[finiteArgmax(logits)] as number;
+  const size = logits.length;
+  if (scratch.length < size) scratch = new Float64Array(size);
+  const weights = scratch;
+  let sum = 0;
+  for (let i = 0; i < size; i++) {
+    const weight = Math.exp(((logits[i] as number) - largest) / temperature);
+    weights[i] = weight;
+    sum += weight;
+  }
+  let left = random.next();
+  let last = 0;
+  for (let i = 0; i < size; i++) {
+    const share = (weights[i] as number) / sum;
+    left -= share;
+    if (left < 0) return i;
+    if (share > 0) last = i;
+  }
+  return last;
+};
+
+/** How {@link chooseToken} computes. */
+export type ChooseOptions = {
+  /** A draw from all tokens makes no list of them (default). False: always through {@link tokenDistribution}. */
+  direct?: boolean;
+};
+
+/**
+ * The next token: what {@link drawToken} draws from {@link tokenDistribution}.
+ *
+ * @param logits [V]; overwritten
+ * @param used tokens of the text so far, prompt included; looked at by the repetition penalty alone
+ */
+export const chooseToken = (
+  logits: Float32Array,
+  sampling: Sampling,
+  used: () => Iterable<number>,
+  random: Random,
+  { direct = true }: ChooseOptions = {},
+): number => {
+  const { temperature, topK, topP, minP, repetitionPenalty } = sampling;
+  const penalized = repetitionPenalty !== 1;
+  const all = temperature > 0 && topK === 0 && topP >= 1 && minP === 0;
+  if (!(direct && all))
+    return drawToken(tokenDistribution(logits, sampling, penalized ? used() : []), random);
+  if (penalized) penalize(logits, used(), repetitionPenalty);
+  return drawFromAll(logits, temperature, random);
 };
