@@ -1,5 +1,5 @@
 /** The benches' own arithmetic and rows, so that no figure rests on a mistake in the measuring. */
-import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -9,6 +9,8 @@ import { measureRates, modelProducts, trainingFlops } from "../bench/gemm.ts";
 import * as generation from "../bench/generate/results.ts";
 import { best } from "../bench/lines.ts";
 import { count, names } from "../bench/options.ts";
+import * as reward from "../bench/reward/results.ts";
+import { readResponses } from "../bench/reward/tasks.ts";
 import { buildRows, readRows, sequenceTokens, writeRows } from "../bench/rows.ts";
 import {
   compare,
@@ -89,6 +91,50 @@ describe("lines", () => {
         how: expect.stringContaining("+bf16-weights in bf16"),
       },
     ]);
+  });
+});
+
+describe("rewards", () => {
+  const measured = { seconds: 2, cpu_share: 0.9, peak_memory_bytes: 1e9 };
+  const scored: reward.Scored = { ...measured, responses: 2, scores: [0.25, 0.5, 0.75] };
+  const rolled: reward.Rolled = { ...measured, prefixes: 3, samples: 2, new_tokens: 60 };
+
+  test("steps and sampled tokens a second, over all rounds", () => {
+    const slow = { ...scored, seconds: 6, scores: [0.25, 0.5, 0.7505] };
+    const f32 = { ...setting, dtype: "f32" };
+    expect(reward.compareScored(f32, [scored, scored], [slow, slow])).toMatchObject([
+      { bench: "reward", ours: 1.5, peer: 0.5, ratio: 3, unit: "steps/s" },
+      { ours: 1e9, peer: 1e9, unit: "bytes" },
+    ]);
+    expect(reward.compareRolled(f32, [rolled], [{ ...rolled, seconds: 6 }])[0]).toMatchObject({
+      ours: 30,
+      peer: 10,
+      unit: "sampled tokens/s",
+    });
+  });
+
+  test("sides of other scores, or of other work, are not compared", () => {
+    const f32 = { ...setting, dtype: "f32" };
+    const code = expect.objectContaining({ code: "E_BENCH_ROWS" });
+    for (const scores of [
+      [0.25, 0.5],
+      [0.25, 0.5, 0.76],
+      [0.25, 0.5, Number.NaN],
+    ]) {
+      expect(() => reward.compareScored(f32, [scored], [{ ...scored, scores }])).toThrow(code);
+    }
+    for (const other of [{ prefixes: 4 }, { samples: 3 }, { new_tokens: 61 }]) {
+      expect(() => reward.compareRolled(f32, [rolled], [{ ...rolled, ...other }])).toThrow(code);
+    }
+  });
+
+  test("responses are read back whole, and broken ones refused with their line", () => {
+    const path = join(folder, "responses.jsonl");
+    const line = { prompt_ids: [1], response_ids: [2, 3], ends: [1, 2] };
+    writeFileSync(path, `${JSON.stringify(line)}\n${JSON.stringify({ ...line, ends: [] })}\n`);
+    expect(() => readResponses(path)).toThrow(/responses\.jsonl:2/);
+    writeFileSync(path, `${JSON.stringify(line)}\n`);
+    expect(readResponses(path)).toEqual([line]);
   });
 });
 
