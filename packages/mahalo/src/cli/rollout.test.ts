@@ -8,7 +8,23 @@ import { parseJson } from "../core/json.ts";
 import { tinyFolder } from "../model/testing/tiny.ts";
 import { allRollouts } from "../reward/rollout-file.ts";
 import { ending, rolloutRow } from "../reward/testing/rollout-row.ts";
-import { run } from "./testing/run.ts";
+import { runCli } from "./program.ts";
+
+/** Runs a command line: the status it ends with, and what it wrote. */
+const run = async (words: readonly string[]): Promise<{ status: number; out: string; err: string }> => {
+  const written = { out: "", err: "" };
+  const status = await runCli(words, {
+    out: (text) => {
+      written.out += text;
+    },
+    err: (text) => {
+      written.err += text;
+    },
+    signal: new AbortController().signal,
+    colour: false,
+  });
+  return { status, ...written };
+};
 
 let folder = "";
 const at = (name: string): string => join(folder, name);
