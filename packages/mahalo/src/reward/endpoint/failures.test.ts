@@ -1,0 +1,86 @@
+/** Tests of what failures mean: waits, statuses, and what servers say. */
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { backoff, errorText, networkReason, PassingFailure, retryAfter, statusFailure } from "./failures.ts";
+
+describe("Retry-After", () => {
+  const now = Date.parse("2026-01-02T03:04:05Z");
+
+  test.each([
+    ["3", 3],
+    [" 0 ", 0],
+    ["1.5", 1.5],
+    ["Fri, 02 Jan 2026 03:04:15 GMT", 10],
+    ["Fri, 02 Jan 2026 03:00:00 GMT", 0],
+    ["soon", undefined],
+    ["-1", undefined],
+    ["1e9", undefined],
+    ["2026", 2026],
+    ["", undefined],
+    [null, undefined],
+  ])("%j asks for %j seconds", (header, seconds) => {
+    expect(retryAfter(header, now)).toBe(seconds);
+  });
+});
+
+test("waits double between half and all of a bound, never less than is asked for", () => {
+  const bounds = { firstWait: 0.5, longestWait: 30 };
+  expect([1, 2, 3, 10].map((failures) => backoff(failures, bounds, 0))).toEqual([0.25, 0.5, 1, 15]);
+  expect(backoff(3, bounds, 1)).toBe(2);
+  fc.assert(
+    fc.property(
+      fc.integer({ min: 1, max: 2000 }),
+      fc.double({ min: 0, max: 0.999, noNaN: true }),
+      fc.double({ min: 0, max: 100, noNaN: true }),
+      (failures, random, asked) => {
+        const wait = backoff(failures, bounds, random, asked);
+        expect(wait).toBeGreaterThanOrEqual(asked);
+        expect(wait).toBeLessThanOrEqual(Math.max(asked, Math.min(30, 0.5 * 2 ** (failures - 1))));
+      },
+    ),
+  );
+});
+
+describe("statuses", () => {
+  const none = { retryAfter: undefined, location: null };
+
+  test.each([408, 409, 425, 429, 500, 502, 503, 504, 529])("%i may pass", (status) => {
+    expect(statusFailure("u", status, "", { ...none, retryAfter: 2 })).toMatchObject({ retryAfter: 2 });
+    expect(statusFailure("u", status, "", none)).toBeInstanceOf(PassingFailure);
+  });
+
+  test.each([
+    [301, "E_ENDPOINT_MOVED"],
+    [400, "E_ENDPOINT_REFUSED"],
+    [401, "E_ENDPOINT_DENIED"],
+    [403, "E_ENDPOINT_DENIED"],
+    [404, "E_ENDPOINT_NOT_FOUND"],
+    [422, "E_ENDPOINT_REFUSED"],
+  ])("%i does not", (status, code) => {
+    expect(statusFailure("http://u", status, "", none)).toMatchObject({ code });
+    expect(statusFailure("http://u", status, "", none).message).toContain(`http://u: `);
+  });
+});
+
+test.each([
+  ['{"error":{"message":"too\\nlong","type":"x"}}', "too long"],
+  ['{"error":"no"}', "no"],
+  ['{"message":"m"}', "m"],
+  ['{"detail":"d"}', "d"],
+  ['{"choices":[]}', ""],
+  ["<html>busy</html>", ""],
+  ["plain \u001b[31mred", "plain [31mred"],
+  ["", ""],
+  ["x".repeat(500), `${"x".repeat(297)}...`],
+])("what %j says", (body, said) => {
+  expect(errorText(body)).toBe(said);
+});
+
+test("a network failure's reason is the innermost one", () => {
+  const refused = Object.assign(new Error(""), { code: "ECONNREFUSED" });
+  expect(networkReason(new TypeError("fetch failed", { cause: refused }))).toBe("ECONNREFUSED");
+  expect(networkReason(new TypeError("fetch failed", { cause: new Error("other side closed") }))).toBe(
+    "other side closed",
+  );
+  expect(networkReason("odd")).toBe("odd");
+});
