@@ -1,6 +1,6 @@
 /** How good scores are, where the rows say what is right: pairs, labelled responses and labelled steps. */
+import { areaUnderCurve, calibrationError, correlation, scoreMargin } from "../core/label-metrics.ts";
 import type { HeadKind } from "../model/reward-heads.ts";
-import { areaUnderCurve, calibrationError, correlation, scoreMargin } from "../train/reward-metrics.ts";
 import { aggregateNames } from "./aggregate.ts";
 import type { JudgedScore, ScoredRow, StepwiseScore } from "./score-rows.ts";
 
