@@ -3,11 +3,12 @@ import { createInterface } from "node:readline/promises";
 import { describeError, MahaloError } from "@mahalo/torch";
 import type { Command } from "commander";
 import { Conversation } from "../decode/conversation.ts";
+import { stopIfAborted } from "../decode/generate.ts";
 import { formatMix } from "../evaluate/mixes.ts";
 import { type Mix, normalizeMix, parseMix } from "../model/heads.ts";
 import { type LanguageModel, loadModel } from "../model/load.ts";
 import { computeDType } from "../model/precision.ts";
-import { type CommonOptions, command, type Io, outputOf } from "./command.ts";
+import { type CommonOptions, command, type Input, type Io, outputOf } from "./command.ts";
 import { requestOf, type SamplingFlags, withSampling } from "./sampling-options.ts";
 
 type ChatOptions = CommonOptions & SamplingFlags & { mix?: Mix };
@@ -67,48 +68,86 @@ export const chatCommand = (io: Io): Command =>
   ).action(async (name: string, options: ChatOptions) => {
     const output = outputOf(io, options);
     const model = await loadModel(name, { compute: computeDType(options.precision) });
-    const request = requestOf(options, model);
-    const chat = new Conversation(model, { ...request, mix: options.mix, system: options.system });
-    const terminal = process.stdin.isTTY === true;
-    const lines = createInterface({ input: process.stdin, output: process.stderr, terminal, prompt: "> " });
-    // Without a terminal readline would swallow Ctrl-C.
-    lines.on("SIGINT", () => lines.close());
-    const ask = (): void => {
-      if (terminal) lines.prompt();
-    };
     try {
-      output.note(`${mixText(model, options.mix)}; /help lists what can be typed`);
-      ask();
-      for await (const line of lines) {
-        try {
-          if (line.startsWith("/")) {
-            if (!obey(line, chat, model, (text) => output.note(text))) break;
-          } else if (line.trim() !== "") {
-            await reply(chat, line, io, output.json);
-          }
-        } catch (error) {
-          if (!(error instanceof MahaloError) || error.code === "E_INTERRUPTED") throw error;
-          io.err(`${describeError(error)}\n`);
-        }
-        ask();
+      const request = requestOf(options, model);
+      const chat = new Conversation(model, { ...request, mix: options.mix, system: options.system });
+      try {
+        await converse(chat, model, io, output);
+      } finally {
+        chat.dispose();
       }
     } finally {
-      lines.close();
-      chat.dispose();
       model.dispose();
     }
   });
 
-const reply = async (chat: Conversation, line: string, io: Io, json: boolean): Promise<void> => {
-  const pieces = chat.say(line, io.signal);
+const standardInput = (): Input => ({
+  from: process.stdin,
+  echo: process.stderr,
+  terminal: process.stdin.isTTY === true,
+});
+
+/** Answers line after line until the input ends, somebody leaves, or the command is interrupted. */
+const converse = async (
+  chat: Conversation,
+  model: LanguageModel,
+  io: Io,
+  output: ReturnType<typeof outputOf>,
+): Promise<void> => {
+  stopIfAborted(io.signal);
+  const { from, echo, terminal } = io.input ?? standardInput();
+  output.note(`${mixText(model, chat.mix)}; /help lists what can be typed`);
+  const lines = createInterface({ input: from, output: echo, terminal, prompt: "> " });
+  let replying: AbortController | undefined;
+  // On a terminal readline has Ctrl-C: it ends the reply, and between replies the chat.
+  lines.on("SIGINT", () => (replying === undefined ? lines.close() : replying.abort()));
+  const leave = (): void => {
+    replying?.abort();
+    lines.close();
+  };
+  io.signal.addEventListener("abort", leave);
+  const ask = (): void => {
+    if (terminal && !io.signal.aborted) lines.prompt();
+  };
+  try {
+    ask();
+    for await (const line of lines) {
+      stopIfAborted(io.signal);
+      replying = new AbortController();
+      try {
+        if (line.startsWith("/")) {
+          if (!obey(line, chat, model, output.note)) break;
+        } else if (line.trim() !== "") {
+          await reply(chat, line, io, { json: output.json, signal: replying.signal });
+        }
+      } catch (error) {
+        if (!(error instanceof MahaloError)) throw error;
+        stopIfAborted(io.signal);
+        if (error.code === "E_INTERRUPTED") output.note("\nthe reply was stopped, and its turn is forgotten");
+        else io.err(`${describeError(error)}\n`);
+      }
+      replying = undefined;
+      ask();
+    }
+  } finally {
+    io.signal.removeEventListener("abort", leave);
+    lines.close();
+  }
+  stopIfAborted(io.signal);
+};
+
+const reply = async (
+  chat: Conversation,
+  line: string,
+  io: Io,
+  { json, signal }: { json: boolean; signal: AbortSignal },
+): Promise<void> => {
+  const pieces = chat.say(line, signal);
   for (;;) {
     const { value, done } = await pieces.next();
     if (done) {
-      io.out(
-        json
-          ? `${JSON.stringify({ response: value.text, finish: value.finish, tokens: value.ids.length })}\n`
-          : "\n",
-      );
+      const { text, finish, ids } = value;
+      io.out(json ? `${JSON.stringify({ response: text, finish, tokens: ids.length })}\n` : "\n");
       return;
     }
     if (!json) io.out(value);

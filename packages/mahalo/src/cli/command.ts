@@ -13,6 +13,17 @@ export type Io = {
   signal: AbortSignal;
   /** Whether standard output is a terminal that shows colours. */
   colour: boolean;
+  /** Where lines are read from that a person types. Default: the process's standard input. */
+  input?: Input;
+};
+
+/** Lines that come in while a command runs. */
+export type Input = {
+  from: NodeJS.ReadableStream;
+  /** Where a prompt is shown, and what is typed. */
+  echo: NodeJS.WritableStream;
+  /** Whether a person sits there, who wants a prompt and can edit the line. */
+  terminal: boolean;
 };
 
 /** Makes one command; a registered command file exports one of these. */

@@ -8,24 +8,7 @@ import { z } from "zod";
 import { parseJson } from "../core/json.ts";
 import { type CommandFile, command, outputOf } from "./command.ts";
 import { commands } from "./commands.ts";
-import { runCli } from "./program.ts";
-
-const run = async (words: readonly string[], files?: readonly CommandFile[]) => {
-  let out = "";
-  let err = "";
-  const io = {
-    out: (text: string) => {
-      out += text;
-    },
-    err: (text: string) => {
-      err += text;
-    },
-    signal: new AbortController().signal,
-    colour: false,
-  };
-  const status = await runCli(words, io, files);
-  return { status, out, err };
-};
+import { run } from "./testing/run.ts";
 
 /** A command that fails in the way its argument names. */
 const failing: CommandFile = (io) =>
@@ -84,21 +67,21 @@ describe("errors are one line with a code, and an exit status", () => {
       "mahalo: missing required argument 'recipe'; see --help  (E_CLI_USAGE)\n",
     );
     expect((await run(["plan", "a", "--sett", "b"])).err).toContain("Did you mean --set?");
-    expect(await run(["fail", "ours"], [failing])).toEqual({
+    expect(await run(["fail", "ours"], { files: [failing] })).toEqual({
       status: 2,
       out: "",
       err: "mahalo: values.jsonl:118: row has no response token left; raise data.maxTokens  (E_ROW_EMPTY)\n",
     });
   });
   test("1 for a mistake of ours, with its stack", async () => {
-    const { status, err } = await run(["fail", "bug"], [failing]);
+    const { status, err } = await run(["fail", "bug"], { files: [failing] });
     expect(status).toBe(1);
     expect(err).toContain("TypeError: no such thing");
   });
   test("130 after Ctrl-C", async () =>
-    expect((await run(["fail", "interrupted"], [failing])).status).toBe(130));
+    expect((await run(["fail", "interrupted"], { files: [failing] })).status).toBe(130));
   test("as JSON under --json", async () => {
-    const { err } = await run(["fail", "ours", "--json"], [failing]);
+    const { err } = await run(["fail", "ours", "--json"], { files: [failing] });
     expect(JSON.parse(err)).toEqual({
       error: {
         code: "E_ROW_EMPTY",
@@ -110,8 +93,10 @@ describe("errors are one line with a code, and an exit status", () => {
 });
 
 test("a result is JSON under --json and text otherwise", async () => {
-  expect((await run(["fail", "well"], [failing])).out).toBe("well\n");
-  expect(JSON.parse((await run(["fail", "well", "--json"], [failing])).out)).toEqual({ how: "well" });
+  expect((await run(["fail", "well"], { files: [failing] })).out).toBe("well\n");
+  expect(JSON.parse((await run(["fail", "well", "--json"], { files: [failing] })).out)).toEqual({
+    how: "well",
+  });
 });
 
 test("schema prints a JSON schema", async () => {

@@ -43,12 +43,16 @@ const withSystem = (prompt: Prompt, system: string | undefined): Prompt => {
 };
 
 const idsOf = (model: LanguageModel, { prompt, origin }: PromptRow, system: string | undefined): number[] => {
+  const { codec, template, config } = model;
+  const encoding = { codec, template, maxPromptTokens: Number.MAX_SAFE_INTEGER };
   try {
-    return encodePrompt(withSystem(prompt, system), {
-      codec: model.codec,
-      template: model.template,
-      maxPromptTokens: model.config.maxPositions,
-    });
+    const ids = encodePrompt(withSystem(prompt, system), encoding);
+    if (ids.length < config.maxPositions) return ids;
+    throw new MahaloError(
+      "E_GENERATE_CONTEXT",
+      `${formatOrigin(origin)}: a prompt of ${ids.length} tokens leaves no room in the model's context of ${config.maxPositions}`,
+      { hint: "shorten the prompt" },
+    );
   } catch (error) {
     if (!(error instanceof RowProblem)) throw error;
     throw new MahaloError("E_PROMPT", `${formatOrigin(origin)}: ${error.message}`);
@@ -60,7 +64,7 @@ const idsOf = (model: LanguageModel, { prompt, origin }: PromptRow, system: stri
  *
  * Answer i draws from the stream of seed + i, i counting prompts: the mixes of one prompt share their luck.
  *
- * @throws MahaloError E_PROMPT naming file and line, and what generate throws
+ * @throws MahaloError E_PROMPT and E_GENERATE_CONTEXT naming file and line, and what generate throws
  */
 export const answerPrompts = async (
   model: LanguageModel,
@@ -105,6 +109,11 @@ export const answerPrompts = async (
 /** Reads a file of prompts: rows with `prompt` or `messages` in any form that data are read in, or plain lines in .txt. */
 export const readPromptFile = async (file: RowFile): Promise<PromptRow[]> => {
   if (!file.path.endsWith(".txt")) return loadPrompts(file);
+  if (file.format !== undefined) {
+    throw new MahaloError("E_DATA_FORMAT", `${file.path}: a .txt file is a prompt a line and has no format`, {
+      hint: "leave the format out, or give rows as JSON lines",
+    });
+  }
   const text = await readFile(file.path, "utf8").catch((error: unknown) => {
     throw fileError("E_FILE_READ", "read", file.path, error);
   });

@@ -1,8 +1,6 @@
 /** Tokens into text as it grows: only whole characters come out, and nothing from a stop string on. */
 import type { TextCodec } from "../data/codec.ts";
-
-/** U+FFFD at the end: bytes of a character whose rest is still to come. */
-const unfinished = (text: string): boolean => text.endsWith("\uFFFD");
+import { TokenText } from "../data/token-text.ts";
 
 /** Text that certainly belongs to the answer, and whether a stop string has ended it. */
 export type TextPiece = { text: string; stopped: boolean };
@@ -15,36 +13,31 @@ export type TextPiece = { text: string; stopped: boolean };
  * string that appears first.
  */
 export class TextStream {
-  readonly #codec: TextCodec;
+  readonly #text: TokenText;
   readonly #stops: readonly string[];
-  readonly #ids: number[] = [];
-  /** Tokens before this one are settled; decoding starts there, and what came out before `#read` is known. */
-  #settled = 0;
-  #read = 0;
   /** Text that is not given out yet. */
   #held = "";
   #stopped = false;
 
   /** @param stops strings that end the answer; they are no part of it */
   constructor(codec: TextCodec, stops: readonly string[] = []) {
-    this.#codec = codec;
+    this.#text = new TokenText(codec);
     this.#stops = stops.filter((stop) => stop !== "");
   }
 
   /** Adds a token. */
   push(id: number): TextPiece {
-    this.#ids.push(id);
-    return this.#take(false);
+    return this.#take(this.#text.push(id), false);
   }
 
   /** No token follows: gives what was held back. */
   end(): TextPiece {
-    return this.#take(true);
+    return this.#take(this.#text.end(), true);
   }
 
-  #take(last: boolean): TextPiece {
+  #take(fresh: string, last: boolean): TextPiece {
     if (this.#stopped) return { text: "", stopped: true };
-    this.#held += this.#fresh(last);
+    this.#held += fresh;
     const at = this.#firstStop();
     if (at >= 0) {
       this.#stopped = true;
@@ -54,18 +47,6 @@ export class TextStream {
     const text = this.#held.slice(0, certain);
     this.#held = this.#held.slice(certain);
     return { text, stopped: false };
-  }
-
-  /** The text that the newest tokens add; a token's text may depend on the one before it, so that one is decoded too. */
-  #fresh(last: boolean): string {
-    const decode = (from: number, to: number): string =>
-      this.#codec.decode(this.#ids.slice(from, to), { skipSpecial: true });
-    const before = decode(this.#settled, this.#read);
-    const now = decode(this.#settled, this.#ids.length);
-    if (!last && (unfinished(now) || now.length <= before.length)) return "";
-    this.#settled = this.#read;
-    this.#read = this.#ids.length;
-    return now.slice(before.length);
   }
 
   #firstStop(): number {
