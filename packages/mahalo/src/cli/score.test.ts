@@ -8,7 +8,23 @@ import { z } from "zod";
 import { parseJson } from "../core/json.ts";
 import { saveRewardModel } from "../model/reward-model.ts";
 import { ALL_KINDS, tinyRewards } from "../model/testing/rewards.ts";
-import { run } from "./testing/run.ts";
+import { runCli } from "./program.ts";
+
+/** What a command line wrote, and how it ended. */
+const run = async (words: readonly string[]): Promise<{ status: number; out: string; err: string }> => {
+  let [out, err] = ["", ""];
+  const status = await runCli(words, {
+    out: (text) => {
+      out += text;
+    },
+    err: (text) => {
+      err += text;
+    },
+    signal: new AbortController().signal,
+    colour: false,
+  });
+  return { status, out, err };
+};
 
 let folder = "";
 const at = (name: string): string => join(folder, name);
