@@ -7,6 +7,7 @@ import { type Answer, evaluateStage } from "./stages/evaluate.ts";
 import { pairsStage } from "./stages/pairs.ts";
 import { relabelStage } from "./stages/relabel.ts";
 import { reportStage } from "./stages/report.ts";
+import { rewardStage } from "./stages/reward.ts";
 import { rolloutStage } from "./stages/rollout.ts";
 import { sftStage } from "./stages/sft.ts";
 import type { Stage } from "./stages.ts";
@@ -28,13 +29,14 @@ const answer: Answer = async (model, prompts, { mix, decoding, seed, signal, onA
   return completions.map(({ text }) => text);
 };
 
-/** data → sft → rollout → relabel → pairs → align → evaluate → report; each left out where no objective needs it. */
+/** data → sft → rollout → relabel → pairs → reward → align → evaluate → report; each left out where no objective needs it. */
 export const pipeline: readonly Stage<Recipe>[] = [
   dataStage,
   sftStage,
   rolloutStage,
   relabelStage,
   pairsStage,
+  rewardStage,
   alignStage,
   evaluateStage(answer),
   reportStage,

@@ -9,6 +9,7 @@ import {
   objectiveSchema,
   pairSource,
 } from "./objective-schema.ts";
+import { rewardSchema } from "./reward-schema.ts";
 import { sourceSchema } from "./source-schema.ts";
 import { alignSchema, sftSchema } from "./training-schema.ts";
 
@@ -149,6 +150,10 @@ const recipeShape = {
     .union([z.literal(false), sftSchema])
     .prefault({})
     .describe("Fine-tuning on chosen responses before align; false leaves it out."),
+  reward: z
+    .union([z.literal(false), rewardSchema])
+    .default(false)
+    .describe("Reward models out of labelled steps and pairs; false leaves them out."),
   align: z
     .union([z.literal(false), alignSchema])
     .prefault({})

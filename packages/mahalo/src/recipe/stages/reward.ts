@@ -1,0 +1,184 @@
+/** The reward stage: reward models out of the labelled steps and pairs that the stages before it made. */
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { MahaloError } from "@mahalo/torch";
+import { z } from "zod";
+import { writeJsonFile } from "../../core/files.ts";
+import { readJsonFile } from "../../core/json.ts";
+import type { EncodeOptions } from "../../data/encode.ts";
+import { Problems } from "../../data/problems.ts";
+import { computeDType } from "../../model/precision.ts";
+import type { HeadKind } from "../../model/reward-heads.ts";
+import { loadRewardModel, type RewardModel, saveRewardModel } from "../../model/reward-model.ts";
+import { openModelSource } from "../../model/source.ts";
+import type { TrainOptions } from "../../train/options.ts";
+import { type RewardRow, rewardTask } from "../../train/reward.ts";
+import { selectTrained, train } from "../../train/trainer.ts";
+import type { RewardOptions } from "../reward-schema.ts";
+import type { Recipe } from "../schema.ts";
+import { modelFiles } from "../sources.ts";
+import { needFolder, type Stage, type StageContext } from "../stages.ts";
+import { keyOf } from "../stamp.ts";
+import { readAllPairs } from "./data-files.ts";
+import { headKindOf, labelsFor, readLabelledSteps, stepsFile } from "./reward-rows.ts";
+import { modelFolder, scheduleRows } from "./training.ts";
+
+/** A reward model to be trained: its folder's name, its objectives and the kind of each one's head. */
+type Planned = { name: string; kinds: Map<string, HeadKind> };
+
+const plan = (recipe: Recipe, reward: RewardOptions, objectives: readonly string[]): Planned[] => {
+  const kinds = objectives.map((name): [string, HeadKind] => [
+    name,
+    reward.unified === "prompt" ? (reward.heads.unified ?? "hard") : headKindOf(recipe, reward, name),
+  ]);
+  if (reward.unified !== false) return [{ name: "unified", kinds: new Map(kinds) }];
+  return kinds.map(([name, kind]) => ({ name, kinds: new Map([[name, kind]]) }));
+};
+
+/** Rows of a model: labelled steps where an objective has any, pairs where its head compares or it has no steps. */
+const choose = (
+  { kinds }: Planned,
+  steps: readonly RewardRow[],
+  pairs: readonly RewardRow[],
+  aboveShare: number,
+): RewardRow[] =>
+  [...kinds].flatMap(([name, kind]) => {
+    const mine = steps.filter(({ objective }) => objective === name);
+    if (kind === "bradley-terry" || mine.length === 0)
+      return pairs.filter(({ objective }) => objective === name);
+    return mine.map((row) =>
+      "labels" in row ? { ...row, labels: labelsFor(row.labels, kind, aboveShare) } : row,
+    );
+  });
+
+const open = (
+  context: StageContext<Recipe>,
+  reward: RewardOptions,
+  { kinds }: Planned,
+): Promise<RewardModel> => {
+  const { recipe, folderOf } = context;
+  const tuned = folderOf("sft");
+  const [shared = "hard"] = kinds.values();
+  const boundary =
+    reward.boundary ?? [...kinds.keys()].flatMap((name) => recipe.objectives[name]?.rollout?.step ?? [])[0];
+  return loadRewardModel(tuned === undefined ? recipe.model : modelFolder(tuned), {
+    compute: computeDType(reward.precision),
+    training: true,
+    seed: recipe.seed,
+    ...(tuned === undefined && recipe.revision !== undefined ? { revision: recipe.revision } : {}),
+    ...(boundary === undefined ? {} : { boundary }),
+    ...(reward.unified === "prompt"
+      ? { heads: [{ name: "unified", kind: shared }], promptObjectives: [...kinds.keys()] }
+      : { heads: [...kinds].map(([name, kind]) => ({ name, kind })) }),
+  });
+};
+
+const metricsSchema = z.record(z.string(), z.number());
+
+/** Trains one model; one that an earlier sitting ended is left as it is. */
+const trainOne = async (
+  context: StageContext<Recipe>,
+  reward: RewardOptions,
+  planned: Planned,
+  rows: { train: RewardRow[]; heldOut: RewardRow[] },
+): Promise<Record<string, number>> => {
+  const { recipe, signal, ingredients } = context;
+  const folder = join(context.folder, planned.name);
+  const done = join(folder, "metrics.json");
+  if (existsSync(done)) return readJsonFile(done, metricsSchema);
+  const objectives = [...planned.kinds.keys()];
+  const { seed } = recipe;
+  const { train: part, ...rest } = reward;
+  const options: TrainOptions = { ...rest, train: part === "frozen" ? "heads" : part };
+  const schedule = scheduleRows(rows.train, objectives, reward, seed);
+  const model = await open(context, reward, planned);
+  try {
+    const weights = Object.fromEntries(objectives.map((one) => [one, recipe.objectives[one]?.weight ?? 1]));
+    const task = rewardTask(model, { rows: rows.train, heldOut: rows.heldOut, ...schedule, weights });
+    const trained = selectTrained(model, options.train, model.rewards.parameters(), seed);
+    const last = await train(model, task, options, trained, { folder, seed, signal });
+    const provenance = {
+      recipe: recipe.name,
+      base: recipe.model,
+      seed,
+      stage: "reward",
+      key: keyOf(ingredients),
+    };
+    await saveRewardModel(model, modelFolder(folder), { provenance });
+    const heldOut = Object.fromEntries(
+      Object.entries(last).flatMap(([name, value]) =>
+        name.startsWith("eval_") ? [[name.slice("eval_".length), value]] : [],
+      ),
+    );
+    await writeJsonFile(done, heldOut);
+    return heldOut;
+  } finally {
+    model.dispose();
+  }
+};
+
+/** Trains reward models; the folder then holds one folder a model, and `metrics.json`, those of held-out rows. */
+export const rewardStage: Stage<Recipe> = {
+  name: "reward",
+  version: "1",
+  dependencies: ["data", "sft", "relabel", "pairs"],
+  leftOut: ({ reward }) => reward === false,
+  inputs: (recipe) => {
+    const { reward, data, objectives } = recipe;
+    if (reward === false) return null;
+    const { chat, maxPromptTokens, maxTokens, maxBadShare } = data;
+    const { saveEvery: _, ...options } = reward;
+    return {
+      ...options,
+      objectives: Object.fromEntries(
+        Object.entries(objectives).map(([name, { weight }]) => [
+          name,
+          { weight, kind: headKindOf(recipe, reward, name) },
+        ]),
+      ),
+      data: { chat, maxPromptTokens, maxTokens, maxBadShare },
+    };
+  },
+  sources: ({ model, revision }) => [modelFiles(model, revision)],
+  run: async (context) => {
+    const { recipe, folder, folderOf, log } = context;
+    const { reward } = recipe;
+    if (reward === false) return;
+    const { codec, template } = await openModelSource(
+      recipe.model,
+      recipe.revision === undefined ? {} : { revision: recipe.revision },
+    );
+    const { chat, maxPromptTokens, maxTokens, maxBadShare } = recipe.data;
+    const options: EncodeOptions = { codec, template, chat, maxPromptTokens, maxTokens };
+    const problems = new Problems({ maxBadShare });
+    const relabelled = folderOf("relabel");
+    const stepsOf = (side: "train" | "held-out"): Promise<RewardRow[]> =>
+      relabelled === undefined
+        ? Promise.resolve([])
+        : readLabelledSteps(stepsFile(relabelled, side), options, problems);
+    const steps = { train: await stepsOf("train"), heldOut: await stepsOf("held-out") };
+    const pairs = await readAllPairs(needFolder("reward", "data", folderOf), folderOf("pairs"));
+    const known = new Set([...steps.train, ...pairs.train].map(({ objective }) => objective));
+    const objectives = Object.keys(recipe.objectives).filter((name) => known.has(name));
+    const results: Record<string, Record<string, number>> = {};
+    for (const planned of plan(recipe, reward, objectives)) {
+      const rows = {
+        train: choose(planned, steps.train, pairs.train, reward.aboveShare),
+        heldOut: choose(planned, steps.heldOut, pairs.heldOut, reward.aboveShare),
+      };
+      if (rows.train.length === 0) {
+        throw new MahaloError(
+          "E_REWARD_ROW",
+          `reward: ${planned.name} has no rows that its head learns from`,
+          {
+            hint: "give the objective a relabel block or pairs, or its head another kind",
+          },
+        );
+      }
+      log(`reward: ${planned.name}: ${rows.train.length} rows to train on, ${rows.heldOut.length} held out`);
+      results[planned.name] = await trainOne(context, reward, planned, rows);
+    }
+    if (problems.count > 0) log(problems.summary());
+    await writeJsonFile(join(folder, "metrics.json"), results);
+  },
+};
