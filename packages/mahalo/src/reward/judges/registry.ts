@@ -5,6 +5,8 @@ import { MahaloError } from "@mahalo/torch";
 import { z } from "zod";
 import { checkValue } from "../../core/json.ts";
 import { didYouMean } from "../../core/suggest.ts";
+import { chatJudge } from "./chat.ts";
+import { functionJudge } from "./function.ts";
 import { keptJudge } from "./kept.ts";
 import { modelJudge } from "./model.ts";
 import { ruleJudge } from "./rule.ts";
@@ -60,7 +62,13 @@ const register = <Kind extends string, Options extends object>(judge: JudgeKind<
 });
 
 /** All kinds of judge. */
-export const judgeKinds = [register(sumJudge), register(ruleJudge), register(modelJudge)] as const;
+export const judgeKinds = [
+  register(sumJudge),
+  register(ruleJudge),
+  register(modelJudge),
+  register(chatJudge),
+  register(functionJudge),
+] as const;
 
 /** Names of all kinds of judge. */
 export const judgeNames: readonly string[] = judgeKinds.map(({ kind }) => kind);
