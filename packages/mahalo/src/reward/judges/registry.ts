@@ -8,6 +8,7 @@ import { didYouMean } from "../../core/suggest.ts";
 import { chatJudge } from "./chat.ts";
 import { functionJudge } from "./function.ts";
 import { keptJudge } from "./kept.ts";
+import { mathJudge } from "./math.ts";
 import { modelJudge } from "./model.ts";
 import { ruleJudge } from "./rule.ts";
 import { sumJudge } from "./sum.ts";
@@ -65,6 +66,7 @@ const register = <Kind extends string, Options extends object>(judge: JudgeKind<
 export const judgeKinds = [
   register(sumJudge),
   register(ruleJudge),
+  register(mathJudge),
   register(modelJudge),
   register(chatJudge),
   register(functionJudge),

@@ -1,0 +1,424 @@
+/** The parser: tokens of an answer to a tree, by precedence, with bounded depth and work. */
+import { rational, spend, type Work, whole } from "./rational.ts";
+import { type Reading, type Scan, scan, type Token } from "./scan.ts";
+import { accentCommands, adverbs, faceCommands } from "./symbols.ts";
+import { call, type Node, type NumberNode, type RelationOp } from "./tree.ts";
+
+/** Deepest nesting of an answer; what is deeper cannot be read. */
+const maxDepth = 60;
+
+/** Thrown inside this file where a text is no mathematics; {@link parse} turns it into undefined. */
+class Unreadable extends Error {}
+
+const relations: ReadonlySet<string> = new Set(["=", "<", ">", "≤", "≥", "≠", "∈", "≈"]);
+const isRelation = (text: string): text is RelationOp | "≈" => relations.has(text);
+const closings: Readonly<Record<string, readonly string[]>> = {
+  "(": [")", "]"],
+  "[": ["]", ")"],
+  "⦃": ["⦄"],
+  "{": ["}"],
+  "⟨": ["⟩"],
+};
+const namedSets = {
+  "∅": "empty",
+  ℝ: "reals",
+  ℤ: "integers",
+  ℕ: "naturals",
+  ℚ: "rationals",
+  ℂ: "complex",
+} as const;
+const setName = (text: string): text is keyof typeof namedSets => text in namedSets;
+const starts = new Set(["(", "[", "⦃", "{", "⟨", "⌊", "⌈", "∞", ...Object.keys(namedSets)]);
+
+const isWhole = (node: Node | undefined): node is NumberNode =>
+  node?.kind === "number" && node.value.d === 1n && node.digits === undefined;
+
+class Parser {
+  #tokens: readonly Token[];
+  #work: Work;
+  #tight: boolean;
+  #at = 0;
+  #depth = 0;
+  #inBars = 0;
+
+  constructor({ tokens }: Scan, work: Work, tight: boolean) {
+    this.#tokens = tokens;
+    this.#work = work;
+    this.#tight = tight;
+  }
+
+  #peek(ahead = 0): Token | undefined {
+    return this.#tokens[this.#at + ahead];
+  }
+
+  #is(text: string, ahead = 0): boolean {
+    const token = this.#peek(ahead);
+    return token?.type === "sign" && token.text === text;
+  }
+
+  #take(text: string): boolean {
+    const found = this.#is(text);
+    if (found) this.#at++;
+    return found;
+  }
+
+  #nested<T>(body: () => T): T {
+    if (++this.#depth > maxDepth || !spend(this.#work)) throw new Unreadable();
+    const result = body();
+    this.#depth--;
+    return result;
+  }
+
+  whole(): Node {
+    const node = this.#list();
+    while (this.#take(".") || this.#take("$") || this.#take("°"));
+    if (this.#at < this.#tokens.length) throw new Unreadable();
+    return node;
+  }
+
+  #separator(): boolean {
+    let found = false;
+    while (this.#take(",") || this.#take(";") || this.#take("and") || this.#take("or")) found = true;
+    return found;
+  }
+
+  /** Things divided by commas, semicolons, "and" and "or". */
+  #list(): Node {
+    const [items] = [this.#items()];
+    const [only] = items;
+    if (only !== undefined && items.length === 1) return only;
+    return { kind: "group", shape: "list", open: "", close: "", items };
+  }
+
+  #items(): Node[] {
+    const items = [this.#relation()];
+    while (this.#separator() && this.#peek() !== undefined) items.push(this.#relation());
+    return items;
+  }
+
+  #relation(): Node {
+    return this.#nested(() => {
+      while (adverbs.has(this.#peek()?.text ?? "")) this.#at++;
+      if (this.#is("≈")) this.#at++;
+      const sides = [this.#sum()];
+      const ops: RelationOp[] = [];
+      for (let next = this.#peek(); next?.type === "sign" && isRelation(next.text); next = this.#peek()) {
+        this.#at++;
+        ops.push(next.text === "≈" ? "=" : next.text);
+        sides.push(this.#sum());
+      }
+      const [only] = sides;
+      return ops.length === 0 && only !== undefined ? only : { kind: "relation", ops, sides };
+    });
+  }
+
+  #sum(): Node {
+    let left = this.#signed();
+    for (;;) {
+      const sign = ["+", "-", "±", "∓", "∪", "∩", "∖"].find((one) => this.#is(one));
+      if (sign === undefined) return left;
+      this.#at++;
+      left = call(sign, left, this.#product());
+    }
+  }
+
+  #signed(): Node {
+    if (this.#take("+")) return this.#signed();
+    if (this.#take("-")) return this.#nested(() => call("neg", this.#product()));
+    if (this.#take("±"))
+      return this.#nested(() => call("±", { kind: "number", value: whole(0) }, this.#product()));
+    return this.#product();
+  }
+
+  #product(): Node {
+    let left = this.#power();
+    for (;;) {
+      const slash = this.#is("/") || this.#is("÷");
+      if (slash || this.#is("*")) {
+        this.#at++;
+        let right = this.#factor();
+        while (slash && this.#tight && this.#beginsFactor() && this.#peek()?.space === false)
+          right = call("*", right, this.#power());
+        left = call(slash ? "/" : "*", left, right);
+      } else if (this.#beginsFactor()) left = this.#beside(left);
+      else return left;
+    }
+  }
+
+  /** What stands right beside a factor: the rest of a mixed number, or another factor. */
+  #beside(left: Node): Node {
+    if (isWhole(left)) {
+      const [top, line, bottom] = [this.#peek(), this.#peek(1), this.#peek(2)];
+      if (top?.type === "number" && line?.text === "/" && bottom?.type === "number") {
+        this.#at += 3;
+        return call("+", left, call("/", this.#value(top), this.#value(bottom)));
+      }
+      if (top?.type === "command" && /^(?:[dtc]?frac|vulgar)$/.test(top.text)) {
+        const right = this.#power();
+        const mixed = right.kind === "number" || (right.kind === "call" && right.args.every(isWhole));
+        return call(mixed ? "+" : "*", left, right);
+      }
+    }
+    if (this.#peek()?.type === "number" && left.kind === "number") throw new Unreadable();
+    return call("*", left, this.#power());
+  }
+
+  #beginsFactor(): boolean {
+    const token = this.#peek();
+    if (token === undefined) return false;
+    if (token.type === "sign") return starts.has(token.text) || (token.text === "|" && this.#inBars === 0);
+    return ["number", "letter", "function", "command", "begin"].includes(token.type);
+  }
+
+  #factor(): Node {
+    if (this.#take("-")) return this.#nested(() => call("neg", this.#factor()));
+    if (this.#take("+")) return this.#nested(() => this.#factor());
+    return this.#power();
+  }
+
+  #power(): Node {
+    return this.#nested(() => {
+      let base = this.#primary();
+      for (;;) {
+        if (this.#take("!")) base = call("factorial", base);
+        else if (this.#take("%")) base = { kind: "quantity", value: base, unit: "%" };
+        else if (this.#is("^") && this.#is("°", 1)) this.#at++;
+        else if (this.#is("^") && this.#is("{", 1) && this.#is("°", 2) && this.#is("}", 3)) {
+          this.#at += 4;
+          base = { kind: "quantity", value: base, unit: "°" };
+        } else if (this.#take("°")) base = { kind: "quantity", value: base, unit: "°" };
+        else if (this.#take("^")) base = call("^", base, this.#script());
+        else if (this.#peek()?.type === "word") base = this.#unit(base);
+        else return base;
+      }
+    });
+  }
+
+  /** Words after a value are its unit. */
+  #unit(value: Node): Node {
+    const words: string[] = [];
+    for (;;) {
+      const token = this.#peek();
+      if (token?.type === "word") words.push(token.text);
+      else if (token?.text === "/" && this.#peek(1)?.type === "word") words.push("/");
+      else if (token?.text === "^" && this.#peek(1)?.type === "number")
+        words.push("^", this.#peek(1)?.text ?? "");
+      else if (
+        token?.text === "^" &&
+        this.#is("{", 1) &&
+        this.#peek(2)?.type === "number" &&
+        this.#is("}", 3)
+      ) {
+        words.push("^", this.#peek(2)?.text ?? "");
+        this.#at += 2;
+      } else break;
+      this.#at += words.at(-2) === "^" ? 2 : 1;
+    }
+    return { kind: "quantity", value, unit: words.join(" ") };
+  }
+
+  /** A raised or lowered part: what braces hold, or one factor. */
+  #script(): Node {
+    if (this.#is("{") || this.#is("(")) return this.#primary();
+    if (this.#take("-")) return call("neg", this.#primary());
+    // "x^23" in LaTeX is x^2 3, but whoever writes it means the 23rd power.
+    return this.#primary();
+  }
+
+  #value({ value, digits, cut }: Token): NumberNode {
+    if (value === undefined) throw new Unreadable();
+    return { kind: "number", value, ...(digits === undefined ? {} : { digits }), ...(cut ? { cut } : {}) };
+  }
+
+  #primary(): Node {
+    const token = this.#peek();
+    if (token === undefined) throw new Unreadable();
+    this.#at++;
+    switch (token.type) {
+      case "number": {
+        const value = this.#value(token);
+        return this.#is("_") ? this.#base(value, token.text) : value;
+      }
+      case "letter":
+        return this.#letter(token.text);
+      case "function":
+        return this.#function(token.text);
+      case "command":
+        return this.#command(token);
+      case "begin":
+        return this.#matrix(token.text);
+      case "sign":
+        return this.#bracket(token.text);
+      default:
+        throw new Unreadable();
+    }
+  }
+
+  #base(node: NumberNode, digits: string): Node {
+    this.#at++;
+    const base = this.#script();
+    if (!isWhole(base) || base.value.n < 2n || base.value.n > 36n) throw new Unreadable();
+    const size = base.value.n;
+    let value = 0n;
+    if (digits.length > 200) throw new Unreadable();
+    for (const digit of digits) value = value * size + BigInt(Number.parseInt(digit, 36) || 0);
+    return { ...node, value: whole(value), base: { base: Number(size), plain: node.value } };
+  }
+
+  #letter(name: string): Node {
+    if (name === "pi") return { kind: "constant", name: "pi" };
+    let full = name;
+    if (this.#take("_")) full += `_${this.#label()}`;
+    while (this.#take("'")) full += "'";
+    if (full === "e" || full === "i") return { kind: "constant", name: full };
+    return { kind: "variable", name: full };
+  }
+
+  /** The text of a lowered part. */
+  #label(): string {
+    if (!this.#take("{")) {
+      const text = this.#peek()?.text ?? "";
+      this.#at++;
+      return text;
+    }
+    let text = "";
+    while (this.#peek() !== undefined && !this.#is("}")) text += this.#tokens[this.#at++]?.text ?? "";
+    this.#take("}");
+    return text;
+  }
+
+  #function(name: string): Node {
+    let base: Node | undefined;
+    if (this.#take("_")) base = this.#script();
+    let exponent: Node | undefined;
+    if (this.#take("^")) exponent = this.#script();
+    let argument: Node;
+    if (this.#is("(") || this.#is("[") || this.#is("{")) argument = this.#primary();
+    else argument = this.#argument();
+    const args = argument.kind === "group" ? argument.items : [argument];
+    const value = base === undefined ? call(name, ...args) : call(name, ...args, base);
+    if (exponent === undefined) return value;
+    if (
+      exponent.kind === "call" &&
+      exponent.name === "neg" &&
+      isWhole(exponent.args[0]) &&
+      exponent.args[0].value.n === 1n
+    )
+      return call(`a${name}`, ...args);
+    return call("^", value, exponent);
+  }
+
+  /** What a function without brackets takes: factors up to the next sign or function. */
+  #argument(): Node {
+    let value = this.#factor();
+    while (this.#beginsFactor() && this.#peek()?.type !== "function" && !this.#is("("))
+      value = call("*", value, this.#power());
+    return value;
+  }
+
+  #command(token: Token): Node {
+    const name = token.text;
+    if (name === "vulgar") return this.#value(token);
+    if (/^[dtc]?frac$/.test(name)) return call("/", this.#piece(), this.#piece());
+    if (/^[dt]?binom$/.test(name)) return call("binomial", this.#piece(), this.#piece());
+    if (name === "sqrt") {
+      const degree = this.#take("[") ? this.#sum() : undefined;
+      if (degree !== undefined && !this.#take("]")) throw new Unreadable();
+      const inside = this.#is("{") || this.#is("(") ? this.#primary() : this.#piece();
+      return degree === undefined ? call("sqrt", inside) : call("root", inside, degree);
+    }
+    if (faceCommands.has(name)) return this.#piece();
+    if (accentCommands.has(name)) {
+      const inside = this.#piece();
+      return inside.kind === "variable" ? { kind: "variable", name: `${name} ${inside.name}` } : inside;
+    }
+    throw new Unreadable();
+  }
+
+  /** An argument of a command: braces, or one digit or letter. */
+  #piece(): Node {
+    const token = this.#peek();
+    if (token?.type === "number" && token.text.length > 1 && /^\d+$/.test(token.text)) {
+      // "\frac12": each digit is an argument of its own.
+      const rest = token.text.slice(1);
+      const head = token.text.slice(0, 1);
+      const value = rational(BigInt(rest), 1n, this.#work);
+      if (value === undefined) throw new Unreadable();
+      this.#tokens = [...this.#tokens];
+      const tokens = [...this.#tokens];
+      tokens[this.#at] = { type: "number", text: rest, space: false, value };
+      this.#tokens = tokens;
+      if (!spend(this.#work, tokens.length)) throw new Unreadable();
+      return { kind: "number", value: whole(BigInt(head)) };
+    }
+    return this.#nested(() => this.#primary());
+  }
+
+  #matrix(name: string): Node {
+    return this.#nested(() => {
+      const rows: Node[][] = [[]];
+      while (this.#peek() !== undefined && this.#peek()?.type !== "end") {
+        if (this.#peek()?.type === "row") {
+          this.#at++;
+          rows.push([]);
+        } else if (!this.#take("&")) rows.at(-1)?.push(this.#list());
+      }
+      if (this.#peek()?.text !== name) throw new Unreadable();
+      this.#at++;
+      return { kind: "matrix", rows: rows.filter((row) => row.length > 0) };
+    });
+  }
+
+  #bracket(open: string): Node {
+    if (open === "$") {
+      const value = this.#primary();
+      return value.kind === "number" ? { kind: "quantity", value, unit: "$" } : value;
+    }
+    if (open === "∞") return { kind: "constant", name: "infinity" };
+    if (setName(open)) return { kind: "namedSet", name: namedSets[open] };
+    if (open === "|") {
+      const before = this.#inBars++;
+      const inside = this.#sum();
+      this.#inBars = before;
+      if (!this.#take("|")) throw new Unreadable();
+      return call("abs", inside);
+    }
+    const rounded = open === "⌊" ? "⌋" : open === "⌈" ? "⌉" : undefined;
+    if (rounded !== undefined) {
+      const inside = this.#sum();
+      if (!this.#take(rounded)) throw new Unreadable();
+      return call(open === "⌊" ? "floor" : "ceil", inside);
+    }
+    const ends = closings[open];
+    if (ends === undefined) throw new Unreadable();
+    const bars = this.#inBars;
+    this.#inBars = 0;
+    const items = ends.some((one) => this.#is(one)) ? [] : this.#items();
+    this.#inBars = bars;
+    const close = ends.find((one) => this.#take(one));
+    if (close === undefined) throw new Unreadable();
+    const [only] = items;
+    if (open === "⦃" || (open === "{" && items.length > 1))
+      return items.length === 0
+        ? { kind: "namedSet", name: "empty" }
+        : { kind: "group", shape: "set", open: "{", close: "}", items };
+    if (items.length === 1 && only !== undefined) return only;
+    return { kind: "group", shape: "tuple", open, close, items };
+  }
+}
+
+/**
+ * The tree of an answer under one reading; undefined where it cannot be read as mathematics.
+ *
+ * @param text at most some thousand characters; depth, tokens and work are bounded.
+ */
+export const parse = (text: string, reading: Reading, work: Work): { node: Node; scan: Scan } | undefined => {
+  const found = scan(text, reading, work);
+  if (found === undefined || found.tokens.length === 0 || !spend(work, found.tokens.length)) return undefined;
+  try {
+    return { node: new Parser(found, work, reading.tightProducts).whole(), scan: found };
+  } catch (error) {
+    if (error instanceof Unreadable) return undefined;
+    throw error;
+  }
+};

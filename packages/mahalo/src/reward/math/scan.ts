@@ -1,0 +1,352 @@
+/** The scanner: LaTeX or plain mathematical text to tokens, in one pass from left to right. */
+import type { Rational, Work } from "./rational.ts";
+import { isDigit, scanNumber } from "./scan-number.ts";
+import {
+  functionNames,
+  greekLetters,
+  lowered,
+  raised,
+  setLetters,
+  signCommands,
+  silentCommands,
+  textCommands,
+  unicodeSigns,
+  vulgarFractions,
+} from "./symbols.ts";
+import { isUnitWord } from "./units.ts";
+
+/** What a token is. `text` of a sign is the sign, of a letter its name, of a command its name without backslash. */
+export type Token = {
+  type: "number" | "letter" | "word" | "function" | "command" | "sign" | "begin" | "end" | "row";
+  text: string;
+  /** Whether a space stands before it. */
+  space: boolean;
+  value?: Rational;
+  digits?: number;
+  cut?: boolean;
+};
+
+/** How an ambiguous text is read. */
+export type Reading = {
+  /** Whether `1,234` is one number. */
+  commas: boolean;
+  /** Whether a single letter or a short word after a number may be a unit: `5 m`. */
+  bareUnits: boolean;
+  /** Whether `1/2x` is 1/(2x). */
+  tightProducts: boolean;
+};
+
+/** The tokens of a text, and which ambiguities it has. */
+export type Scan = { tokens: Token[]; commas: boolean; bareUnits: boolean };
+
+/** Most tokens of an answer. */
+const maxTokens = 3000;
+
+const isLetter = (code: number): boolean => (code >= 97 && code <= 122) || (code >= 65 && code <= 90);
+const isSpace = (code: number): boolean => code === 32 || (code >= 9 && code <= 13) || code === 0xa0;
+
+/** Where the letters that begin at `at` end. */
+const lettersEnd = (text: string, at: number): number => {
+  let end = at;
+  while (isLetter(text.charCodeAt(end))) end++;
+  return end;
+};
+
+const spacesEnd = (text: string, at: number): number => {
+  let end = at;
+  while (isSpace(text.charCodeAt(end))) end++;
+  return end;
+};
+
+/** The content of the braces that open at `at`, spaces before them passed over, and where the text goes on. */
+export const braced = (text: string, at: number): { content: string; end: number } | undefined => {
+  const from = spacesEnd(text, at);
+  if (text[from] !== "{") return undefined;
+  let depth = 0;
+  for (let end = from; end < text.length; end++) {
+    const code = text.charCodeAt(end);
+    if (code === 92) end++;
+    else if (code === 123) depth++;
+    else if (code === 125 && --depth === 0) return { content: text.slice(from + 1, end), end: end + 1 };
+  }
+  return undefined;
+};
+
+/** Functions that a run of letters may begin with: `sinx`. */
+const gluedFunctions = ["arcsin", "arccos", "arctan", "sin", "cos", "tan", "sqrt", "ln", "log"];
+
+/** Words that are signs. */
+const wordSigns: Readonly<Record<string, string>> = {
+  and: "and",
+  or: "or",
+  infinity: "∞",
+  inf: "∞",
+  oo: "∞",
+};
+
+/** The state of one scan. */
+class Scanner {
+  readonly tokens: Token[] = [];
+  commas = false;
+  bareUnits = false;
+  #text: string;
+  #reading: Reading;
+  #work: Work;
+  #space = false;
+
+  constructor(text: string, reading: Reading, work: Work) {
+    this.#text = text;
+    this.#reading = reading;
+    this.#work = work;
+  }
+
+  #push(type: Token["type"], text: string, more: Partial<Token> = {}): void {
+    this.tokens.push({ type, text, space: this.#space, ...more });
+    this.#space = false;
+  }
+
+  /** Scans from `at` to `end`; `prose` says that letters are words. Returns whether all could be read. */
+  run(at: number, end: number, prose: boolean): boolean {
+    const text = this.#text;
+    let here = at;
+    while (here < end) {
+      if (this.tokens.length > maxTokens) return false;
+      const code = text.charCodeAt(here);
+      let next: number | undefined;
+      if (isSpace(code)) {
+        this.#space = true;
+        next = here + 1;
+      } else if (isDigit(code) || (code === 46 && isDigit(text.charCodeAt(here + 1))))
+        next = this.#number(here);
+      else if (isLetter(code)) next = this.#letters(here, prose);
+      else if (code === 92) next = this.#command(here);
+      else next = this.#sign(here);
+      if (next === undefined) return false;
+      here = next;
+    }
+    return true;
+  }
+
+  #number(at: number): number | undefined {
+    const found = scanNumber(this.#text, at, this.#reading.commas, this.#work);
+    if (found === undefined) return undefined;
+    this.commas ||= found.commas;
+    this.#push("number", found.text, {
+      value: found.value,
+      ...(found.digits === undefined ? {} : { digits: found.digits }),
+      ...(found.cut ? { cut: true } : {}),
+    });
+    return found.end;
+  }
+
+  /** Whether a value ends right before, so that letters may be its unit. */
+  #afterValue(): boolean {
+    const last = this.tokens.at(-1);
+    if (last === undefined) return false;
+    return (
+      last.type === "number" || last.type === "word" || [")", "}", "$", "/", "°", "%"].includes(last.text)
+    );
+  }
+
+  #letters(at: number, prose: boolean): number {
+    const text = this.#text;
+    let end = lettersEnd(text, at);
+    const run = text.slice(at, end);
+    const lower = run.toLowerCase();
+    const sign = wordSigns[lower];
+    if (sign !== undefined) {
+      this.#push("sign", sign);
+      return end;
+    }
+    if (lower === "percent" || lower === "percentage" || lower === "pct") {
+      this.#push("sign", "%");
+      return end;
+    }
+    if (prose || run.length > 3) {
+      const name = functionNames[run];
+      if (name !== undefined) this.#push("function", name);
+      else if (run === "sqrt" || run === "frac") this.#push("command", run);
+      else if (!prose && greekLetters.has(run)) this.#push("letter", run);
+      else if (!prose && this.#glued(at, run)) return end;
+      else {
+        // A word goes on over hyphens and apostrophes, and in prose over digits: "m2".
+        while (text[end] === "-" || text[end] === "'" || text[end] === "’") {
+          const more = lettersEnd(text, end + 1);
+          if (more === end + 1) break;
+          end = more;
+        }
+        this.#push("word", text.slice(at, end));
+      }
+      return end;
+    }
+    const known = functionNames[run];
+    if (known !== undefined) this.#push("function", known);
+    else if (run === "pi" || greekLetters.has(run)) this.#push("letter", run);
+    else if (this.#afterValue() && this.#isUnit(run, at)) this.#push("word", run);
+    else if (!this.#glued(at, run)) for (const letter of run) this.#push("letter", letter);
+    return end;
+  }
+
+  /** A function with its argument's letter right behind: `sinx`. */
+  #glued(at: number, run: string): boolean {
+    const name = gluedFunctions.find((one) => run.startsWith(one) && run.length <= one.length + 1);
+    if (name === undefined) return false;
+    const known = functionNames[name];
+    this.#push(known === undefined ? "command" : "function", known ?? name);
+    for (const letter of this.#text.slice(at + name.length, at + run.length)) this.#push("letter", letter);
+    return true;
+  }
+
+  /** Whether a short run of letters after a value is a unit: always for `cm`, by choice of the reading for `m`. */
+  #isUnit(run: string, at: number): boolean {
+    if (!isUnitWord(run)) return false;
+    // What goes on as a product or power of more than a unit is algebra: "2ab^2", "3m + 2".
+    const after = this.#text[spacesEnd(this.#text, at + run.length)];
+    if (after === "(" || after === "_") return false;
+    if (run.length > 1 && !["ab", "bc", "in", "ft", "mi"].includes(run)) return true;
+    this.bareUnits = true;
+    return this.#reading.bareUnits;
+  }
+
+  #command(at: number): number | undefined {
+    const text = this.#text;
+    const nameEnd = Math.max(lettersEnd(text, at + 1), Math.min(at + 2, text.length));
+    const name = text.slice(at + 1, nameEnd);
+    if (name === "\\") {
+      this.#push("row", "\\\\");
+      return nameEnd;
+    }
+    if (name === "" || name === " " || name === "\n" || name === "~") {
+      this.#space = true;
+      return nameEnd;
+    }
+    if (name === "(" || name === ")" || name === "[" || name === "]") return nameEnd;
+    if (silentCommands.has(name)) {
+      this.#space ||= name !== "!";
+      // "\left." is a bracket that is not there.
+      const dot = spacesEnd(text, nameEnd);
+      const bracket = name === "left" || name === "right";
+      return bracket && text[dot] === "." && !isDigit(text.charCodeAt(dot + 1)) ? dot + 1 : nameEnd;
+    }
+    const sign = signCommands[name];
+    if (sign !== undefined) this.#push("sign", sign);
+    else if (textCommands.has(name)) return this.#prose(name, nameEnd);
+    else if (name === "mathbb") return this.#doubleStruck(nameEnd);
+    else if (name === "begin" || name === "end") return this.#environment(name, nameEnd);
+    else if (functionNames[name] !== undefined) this.#push("function", functionNames[name] ?? name);
+    else if (greekLetters.has(name) || name === "pi") this.#push("letter", name);
+    else if (name === "hspace" || name === "vspace" || name === "phantom") return braced(text, nameEnd)?.end;
+    else this.#push("command", name);
+    return nameEnd;
+  }
+
+  /** `\text{...}`: its words; but a lone letter in roman face is that letter, and a function's name that function. */
+  #prose(command: string, at: number): number | undefined {
+    const group = braced(this.#text, at);
+    if (group === undefined) return undefined;
+    const content = group.content.trim();
+    const roman = command === "mathrm" || command === "operatorname";
+    if (roman && content.length === 1 && isLetter(content.charCodeAt(0)) && !this.#afterValue()) {
+      this.#push("letter", content);
+    } else {
+      this.#space = true;
+      const from = group.end - 1 - group.content.length;
+      if (!this.run(from, group.end - 1, true)) return undefined;
+      this.#space = true;
+    }
+    return group.end;
+  }
+
+  #doubleStruck(at: number): number | undefined {
+    const group = braced(this.#text, at);
+    const from = spacesEnd(this.#text, at);
+    const letter = group === undefined ? this.#text[from] : group.content.trim();
+    const sign = letter === undefined ? undefined : setLetters[letter];
+    if (sign === undefined) return undefined;
+    this.#push("sign", sign);
+    return group?.end ?? from + 1;
+  }
+
+  #environment(name: "begin" | "end", at: number): number | undefined {
+    const group = braced(this.#text, at);
+    if (group === undefined) return undefined;
+    this.#push(name, group.content.trim());
+    if (name === "begin" && group.content.trim() === "array")
+      return braced(this.#text, group.end)?.end ?? group.end;
+    return group.end;
+  }
+
+  #sign(at: number): number | undefined {
+    const text = this.#text;
+    const sign = String.fromCodePoint(text.codePointAt(at) ?? 0);
+    const end = at + sign.length;
+    const fraction = vulgarFractions[sign];
+    if (fraction !== undefined) {
+      const [top, bottom] = fraction;
+      const value = { n: BigInt(top), d: BigInt(bottom) };
+      // After a whole number it is the rest of a mixed one, and the parser sees a fraction there.
+      this.#push("command", "vulgar", { value });
+      return end;
+    }
+    for (const [digits, mark] of [
+      [raised, "^"],
+      [lowered, "_"],
+    ] as const) {
+      if (!digits.includes(sign)) continue;
+      let [last, number] = [at, ""];
+      for (; last < at + 20 && digits.includes(text[last] ?? " "); last++)
+        number += digits.indexOf(text[last] ?? "");
+      this.#push("sign", mark);
+      this.#push("number", number, { value: { n: BigInt(number), d: 1n } });
+      return last;
+    }
+    if (sign === "π") this.#push("letter", "pi");
+    else if (sign === "√") this.#push("command", "sqrt");
+    else if (text.startsWith("**", at)) {
+      this.#push("sign", "^");
+      return at + 2;
+    } else if (text.startsWith("<=", at) || text.startsWith(">=", at) || text.startsWith("!=", at)) {
+      this.#push("sign", sign === "<" ? "≤" : sign === ">" ? "≥" : "≠");
+      return at + 2;
+    } else if (text.startsWith("...", at)) {
+      this.#push("sign", "…");
+      return at + 3;
+    } else if (sign === '"' || sign === "`") this.#space = true;
+    else if (sign === "~" || sign === "\u200b" || sign === "\ufeff") this.#space = true;
+    else if (/^\p{L}$/u.test(sign)) {
+      if (greekSigns[sign] !== undefined) this.#push("letter", greekSigns[sign] ?? sign);
+      else this.#push("word", sign);
+    } else this.#push("sign", unicodeSigns[sign] ?? sign);
+    return end;
+  }
+}
+
+const greekSigns: Readonly<Record<string, string>> = {
+  α: "alpha",
+  β: "beta",
+  γ: "gamma",
+  δ: "delta",
+  ε: "epsilon",
+  θ: "theta",
+  λ: "lambda",
+  μ: "mu",
+  ρ: "rho",
+  σ: "sigma",
+  τ: "tau",
+  φ: "phi",
+  ϕ: "phi",
+  ω: "omega",
+  Δ: "Delta",
+  Ω: "Omega",
+};
+
+/**
+ * The tokens of a text under one reading of what is ambiguous in it.
+ *
+ * @returns undefined where something cannot be read, or is too long
+ */
+export const scan = (text: string, reading: Reading, work: Work): Scan | undefined => {
+  const scanner = new Scanner(text, reading, work);
+  if (!scanner.run(0, text.length, false)) return undefined;
+  return { tokens: scanner.tokens, commas: scanner.commas, bareUnits: scanner.bareUnits };
+};
