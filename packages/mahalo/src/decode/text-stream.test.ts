@@ -60,7 +60,13 @@ describe("a stop string", () => {
           expect(pieces(idsOf(text), stops).join("")).toBe(upTo(plain, stops));
         },
       ),
+      { numRuns: 1000 },
     );
+  });
+  test("that begins first counts, though one inside it is whole first", () => {
+    expect(pieces(idsOf("\nba"), ["\nba", "b"]).join("")).toBe("");
+    expect(pieces(idsOf("\nbb"), ["\nba", "b"]).join("")).toBe("\n");
+    expect(pieces(idsOf("\nb"), ["\nba", "b"]).join("")).toBe("\n");
   });
   test("that may be beginning is held back, and given out when it is none", () => {
     const text = new TextStream(codec, ["abc"]);

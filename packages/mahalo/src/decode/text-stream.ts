@@ -38,12 +38,13 @@ export class TextStream {
   #take(fresh: string, last: boolean): TextPiece {
     if (this.#stopped) return { text: "", stopped: true };
     this.#held += fresh;
+    const certain = last ? this.#held.length : this.#held.length - this.#possibleStop();
     const at = this.#firstStop();
-    if (at >= 0) {
+    // Behind `certain`, a stop string that began earlier may still become whole.
+    if (at >= 0 && at <= certain) {
       this.#stopped = true;
       return { text: this.#held.slice(0, at), stopped: true };
     }
-    const certain = last ? this.#held.length : this.#held.length - this.#possibleStop();
     const text = this.#held.slice(0, certain);
     this.#held = this.#held.slice(certain);
     return { text, stopped: false };
