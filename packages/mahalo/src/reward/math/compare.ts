@@ -212,13 +212,13 @@ export const sameAnswer = (first: string, second: string, options: CompareOption
   if (a === b || (letters(a) !== "" && !/\d/.test(a) && letters(a) === letters(b))) return true;
   const context: Context = { work: newWork(), tolerance, seed };
   for (const commas of [true, false]) {
-    const reading = { commas, bareUnits: true, tightProducts: false };
+    const reading = { commas, bareUnits: true };
     const [left, right] = [parse(a, reading, context.work), parse(b, reading, context.work)];
     if (left !== undefined && right !== undefined && same(left.node, right.node, context)) return true;
     const ambiguous = left?.scan.commas === true || right?.scan.commas === true;
     if (context.work.left < 0 || !ambiguous) break;
   }
-  const reading = { commas: true, bareUnits: false, tightProducts: false };
+  const reading = { commas: true, bareUnits: false };
   const [left, right] = [parse(a, reading, context.work), parse(b, reading, context.work)];
   return left !== undefined && right !== undefined && same(left.node, right.node, context);
 };

@@ -36,15 +36,13 @@ const isWhole = (node: Node | undefined): node is NumberNode =>
 class Parser {
   #tokens: readonly Token[];
   #work: Work;
-  #tight: boolean;
   #at = 0;
   #depth = 0;
   #inBars = 0;
 
-  constructor({ tokens }: Scan, work: Work, tight: boolean) {
+  constructor({ tokens }: Scan, work: Work) {
     this.#tokens = tokens;
     this.#work = work;
-    this.#tight = tight;
   }
 
   #peek(ahead = 0): Token | undefined {
@@ -136,10 +134,7 @@ class Parser {
       const slash = this.#is("/") || this.#is("÷");
       if (slash || this.#is("*")) {
         this.#at++;
-        let right = this.#factor();
-        while (slash && this.#tight && this.#beginsFactor() && this.#peek()?.space === false)
-          right = call("*", right, this.#power());
-        left = call(slash ? "/" : "*", left, right);
+        left = call(slash ? "/" : "*", left, this.#factor());
       } else if (this.#beginsFactor()) left = this.#beside(left);
       else return left;
     }
@@ -416,7 +411,7 @@ export const parse = (text: string, reading: Reading, work: Work): { node: Node;
   const found = scan(text, reading, work);
   if (found === undefined || found.tokens.length === 0 || !spend(work, found.tokens.length)) return undefined;
   try {
-    return { node: new Parser(found, work, reading.tightProducts).whole(), scan: found };
+    return { node: new Parser(found, work).whole(), scan: found };
   } catch (error) {
     if (error instanceof Unreadable) return undefined;
     throw error;

@@ -77,12 +77,6 @@ export const negate = (a: Rational): Rational => ({ n: -a.n, d: a.d });
 /** |a|. */
 export const magnitude = (a: Rational): Rational => ({ n: abs(a.n), d: a.d });
 
-/** Below, at or above 0 where a is below, equal to or above b. */
-export const compareRationals = (a: Rational, b: Rational): number => {
-  const difference = a.n * b.d - b.n * a.d;
-  return difference < 0n ? -1 : difference > 0n ? 1 : 0;
-};
-
 /** Whether a = b, both in lowest terms. */
 export const sameRational = (a: Rational, b: Rational): boolean => a.n === b.n && a.d === b.d;
 

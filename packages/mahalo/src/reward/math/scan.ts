@@ -32,8 +32,6 @@ export type Reading = {
   commas: boolean;
   /** Whether a single letter or a short word after a number may be a unit: `5 m`. */
   bareUnits: boolean;
-  /** Whether `1/2x` is 1/(2x). */
-  tightProducts: boolean;
 };
 
 /** The tokens of a text, and which ambiguities it has. */

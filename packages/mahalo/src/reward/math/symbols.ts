@@ -179,19 +179,6 @@ export const functionNames: Readonly<Record<string, string>> = {
   min: "min",
 };
 
-/** What a power of -1 makes of a function: `sin^{-1}` is the arc sine. */
-export const inverseFunctions: Readonly<Record<string, string>> = {
-  sin: "asin",
-  cos: "acos",
-  tan: "atan",
-  cot: "acot",
-  sec: "asec",
-  csc: "acsc",
-  sinh: "asinh",
-  cosh: "acosh",
-  tanh: "atanh",
-};
-
 /** Greek letters; as commands anywhere, as plain words where nothing else is meant. */
 export const greekLetters: ReadonlySet<string> = new Set(
   (

@@ -71,26 +71,6 @@ export const children = (node: Node): readonly Node[] => {
   }
 };
 
-/** The same node with other parts, given in the order of {@link children}. */
-export const withChildren = (node: Node, parts: readonly Node[]): Node => {
-  switch (node.kind) {
-    case "call":
-      return { ...node, args: [...parts] };
-    case "group":
-      return { ...node, items: [...parts] };
-    case "relation":
-      return { ...node, sides: [...parts] };
-    case "quantity":
-      return { ...node, value: parts[0] ?? node.value };
-    case "matrix": {
-      let at = 0;
-      return { ...node, rows: node.rows.map((row) => row.map((cell) => parts[at++] ?? cell)) };
-    }
-    default:
-      return node;
-  }
-};
-
 /** Whether a node or one of its parts is what is looked for; parsing bounds the depth. */
 export const contains = (node: Node, wanted: (node: Node) => boolean): boolean =>
   wanted(node) || children(node).some((part) => contains(part, wanted));
