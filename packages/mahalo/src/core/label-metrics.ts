@@ -1,8 +1,7 @@
 /** Scores against labels: area under the curve, calibration, correlation and margin, as pure functions. */
-import { MahaloError } from "@mahalo/torch";
 
-const mean = (values: readonly number[]): number =>
-  values.reduce((sum, value) => sum + value, 0) / values.length;
+import { MahaloError } from "@mahalo/torch";
+import { mean } from "./mean.ts";
 
 const requireSameLength = (a: readonly unknown[], b: readonly unknown[]): void => {
   if (a.length === b.length) return;

@@ -1,5 +1,7 @@
 /** Targets of process reward models out of rollouts: hindsight relabelling, Monte-Carlo values, hard labels. */
+
 import { MahaloError } from "@mahalo/torch";
+import { mean } from "../core/mean.ts";
 
 /** How one finished answer ended that goes on from a prefix. */
 export type Ending = {
@@ -30,9 +32,6 @@ const requireEndings = (endings: readonly Ending[], step: number): void => {
     }
   }
 };
-
-const mean = (values: readonly number[]): number =>
-  values.reduce((total, value) => total + value, 0) / values.length;
 
 /**
  * Hindsight target of one step: its own quality, and the end carried back over the steps that were still to come.

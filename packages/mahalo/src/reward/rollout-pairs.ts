@@ -1,6 +1,7 @@
 /** Preference pairs out of rollouts; every pair keeps where its two answers came from. */
 import { z } from "zod";
 import { checkValue } from "../core/json.ts";
+import { mean } from "../core/mean.ts";
 import { stream } from "../core/random.ts";
 import { type Origin, Problems } from "../data/problems.ts";
 import { type PreferenceRow, promptKey } from "../data/rows.ts";
@@ -46,13 +47,11 @@ export type MadePair = PreferenceRow & {
 type Sample = ScoredSample & { place: Omit<SamplePlace, "score"> };
 type Group = { row: RolloutRow; origin: Origin; samples: Sample[] };
 
-const mean = (values: readonly number[]): number | null =>
-  values.length === 0 ? null : values.reduce((sum, value) => sum + value, 0) / values.length;
-
 /** The answers of a row: a dialogue's turn with the mean of its replies' scores, or every whole answer with its own. */
 const samplesOf = (row: RolloutRow, line: number, cut: boolean): { samples: Sample[]; cut: number } => {
   if (row.kind === "interactive") {
-    const score = mean(row.rollouts.flatMap((one) => one.score ?? []));
+    const scores = row.rollouts.flatMap((one) => one.score ?? []);
+    const score = scores.length === 0 ? null : mean(scores);
     const text = row.steps.join("");
     return { samples: [{ text, score, place: { line, from: 1, sample: "recorded" } }], cut: 0 };
   }

@@ -1,5 +1,7 @@
 /** How good scores are, where the rows say what is right: pairs, labelled responses and labelled steps. */
+
 import { areaUnderCurve, calibrationError, correlation, scoreMargin } from "../core/label-metrics.ts";
+import { mean } from "../core/mean.ts";
 import type { HeadKind } from "../model/reward-heads.ts";
 import { aggregateNames } from "./aggregate.ts";
 import type { JudgedScore, ScoredRow, StepwiseScore } from "./score-rows.ts";
@@ -40,9 +42,6 @@ export type ScoreMetricsOptions = {
   /** Kind of an objective's head; undefined for a judge, whose scores are no probabilities. */
   kindOf?: ((objective: string) => HeadKind) | undefined;
 };
-
-const mean = (values: readonly number[]): number =>
-  values.reduce((sum, value) => sum + value, 0) / values.length;
 
 type Labelled = { score: number; label: number };
 

@@ -1,4 +1,5 @@
 /** Training metrics: TRL's names, JSON lines that can be cut back to a step, and reading them again. */
+
 import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -6,6 +7,7 @@ import { MahaloError } from "@mahalo/torch";
 import { z } from "zod";
 import { fileError, JsonlWriter } from "../core/files.ts";
 import { parseJson } from "../core/json.ts";
+import { mean } from "../core/mean.ts";
 import { EventsFile } from "./tensorboard.ts";
 
 /** Metrics of one step by name, for example `loss`, `rewards/margins`, `accuracy/rewards/margins`, `eval_loss`. */
@@ -38,9 +40,6 @@ export type PairRecord = {
   rewardChosen: number;
   rewardRejected: number;
 };
-
-const mean = (values: readonly number[]): number =>
-  values.reduce((sum, value) => sum + value, 0) / values.length;
 
 const pairMetrics = (records: readonly PairRecord[]): Metrics => ({
   loss: mean(records.map(({ loss }) => loss)),

@@ -1,14 +1,13 @@
 /** How good reward scores are: accuracy, area under the curve, calibration, correlation and margin, as pure functions. */
+
 import { MahaloError } from "@mahalo/torch";
 import { areaUnderCurve, calibrationError, correlation, scoreMargin } from "../core/label-metrics.ts";
 import { logistic } from "../core/logistic.ts";
+import { mean } from "../core/mean.ts";
 import type { HeadKind } from "../model/reward-heads.ts";
 import { type Metrics, objectiveMetric } from "./metrics.ts";
 
 export { areaUnderCurve, calibrationError, correlation, scoreMargin };
-
-const mean = (values: readonly number[]): number =>
-  values.reduce((sum, value) => sum + value, 0) / values.length;
 
 /** What a step computed for one row of labelled steps. */
 export type StepsRecord = {
