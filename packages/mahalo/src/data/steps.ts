@@ -73,19 +73,18 @@ export class StepScanner {
 export const stepEnds = (codec: TextCodec, ids: readonly number[], boundary: StepBoundary): number[] => {
   const scanner = new StepScanner(codec, boundary);
   const ends: number[] = [];
-  let blank = true;
+  // Steps at the end that are an end token and no text.
+  let empty = 0;
   for (const [index, id] of ids.entries()) {
-    // Only an end token can end a step that is blank before and after it.
-    blank = scanner.blank;
-    if (scanner.push(id)) {
-      if (blank && codec.eosIds.includes(id)) ends.pop();
-      ends.push(index + 1);
-    }
+    const blank = scanner.blank;
+    if (!scanner.push(id)) continue;
+    ends.push(index + 1);
+    empty = blank && codec.eosIds.includes(id) ? empty + 1 : 0;
   }
-  if (ids.length > 0 && ends.at(-1) !== ids.length) {
-    if (scanner.blank) ends.pop();
-    ends.push(ids.length);
-  }
+  if (ids.length === 0) return [];
+  const unfinished = ends.at(-1) !== ids.length && !scanner.blank;
+  if (!unfinished) ends.splice(Math.max(0, ends.length - empty - 1));
+  ends.push(ids.length);
   return ends;
 };
 
