@@ -1,5 +1,6 @@
 /** A run's folder has one holder at a time, and a dead one's lock is taken over. */
 import { spawnSync } from "node:child_process";
+import { createHash } from "node:crypto";
 import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
@@ -34,8 +35,20 @@ const lockOf = (pid: number, host: string, began: string): string =>
 test("a lock whose process is gone is taken over, also by one of many", async () => {
   const { pid } = spawnSync(process.execPath, ["-e", ""]);
   await writeFile(join(folder, "lock"), lockOf(pid, hostname(), "1"));
-  const results = await Promise.allSettled(Array.from({ length: 4 }, () => acquireLock(folder)));
+  const results = await Promise.allSettled(Array.from({ length: 16 }, () => acquireLock(folder)));
   expect(results.filter(({ status }) => status === "fulfilled")).toHaveLength(1);
+  expect(await readdir(folder)).toEqual(["lock"]);
+});
+
+test("one that died while it took over a dead one's lock is taken over too", async () => {
+  const { pid } = spawnSync(process.execPath, ["-e", ""]);
+  const dead = lockOf(pid, hostname(), "1");
+  const fingerprint = createHash("sha256").update(dead).digest("hex").slice(0, 12);
+  await writeFile(join(folder, "lock"), dead);
+  await writeFile(join(folder, `lock.after-${fingerprint}`), lockOf(pid, hostname(), "2"));
+  const release = await acquireLock(folder);
+  expect(await readdir(folder)).toEqual(["lock"]);
+  await release();
 });
 
 test("a process number that another process has by now holds nothing", async () => {

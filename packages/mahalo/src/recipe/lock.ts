@@ -1,5 +1,5 @@
 /** One process at a time in a run's folder: a lock file that a dead process does not hold for ever. */
-import { randomBytes } from "node:crypto";
+import { createHash, randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { link, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { hostname } from "node:os";
@@ -59,22 +59,67 @@ const busy = (path: string, holder: Holder): MahaloError =>
     },
   );
 
-/** Takes the file of a dead holder out of the way, unless another process was faster and holds it by now. */
-const clearDead = async (path: string, dead: Holder): Promise<void> => {
-  const aside = `${path}.${randomBytes(6).toString("hex")}`;
+/** A name for what a dead holder leaves: the same for all who find it, and no other holder's. */
+const fingerprint = (holder: Holder): string =>
+  createHash("sha256").update(JSON.stringify(holder)).digest("hex").slice(0, 12);
+
+/** Puts the draft in a dead holder's place; false where another process has changed the lock since it was read. */
+const takeOver = async (path: string, dead: Holder, own: Holder): Promise<boolean> => {
+  // Who takes over this very holder is settled by a lock of its own, so that nobody moves a lock that lives: whoever
+  // has it and still finds the dead holder in place is alone in changing the file.
+  const release = await acquire(`${path}.after-${fingerprint(dead)}`, own);
   try {
-    await rename(path, aside);
+    const holder = await readHolder(path);
+    if (holder === undefined || fingerprint(holder) !== fingerprint(dead)) return false;
+    const draft = await writeDraft(path, own);
+    await rename(draft, path);
+    return true;
   } catch (error) {
-    if (errorCode(error) === "ENOENT") return;
-    throw fileError("E_FILE_WRITE", "move", path, error);
+    throw error instanceof MahaloError ? error : fileError("E_FILE_WRITE", "make the lock", path, error);
+  } finally {
+    await release();
   }
-  const moved = await readHolder(aside);
-  if (moved !== undefined && JSON.stringify(moved) !== JSON.stringify(dead)) {
-    await link(aside, path).catch(() => undefined);
-    await rm(aside, { force: true });
-    throw busy(path, moved);
+};
+
+/** The file is written beside and put into place whole, so that no reader sees it half written. */
+const writeDraft = async (path: string, own: Holder): Promise<string> => {
+  const draft = `${path}.${randomBytes(6).toString("hex")}`;
+  await writeFile(draft, JSON.stringify(own), { flag: "wx" });
+  return draft;
+};
+
+/** Makes the file at path where there is none; false where there is one. */
+const create = async (path: string, own: Holder): Promise<boolean> => {
+  const draft = await writeDraft(path, own);
+  try {
+    await link(draft, path);
+    return true;
+  } catch (error) {
+    if (errorCode(error) === "EEXIST") return false;
+    throw fileError("E_FILE_WRITE", "make the lock", path, error);
+  } finally {
+    await rm(draft, { force: true });
   }
-  await rm(aside, { force: true });
+};
+
+const acquire = async (path: string, own: Holder): Promise<() => Promise<void>> => {
+  for (let tries = 0; tries < 10; tries++) {
+    let held = await create(path, own);
+    if (!held) {
+      const holder = await readHolder(path);
+      if (holder === undefined) continue;
+      if (isAlive(holder)) throw busy(path, holder);
+      held = await takeOver(path, holder, own);
+    }
+    if (!held) continue;
+    return async () => {
+      if (held) await rm(path, { force: true });
+      held = false;
+    };
+  }
+  throw new MahaloError("E_RUN_BUSY", `${dirname(path)}: other processes keep taking the lock`, {
+    hint: "try again",
+  });
 };
 
 /**
@@ -86,38 +131,11 @@ const clearDead = async (path: string, dead: Holder): Promise<void> => {
  * @throws MahaloError E_RUN_BUSY when another living process holds it.
  */
 export const acquireLock = async (folder: string): Promise<() => Promise<void>> => {
-  const path = join(folder, "lock");
   await ensureDir(folder);
-  const own: Holder = {
+  return acquire(join(folder, "lock"), {
     pid: process.pid,
     host: hostname(),
     began: processStart(process.pid),
     since: new Date().toISOString(),
-  };
-  // The file is written beside and linked into place, so that no reader sees it half written.
-  const draft = `${path}.${randomBytes(6).toString("hex")}`;
-  await writeFile(draft, JSON.stringify(own), { flag: "wx" });
-  try {
-    for (let tries = 0; tries < 10; tries++) {
-      try {
-        await link(draft, path);
-        let held = true;
-        return async () => {
-          if (held) await rm(path, { force: true });
-          held = false;
-        };
-      } catch (error) {
-        if (errorCode(error) !== "EEXIST") throw fileError("E_FILE_WRITE", "make the lock", path, error);
-      }
-      const holder = await readHolder(path);
-      if (holder === undefined) continue;
-      if (isAlive(holder)) throw busy(path, holder);
-      await clearDead(path, holder);
-    }
-    throw new MahaloError("E_RUN_BUSY", `${folder}: other processes keep taking the lock`, {
-      hint: "try again",
-    });
-  } finally {
-    await rm(draft, { force: true });
-  }
+  });
 };
