@@ -75,7 +75,8 @@ const sendContent = (file: ServedFile, request: IncomingMessage, response: Serve
   } else response.writeHead(200, headers);
   const cut = file.cuts?.shift();
   if (cut !== undefined) {
-    response.write(body.subarray(0, cut), () => response.destroy());
+    // Not at once: a client that is told of the cut drops what it has received and not yet read.
+    response.write(body.subarray(0, cut), () => setTimeout(() => response.destroy(), 200));
   } else if (file.stallAfter !== undefined) response.write(body.subarray(0, file.stallAfter));
   else response.end(body);
 };
