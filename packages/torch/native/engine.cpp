@@ -1,8 +1,14 @@
 // Module entry, error translation and value conversion between JavaScript and libtorch.
 #include "engine.hpp"
 
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
+
 #include <cmath>
+#include <cstdlib>
 #include <cstring>
+#include <mutex>
 #include <sstream>
 
 namespace mahalo {
@@ -257,11 +263,25 @@ napi_value setErrorFactory(napi_env env, napi_callback_info info) {
     return nullptr;
   });
 }
+
+/// Keeps freed memory for the next step instead of giving it back to the system, which would hand out every page anew,
+/// zeroed: a training step frees and takes gigabytes. Settings of the user's own (mallopt(3)) are left as they are.
+void keepFreedMemory() {
+#ifdef __GLIBC__
+  for (const char* name : {"MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "MALLOC_TOP_PAD_", "MALLOC_MMAP_MAX_", "GLIBC_TUNABLES"}) {
+    if (std::getenv(name) != nullptr) return;
+  }
+  mallopt(M_MMAP_THRESHOLD, 1 << 30);
+  mallopt(M_TRIM_THRESHOLD, -1);
+#endif
+}
 }  // namespace
 
 }  // namespace mahalo
 
 NAPI_MODULE_INIT() {
+  static std::once_flag once;
+  std::call_once(once, mahalo::keepFreedMemory);
   auto* engine = new mahalo::Engine();
   napi_set_instance_data(
       env, engine, [](napi_env, void* data, void*) { delete static_cast<mahalo::Engine*>(data); }, nullptr);

@@ -7,7 +7,7 @@
 
 // Each kernel is compiled for several instruction sets; the right one is chosen when the addon loads.
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
-#define MAHALO_CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default"), optimize("O3")))
+#define MAHALO_CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default"), optimize("O3", "no-math-errno")))
 #else
 #define MAHALO_CLONES
 #endif

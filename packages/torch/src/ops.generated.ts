@@ -1028,3 +1028,15 @@ let $branchAttention = 0;
 export const branchAttention = (q: Tensor, k: Tensor, v: Tensor, segments: readonly number[]): Tensor => {
   return new Tensor(native.call(($branchAttention ||= native.resolve("mahalo::branch_attention", "")), q.handle, k.handle, v.handle, segments) as number);
 };
+
+let $fusedRmsprop_ = 0;
+/** RMSprop's update of float32 parameters and their running squares, in one pass. `mahalo::rmsprop_(Tensor(a!)[] parameters, Tensor[] gradients, Tensor(b!)[] squares, float rate, float alpha, float eps) -> ()` */
+export const fusedRmsprop_ = (parameters: readonly Tensor[], gradients: readonly Tensor[], squares: readonly Tensor[], rate: number, alpha: number, eps: number): void => {
+  native.call(($fusedRmsprop_ ||= native.resolve("mahalo::rmsprop_", "")), parameters.map(handleOf), gradients.map(handleOf), squares.map(handleOf), rate, alpha, eps);
+};
+
+let $fusedAdamw_ = 0;
+/** AdamW's update of float32 parameters and their moments, in one pass; step counts from 1. `mahalo::adamw_(Tensor(a!)[] parameters, Tensor[] gradients, Tensor(b!)[] means, Tensor(c!)[] squares, float rate, float decay, float beta1, float beta2, float eps, int step) -> ()` */
+export const fusedAdamw_ = (parameters: readonly Tensor[], gradients: readonly Tensor[], means: readonly Tensor[], squares: readonly Tensor[], rate: number, decay: number, beta1: number, beta2: number, eps: number, step: number): void => {
+  native.call(($fusedAdamw_ ||= native.resolve("mahalo::adamw_", "")), parameters.map(handleOf), gradients.map(handleOf), means.map(handleOf), squares.map(handleOf), rate, decay, beta1, beta2, eps, step);
+};

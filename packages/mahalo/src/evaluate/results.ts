@@ -4,7 +4,7 @@ import { writeJsonFile } from "../core/files.ts";
 import { readJsonFile } from "../core/json.ts";
 
 /** The version written now; a reader refuses others. */
-export const resultsVersion = 1;
+export const resultsVersion = 2;
 
 /** See `Estimate` in intervals.ts. */
 export const estimateSchema = z.strictObject({
@@ -67,11 +67,39 @@ export const sweepSchema = z.strictObject({
 
 /** Which share of held-out pairs each head ranks right. */
 export const pairAccuracySchema = z.strictObject({
-  /** What was compared: log-probabilities of the two responses, or their rewards against the reference. */
-  margin: z.enum(["log-probability", "reward"]),
+  /** The head that is the reference model's, against which rewards are counted. */
+  reference: z.string().optional(),
   heads: z.array(z.string()),
   objectives: z.array(z.string()),
-  cells: z.array(z.strictObject({ head: z.string(), objective: z.string(), accuracy: estimateSchema })),
+  cells: z.array(
+    z.strictObject({
+      head: z.string(),
+      objective: z.string(),
+      /** By log-probability of the two responses. */
+      accuracy: estimateSchema,
+      /** By reward against the reference. */
+      rewardAccuracy: estimateSchema.optional(),
+    }),
+  ),
+});
+
+/** What choosing among sampled answers by a reward model gains; see `bestOf` in best-of.ts. */
+export const bestOfSchema = z.strictObject({
+  objective: z.string(),
+  /** Name of the reward model's folder in the run's `reward` folder. */
+  model: z.string(),
+  prompts: z.int().positive(),
+  /** Answers of each prompt; the mean, where some are missing. */
+  samples: z.number().positive(),
+  one: estimateSchema,
+  any: estimateSchema,
+  votes: estimateSchema.optional(),
+  weightedVotes: estimateSchema.optional(),
+  /** By last, min, product, mean of a response's steps. */
+  byModel: z.record(z.string(), estimateSchema),
+  gain: estimateSchema,
+  overVotes: estimateSchema.optional(),
+  stepAuc: estimateSchema.optional(),
 });
 
 /** All of results.json. */
@@ -96,6 +124,9 @@ export const resultsSchema = z.strictObject({
   ),
   sweep: sweepSchema.optional(),
   pairAccuracy: pairAccuracySchema.optional(),
+  /** Held-out metrics of each reward model, by its folder's name. */
+  rewardModels: z.record(z.string(), z.record(z.string(), z.number())).optional(),
+  bestOf: z.array(bestOfSchema).optional(),
 });
 
 export type SweepPoint = z.infer<typeof pointSchema>;
@@ -103,6 +134,7 @@ export type Steering = z.infer<typeof steeringSchema>;
 export type Sample = z.infer<typeof sampleSchema>;
 export type SweepResults = z.infer<typeof sweepSchema>;
 export type PairAccuracy = z.infer<typeof pairAccuracySchema>;
+export type BestOf = z.infer<typeof bestOfSchema>;
 export type Results = z.infer<typeof resultsSchema>;
 
 /** Writes results.json atomically. @throws MahaloError E_FILE_WRITE */

@@ -142,7 +142,7 @@ describe("the sweep", () => {
 
 describe("pair accuracy", () => {
   test("counts positive margins; a tie is wrong", () => {
-    const found = pairAccuracy("log-probability", [
+    const found = pairAccuracy([
       { head: "a", objective: "a", margins: [1, 2, 0, -1] },
       { head: "a", objective: "b", margins: [1] },
       { head: "sft", objective: "a", margins: [-1] },
@@ -152,11 +152,24 @@ describe("pair accuracy", () => {
     expect(found.cells.map(({ accuracy }) => accuracy.mean)).toEqual([0.5, 1, 0]);
   });
 
-  test("no pairs and margins that are no numbers are errors", () => {
-    expect(() => pairAccuracy("reward", [{ head: "a", objective: "b", margins: [] }])).toThrow(
-      /no held-out pairs/,
+  test("rewards are margins above the reference's on the same pairs, which has none itself", () => {
+    const found = pairAccuracy(
+      [
+        { head: "sft", objective: "x", margins: [-5, 2, 3] },
+        { head: "x", objective: "x", margins: [-4, 1, 3] },
+      ],
+      "sft",
     );
-    expect(() => pairAccuracy("reward", [{ head: "a", objective: "b", margins: [Number.NaN] }])).toThrow(
+    expect(found.cells.map(({ rewardAccuracy }) => rewardAccuracy?.mean)).toEqual([undefined, 1 / 3]);
+    const other = { head: "x", objective: "x", margins: [1] };
+    expect(() => pairAccuracy([{ head: "sft", objective: "x", margins: [1, 2] }, other], "sft")).toThrow(
+      /the reference has other pairs/,
+    );
+  });
+
+  test("no pairs and margins that are no numbers are errors", () => {
+    expect(() => pairAccuracy([{ head: "a", objective: "b", margins: [] }])).toThrow(/no held-out pairs/);
+    expect(() => pairAccuracy([{ head: "a", objective: "b", margins: [Number.NaN] }])).toThrow(
       /not a number/,
     );
   });
@@ -169,7 +182,7 @@ describe("results.json", () => {
     const results = inventedResults();
     await writeResults(path, results);
     expect(await readResults(path)).toEqual(resultsSchema.parse(results));
-    writeFileSync(path, JSON.stringify({ ...results, version: 2 }));
+    writeFileSync(path, JSON.stringify({ ...results, version: 1 }));
     await expect(readResults(path)).rejects.toMatchObject({ code: "E_RESULTS" });
     writeFileSync(path, JSON.stringify({ ...results, sweeps: 1 }));
     await expect(readResults(path)).rejects.toThrow(/Did you mean "sweep"/);

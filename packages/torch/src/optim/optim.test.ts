@@ -6,6 +6,7 @@ import * as fc from "fast-check";
 import { afterAll, describe, expect, test } from "vitest";
 import { z } from "zod";
 import { backward } from "../autograd.ts";
+import * as ops from "../ops.generated.ts";
 import { openSafetensors, writeSafetensors } from "../safetensors/index.ts";
 import { liveTensors, scope } from "../scope.ts";
 import { type Tensor, tensor } from "../tensor.ts";
@@ -54,6 +55,15 @@ const tensorsOf = (source: Values, requiresGrad = false): Map<string, Tensor> =>
     ]),
   );
 
+/** Numbers in [-1, 1] that a seed decides. */
+const numbersOf = (seed: number) => {
+  let state = seed;
+  return (): number => {
+    state = (state * 48_271) % 2_147_483_647;
+    return (state / 2_147_483_647) * 2 - 1;
+  };
+};
+
 const setGradients = (parameters: ReadonlyMap<string, Tensor>, gradients: Values): void => {
   for (const [name, parameter] of parameters) {
     const given = gradients[name];
@@ -79,11 +89,12 @@ const given = <T extends object>(options: T): { [K in keyof T]?: Exclude<T[K], u
     [K in keyof T]?: Exclude<T[K], undefined>;
   };
 
-const ruleOf = ({ rule, options }: (typeof golden.runs)[number]): UpdateRule => {
+const ruleOf = ({ rule, options }: (typeof golden.runs)[number], fused = true): UpdateRule => {
   const { betas, eps: epsilon, weight_decay: weightDecay, ...rest } = options;
-  if (rule === "adamw") return adamW(given({ beta1: betas?.[0], beta2: betas?.[1], epsilon, weightDecay }));
+  if (rule === "adamw")
+    return adamW(given({ beta1: betas?.[0], beta2: betas?.[1], epsilon, weightDecay, fused }));
   if (rule === "rmsprop")
-    return rmsProp(given({ alpha: rest.alpha, momentum: rest.momentum, epsilon, weightDecay }));
+    return rmsProp(given({ alpha: rest.alpha, momentum: rest.momentum, epsilon, weightDecay, fused }));
   const { momentum, dampening, nesterov } = rest;
   return sgd(given({ momentum, dampening, nesterov, weightDecay }));
 };
@@ -102,9 +113,9 @@ describe.each(golden.runs)("$rule $options", (run) => {
     }
   };
 
-  test("equals PyTorch over 20 steps", () => {
+  test.each([true, false])("equals PyTorch over 20 steps, fused %s", (fused) => {
     const parameters = tensorsOf(golden.start, true);
-    const optimizer = new Optimizer(parameters, ruleOf(run), { learningRate: 0 });
+    const optimizer = new Optimizer(parameters, ruleOf(run, fused), { learningRate: 0 });
     run.after.forEach((wanted, step) => {
       walk(optimizer, parameters, step, step + 1);
       expectClose(parameters, wanted);
@@ -129,6 +140,44 @@ describe.each(golden.runs)("$rule $options", (run) => {
       }
     }
   });
+});
+
+test.each([
+  ["AdamW", (fused: boolean) => adamW({ weightDecay: 0.1, fused })],
+  ["RMSprop", (fused: boolean) => rmsProp({ weightDecay: 0.1, fused })],
+] as const)("%s in one pass equals foreach operators, at every length and number of threads", (_, rule) => {
+  const sizes = [1, 15, 16, 17, 1000, 70_001];
+  const random = numbersOf(7);
+  const values = (): Float32Array[] => sizes.map((size) => Float32Array.from({ length: size }, random));
+  const [start, ...gradients] = [values(), values(), values()];
+  const after = [true, false].map((fused) => {
+    const parameters = new Map(start?.map((one, i) => [String(i), tensor(one)]));
+    const optimizer = new Optimizer(parameters, rule(fused), {
+      learningRate: 1e-2,
+      decays: (name) => name !== "3",
+    });
+    for (const step of gradients) {
+      [...parameters.values()].forEach((one, i) => {
+        one.grad = tensor(step[i] ?? new Float32Array());
+      });
+      optimizer.step();
+    }
+    return [...parameters.values()].map((one) => one.toFloat32Array());
+  });
+  after[0]?.forEach((one, i) => {
+    one.forEach((value, at) => {
+      expect(Math.abs(value - (after[1]?.[i]?.[at] ?? Number.NaN))).toBeLessThanOrEqual(1e-6);
+    });
+  });
+});
+
+test("a fused update refuses what does not belong together", () => {
+  const [one, two] = [tensor([1, 2]), tensor([1, 2, 3])];
+  expect(() => ops.fusedRmsprop_([one], [two], [one], 0.1, 0.9, 1e-8)).toThrow(/of one shape/);
+  expect(() => ops.fusedRmsprop_([one], [], [one], 0.1, 0.9, 1e-8)).toThrow(/of one length/);
+  expect(() => ops.fusedAdamw_([one], [one], [one], [two], 0.1, 0, 0.9, 0.99, 1e-8, 1)).toThrow(
+    /of one shape/,
+  );
 });
 
 test("clipping equals PyTorch's, norms and gradients", () => {

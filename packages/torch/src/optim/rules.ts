@@ -52,6 +52,12 @@ const withL2 = ({ parameters, gradients, decays }: Batch, weightDecay: number): 
         return parameter && decays[i] ? ops.add(gradient, parameter, { alpha: weightDecay }) : gradient;
       });
 
+/** Whether an update can be done in one pass over memory. */
+const canFuse = ({ parameters, gradients }: Batch): boolean =>
+  [...parameters, ...gradients].every(
+    (one) => one.device === "cpu" && one.dtype === "float32" && one.isContiguous,
+  );
+
 /** Options of {@link adamW}. */
 export type AdamWOptions = {
   /** Decay of the gradient's running mean. Default 0.9. */
@@ -62,6 +68,8 @@ export type AdamWOptions = {
   epsilon?: number;
   /** Decoupled decay a step, times the learning rate. Default 0.01, as PyTorch's; transformers takes 0. */
   weightDecay?: number;
+  /** One pass over memory where parameters allow it (default), or foreach operators. */
+  fused?: boolean;
 };
 
 /**
@@ -73,13 +81,28 @@ export type AdamWOptions = {
  *   θ ← θ - η / (1 - β1^t) · m / (√v / √(1 - β2^t) + ε)
  */
 export const adamW = (options: AdamWOptions = {}): UpdateRule => {
-  const { beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8, weightDecay = 0.01 } = options;
+  const { beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8, weightDecay = 0.01, fused = true } = options;
   check("AdamW", { beta1, beta2, epsilon, weightDecay }, { beta1: 1, beta2: 1 });
   return {
     name: "AdamW",
     buffers: ["exp_avg", "exp_avg_sq"],
     update(batch) {
       const { parameters, gradients, decays, learningRate, step } = batch;
+      if (fused && canFuse(batch)) {
+        for (const decaying of [true, false]) {
+          const own = <T>(list: readonly T[]): T[] => list.filter((_, i) => decays[i] === decaying);
+          const lists = [
+            parameters,
+            gradients,
+            buffer(batch, "exp_avg"),
+            buffer(batch, "exp_avg_sq"),
+          ] as const;
+          const [p, g, m, v] = [own(lists[0]), own(lists[1]), own(lists[2]), own(lists[3])];
+          const decay = decaying ? weightDecay : 0;
+          if (p.length > 0) ops.fusedAdamw_(p, g, m, v, learningRate, decay, beta1, beta2, epsilon, step);
+        }
+        return;
+      }
       const decayed = parameters.filter((_, i) => decays[i]);
       if (weightDecay !== 0 && decayed.length > 0)
         ops.foreachMulScalar_(decayed, 1 - learningRate * weightDecay);
@@ -106,6 +129,8 @@ export type RmsPropOptions = {
   momentum?: number;
   /** L2 penalty added to the gradient. Default 0. */
   weightDecay?: number;
+  /** One pass over memory where parameters allow it and there is no momentum (default), or foreach operators. */
+  fused?: boolean;
 };
 
 /**
@@ -117,7 +142,7 @@ export type RmsPropOptions = {
  *   θ ← θ - η u, or with momentum μ: b ← μ b + u, θ ← θ - η b
  */
 export const rmsProp = (options: RmsPropOptions = {}): UpdateRule => {
-  const { alpha = 0.99, epsilon = 1e-8, momentum = 0, weightDecay = 0 } = options;
+  const { alpha = 0.99, epsilon = 1e-8, momentum = 0, weightDecay = 0, fused = true } = options;
   check("RMSprop", { alpha, epsilon, momentum, weightDecay }, { alpha: 1 });
   return {
     name: "RMSprop",
@@ -126,6 +151,10 @@ export const rmsProp = (options: RmsPropOptions = {}): UpdateRule => {
       const { parameters, learningRate } = batch;
       const gradients = withL2(batch, weightDecay);
       const square = buffer(batch, "square_avg");
+      if (fused && momentum === 0 && canFuse(batch)) {
+        ops.fusedRmsprop_(parameters, gradients, square, learningRate, alpha, epsilon);
+        return;
+      }
       ops.foreachMulScalar_(square, alpha);
       ops.foreachAddcmul_(square, gradients, gradients, 1 - alpha);
       const root = ops.foreachSqrt(square);

@@ -111,14 +111,36 @@ export const inventedResults = (): Results => {
         },
       ],
     },
-    pairAccuracy: pairAccuracy("log-probability", [
-      { head: "accuracy", objective: "accuracy", margins: margins(0.86) },
-      { head: "accuracy", objective: "engagement", margins: margins(0.31) },
-      { head: "engagement", objective: "accuracy", margins: margins(0.44) },
-      { head: "engagement", objective: "engagement", margins: margins(0.97) },
-      { head: "sft", objective: "accuracy", margins: margins(0.61) },
-      { head: "sft", objective: "engagement", margins: margins(0.55) },
-    ]),
+    pairAccuracy: pairAccuracy(
+      [
+        { head: "accuracy", objective: "accuracy", margins: margins(0.86) },
+        { head: "accuracy", objective: "engagement", margins: margins(0.31) },
+        { head: "engagement", objective: "accuracy", margins: margins(0.44) },
+        { head: "engagement", objective: "engagement", margins: margins(0.97) },
+        { head: "sft", objective: "accuracy", margins: margins(0.61) },
+        { head: "sft", objective: "engagement", margins: margins(0.55) },
+      ],
+      "sft",
+    ),
+    rewardModels: {
+      accuracy: { loss: 0.2, "accuracy/loss": 0.2, "accuracy/auc": 0.87, "accuracy/accuracy": 0.8 },
+    },
+    bestOf: [
+      {
+        objective: "accuracy",
+        model: "accuracy",
+        prompts: 40,
+        samples: 8,
+        one: { ...wilson(12, 40), method: "bootstrap" },
+        any: wilson(30, 40),
+        votes: wilson(16, 40),
+        weightedVotes: wilson(18, 40),
+        byModel: { last: wilson(20, 40), min: wilson(19, 40), product: wilson(19, 40), mean: wilson(17, 40) },
+        gain: { mean: 0.2, low: 0.08, high: 0.31, n: 40, method: "bootstrap" },
+        overVotes: { mean: 0.1, low: -0.03, high: 0.22, n: 40, method: "bootstrap" },
+        stepAuc: { mean: 0.81, low: 0.75, high: 0.86, n: 40, method: "bootstrap" },
+      },
+    ],
   };
 };
 

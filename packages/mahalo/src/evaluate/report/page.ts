@@ -3,7 +3,14 @@ import type { MetricsRow } from "../../train/metrics.ts";
 import type { Results } from "../results.ts";
 import { trainingCurves } from "./curves.ts";
 import { type Insert, Markup, markup } from "./markup.ts";
-import { pairAccuracySection, runSection, samplesSection, sweepNumbers } from "./sections.ts";
+import {
+  bestOfSection,
+  pairAccuracySection,
+  rewardModelsSection,
+  runSection,
+  samplesSection,
+  sweepNumbers,
+} from "./sections.ts";
 import { pageStyle } from "./style.ts";
 import { sweepChart } from "./sweep-chart.ts";
 
@@ -31,7 +38,7 @@ const curvesSection = (metrics: StageMetrics, objectives: readonly string[]): In
  * no script. It follows the reader's choice of light or dark.
  */
 export const reportPage = (results: Results, metrics: StageMetrics): string => {
-  const { sweep, pairAccuracy } = results;
+  const { sweep, pairAccuracy, rewardModels, bestOf } = results;
   const objectives = results.objectives.map(({ name }) => name);
   const sweepSection =
     sweep &&
@@ -50,6 +57,8 @@ export const reportPage = (results: Results, metrics: StageMetrics): string => {
 <main>
 ${sweepSection}
 ${pairAccuracy && pairAccuracySection(pairAccuracy)}
+${rewardModels && rewardModelsSection(rewardModels)}
+${bestOf && bestOfSection(bestOf)}
 ${curvesSection(metrics, objectives)}
 ${sweep && sweep.samples.length > 0 && samplesSection(sweep)}
 ${runSection(results)}

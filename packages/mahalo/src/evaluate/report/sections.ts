@@ -1,9 +1,20 @@
 /** The report's sections beside its charts: what was run, the tables of numbers, the sample answers. */
 import { formatDuration, formatShare } from "../../core/format.ts";
-import type { PairAccuracy, Results, Sample, Steering, SweepPoint, SweepResults } from "../results.ts";
+import type { Estimate } from "../intervals.ts";
+import type {
+  BestOf,
+  PairAccuracy,
+  Results,
+  Sample,
+  Steering,
+  SweepPoint,
+  SweepResults,
+} from "../results.ts";
 import { type Insert, type Markup, markup } from "./markup.ts";
 import { formatNumber } from "./scale.ts";
 import { areShares, formatInterval, formatResult, judgedObjectives } from "./sweep-chart.ts";
+
+const rewardMetricNames = ["accuracy", "auc", "ece", "correlation", "margin", "loss"];
 
 const facts = (entries: readonly (readonly [string, string | number | boolean])[]): Markup =>
   markup`<dl>${entries.map(([name, value]): Insert => markup`<dt>${name}</dt><dd>${String(value)}</dd>`)}</dl>`;
@@ -74,23 +85,92 @@ export const sweepNumbers = (sweep: SweepResults): Markup => {
   return markup`${sweep.steering.map((one): Insert => steeringSentence(one, sweep))}<p class="soft">Results on ${sweep.prompts} held-out prompts, the same for every row; below each its 95% interval (${intervals}).${decoding.length > 0 ? ` Decoding: ${decoding.join(", ")}.` : ""}</p><div class="scroll" tabindex="0" role="region" aria-label="Table of results"><table><thead><tr><th scope="col">mix</th>${head}</tr></thead><tbody>${rows}</tbody></table></div>`;
 };
 
-/** The matrix of heads by objectives: which share of held-out pairs each head ranks right. */
-export const pairAccuracySection = ({ margin, heads, objectives, cells }: PairAccuracy): Markup => {
-  const rows = heads.map((head): Insert => {
-    const row = objectives.map((objective): Insert => {
-      const found = cells.find((cell) => cell.head === head && cell.objective === objective)?.accuracy;
-      if (!found) {
-        return markup`<td>–</td>`;
-      }
-      const own = head === objective ? "heat own" : "heat";
-      return markup`<td class="${own}" style="--share:${Math.max(0, Math.min(1, found.mean * 2 - 1)).toFixed(3)}">${formatShare(found.mean)}<small>${formatInterval(found, true)} · n ${found.n}</small></td>`;
+const accuracyTable = (
+  { heads, objectives }: PairAccuracy,
+  label: string,
+  of: (head: string, objective: string) => Estimate | undefined,
+): Markup => {
+  const rows = heads.flatMap((head): Insert[] => {
+    const found = objectives.map((objective) => of(head, objective));
+    if (found.every((one) => one === undefined)) return [];
+    const row = found.map((one, index): Insert => {
+      if (one === undefined) return markup`<td>–</td>`;
+      const own = head === objectives[index] ? "heat own" : "heat";
+      return markup`<td class="${own}" style="--share:${Math.max(0, Math.min(1, one.mean * 2 - 1)).toFixed(3)}">${formatShare(one.mean)}<small>${formatInterval(one, true)} · n ${one.n}</small></td>`;
     });
-    return markup`<tr><th scope="row">${head}</th>${row}</tr>`;
+    return [markup`<tr><th scope="row">${head}</th>${row}</tr>`];
   });
   const head = objectives.map((name): Insert => markup`<th scope="col">${name} pairs</th>`);
-  const what = margin === "reward" ? "reward against the reference model" : "log-probability";
-  return markup`<section id="pair-accuracy"><h2>Held-out pairs</h2><p>Share of held-out pairs whose chosen response gets the higher ${what}; 50% is chance where the two responses are alike in length. A head's own objective is framed.</p><div class="scroll" tabindex="0" role="region" aria-label="Pair accuracy of each head on each objective"><table><thead><tr><th scope="col">head</th>${head}</tr></thead><tbody>${rows}</tbody></table></div></section>`;
+  return markup`<div class="scroll" tabindex="0" role="region" aria-label="${label}"><table><thead><tr><th scope="col">head</th>${head}</tr></thead><tbody>${rows}</tbody></table></div>`;
 };
+
+/** Every head's accuracy on every objective's held-out pairs, as a table; the head's own objective is marked. */
+export const pairAccuracySection = (found: PairAccuracy): Markup => {
+  const cell = (head: string, objective: string) =>
+    found.cells.find((one) => one.head === head && one.objective === objective);
+  const rewards =
+    found.reference !== undefined &&
+    markup`<h3>By reward</h3><p>Share of held-out pairs whose chosen response gained on the rejected one against ${found.reference}, which is what preference training asks for.</p>${accuracyTable(found, "Pair accuracy by reward", (head, objective) => cell(head, objective)?.rewardAccuracy)}`;
+  return markup`<section id="pair-accuracy"><h2>Held-out pairs</h2><p>Share of held-out pairs whose chosen response gets the higher log-probability; 50% is chance where the two responses are alike in length. A head's own objective is framed.</p>${accuracyTable(found, "Pair accuracy of each head on each objective", (head, objective) => cell(head, objective)?.accuracy)}${rewards}</section>`;
+};
+
+/** Held-out metrics of the reward models. */
+export const rewardModelsSection = (models: NonNullable<Results["rewardModels"]>): Markup => {
+  const rows = Object.entries(models).flatMap(([model, metrics]): Insert[] => {
+    const objectives = [
+      ...new Set(Object.keys(metrics).flatMap((name) => /^(.+)\/[^/]+$/.exec(name)?.[1] ?? [])),
+    ];
+    return objectives.map((objective): Insert => {
+      const cells = rewardMetricNames.map((name): Insert => {
+        const value = metrics[`${objective}/${name}`];
+        return markup`<td>${value === undefined ? "–" : formatNumber(value)}</td>`;
+      });
+      return markup`<tr><th scope="row">${objective}${model === objective ? "" : ` (${model})`}</th>${cells}</tr>`;
+    });
+  });
+  const head = rewardMetricNames.map((name): Insert => markup`<th scope="col">${name}</th>`);
+  return markup`<section id="reward-models"><h2>Reward models</h2><p>On held-out rows: steps whose labels lie above 0.5, or pairs.</p><div class="scroll" tabindex="0" role="region" aria-label="Metrics of the reward models"><table><thead><tr><th scope="col">objective</th>${head}</tr></thead><tbody>${rows}</tbody></table></div></section>`;
+};
+
+const signed = (estimate: Estimate): string =>
+  `${estimate.mean >= 0 ? "+" : "−"}${formatNumber(Math.abs(estimate.mean))} (${formatInterval(estimate, false)})`;
+
+const bestOfBlock = (one: BestOf): Markup => {
+  const shares = [one.one, one.any, ...Object.values(one.byModel)].every(
+    ({ low, high }) => low >= 0 && high <= 1,
+  );
+  const ways: [string, Estimate | undefined][] = [
+    ["one sample", one.one],
+    ["majority vote", one.votes],
+    ["vote weighted by the reward model", one.weightedVotes],
+    ...Object.entries(one.byModel).map(([name, found]): [string, Estimate] => [
+      `best by the reward model, ${name} of its steps`,
+      found,
+    ]),
+    ["best choice possible", one.any],
+  ];
+  const rows = ways.flatMap(([name, found]): Insert[] =>
+    found === undefined
+      ? []
+      : [
+          markup`<tr><th scope="row">${name}</th><td>${formatResult(found.mean, shares)}<small>${formatInterval(found, shares)}</small></td></tr>`,
+        ],
+  );
+  const differences = [
+    `Best by the last step against one sample: ${signed(one.gain)}.`,
+    ...(one.overVotes ? [`Against the vote: ${signed(one.overVotes)}.`] : []),
+    ...(one.stepAuc
+      ? [
+          `Area under the curve of single steps, right answers against wrong ones: ${formatNumber(one.stepAuc.mean)} (${formatInterval(one.stepAuc, false)}).`,
+        ]
+      : []),
+  ].join(" ");
+  return markup`<h3>${one.objective}</h3><p>${one.prompts} held-out prompts, ${formatNumber(one.samples)} samples each. ${differences}</p><div class="scroll" tabindex="0" role="region" aria-label="Best of n for ${one.objective}"><table><thead><tr><th scope="col">choice</th><th scope="col">result</th></tr></thead><tbody>${rows}</tbody></table></div>`;
+};
+
+/** What choosing among sampled answers gains. */
+export const bestOfSection = (found: readonly BestOf[]): Markup =>
+  markup`<section id="best-of"><h2>Best of n</h2><p>Answers of the model before alignment, sampled once and chosen from in every way.</p>${found.map((one): Insert => bestOfBlock(one))}</section>`;
 
 const sampleBlock = ({ prompt, reference, replies }: Sample, index: number): Markup => {
   const asked = prompt

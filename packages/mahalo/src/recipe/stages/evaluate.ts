@@ -24,6 +24,7 @@ import type { EvaluateOptions, Recipe } from "../schema.ts";
 import { modelFiles, rowSourceFiles, sourceInputs } from "../sources.ts";
 import { needFolder, type Stage, type StageContext } from "../stages.ts";
 import { readStamp } from "../stamp.ts";
+import { bestOfRollouts, rewardMetricsOf } from "./best-of.ts";
 import { readAllPairs, readPrompts } from "./data-files.ts";
 import { forJudges, judgeInputs, judgeSources } from "./judges.ts";
 import { pairMargins } from "./pair-margins.ts";
@@ -218,13 +219,13 @@ const rank = async (context: Context, model: LanguageModel): Promise<Results["pa
   }
   if (model.heads.objectives.length === 0)
     cells.push(...pairMargins(model, model.heads.base, before, pairs, objectives));
-  return pairAccuracy("log-probability", cells);
+  return pairAccuracy(cells, baseline === undefined ? undefined : before);
 };
 
 /** Seconds of each stage before this one, out of their stamps. */
 const stageTimes = async ({ folderOf }: Context): Promise<Results["stages"]> => {
   const times: Results["stages"] = [];
-  for (const name of ["data", "sft", "rollout", "pairs", "align"]) {
+  for (const name of ["data", "sft", "rollout", "pairs", "reward", "align"]) {
     const folder = folderOf(name);
     const stamp = folder === undefined ? undefined : await readStamp(folder);
     if (stamp !== undefined) times.push({ name, seconds: stamp.seconds });
@@ -235,8 +236,8 @@ const stageTimes = async ({ folderOf }: Context): Promise<Results["stages"]> => 
 /** Makes the evaluate stage; `answer` generates. */
 export const evaluateStage = (answer: Answer): Stage<Recipe> => ({
   name: "evaluate",
-  version: "1",
-  dependencies: ["data", "sft", "rollout", "pairs", "align"],
+  version: "2",
+  dependencies: ["data", "sft", "rollout", "pairs", "reward", "align"],
   inputs: (recipe) => {
     const { evaluate, data } = recipe;
     const { from, batchSize: _, ...rest } = evaluate;
@@ -260,6 +261,8 @@ export const evaluateStage = (answer: Answer): Stage<Recipe> => ({
       await sweep(context, answer, model),
       await rank(context, model),
     ]);
+    const chosen = await bestOfRollouts(context);
+    const rewardModels = await rewardMetricsOf(context);
     const { mahalo, ...machine } = await provenance();
     const results: Results = {
       format: "mahalo-results",
@@ -283,6 +286,8 @@ export const evaluateStage = (answer: Answer): Stage<Recipe> => ({
       })),
       ...(swept === undefined ? {} : { sweep: swept }),
       ...(ranked === undefined ? {} : { pairAccuracy: ranked }),
+      ...(rewardModels === undefined ? {} : { rewardModels }),
+      ...(chosen.length === 0 ? {} : { bestOf: chosen }),
     };
     await writeResults(join(folder, "results.json"), results);
   },
