@@ -135,6 +135,27 @@ describe("a recipe that brings prompts and judges", () => {
     expect(results.stages.map(({ name }) => name)).toContain("rollout");
   });
 
+  test("chooses among held-out answers by the reward models that it trained", async () => {
+    const reward = "reward={maxSteps: 2, batchSize: 4, precision: f32, train: frozen}";
+    await runRecipe(recipe("chosen", [reward, "evaluate.prompts=0"]), { until: "evaluate" });
+    const { bestOf = [], rewardModels = {} } = await readResults(at("chosen", "evaluate", "results.json"));
+    expect(Object.keys(rewardModels)).toEqual(["accuracy", "engagement", "interest"]);
+    expect(rewardModels.accuracy).toHaveProperty("accuracy/loss");
+    expect(bestOf.map(({ objective, model }) => [objective, model])).toEqual([
+      ["accuracy", "accuracy"],
+      ["engagement", "engagement"],
+    ]);
+    for (const { prompts, samples, one, any, byModel, votes } of bestOf) {
+      expect([prompts, samples]).toEqual([2, 4]);
+      for (const { mean } of Object.values(byModel)) {
+        expect(mean).toBeLessThanOrEqual(any.mean);
+      }
+      expect(one.mean).toBeLessThanOrEqual(any.mean);
+      // A rule compares no answers, so there is nothing to vote on.
+      expect(votes).toBeUndefined();
+    }
+  });
+
   test("makes the very same files when it is stopped before every stage and inside of rollouts", async () => {
     const rollouts = at("broken", "rollout", "accuracy", "train.jsonl");
     const stoppedAt: string[] = [];

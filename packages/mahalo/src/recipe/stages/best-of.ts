@@ -90,12 +90,11 @@ export const bestOfRollouts = async (context: StageContext<Recipe>): Promise<Bes
   if (rollouts === undefined || rewards === undefined || recipe.reward === false) return [];
   const { unified } = recipe.reward;
   const results: BestOf[] = [];
-  for (const [objective, { dialogues, rollout }] of Object.entries(recipe.objectives)) {
+  for (const [objective, { dialogues }] of Object.entries(recipe.objectives)) {
     const file = rolloutFile(rollouts, objective, "held-out");
     const name = unified === false ? objective : "unified";
     const folder = modelFolder(join(rewards, name));
-    if (dialogues !== undefined || rollout === undefined || !existsSync(file) || !existsSync(folder))
-      continue;
+    if (dialogues !== undefined || !existsSync(file) || !existsSync(folder)) continue;
     const rows = (await allRollouts(file)).filter((row) => samplesOf(row).length > 1);
     if (rows.length === 0) continue;
     throwIfAborted(signal);
