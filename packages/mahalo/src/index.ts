@@ -65,6 +65,12 @@ export { type AlignOptions, alignSchema, type SftOptions, sftSchema } from "./re
 export { type AggregateName, type Aggregates, aggregateScores, unitScore } from "./reward/aggregate.ts";
 // Reward: rollouts, and labels and pairs made of them.
 export { type Continuer, modelContinuer } from "./reward/continuer.ts";
+export {
+  type EndpointContinuerOptions,
+  type EndpointRolloutOptions,
+  endpointContinuer,
+  endpointContinuerSchema,
+} from "./reward/endpoint-continuer.ts";
 // Reward: judges.
 export { makeJudge } from "./reward/judges/registry.ts";
 export type { Judge, JudgedItem, Verdict } from "./reward/judges/types.ts";

@@ -6,7 +6,8 @@ import { usage } from "./command.ts";
 /** What the options of a file of rows hold. */
 export type RowFlags = { format?: string; columns?: string };
 
-const parseYaml = (text: string, option: string): unknown => {
+/** Reads an option that holds YAML or JSON. @throws MahaloError E_CLI_USAGE */
+export const parseYaml = (text: string, option: string): unknown => {
   try {
     return parse(text);
   } catch {

@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { z } from "zod";
 import { parseJson } from "../core/json.ts";
 import { tinyFolder } from "../model/testing/tiny.ts";
+import { answers, startEndpoint } from "../reward/endpoint/testing/server.ts";
 import { allRollouts } from "../reward/rollout-file.ts";
 import { ending, rolloutRow } from "../reward/testing/rollout-row.ts";
 import { runCli } from "./program.ts";
@@ -138,6 +139,40 @@ describe("rollout", () => {
       ...short,
     );
     expect(simulated).toMatchObject({ rows: 2, rollouts: 4 });
+  });
+
+  test("lets an endpoint answer, by chat or by the model's tokens", async () => {
+    const server = await startEndpoint(answers(({ body }) => `It is ${(body.seed ?? 0) % 9}.\nDone.`));
+    const words = ["--rows", at("problems.json"), "--columns", "{prompt: input, answer: target}"];
+    const asked = ["rollout", ...words, "--judge", "sum", "--samples", "2", "--step", "line"];
+    const endpoint = ["--endpoint", server.baseUrl, "--endpoint-model", "big", "--out", at("chat.jsonl")];
+    expect(await ask(...asked, ...endpoint)).toMatchObject({ rows: 2, rollouts: 4 });
+    expect(server.seen[0]).toMatchObject({ path: "/v1/chat/completions", body: { model: "big" } });
+    const [row] = await allRollouts(at("chat.jsonl"));
+    expect(row?.rollouts[0]).toMatchObject({ finish: "end", steps: 2, cuts: [9, 14] });
+    expect(await ask(...asked, ...endpoint)).toMatchObject({ kept: 2 });
+
+    const declared = `{baseUrl: "${server.baseUrl}", model: big, api: completions}`;
+    const byTokens = [
+      "rollout",
+      model,
+      ...asked.slice(1),
+      "--endpoint",
+      declared,
+      "--out",
+      at("tokens.jsonl"),
+    ];
+    expect(await ask(...byTokens)).toMatchObject({ rows: 2, rollouts: 4 });
+    expect(server.seen.at(-1)).toMatchObject({
+      path: "/v1/completions",
+      body: { prompt: expect.arrayContaining([expect.any(Number)]) },
+    });
+    const wrong = async (...more: string[]) => (await run([...asked, "--out", at("no.jsonl"), ...more])).err;
+    expect(await wrong("--endpoint", server.baseUrl)).toMatch(/--endpoint: model: .*--endpoint-model/s);
+    expect(await wrong("--endpoint-model", "big")).toContain("--endpoint, which is missing");
+    expect(await wrong("--endpoint", declared, "--mix", "a=1")).toContain("--mix");
+    expect(await wrong("--endpoint", declared)).toContain("needs a tokenizer");
+    await server.close();
   });
 
   test("says what is missing", async () => {

@@ -6,7 +6,10 @@ import { parseStepBoundary, type StepBoundary } from "../data/steps.ts";
 import { type Mix, parseMix } from "../model/heads.ts";
 import { loadModel } from "../model/load.ts";
 import { computeDType, type Precision } from "../model/precision.ts";
+import { openModelSource } from "../model/source.ts";
 import { modelHash } from "../recipe/sources.ts";
+import type { Continuer } from "../reward/continuer.ts";
+import { endpointContinuer } from "../reward/endpoint-continuer.ts";
 import {
   boundaryContinuer,
   type RolloutOrigin,
@@ -16,10 +19,12 @@ import {
 } from "../reward/roll-out.ts";
 import type { RolloutSummary } from "../reward/rollout.ts";
 import { type CommonOptions, command, type Io, outputOf, usage } from "./command.ts";
+import { type EndpointFlags, endpointOf, withEndpoint } from "./endpoint-options.ts";
 import { parseJudge, type RowFlags, rowFile } from "./judge-options.ts";
 import { number } from "./sampling-options.ts";
 
 type RolloutOptions = CommonOptions &
+  EndpointFlags &
   RowFlags & {
     rows: string;
     judge: unknown;
@@ -36,6 +41,7 @@ type RolloutOptions = CommonOptions &
     topP: number;
     minP: number;
     maxNewTokens: number;
+    maxPromptTokens?: number;
     mix?: Mix;
     seed: number;
     batchSize: number;
@@ -54,31 +60,67 @@ const describe = ({ file, rows, rollouts, kept, meanScore, cut, abstained }: Rol
   return `${file}: ${notes.join(", ")}\n`;
 };
 
+/** What makes the answers: the endpoint, or the model; undefined where neither is named. */
+const openContinuer = async (
+  name: string | undefined,
+  options: RolloutOptions,
+): Promise<{ continuer: Continuer | undefined; dispose: () => void }> => {
+  const { step, temperature, topK, topP, minP, maxNewTokens, maxPromptTokens, mix, parallel } = options;
+  const common = { step, sampling: { temperature, topK, topP, minP }, maxNewTokens, maxPromptTokens };
+  const nothing = (): void => undefined;
+  const endpoint = endpointOf(options, name);
+  if (endpoint !== undefined) {
+    if (mix !== undefined) throw usage("--mix: an endpoint has its own; serve the exported mix there");
+    const lent = endpoint.tokenizer;
+    const local =
+      lent === undefined
+        ? {}
+        : { local: { ...(await openModelSource(lent)), content: await modelHash(lent) } };
+    return { continuer: endpointContinuer(endpoint, { ...common, ...local }), dispose: nothing };
+  }
+  if (name === undefined) return { continuer: undefined, dispose: nothing };
+  const model = await loadModel(name, { compute: computeDType(options.precision) });
+  const weights = await modelHash(name);
+  return {
+    continuer: boundaryContinuer(model, { ...common, name, weights, mix, parallel }),
+    dispose: () => model.dispose(),
+  };
+};
+
 /** Makes rollouts; the same command goes on with a file that was cut short. */
 export const rolloutCommand = (io: Io): Command =>
-  command({
-    name: "rollout",
-    summary: "Go on from prompts or response steps with a model, and judge every answer.",
-    examples: [
-      [
-        "mahalo rollout MODEL --rows problems.jsonl --judge math --out rollouts.jsonl",
-        "8 answers a prompt, or a step of its response",
+  withEndpoint(
+    command({
+      name: "rollout",
+      summary: "Go on from prompts or response steps with a model, and judge every answer.",
+      examples: [
+        [
+          "mahalo rollout MODEL --rows problems.jsonl --judge math --out rollouts.jsonl",
+          "8 answers a prompt, or a step of its response",
+        ],
+        [
+          "mahalo rollout MODEL --rows gsm8k.parquet --format question-answer --from prompt --judge math --out r.jsonl",
+          "from the prompts alone",
+        ],
+        [
+          "mahalo rollout MODEL --rows rows.jsonl --judge '{kind: rule, asksQuestion: true}' --samples 4 --step line --out r.jsonl",
+          "another judge, steps by line",
+        ],
+        [
+          "mahalo rollout --rows dialogues.jsonl --dialogues --judge '{kind: rule, asksQuestion: true}' --out r.jsonl",
+          "tutor turns by the student's recorded replies",
+        ],
+        [
+          "mahalo rollout --endpoint http://localhost:8000/v1 --endpoint-model NAME --rows problems.jsonl --judge math --out r.jsonl",
+          "answers by an OpenAI-compatible endpoint",
+        ],
       ],
-      [
-        "mahalo rollout MODEL --rows gsm8k.parquet --format question-answer --from prompt --judge math --out r.jsonl",
-        "from the prompts alone",
-      ],
-      [
-        "mahalo rollout MODEL --rows rows.jsonl --judge '{kind: rule, asksQuestion: true}' --samples 4 --step line --out r.jsonl",
-        "another judge, steps by line",
-      ],
-      [
-        "mahalo rollout --rows dialogues.jsonl --dialogues --judge '{kind: rule, asksQuestion: true}' --out r.jsonl",
-        "tutor turns by the student's recorded replies",
-      ],
-    ],
-  })
-    .argument("[model]", "packaged name, folder, .gguf file or hub id; needed where answers are generated")
+    }),
+  )
+    .argument(
+      "[model]",
+      "packaged name, folder, .gguf file or hub id; needed where answers are generated here",
+    )
     .requiredOption("--rows <file>", "rows with prompt, and response or answer where there are any")
     .requiredOption("--judge <judge>", "kind of judge, or a declaration as in a recipe", parseJudge)
     .requiredOption("--out <file>", "file of rollouts to write, or to go on with")
@@ -105,6 +147,7 @@ export const rolloutCommand = (io: Io): Command =>
     .option("--top-p <p>", "sample from the likeliest tokens that hold this share of probability", number, 1)
     .option("--min-p <p>", "leave out tokens below this share of the likeliest one's probability", number, 0)
     .option("--max-new-tokens <n>", "longest answer", number, 256)
+    .option("--max-prompt-tokens <n>", "cut longer prompts from the left; default: they are refused", number)
     .option("--mix <weights>", "mix of the model's objectives; default: all alike", parseMix)
     .option("--seed <n>", "the same seed gives the same answers", number, 0)
     .option("--batch-size <n>", "answers between two writes: the most that a killed run loses", number, 64)
@@ -124,25 +167,9 @@ export const rolloutCommand = (io: Io): Command =>
       const run = async (): Promise<RolloutSummary> => {
         const openRows = dialogues ? [] : await loadOpenRows(file, objective, { problems });
         const talks = dialogues ? await loadDialogues(file, objective, { problems }) : [];
-        if (name === undefined && !dialogues) throw usage("name the model that is to answer");
-        const model =
-          name === undefined
-            ? undefined
-            : await loadModel(name, { compute: computeDType(options.precision) });
+        const { continuer, dispose } = await openContinuer(name, options);
         try {
-          const { step, temperature, topK, topP, minP, maxNewTokens, mix, parallel } = options;
-          const continuer =
-            model === undefined || name === undefined
-              ? undefined
-              : boundaryContinuer(model, {
-                  name,
-                  weights: await modelHash(name),
-                  step,
-                  sampling: { temperature, topK, topP, minP },
-                  maxNewTokens,
-                  mix,
-                  parallel,
-                });
+          if (continuer === undefined && !dialogues) throw usage("name the model that is to answer");
           const asked = { ...common, signal: io.signal };
           return continuer === undefined || dialogues
             ? await rollOutDialogues(talks, {
@@ -154,7 +181,7 @@ export const rolloutCommand = (io: Io): Command =>
               })
             : await rollOutRows(openRows, { ...asked, continuer, from });
         } finally {
-          model?.dispose();
+          dispose();
         }
       };
       const summary = await run();

@@ -1,12 +1,13 @@
 /** The blocks of an objective that makes its own labels and pairs: rollout, relabel, and pairs out of rollouts. */
 import { z } from "zod";
 import { stepBoundarySchema } from "../data/steps.ts";
+import { endpointContinuerSchema } from "../reward/endpoint-continuer.ts";
 import { relabelOptionsSchema } from "../reward/relabel-rows.ts";
 import { rolloutOrigins } from "../reward/roll-out.ts";
 import { rolloutPairsSchema } from "../reward/rollout-pairs.ts";
 import { judgeSchema } from "./registered-schemas.ts";
 
-/** How answers are made to an objective's prompts, by the fine-tuned model. */
+/** How answers are made to an objective's prompts, by the fine-tuned model or by an endpoint. */
 export const rolloutSchema = z.strictObject({
   samples: z.int().positive().default(8).describe("Answers from each prefix."),
   step: stepBoundarySchema.prefault("blank-line"),
@@ -46,7 +47,14 @@ export const rolloutSchema = z.strictObject({
     .positive()
     .default(64)
     .describe("Answers between two writes, the most that a killed run loses."),
-  parallel: z.int().positive().default(16).describe("Answers made side by side."),
+  parallel: z
+    .int()
+    .positive()
+    .default(16)
+    .describe("Answers made side by side; of an endpoint, its concurrency decides."),
+  endpoint: endpointContinuerSchema
+    .optional()
+    .describe("An OpenAI-compatible endpoint that makes the answers, instead of the fine-tuned model."),
 });
 
 /** How steps are labelled out of rollouts. */

@@ -1,10 +1,9 @@
 /** What continues responses from their step boundaries: the interface, and our own models behind it. */
-import { type EncodeOptions, encodeExamples, encodePrompt } from "../data/encode.ts";
-import { Problems, RowProblem } from "../data/problems.ts";
 import type { Prompt } from "../data/rows.ts";
 import { type GenerateOptions, generateAll } from "../decode/generate.ts";
 import type { Finish, GenerateRequest } from "../decode/request.ts";
 import type { LanguageModel } from "../model/load.ts";
+import { cutIds, type EncodeRowOptions, encodeRow, withoutEnd } from "./prefix-ids.ts";
 
 /** Where steps end among the tokens of a response: exclusive ends, the last one being its length. */
 export type StepEnds = (ids: readonly number[]) => readonly number[];
@@ -65,7 +64,8 @@ export type Continuer = {
 
 /** How our own model continues. */
 export type ModelContinuerOptions = Pick<GenerateRequest, "mix" | "sampling" | "maxNewTokens"> &
-  Pick<GenerateOptions, "batchSize" | "decoder" | "sharePrefixes"> & {
+  Pick<GenerateOptions, "batchSize" | "decoder" | "sharePrefixes"> &
+  EncodeRowOptions & {
     /** The model's name, for messages and results. */
     name: string;
     /** What identifies the model's weights, for example a hash of its files. */
@@ -73,45 +73,7 @@ export type ModelContinuerOptions = Pick<GenerateRequest, "mix" | "sampling" | "
     stepEnds: StepEnds;
     /** What identifies `stepEnds`: the declared boundary. */
     boundary: unknown;
-    /** A plain prompt becomes a user message in the chat template. Default true. */
-    chat?: boolean | undefined;
   };
-
-const withoutEnd = (ids: readonly number[], eosIds: readonly number[]): readonly number[] => {
-  const last = ids.at(-1);
-  return last !== undefined && eosIds.includes(last) ? ids.slice(0, -1) : ids;
-};
-
-/** Ids of prompt and response as training would have them, without the end token. */
-const encodeRow = (
-  model: LanguageModel,
-  prompt: Prompt,
-  response: string | undefined,
-  chat: boolean,
-): { promptIds: readonly number[]; ids: readonly number[] } => {
-  const { codec, template, config } = model;
-  const limit = config.maxPositions;
-  const options: EncodeOptions = { codec, template, chat, maxPromptTokens: limit + 1, maxTokens: limit + 2 };
-  const room = (tokens: number): void => {
-    if (tokens < limit) return;
-    throw new RowProblem("too-long", `its ${tokens} tokens leave no room in the model's context of ${limit}`);
-  };
-  if (response === undefined) {
-    const promptIds = encodePrompt(prompt, options);
-    room(promptIds.length);
-    return { promptIds, ids: [] };
-  }
-  const problems = new Problems({ maxBadShare: 1 });
-  const row = { objective: "", prompt, response, origin: { file: "", line: 0 } };
-  const [encoded] = encodeExamples([row], options, problems).rows;
-  if (encoded === undefined) {
-    const [bad] = problems.step("encoding").bad;
-    throw new RowProblem(bad?.reason ?? "invalid-row", bad?.detail ?? "cannot be encoded");
-  }
-  const ids = withoutEnd(encoded.response, codec.eosIds);
-  room(encoded.prompt.length + ids.length);
-  return { promptIds: encoded.prompt, ids };
-};
 
 /**
  * One of our own models as a continuer.
@@ -129,6 +91,7 @@ export const modelContinuer = (model: LanguageModel, options: ModelContinuerOpti
     stepEnds,
     boundary,
     chat = true,
+    maxPromptTokens,
     batchSize,
     decoder,
     sharePrefixes = true,
@@ -136,16 +99,6 @@ export const modelContinuer = (model: LanguageModel, options: ModelContinuerOpti
   const { mix, sampling, maxNewTokens } = options;
   const { codec } = model;
   const textOf = (ids: readonly number[]): string => codec.decode(ids, { skipSpecial: true });
-  const cut = (ids: readonly number[]): Step[] => {
-    let [start, text] = [0, ""];
-    return stepEnds(ids).map((end) => {
-      // Together, since some tokenizers write a text's first token differently.
-      const whole = textOf(ids.slice(0, end));
-      const step = { text: whole.slice(text.length), ids: ids.slice(start, end) };
-      [start, text] = [end, whole];
-      return step;
-    });
-  };
   return {
     name,
     content: {
@@ -153,14 +106,15 @@ export const modelContinuer = (model: LanguageModel, options: ModelContinuerOpti
       weights,
       boundary,
       chat,
+      maxPromptTokens,
       mix,
       sampling,
       maxNewTokens,
       dtype: model.backbone.compute,
     },
     prepare(prompt, response) {
-      const { promptIds, ids } = encodeRow(model, prompt, response, chat);
-      return { prompt, promptIds, steps: ids.length === 0 ? [] : cut(ids) };
+      const { promptIds, ids } = encodeRow(model, prompt, response, { chat, maxPromptTokens });
+      return { prompt, promptIds, steps: cutIds(codec, ids, stepEnds) };
     },
     async run(jobs, { signal, onDone } = {}) {
       const prefixes = jobs.map(({ row, from }) => row.steps.slice(0, from).flatMap(({ ids }) => ids));

@@ -35,6 +35,8 @@ export type ModelRolloutOptions = {
   mix?: Mix | undefined;
   /** A plain prompt becomes a user message in the chat template. Default true. */
   chat?: boolean | undefined;
+  /** Longer prompts lose their beginning, as in training. Default: they are cut nowhere. */
+  maxPromptTokens?: number | undefined;
   /** Answers generated side by side. Default: what generation takes. */
   parallel?: number | undefined;
 };

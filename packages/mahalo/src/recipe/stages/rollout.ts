@@ -1,4 +1,4 @@
-/** The rollout stage: the fine-tuned model answers prompts of the training side, and some held-out ones to measure on. */
+/** The rollout stage: the fine-tuned model, or an endpoint, answers prompts of the training side and some held-out ones. */
 import { join } from "node:path";
 import { MahaloError } from "@mahalo/torch";
 import { ensureDir, writeFileAtomic } from "../../core/files.ts";
@@ -6,15 +6,17 @@ import { Problems } from "../../data/problems.ts";
 import { type LanguageModel, loadModel } from "../../model/load.ts";
 import { computeDType } from "../../model/precision.ts";
 import type { Continuer } from "../../reward/continuer.ts";
+import { endpointContinuerContent } from "../../reward/endpoint-continuer.ts";
 import { judgeContent, makeJudge } from "../../reward/judges/registry.ts";
 import { rejudgeRollouts } from "../../reward/rejudge.ts";
-import { boundaryContinuer, comparesAnswers, rollOutDialogues, rollOutRows } from "../../reward/roll-out.ts";
+import { comparesAnswers, rollOutDialogues, rollOutRows } from "../../reward/roll-out.ts";
 import type { RolloutSummary } from "../../reward/rollout.ts";
 import { allRollouts } from "../../reward/rollout-file.ts";
 import { rolledOut, rolloutBlock, rolloutsOf } from "../objective-schema.ts";
 import type { ObjectiveOptions, Recipe } from "../schema.ts";
 import { modelFiles } from "../sources.ts";
 import { needFolder, type Stage, type StageContext } from "../stages.ts";
+import { generatesHere, openContinuer, tokenizerSources } from "./continuers.ts";
 import { readDialogues, readHeldOutDialogues, readHeldOutOpen, readOpen } from "./data-files.ts";
 import { judgeInputs, judgeSources } from "./judges.ts";
 import { modelFolder } from "./training.ts";
@@ -31,10 +33,6 @@ export const rolloutFile = (folder: string, objective: string, side: Side): stri
 
 type Context = StageContext<Recipe>;
 
-/** Whether an objective's answers are generated, and not only read. */
-const generates = (objective: ObjectiveOptions): boolean =>
-  objective.prompts !== undefined || rolloutBlock(objective).simulate !== "none";
-
 const openModel = (name: string, { revision }: Recipe, own: boolean): Promise<LanguageModel> =>
   loadModel(name, {
     compute: computeDType("auto"),
@@ -45,33 +43,20 @@ const openModel = (name: string, { revision }: Recipe, own: boolean): Promise<La
 const rollOutSide = async (
   name: string,
   side: Side,
-  model: LanguageModel | undefined,
+  continuer: Continuer | undefined,
   context: Context,
 ): Promise<RolloutSummary | undefined> => {
-  const { recipe, folder, folderOf, cache, signal, ingredients, log } = context;
+  const { recipe, folder, folderOf, cache, signal, log } = context;
   const objective = recipe.objectives[name] as ObjectiveOptions;
-  const { step, samples, batchSize, parallel, maxNewTokens, from, ...options } = rolloutBlock(objective);
+  const { samples, batchSize, from, heldOut, simulate, persona } = rolloutBlock(objective);
   const data = needFolder("rollout", "data", folderOf);
   const own = <Row extends { objective: string }>(rows: readonly Row[]): Row[] => {
     const mine = rows.filter((row) => row.objective === name);
-    return side === "train" ? mine : mine.slice(0, options.heldOut);
+    return side === "train" ? mine : mine.slice(0, heldOut);
   };
   const rows = own(await (side === "train" ? readOpen : readHeldOutOpen)(data));
   const dialogues = own(await (side === "train" ? readDialogues : readHeldOutDialogues)(data));
   if (rows.length + dialogues.length === 0) return undefined;
-  const { temperature, topK, topP, minP, simulate, persona } = options;
-  const continuer: Continuer | undefined =
-    model === undefined
-      ? undefined
-      : boundaryContinuer(model, {
-          name: recipe.model,
-          weights: ingredients.dependencies.sft ?? ingredients.sources.model ?? "",
-          step,
-          sampling: { temperature, topK, topP, minP },
-          maxNewTokens,
-          chat: recipe.data.chat,
-          parallel,
-        });
   const problems = new Problems({ maxBadShare: recipe.data.maxBadShare });
   const out = rolloutFile(folder, name, side);
   await ensureDir(join(folder, name));
@@ -154,8 +139,9 @@ export const rolloutStage: Stage<Recipe> = {
         names.map((name) => {
           const objective = recipe.objectives[name] as ObjectiveOptions;
           // How many answers are made at once changes none of them; the size of batches decides what a line stands by.
-          const { parallel: _, ...block } = rolloutBlock(objective);
-          return [name, block];
+          const { parallel: _, endpoint, ...block } = rolloutBlock(objective);
+          const answering = endpoint === undefined ? {} : { endpoint: endpointContinuerContent(endpoint) };
+          return [name, { ...block, ...answering }];
         }),
       ),
       shared: Object.fromEntries(shared),
@@ -164,20 +150,21 @@ export const rolloutStage: Stage<Recipe> = {
   },
   sources: (recipe) => [
     ...(recipe.sft === false ? [modelFiles(recipe.model, recipe.revision)] : []),
+    ...tokenizerSources(recipe, rolledOut(recipe.objectives)),
     ...judgeSources(recipe, [...rolledOut(recipe.objectives), ...sharers(recipe).map(([name]) => name)]),
   ],
   run: async (context) => {
     const { recipe, folder, folderOf, log } = context;
     const names = rolledOut(recipe.objectives);
     const tuned = folderOf("sft");
-    const needed = names.some((name) => generates(recipe.objectives[name] as ObjectiveOptions));
+    const needed = names.some((name) => generatesHere(recipe.objectives[name] as ObjectiveOptions));
     const name = tuned === undefined ? recipe.model : modelFolder(tuned);
     const model = needed ? await openModel(name, recipe, tuned === undefined) : undefined;
     try {
       for (const objective of names) {
-        const own = generates(recipe.objectives[objective] as ObjectiveOptions) ? model : undefined;
+        const continuer = await openContinuer(objective, model, context);
         for (const side of sides) {
-          const summary = await rollOutSide(objective, side, own, context);
+          const summary = await rollOutSide(objective, side, continuer, context);
           if (summary !== undefined) log(describe(objective, side, summary));
           else if (side === "train")
             throw new MahaloError("E_ROLLOUT", `objectives.${objective}: no row is left to roll out`);

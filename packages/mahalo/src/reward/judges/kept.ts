@@ -1,11 +1,10 @@
 /** Verdicts kept on disk by content: what a judge has judged once it is not asked again, not even after a crash. */
-import { createReadStream } from "node:fs";
 import { join } from "node:path";
-import { createInterface } from "node:readline";
 import { MahaloError } from "@mahalo/torch";
 import { z } from "zod";
-import { ensureDir, errorCode, fileError, hashBytes, hashFile, JsonlWriter } from "../../core/files.ts";
-import { canonicalJson, parseJson } from "../../core/json.ts";
+import { ensureDir, hashBytes, hashFile, JsonlWriter } from "../../core/files.ts";
+import { canonicalJson } from "../../core/json.ts";
+import { keptLines } from "../kept-lines.ts";
 import { itemName, type Judge, type JudgedItem, type Verdict } from "./types.ts";
 
 /** Options of {@link keptJudge}. */
@@ -31,25 +30,11 @@ export const itemKey = ({ prompt, response, reference }: JudgedItem): string | u
   return hashBytes(canonicalJson([turns, response, plain.data === undefined ? [] : [plain.data]]));
 };
 
-const readLine = (line: string): unknown => {
-  try {
-    return parseJson(line, z.unknown(), "a kept verdict");
-  } catch {
-    return undefined;
-  }
-};
-
-/** Reads a file of verdicts; lines that a crash has left broken are passed over, since they cost a second call at most. */
+/** Reads a file of verdicts. */
 const readVerdicts = async (path: string): Promise<Map<string, Verdict>> => {
   const verdicts = new Map<string, Verdict>();
-  try {
-    for await (const line of createInterface({ input: createReadStream(path), crlfDelay: Infinity })) {
-      const found = lineSchema.safeParse(readLine(line));
-      if (found.success) verdicts.set(found.data.key, { score: found.data.score, reason: found.data.reason });
-    }
-  } catch (error) {
-    if (errorCode(error) !== "ENOENT") throw fileError("E_FILE_READ", "read", path, error);
-  }
+  for await (const { key, score, reason } of keptLines(path, lineSchema))
+    verdicts.set(key, { score, reason });
   return verdicts;
 };
 

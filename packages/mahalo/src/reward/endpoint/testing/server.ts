@@ -7,7 +7,11 @@ import { parseJson } from "../../../core/json.ts";
 
 const requestSchema = z.looseObject({
   model: z.string(),
-  messages: z.array(z.object({ role: z.string(), content: z.string() })),
+  /** Of a chat completion; none for a completion of tokens. */
+  messages: z.array(z.object({ role: z.string(), content: z.string() })).default([]),
+  prompt: z.array(z.int()).optional(),
+  n: z.int().optional(),
+  seed: z.int().optional(),
 });
 
 /** A request as the server saw it. */
@@ -39,6 +43,35 @@ export const sends =
 
 /** A chat completion of this text. */
 export const says = (text: string | null, fields?: object): Behaviour => sends(200, completion(text, fields));
+
+/** One answer of {@link answers}. */
+export type TestAnswer = { text: string | null; finish_reason?: string | null; stop_reason?: unknown };
+
+/**
+ * Completions in the form that the request's path asks for, of chat or of text, with as many choices as `n` says.
+ *
+ * @param write the text of a choice, or all that stands in it
+ * @param count how many choices come; default: as many as asked
+ */
+export const answers =
+  (
+    write: (call: SeenCall, choice: number) => string | TestAnswer,
+    count: (call: SeenCall) => number = ({ body }) => body.n ?? 1,
+  ): Behaviour =>
+  (response, call) => {
+    const chat = call.path.endsWith("/chat/completions");
+    const choices = Array.from({ length: count(call) }, (_, index) => {
+      const written = write(call, index);
+      const { text, ...end } = typeof written === "string" ? { text: written } : written;
+      const content = chat ? { message: { role: "assistant", content: text } } : { text };
+      return { index, finish_reason: "stop", ...end, ...content };
+    });
+    const usage = { prompt_tokens: 7, completion_tokens: 3 * choices.length, total_tokens: 10 };
+    sends(200, { id: "1", object: chat ? "chat.completion" : "text_completion", choices, usage })(
+      response,
+      call,
+    );
+  };
 
 /** The connection is cut in the middle of the body. */
 export const cutInTheMiddle: Behaviour = (response) => {
