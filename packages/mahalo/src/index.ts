@@ -12,16 +12,19 @@ export {
   type Encoded,
   type EncodedExample,
   type EncodedPair,
+  type EncodedSteps,
   type EncodeOptions,
   encodeExamples,
   encodePairs,
   encodePrompt,
+  encodeSteps,
 } from "./data/encode.ts";
 export { formats } from "./data/formats.ts";
 export {
   loadExamples,
   loadPreferences,
   loadPrompts,
+  loadSteps,
   locateRows,
   type RowFile,
   type RowSource,
@@ -29,6 +32,8 @@ export {
 export { type Origin, Problems, type Reason } from "./data/problems.ts";
 export type { ExampleRow, Message, PreferenceRow, Prompt, PromptRow, Role } from "./data/rows.ts";
 export { limitRows, type SplitOptions, splitRows } from "./data/split.ts";
+export { parseStepRow, type StepRow } from "./data/step-rows.ts";
+export { endsOfTexts, type StepBoundary, StepScanner, stepEnds, stepTexts } from "./data/steps.ts";
 // Decode: requests to answers, token by token.
 export { Conversation, type ConversationOptions } from "./decode/conversation.ts";
 export { type GenerateEvent, type GenerateOptions, generate, generateAll } from "./decode/generate.ts";

@@ -1,10 +1,17 @@
-/** mahalo inspect: show a recipe's rows as tokens, with masks, branches and objectives. */
+/** mahalo inspect: show a recipe's rows as tokens, with masks, branches, steps and objectives. */
 import { type Command, InvalidArgumentError } from "commander";
+import { parseStepBoundary, type StepBoundary } from "../data/steps.ts";
 import { describeInspection, inspectRecipe } from "../recipe/inspect.ts";
 import { loadRecipe } from "../recipe/load.ts";
 import { type CommonOptions, collect, command, type Io, outputOf } from "./command.ts";
 
-type InspectOptions = CommonOptions & { set?: string[]; rows: number; objective?: string; sft?: boolean };
+type InspectOptions = CommonOptions & {
+  set?: string[];
+  rows: number;
+  objective?: string;
+  sft?: boolean;
+  step?: StepBoundary;
+};
 
 const count = (text: string): number => {
   const value = Number(text);
@@ -16,20 +23,27 @@ const count = (text: string): number => {
 export const inspectCommand = (io: Io): Command =>
   command({
     name: "inspect",
-    summary: "Show a recipe's rows as tokens, with masks, branches and objectives.",
+    summary: "Show a recipe's rows as tokens, with masks, branches, steps and objectives.",
     examples: [
-      ["mahalo inspect recipes/values.yaml", "the first pair of each objective"],
+      ["mahalo inspect recipes/values.yaml", "the first pair, or row of labelled steps, of each objective"],
       ["mahalo inspect recipes/values.yaml --rows 3 --objective harmless", "three pairs of one objective"],
       ["mahalo inspect recipes/values.yaml --sft", "fine-tuning examples instead of pairs"],
+      ["mahalo inspect recipes/math.yaml --sft --step line", "where steps end, if a line feed ends one"],
     ],
   })
     .argument("<recipe>", "YAML file")
     .option("--rows <n>", "rows of each objective", count, 1)
     .option("--objective <name>", "only this objective")
-    .option("--sft", "examples of sft instead of pairs of align")
+    .option("--sft", "examples of sft instead of pairs and labelled steps")
+    .option(
+      "--step <boundary>",
+      "show where this cuts responses that bring no steps: blank-line, line, sentence, sentence:12 or turn",
+      parseStepBoundary,
+    )
     .option("--set <field=value>", "override a field; may be given again", collect)
-    .action(async (file: string, { set, rows, objective, sft = false, ...common }: InspectOptions) => {
+    .action(async (file: string, { set, rows, objective, sft = false, step, ...common }: InspectOptions) => {
       const { recipe } = await loadRecipe(file, set);
-      const inspection = await inspectRecipe(recipe, { rows, objective, part: sft ? "examples" : "pairs" });
+      const part = sft ? "examples" : "pairs";
+      const inspection = await inspectRecipe(recipe, { rows, objective, part, step });
       outputOf(io, common).result(inspection, () => describeInspection(inspection, io.colour));
     });

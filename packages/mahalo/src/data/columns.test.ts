@@ -181,6 +181,18 @@ describe("pairs out of candidates", () => {
     ]);
   });
 
+  test("highest: the best against every lower one", () => {
+    fc.assert(
+      fc.property(scores, (values) => {
+        const columns = { pairs: { candidates: "candidates", take: "highest" as const } };
+        const best = Math.max(...values);
+        const pairs = map(columns, row(values));
+        expect(pairs).toHaveLength(values.filter((score) => score < best).length);
+        for (const { chosen } of pairs) expect(Number(chosen)).toBe(values.indexOf(best));
+      }),
+    );
+  });
+
   test("a row without a usable pair says why", () => {
     const mapped = columnMapper(columnsOf({ format: "scored-candidates" }) ?? {})(row([1, 1]));
     expect(mapped).toEqual({ rows: [], skipped: "no two candidates differ enough in score" });

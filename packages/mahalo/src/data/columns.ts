@@ -1,8 +1,11 @@
 /** Column maps: how the rows of a foreign file become rows of ours, declared in a recipe, without code. */
+import { MahaloError } from "@mahalo/torch";
 import { z } from "zod";
+import { type Candidate, type CandidatePair, pairsOf, takes, toScore } from "./candidates.ts";
 import { isPath, parsePath, pick } from "./field-path.ts";
 import { checkMessages, type Message, rawMessagesSchema } from "./messages.ts";
 import { RowProblem } from "./problems.ts";
+import { rowReaderNames, rowReaders } from "./row-readers/registry.ts";
 import { promptMessages } from "./rows.ts";
 import { compileStep, stepSchema } from "./transforms.ts";
 
@@ -51,9 +54,11 @@ export const pairsSchema = z.strictObject({
   text: fieldSchema.default("text").describe("Where a candidate has its text."),
   score: path.default("score").describe("Where a candidate has its score: a number, or true for correct."),
   take: z
-    .enum(["extremes", "all"])
+    .enum(takes)
     .default("extremes")
-    .describe("extremes: best against worst; all: every candidate against every one of a lower score."),
+    .describe(
+      "extremes: best against worst; highest: best against every one of a lower score; all: every candidate against every one of a lower score.",
+    ),
   minMargin: z.number().nonnegative().default(0).describe("Smallest difference of scores that makes a pair."),
 });
 
@@ -69,7 +74,13 @@ export const columnsSchema = z.strictObject({
   completion: fieldSchema.optional(),
   response: fieldSchema.optional(),
   messages: fieldSchema.optional(),
+  completions: fieldSchema.optional().describe("Texts of the steps of a response, a list."),
+  labels: fieldSchema.optional().describe("A label for each step: numbers, true or false, null for none."),
   answer: fieldSchema.optional().describe("What a judge compares a generated response with."),
+  reader: z
+    .enum(rowReaderNames)
+    .optional()
+    .describe("Code that makes whole rows of a known layout; columns beside it replace their fields."),
   pairs: pairsSchema.optional().describe("Makes chosen and rejected out of several candidates."),
   turns: z
     .enum(["last", "every"])
@@ -92,13 +103,23 @@ type Getter = (row: unknown) => unknown;
  * Compiles a column map to a function of one row.
  *
  * The function throws RowProblem where the row does not fit the map (`unmapped-field`, `bad-transcript`,
- * `unknown-role`).
+ * `unknown-role`, or what a reader throws).
+ *
+ * @throws MahaloError E_COLUMNS for a map of which a part would do nothing
  *
  * @example columnMapper({ prompt: "question", response: "answer" })({ question: "1 + 1?", answer: "2" })
  * // { rows: [{ prompt: "1 + 1?", response: "2" }] }
  */
 export const columnMapper = (columns: Columns): ((row: unknown) => Mapped) => {
-  const { pairs, turns, system, ...fields } = columnsSchema.parse(columns);
+  const { reader: readerName, pairs, turns, system, ...fields } = columnsSchema.parse(columns);
+  const reader = readerName === undefined ? undefined : rowReaders[readerName];
+  if (reader !== undefined && (pairs ?? turns) !== undefined) {
+    throw new MahaloError(
+      "E_COLUMNS",
+      `columns: ${pairs === undefined ? "turns" : "pairs"}: the reader ${readerName} makes whole rows`,
+      { hint: "leave out the format (or reader), or what stands beside it" },
+    );
+  }
   const getters = Object.entries(fields).flatMap(([name, field]): [string, Getter][] =>
     field === undefined ? [] : [[name, named(name, getter(field))]],
   );
@@ -106,7 +127,16 @@ export const columnMapper = (columns: Columns): ((row: unknown) => Mapped) => {
   const pairing = pairs === undefined ? undefined : pairer(pairs);
   return (row) => {
     const mapped = Object.fromEntries(getters.map(([name, get]) => [name, get(row)]));
-    const whole = systemGetter === undefined ? mapped : withSystem(mapped, systemGetter(row));
+    const content = systemGetter?.(row);
+    const complete = (one: Record<string, unknown>): Record<string, unknown> =>
+      systemGetter === undefined ? one : withSystem(one, content);
+    if (reader !== undefined) {
+      const found = reader.read(row);
+      return found.length === 0
+        ? { rows: [], skipped: reader.none }
+        : { rows: found.map((one) => complete({ ...one, ...mapped })) };
+    }
+    const whole = complete(mapped);
     if (pairing !== undefined) {
       const found = pairing(row);
       return found.length === 0
@@ -209,27 +239,10 @@ const everyTurn = (row: Record<string, unknown>): Mapped => {
   return rows.length === 0 ? { rows, skipped: "no assistant turn answers anything" } : { rows };
 };
 
-type Candidate = { text: unknown; score: number };
-type Pair = { chosen: unknown; rejected: unknown };
-
-const pairer = (options: z.output<typeof pairsSchema>): ((row: unknown) => Pair[]) => {
+const pairer = (options: z.output<typeof pairsSchema>): ((row: unknown) => CandidatePair[]) => {
   const read = candidateReader(options);
-  return (row) => {
-    const candidates = read(row).toSorted((a, b) => b.score - a.score);
-    const considered = options.take === "all" ? candidates : extremes(candidates);
-    return considered.flatMap((better, index) =>
-      considered.slice(index + 1).flatMap((worse): Pair[] => {
-        const margin = better.score - worse.score;
-        return margin > 0 && margin >= options.minMargin
-          ? [{ chosen: better.text, rejected: worse.text }]
-          : [];
-      }),
-    );
-  };
+  return (row) => pairsOf(read(row), options);
 };
-
-const extremes = (sorted: Candidate[]): Candidate[] =>
-  sorted.length < 2 ? sorted : [...sorted.slice(0, 1), ...sorted.slice(-1)];
 
 const candidateReader = (options: z.output<typeof pairsSchema>): ((row: unknown) => Candidate[]) => {
   const one = (text: Field, score: string): ((candidate: unknown) => Candidate) => {
@@ -254,10 +267,4 @@ const candidateReader = (options: z.output<typeof pairsSchema>): ((row: unknown)
     return (row) => inside(of(row));
   });
   return (row) => readers.map((reader) => reader(row));
-};
-
-const toScore = (value: unknown): number => {
-  if (typeof value === "boolean") return Number(value);
-  if (typeof value === "number" && Number.isFinite(value)) return value;
-  throw new RowProblem("unmapped-field", "column pairs.score: a score must be a number, true or false");
 };

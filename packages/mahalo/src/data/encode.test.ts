@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { type ChatTemplate, chatTemplate } from "./chat-template.ts";
 import type { TextCodec } from "./codec.ts";
-import { type EncodeOptions, encodeExamples, encodePairs, encodePrompt } from "./encode.ts";
+import { type EncodeOptions, encodeExamples, encodePairs, encodePrompt, encodeSteps } from "./encode.ts";
 import { Problems } from "./problems.ts";
 import type { PreferenceRow } from "./rows.ts";
 
@@ -53,6 +53,34 @@ const reasonsOf = (row: PreferenceRow, settings = options) => {
   encodePairs([row], settings, problems);
   return problems.toJSON().reasons;
 };
+
+describe("encodeSteps", () => {
+  const row = (steps: string[]) => ({
+    objective: "a",
+    prompt: "Hi",
+    steps,
+    labels: steps.map(() => 1),
+    origin,
+  });
+
+  test("each step ends with its last letter, and the end of the turn belongs to the last", () => {
+    const [encoded] = encodeSteps([row(["One.\n", "Two."])], options);
+    expect(letters.decode(encoded?.response ?? [])).toBe(`One.\nTwo.${end}`);
+    expect(encoded).toMatchObject({ ends: [5, 10], labels: [1, 1], origin });
+    expect(encoded?.prompt).toEqual(encodePrompt("Hi", options));
+  });
+
+  test("one that is too long is left out and counted, whatever stands before it; the others stay whole", () => {
+    const problems = new Problems();
+    const long = row(["a\n", "b".repeat(50)]);
+    const rows = encodeSteps([long, row(["One.\n", "Two."])], { ...options, maxTokens: 40 }, problems);
+    expect(rows.map(({ ends }) => ends)).toEqual([[5, 10]]);
+    expect(problems.summary()).toContain(
+      "1 row left out: their labelled steps are longer than data.maxTokens",
+    );
+    expect(problems.count).toBe(0);
+  });
+});
 
 describe("encodePairs", () => {
   test("a plain prompt is one user message, and a response ends with its turn", () => {

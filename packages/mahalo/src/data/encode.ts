@@ -5,6 +5,8 @@ import type { TextCodec } from "./codec.ts";
 import type { Message } from "./messages.ts";
 import { type Origin, Problems, type Reason, RowProblem } from "./problems.ts";
 import { type ExampleRow, type PreferenceRow, type Prompt, promptMessages } from "./rows.ts";
+import type { StepRow } from "./step-rows.ts";
+import { stepEndsOf } from "./steps.ts";
 
 /** A preference pair as token ids; the model is asked `prompt` and learns from the two responses. */
 export type EncodedPair = {
@@ -17,6 +19,18 @@ export type EncodedPair = {
 
 /** A fine-tuning example as token ids; only the response is learnt. */
 export type EncodedExample = { objective: string; prompt: number[]; response: number[]; origin: Origin };
+
+/** A response with labelled steps as token ids. */
+export type EncodedSteps = {
+  objective: string;
+  prompt: number[];
+  response: number[];
+  /** For every step the index in `response` behind its last token, ascending; the last one is the response's length. */
+  ends: number[];
+  /** One for each step; null for a step that has none. */
+  labels: (number | null)[];
+  origin: Origin;
+};
 
 /** What turns text into ids, and the limits. */
 export type EncodeOptions = {
@@ -77,12 +91,39 @@ export const encodeExamples = (
   });
 
 /**
+ * Encodes rows of labelled steps, as {@link encodePairs} does pairs. A step ends with the token that holds its last
+ * letter; the end of the turn belongs to the last step.
+ *
+ * Nothing of a response is ever cut, since labels would be lost: a row longer than `maxTokens` is left out and counted.
+ */
+export const encodeSteps = (
+  rows: readonly StepRow[],
+  options: EncodeOptions,
+  problems: Problems = new Problems(),
+): EncodedSteps[] => {
+  const { maxTokens = defaultMaxTokens, codec } = options;
+  const uncut = { ...options, maxTokens: Number.MAX_SAFE_INTEGER };
+  const encoded = encodeRows(rows, uncut, problems, ({ objective, labels, origin, ...row }, encoder) => {
+    const prompt = encoder.prompt(row.prompt);
+    const response = encoder.response(prompt, row.steps.join(""), "completions");
+    const ends = stepEndsOf(codec, response, row.steps);
+    return { objective, prompt: prompt.ids, response, ends, labels, origin };
+  });
+  const fitting = encoded.rows.filter(({ prompt, response }) => prompt.length + response.length <= maxTokens);
+  const long = encoded.rows.length - fitting.length;
+  if (long > 0) problems.step("encoding").skip("their labelled steps are longer than data.maxTokens", long);
+  return fitting;
+};
+
+/**
  * Ids of a prompt as the model gets it before it answers: the very ids that training used.
  *
  * @throws RowProblem `empty-prompt`, `unknown-role`, `template-error`
  */
 export const encodePrompt = (prompt: Prompt, options: EncodeOptions): number[] =>
   new Encoder(options).prompt(prompt).ids;
+
+const defaultMaxTokens = 1024;
 
 type EncodedPrompt = { ids: number[]; text: string; messages: Message[] | undefined };
 
@@ -96,7 +137,13 @@ class Encoder {
   #cutResponse = false;
   #last: { key: string; encoded: EncodedPrompt } | undefined;
 
-  constructor({ codec, template, chat = true, maxPromptTokens = 512, maxTokens = 1024 }: EncodeOptions) {
+  constructor({
+    codec,
+    template,
+    chat = true,
+    maxPromptTokens = 512,
+    maxTokens = defaultMaxTokens,
+  }: EncodeOptions) {
     for (const [name, limit] of Object.entries({ maxPromptTokens, maxTokens })) {
       if (!Number.isSafeInteger(limit) || limit < 1) {
         throw new MahaloError("E_DATA_LIMITS", `data.${name}: ${limit} is not a positive integer`);

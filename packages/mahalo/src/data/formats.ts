@@ -9,7 +9,7 @@ const withoutNotes = { replace: { pattern: "<<[^<>]*>>" } };
 const humanAssistant = { transcript: {} };
 
 /**
- * All formats by name; each is nothing but a column map, and a recipe's `columns` replaces single columns of it.
+ * All formats by name; each is a column map, some with a reader, and a recipe's `columns` replaces single columns of it.
  *
  * - `transcript-pair`: chosen and rejected are whole Human/Assistant transcripts that share all but the last turn
  *   (HH-RLHF).
@@ -23,6 +23,10 @@ const humanAssistant = { transcript: {} };
  * - `scored-candidates`: `prompt` and a list `candidates` of `text` and `score`; best against worst.
  * - `question-answer`: `question` and worked `answer` with notes removed, final answer after `####` (GSM8K).
  * - `sharegpt`: `conversations` of `from` (human, gpt, system) and `value`.
+ * - `prm800k`: `question` and `label.steps` with rated `completions`; labelled steps, ratings -1, 0 and 1 (PRM800K).
+ * - `math-shepherd`: `input` with the tag `ки` behind every step, `label` with + and - in its places; labelled steps.
+ * - `aspect-ratings`: `completions` with a rating for every aspect in `annotations`; for each aspect, which is the
+ *   pair's objective, the highest against every lower one (UltraFeedback).
  */
 export const formats: Readonly<Record<string, Columns>> = {
   "transcript-pair": {
@@ -71,6 +75,9 @@ export const formats: Readonly<Record<string, Columns>> = {
       steps: [{ messages: { role: "from", content: "value", roles: { human: "user", gpt: "assistant" } } }],
     },
   },
+  prm800k: { reader: "prm800k" },
+  "math-shepherd": { reader: "math-shepherd" },
+  "aspect-ratings": { reader: "aspect-ratings" },
 };
 
 /** The name of a format. */

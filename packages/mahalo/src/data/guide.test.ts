@@ -5,6 +5,7 @@ import { parse } from "yaml";
 import { columnMapper, columnsSchema } from "./columns.ts";
 import { columnsOf, formats } from "./formats.ts";
 import { parsePreference } from "./rows.ts";
+import { parseStepRow } from "./step-rows.ts";
 
 const guide = readFileSync(new URL("../../../../docs/guides/data.md", import.meta.url), "utf8");
 const blocks = (language: string): string[] =>
@@ -16,9 +17,15 @@ test("its rows are preference rows", () => {
   for (const row of rows) parsePreference(row, { file: "guide", line: 1 }, "helpful");
 });
 
+test("its rows of labelled steps are read", () => {
+  const rows = blocks("jsonl").flatMap((text) => text.trim().split("\n"));
+  expect(rows).toHaveLength(2);
+  for (const row of rows) parseStepRow(JSON.parse(row), { file: "guide", line: 1 }, "accuracy");
+});
+
 test("its column maps compile", () => {
   const sources = blocks("yaml").map((text): { format?: string; columns?: unknown } => parse(text));
-  expect(sources).toHaveLength(4);
+  expect(sources).toHaveLength(7);
   for (const { format, columns } of sources) {
     const own = columns === undefined ? undefined : columnsSchema.parse(columns);
     expect(typeof columnMapper(columnsOf({ format, columns: own }) ?? {})).toBe("function");

@@ -1,7 +1,7 @@
 /** Facts about inspection: what is shown is what training gets, and no row can steer the terminal. */
 import { describe, expect, test } from "vitest";
 import type { TextCodec } from "./codec.ts";
-import type { EncodedExample, EncodedPair } from "./encode.ts";
+import type { EncodedExample, EncodedPair, EncodedSteps } from "./encode.ts";
 import { firstOfEach, inspectRows, renderRows, renderSummary, summarizeRows } from "./inspect.ts";
 
 const words = ["<|end|>", "Hi", " there", "\n", "Yes", " no", "\x1b[31m"];
@@ -21,6 +21,42 @@ const pair: EncodedPair = {
   origin,
 };
 const example: EncodedExample = { objective: "sft", prompt: [1], response: [4, 0], origin };
+
+const steps: EncodedSteps = {
+  objective: "right",
+  prompt: [1],
+  response: [4, 3, 5, 3, 4, 0],
+  ends: [2, 4, 6],
+  labels: [0.7, null, 1],
+  origin,
+};
+
+describe("steps", () => {
+  test("of a row that labels them are marked behind their last token, with their labels", () => {
+    const rows = inspectRows([steps], codec, { by: "turn" });
+    expect(rows[0]?.parts.map((part) => part.steps)).toEqual([
+      undefined,
+      [
+        { end: 2, label: 0.7 },
+        { end: 4, label: null },
+        { end: 6, label: 1 },
+      ],
+    ]);
+    const text = renderRows(rows);
+    expect(text).toContain("trained, 3 steps");
+    expect(text).toContain("Yes│⏎⟦1: 0.7⟧\n    │ no│⏎⟦2: no label⟧\n    │Yes│<|end|>⟦3: 1⟧");
+    expect(renderRows(rows, { colour: true })).toContain("\x1b[1m⟦1: 0.7⟧\x1b[0m");
+    expect(renderSummary(summarizeRows([steps]))).toContain("; 3 steps, 2 with a label, 0.850 on average");
+  });
+
+  test("of other rows are where a named boundary cuts them", () => {
+    const long = { ...pair, chosen: [4, 3, 5, 0] };
+    const parts = inspectRows([long], codec, { by: "line" })[0]?.parts.map((part) => part.steps);
+    expect(parts).toEqual([undefined, [{ end: 2 }, { end: 4 }], [{ end: 3 }]]);
+    expect(renderRows(inspectRows([long], codec, { by: "line" }))).toContain("⏎⟦1⟧\n");
+    expect(renderRows(inspectRows([long], codec))).not.toContain("⟦");
+  });
+});
 
 describe("inspectRows", () => {
   test("a pair is shown with restarted positions, its mask and what is trained", () => {

@@ -1,12 +1,22 @@
-/** Shows encoded rows as a person can check them: tokens, positions, branches, what sees what, and what is trained. */
+/** Shows encoded rows as a person can check them: tokens, positions, branches, what sees what, what is trained, steps. */
 import { formatCount } from "../core/format.ts";
+import { mean } from "../core/mean.ts";
 import type { TextCodec } from "./codec.ts";
-import type { EncodedExample, EncodedPair } from "./encode.ts";
+import type { EncodedExample, EncodedPair, EncodedSteps } from "./encode.ts";
 import { branchIds, branchMask, type PackedRow, packRows, rowLength } from "./packing.ts";
 import { formatOrigin, formatRows } from "./problems.ts";
+import { type StepBoundary, stepEnds } from "./steps.ts";
 
 /** One token as it lies in a packed row. */
 export type InspectedToken = { id: number; text: string; position: number; special: boolean };
+
+/** A step of a response. */
+export type InspectedStep = {
+  /** Index in the part's tokens behind the step's last one. */
+  end: number;
+  /** Its label; null for a step that has none. Absent where the row labels no steps. */
+  label?: number | null;
+};
 
 /** A part of a packed row: its prompt, or one branch. */
 export type InspectedPart = {
@@ -16,6 +26,8 @@ export type InspectedPart = {
   /** Parts whose tokens this part's tokens may attend; of its own part only earlier ones. */
   sees: string[];
   tokens: InspectedToken[];
+  /** Its steps, where they are known or a boundary was named. */
+  steps?: InspectedStep[];
 };
 
 /** One row, packed as training packs it. */
@@ -28,18 +40,29 @@ export type ObjectiveSummary = {
   /** Tokens with the prompt stored once, as packed. */
   tokens: number;
   parts: Record<string, { median: number; longest: number }>;
+  /** Of rows of labelled steps: how many steps there are, how many have a label, and the mean label. */
+  steps?: { steps: number; labelled: number; meanLabel: number };
 };
 
-type EncodedRow = EncodedPair | EncodedExample;
+type EncodedRow = EncodedPair | EncodedExample | EncodedSteps;
 
-/** Rows as they are packed, with every token's text. */
-export const inspectRows = (rows: readonly EncodedRow[], codec: TextCodec): InspectedRow[] =>
-  rows.map((row) => inspectRow(row, codec));
+/**
+ * Rows as they are packed, with every token's text.
+ *
+ * @param boundary where given, responses that do not bring their steps are cut into steps by it
+ */
+export const inspectRows = (
+  rows: readonly EncodedRow[],
+  codec: TextCodec,
+  boundary?: StepBoundary,
+): InspectedRow[] => rows.map((row) => inspectRow(row, codec, boundary));
 
 /** Numbers for each objective, in the order the objectives first appear. */
 export const summarizeRows = (rows: readonly EncodedRow[]): ObjectiveSummary[] =>
   [...new Set(rows.map(({ objective }) => objective))].map((objective) => {
-    const mine = rows.filter((row) => row.objective === objective).map(partsOf);
+    const own = rows.filter((row) => row.objective === objective);
+    const mine = own.map(partsOf);
+    const labels = own.flatMap((row) => ("labels" in row ? row.labels : []));
     const names = mine[0]?.map(({ name }) => name) ?? [];
     const lengths = names.map((_, part) => mine.map((parts) => parts[part]?.ids.length ?? 0));
     return {
@@ -47,8 +70,14 @@ export const summarizeRows = (rows: readonly EncodedRow[]): ObjectiveSummary[] =
       rows: mine.length,
       tokens: lengths.flat().reduce((sum, length) => sum + length, 0),
       parts: Object.fromEntries(names.map((name, part) => [name, spread(lengths[part] ?? [])])),
+      ...(labels.length === 0 ? {} : { steps: labelled(labels) }),
     };
   });
+
+const labelled = (labels: readonly (number | null)[]): NonNullable<ObjectiveSummary["steps"]> => {
+  const known = labels.flatMap((label) => label ?? []);
+  return { steps: labels.length, labelled: known.length, meanLabel: mean(known) };
+};
 
 /** The first `each` rows of every objective. */
 export const firstOfEach = <Row extends { objective: string }>(rows: readonly Row[], each: number): Row[] => {
@@ -70,8 +99,9 @@ export type RenderOptions = {
  * Rows as text for a terminal.
  *
  * Every part is a heading and its tokens. With colours, prompts are dim, chosen ones green, rejected ones red, special
- * tokens inverse, and every second token is underlined; without, a bar stands between tokens. Line feeds are shown as ⏎
- * and other control characters by their code, so that no row can steer the terminal.
+ * tokens inverse, and every second token is underlined; without, a bar stands between tokens. Behind the last token of
+ * a step stands its number and, where it has one, its label: ⟦2: 0.7⟧. Line feeds are shown as ⏎ and other control
+ * characters by their code, so that no row can steer the terminal.
  */
 export const renderRows = (rows: readonly InspectedRow[], { colour = false }: RenderOptions = {}): string => {
   const paint = colour
@@ -93,11 +123,15 @@ export const renderRows = (rows: readonly InspectedRow[], { colour = false }: Re
 /** The summary as a few lines, one for each objective. */
 export const renderSummary = (summaries: readonly ObjectiveSummary[]): string =>
   summaries
-    .map(({ objective, rows, tokens, parts }) => {
+    .map(({ objective, rows, tokens, parts, steps }) => {
       const lengths = Object.entries(parts).map(
         ([name, { median, longest }]) => `${name} ${formatCount(median)} (at most ${formatCount(longest)})`,
       );
-      return `${objective}: ${formatRows(rows)}, ${formatCount(tokens)} tokens; median tokens: ${lengths.join(", ")}`;
+      const labels =
+        steps === undefined
+          ? ""
+          : `; ${formatCount(steps.steps)} steps, ${formatCount(steps.labelled)} with a label, ${steps.meanLabel.toFixed(3)} on average`;
+      return `${objective}: ${formatRows(rows)}, ${formatCount(tokens)} tokens; median tokens: ${lengths.join(", ")}${labels}`;
     })
     .join("\n");
 
@@ -113,8 +147,22 @@ const partsOf = (row: EncodedRow): Part[] => [
       ]),
 ];
 
-const inspectRow = (row: EncodedRow, codec: TextCodec): InspectedRow => {
-  const [prompt, ...branches] = partsOf(row);
+/** The steps of a row's part: its own, or where a boundary cuts it. */
+const stepsOf = (
+  row: EncodedRow,
+  { name, ids }: Part,
+  codec: TextCodec,
+  boundary: StepBoundary | undefined,
+): InspectedStep[] | undefined => {
+  if (name === "prompt") return undefined;
+  if ("labels" in row) return row.ends.map((end, step) => ({ end, label: row.labels[step] ?? null }));
+  return boundary === undefined ? undefined : stepEnds(codec, ids, boundary).map((end) => ({ end }));
+};
+
+const inspectRow = (row: EncodedRow, codec: TextCodec, boundary: StepBoundary | undefined): InspectedRow => {
+  const parts = partsOf(row);
+  const steps = parts.map((part) => stepsOf(row, part, codec, boundary));
+  const [prompt, ...branches] = parts;
   const unpacked = { prompt: prompt?.ids ?? [], branches: branches.map(({ ids }) => ids) };
   const length = unpacked.prompt.length + unpacked.branches.reduce((sum, ids) => sum + ids.length, 0);
   // What is shown is read from the batch that training would get, not worked out a second time.
@@ -136,17 +184,21 @@ const inspectRow = (row: EncodedRow, codec: TextCodec): InspectedRow => {
     objective: row.objective,
     origin: formatOrigin(row.origin),
     tokens: rowLength(laid),
-    parts: spans.map((span, index) => ({
-      name: span.name,
-      trained: index > 0,
-      sees: sees[index] ?? [],
-      tokens: [...branchIds(batch, span)].map((id, at) => ({
-        id,
-        text: codec.decode([id]),
-        position: batch.positions[span.start + at] ?? 0,
-        special: codec.specialIds.has(id),
-      })),
-    })),
+    parts: spans.map((span, index) => {
+      const own = steps[index];
+      return {
+        name: span.name,
+        trained: index > 0,
+        sees: sees[index] ?? [],
+        tokens: [...branchIds(batch, span)].map((id, at) => ({
+          id,
+          text: codec.decode([id]),
+          position: batch.positions[span.start + at] ?? 0,
+          special: codec.specialIds.has(id),
+        })),
+        ...(own === undefined ? {} : { steps: own }),
+      };
+    }),
   };
 };
 
@@ -162,12 +214,13 @@ const whoSeesWhom = (row: PackedRow, spans: readonly Span[]): string[][] => {
   });
 };
 
-const describePart = ({ name, tokens, trained, sees }: InspectedPart): string => {
+const describePart = ({ name, tokens, trained, sees, steps }: InspectedPart): string => {
   const first = tokens[0]?.position ?? 0;
   const last = tokens.at(-1)?.position ?? 0;
   const attended = sees.map((other) => (other === name ? "itself" : other)).join(" and ");
   const count = tokens.length === 1 ? "1 token" : `${formatCount(tokens.length)} tokens`;
-  return `${count}, positions ${first} to ${last}, sees ${attended}, ${trained ? "trained" : "not trained"}`;
+  const cut = steps === undefined ? "" : `, ${steps.length} ${steps.length === 1 ? "step" : "steps"}`;
+  return `${count}, positions ${first} to ${last}, sees ${attended}, ${trained ? "trained" : "not trained"}${cut}`;
 };
 
 const colours: Record<InspectedPart["name"], string> = {
@@ -177,20 +230,40 @@ const colours: Record<InspectedPart["name"], string> = {
   response: "32",
 };
 
+/** What stands behind a step's last token: the step's number and its label. */
+const stepMark = (number: number, label: number | null | undefined): string => {
+  if (label === undefined) return `⟦${number}⟧`;
+  return `⟦${number}: ${label === null ? "no label" : Number(label.toFixed(4))}⟧`;
+};
+
 const renderTokens = (
-  { name, tokens }: InspectedPart,
+  { name, tokens, steps = [] }: InspectedPart,
   colour: boolean,
   paint: (text: string, codes: string) => string,
 ): string => {
+  const marks = new Map(
+    steps.map(({ end, label }, step) => [end - 1, paint(stepMark(step + 1, label), "1")] as const),
+  );
   const pieces = tokens.map(({ text, special }, index) => {
     const codes = [colours[name], ...(special ? ["7"] : []), ...(index % 2 === 1 ? ["4"] : [])].join(";");
     // A colour that runs over a line's end would paint the margin too.
-    return visible(text)
+    const mark = marks.get(index);
+    const lines = visible(text)
       .split("\n")
-      .map((line) => (line === "" ? "" : paint(line, codes)))
-      .join("\n");
+      .map((line) => (line === "" ? "" : paint(line, codes)));
+    // Behind the step's last letter, not on the line that its line feeds open.
+    return mark === undefined ? lines.join("\n") : markLast(lines, mark).join("\n");
   });
   return pieces.join(colour ? "" : "│");
+};
+
+/** Lines with a mark behind the last that is not empty. */
+const markLast = (lines: readonly string[], mark: string): string[] => {
+  const last = Math.max(
+    0,
+    lines.findLastIndex((line) => line !== ""),
+  );
+  return lines.map((line, at) => (at === last ? line + mark : line));
 };
 
 /** Text with its control characters made visible; ⏎ stands before each line feed. */

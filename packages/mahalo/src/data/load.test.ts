@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { loadExamples, loadPreferences, loadPrompts, locateRows, type RowFile } from "./load.ts";
+import { loadExamples, loadPreferences, loadPrompts, loadSteps, locateRows, type RowFile } from "./load.ts";
 import { Problems } from "./problems.ts";
 import { promptMessages } from "./rows.ts";
 
@@ -54,6 +54,54 @@ describe("loading", () => {
     const columns = { pairs: { candidates: "candidates", take: "all" } };
     expect(await loadPreferences({ ...file, columns }, "o", { problems })).toHaveLength(3);
     expect([problems.seen, problems.count]).toEqual([5, 2]);
+  });
+
+  test("labelled steps in any form; bad rows are counted by reason, with file and line", async () => {
+    const steps = (labels: unknown) => ({ prompt: "q", completions: ["a", "b"], labels });
+    const trl = await write([steps([true, false]), steps([1]), steps([0.5, null]), steps("+")]);
+    const problems = new Problems({ maxBadShare: 0.5 });
+    const rows = await loadSteps(trl, "accuracy", { problems, above: 0.4 });
+    expect(rows.map(({ labels }) => labels)).toEqual([
+      [1, 0],
+      [1, null],
+    ]);
+    expect(problems.toJSON()).toMatchObject({ seen: 4, bad: 2, reasons: { "invalid-row": 2 } });
+    expect(problems.summary()).toContain("pairs.jsonl:2: labels: 1 for 2 completions");
+    expect(problems.summary()).toContain("pairs.jsonl:4: labels: must be a list");
+
+    const tagged = { input: "q Step 1: a ки\nStep 2: b ки", label: "q Step 1: a +\nStep 2: b -" };
+    const shepherd = { ...(await write([tagged, { ...tagged, label: "q" }])), format: "math-shepherd" };
+    const found = await loadSteps(shepherd, "accuracy", { problems });
+    expect(found).toMatchObject([
+      { objective: "accuracy", prompt: "q", steps: ["Step 1: a\n", "Step 2: b"], labels: [1, 0] },
+    ]);
+    expect(problems.summary()).toContain("pairs.jsonl:2: label: is not the input");
+
+    const mapped = {
+      ...(await write([
+        { q: "q", parts: [{ say: "a", ok: true }] },
+        { q: "q", parts: 1 },
+      ])),
+      columns: {
+        prompt: "q",
+        completions: { field: "parts", steps: [{ each: "say" }] },
+        labels: { field: "parts", steps: [{ each: "ok" }] },
+      },
+    };
+    expect(await loadSteps(mapped, "accuracy", { problems })).toMatchObject([{ steps: ["a"], labels: [1] }]);
+    expect(problems.summary()).toContain("column completions: step each wants a list, not number");
+  });
+
+  test("rated answers are pairs of the aspect that is asked for", async () => {
+    const rated = (response: string, Rating: string) => ({ response, annotations: { honesty: { Rating } } });
+    const row = { instruction: "q", completions: [rated("a", "2"), rated("b", "4"), rated("c", "N/A")] };
+    const file = { ...(await write([row])), format: "aspect-ratings" };
+    expect(await loadPreferences(file, "honesty")).toMatchObject([
+      { prompt: "q", chosen: "b", rejected: "a" },
+    ]);
+    await expect(loadPreferences(file, "helpfulness")).rejects.toThrow(/it has honesty/);
+    const both = { ...file, columns: { pairs: { candidates: "completions" } } };
+    await expect(loadPreferences(both, "honesty")).rejects.toEqual(code("E_COLUMNS"));
   });
 
   test("a wrong map, format or empty file is an error with a suggestion", async () => {

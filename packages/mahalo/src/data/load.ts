@@ -16,6 +16,7 @@ import {
   parsePreference,
   parsePrompt,
 } from "./rows.ts";
+import { parseStepRow, type StepRow, type StepRowOptions } from "./step-rows.ts";
 
 /** A file of rows on this machine and how to read it. */
 export type RowFile = {
@@ -114,6 +115,19 @@ export const loadDialogues = (
 ): Promise<DialogueRow[]> =>
   load(file, options, (value, origin) => parseDialogue(value, origin, objective), objective);
 
+/** Reads rows of labelled steps; the same conditions as {@link loadPreferences}. */
+export const loadSteps = (
+  file: RowFile,
+  objective: string,
+  { separator, above, ...options }: LoadOptions & StepRowOptions = {},
+): Promise<StepRow[]> =>
+  load(
+    file,
+    options,
+    (value, origin) => parseStepRow(value, origin, objective, { separator, above }),
+    objective,
+  );
+
 /** Reads rows of a form of the caller's own, whatever their objectives; the same conditions as {@link loadPreferences}. */
 export const loadParsed = async <Row>(
   file: RowFile,
@@ -182,7 +196,7 @@ const noRows = (
         "E_DATA_NO_ROWS",
         `${name}: no row is of objective "${objective}"; it has ${others.join(", ")}`,
         {
-          hint: "name the objective as the file does, or map the objective column to a constant",
+          hint: "say which of them to take, in a recipe with the source's `objective`, or map the objective column to a constant",
         },
       )
     : new MahaloError("E_DATA_NO_ROWS", `${name}: no usable row\n${step.summary()}`.trim(), {

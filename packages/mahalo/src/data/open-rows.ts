@@ -1,8 +1,8 @@
 /** Rows to roll out: a prompt to answer or a response to go on from, and whole dialogues. */
 import { z } from "zod";
-import { describeIssues } from "../core/issues.ts";
+import { checkRow } from "./check-row.ts";
 import { checkMessages, type Message, rawMessagesSchema } from "./messages.ts";
-import { type Origin, RowProblem } from "./problems.ts";
+import type { Origin } from "./problems.ts";
 import { type Prompt, parseExample, parsePrompt } from "./rows.ts";
 
 /** A prompt, with its recorded response where there is one, and what a judge compares with. */
@@ -43,13 +43,6 @@ export const dialogueSchema = z.looseObject({
   answer,
 });
 
-const check = <T>(value: unknown, schema: z.ZodType<T>): T => {
-  const result = schema.safeParse(value);
-  if (result.success) return result.data;
-  const [first = "the row has the wrong form"] = describeIssues(result.error.issues, schema, value, () => "");
-  throw new RowProblem("invalid-row", first.replace(/^: /, ""));
-};
-
 const given = (value: unknown): boolean => value !== undefined && value !== null;
 
 /**
@@ -59,7 +52,7 @@ const given = (value: unknown): boolean => value !== undefined && value !== null
  * @throws RowProblem as {@link parsePrompt} and {@link parseExample}
  */
 export const parseOpenRow = (value: unknown, origin: Origin, objective: string): OpenRow => {
-  const raw = check(value, openSchema);
+  const raw = checkRow(value, openSchema);
   const common = {
     objective: raw.objective ?? objective,
     ...(raw.answer === undefined ? {} : { answer: String(raw.answer) }),
@@ -84,7 +77,7 @@ export const parseOpenRow = (value: unknown, origin: Origin, objective: string):
  * @throws RowProblem `invalid-row`, `unknown-role`
  */
 export const parseDialogue = (value: unknown, origin: Origin, objective: string): DialogueRow => {
-  const raw = check(value, dialogueSchema);
+  const raw = checkRow(value, dialogueSchema);
   return {
     objective: raw.objective ?? objective,
     messages: checkMessages(raw.messages, "messages"),

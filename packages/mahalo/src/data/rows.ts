@@ -1,6 +1,6 @@
 /** The row forms of mahalo (TRL's names plus `objective`): what a row may look like in a file, and what it becomes. */
 import { z } from "zod";
-import { describeIssues } from "../core/issues.ts";
+import { checkRow } from "./check-row.ts";
 import { checkMessages, type Message, rawMessagesSchema, sameMessages, splitLastTurn } from "./messages.ts";
 import { type Origin, RowProblem } from "./problems.ts";
 
@@ -63,7 +63,7 @@ export const promptSchema = z.looseObject({
  *   `prompts-differ`
  */
 export const parsePreference = (value: unknown, origin: Origin, objective: string): PreferenceRow => {
-  const raw = check(value, preferenceSchema);
+  const raw = checkRow(value, preferenceSchema);
   const chosen = completion(raw.prompt, raw.chosen, "chosen");
   const rejected = completion(raw.prompt, raw.rejected, "rejected");
   if (promptKey(chosen.prompt) !== promptKey(rejected.prompt)) {
@@ -88,7 +88,7 @@ export const parsePreference = (value: unknown, origin: Origin, objective: strin
  * @throws RowProblem `invalid-row`, `unknown-role`, `empty-prompt`, `empty-response`
  */
 export const parseExample = (value: unknown, origin: Origin, objective: string): ExampleRow => {
-  const raw = check(value, exampleSchema);
+  const raw = checkRow(value, exampleSchema);
   const tag = { objective: raw.objective ?? objective, origin };
   if (raw.messages !== undefined) return { ...tag, ...completion(undefined, raw.messages, "messages") };
   const field = raw.completion === undefined ? "response" : "completion";
@@ -105,7 +105,7 @@ export const parseExample = (value: unknown, origin: Origin, objective: string):
  * @throws RowProblem `invalid-row`, `unknown-role`, `empty-prompt`
  */
 export const parsePrompt = (value: unknown, origin: Origin): PromptRow => {
-  const raw = check(value, promptSchema);
+  const raw = checkRow(value, promptSchema);
   const given = raw.prompt ?? raw.messages;
   if (given === undefined) throw new RowProblem("invalid-row", "prompt: is missing; so is messages");
   const prompt = typeof given === "string" ? given : checkMessages(given, raw.prompt ? "prompt" : "messages");
@@ -134,13 +134,6 @@ export const promptMessages = (prompt: Prompt): Message[] =>
 /** One text for each distinct prompt; plain text and the single user message with that text are the same prompt. */
 export const promptKey = (prompt: Prompt): string =>
   JSON.stringify(promptMessages(prompt).map(({ role, content }) => [role, content]));
-
-const check = <T>(value: unknown, schema: z.ZodType<T>): T => {
-  const result = schema.safeParse(value);
-  if (result.success) return result.data;
-  const [first = "the row has the wrong form"] = describeIssues(result.error.issues, schema, value, () => "");
-  throw new RowProblem("invalid-row", first.replace(/^: /, ""));
-};
 
 type Raw = z.infer<typeof textOrMessages>;
 

@@ -68,6 +68,19 @@ describe("splitRows", () => {
     expect(prompts(rows, 4)).not.toEqual(prompts(rows, 3));
   });
 
+  test("rows of a held-out file are held out with all rows of their prompts, and nothing else is drawn", () => {
+    const rows = many("a", 20).map((row, at) => ({ ...row, heldOut: at >= 18 }));
+    const prompts = new Set(rows.slice(18).map(({ prompt }) => prompt));
+    for (const heldOut of [0, 0.5]) {
+      const split = splitRows([...rows, ...rows.slice(18).map((row) => ({ ...row, heldOut: false }))], {
+        seed: 1,
+        heldOut,
+      });
+      expect(split.heldOut).toHaveLength(4);
+      expect(split.train.some(({ prompt }) => prompts.has(prompt))).toBe(false);
+    }
+  });
+
   test("a share out of range or nothing left to train on is refused", () => {
     for (const heldOut of [-0.1, 1, Number.NaN]) {
       expect(() => splitRows(many("a", 9), { seed: 0, heldOut })).toThrow(/no share/);

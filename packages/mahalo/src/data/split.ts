@@ -4,7 +4,12 @@ import { stream } from "../core/random.ts";
 import { type Prompt, promptKey } from "./rows.ts";
 
 /** What splitting needs of a row. */
-export type SplitRow = { objective: string; prompt: Prompt };
+export type SplitRow = {
+  objective: string;
+  prompt: Prompt;
+  /** Held out whatever is drawn, as its file is one of held-out rows. An objective with such rows has none drawn. */
+  heldOut?: boolean | undefined;
+};
 
 /** Options of {@link splitRows}. */
 export type SplitOptions = {
@@ -19,6 +24,8 @@ export type SplitOptions = {
  * Splits rows into training and held-out ones by prompt: all rows of one prompt, of whatever objective, are on one
  * side, so that no held-out prompt was ever trained on.
  *
+ * Rows that say so are held out, and with them all other rows of their prompts.
+ *
  * Prompts are drawn in an order of their own that seed and text alone decide; each objective, the smallest first, has
  * prompts held out until its share is reached (at least one row of it when `heldOut` is above 0). Both sides keep the
  * rows' order.
@@ -32,13 +39,13 @@ export const splitRows = <Row extends SplitRow>(
   if (!(heldOut >= 0 && heldOut < 1)) {
     throw new MahaloError("E_DATA_SPLIT", `data.heldOut: ${heldOut} is no share in [0, 1)`);
   }
-  if (heldOut === 0 || maxHeldOut < 1) return { train: [...rows], heldOut: [] };
   const keyed = rows.map((row) => ({ row, key: promptKey(row.prompt) }));
-  const held = new Set<string>();
+  const held = new Set(keyed.flatMap(({ row, key }) => (row.heldOut === true ? [key] : [])));
   const byObjective = [...groupBy(keyed, ({ row }) => row.objective)].sort(
     ([a, some], [b, others]) => some.length - others.length || (a < b ? -1 : 1),
   );
-  for (const [, members] of byObjective) {
+  for (const [, members] of heldOut === 0 || maxHeldOut < 1 ? [] : byObjective) {
+    if (members.some(({ row }) => row.heldOut === true)) continue;
     const quota = Math.min(Math.max(Math.round(heldOut * members.length), 1), maxHeldOut);
     const sizes = new Map([...groupBy(members, ({ key }) => key)].map(([key, same]) => [key, same.length]));
     let count = 0;

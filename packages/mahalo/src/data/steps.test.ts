@@ -4,12 +4,15 @@ import { describe, expect, test } from "vitest";
 import { openModelSource } from "../model/source.ts";
 import { tinyFolder } from "../model/testing/tiny.ts";
 import type { TextCodec } from "./codec.ts";
+import { RowProblem } from "./problems.ts";
 import {
+  endsOfTexts,
   parseStepBoundary,
   type StepBoundary,
   StepScanner,
   stepBoundarySchema,
   stepEnds,
+  stepEndsOf,
   stepTexts,
 } from "./steps.ts";
 import { mergingCodec } from "./testing/merging-codec.ts";
@@ -223,3 +226,50 @@ for (const [name, codec] of Object.entries(codecs)) {
     });
   });
 }
+
+describe("steps that are given as texts", () => {
+  const pieces = fc.constantFrom(
+    "a.",
+    "the sum",
+    "\n",
+    "\n\n",
+    "\n\n\n",
+    " ",
+    ":\n\n",
+    "héllo",
+    "日本。",
+    '"',
+    "2 = 2",
+  );
+
+  test("end where the boundary ended them, whatever the tokenizer merges", () => {
+    for (const codec of Object.values(codecs)) {
+      fc.assert(
+        fc.property(fc.array(pieces, { minLength: 1 }), fc.constantFrom(...boundaries), (parts, boundary) => {
+          const ids = codec.encode(`a${parts.join("")}`);
+          const ends = stepEnds(codec, ids, boundary);
+          expect(endsOfTexts(codec, ids, stepTexts(codec, ids, ends))).toEqual(ends);
+          expect(stepEndsOf(codec, ids, boundary)).toEqual(ends);
+        }),
+        { numRuns: 60 },
+      );
+    }
+  });
+
+  test("end with the token that holds their last letter, also where a separator is merged across them", () => {
+    const ids = merging.encode("a.\n\nthe");
+    expect(ids.map((id) => merging.decode([id]))).toEqual(["a", ".\n\n", "the"]);
+    expect(endsOfTexts(merging, ids, ["a.", "\n\nthe"])).toEqual([2, 3]);
+    expect(stepEndsOf(merging, ids, ["a.\n", "\nthe"])).toEqual([2, 3]);
+  });
+
+  test("may be trimmed by a template, but not be other texts or lie in one token", () => {
+    const ids = merging.encode("One.\nTwo.");
+    const ends = stepEnds(merging, ids, line);
+    expect(endsOfTexts(merging, ids, ["One.\n", "Two."])).toEqual(ends);
+    expect(endsOfTexts(merging, ids, [" \nOne.\n", "Two. \n"])).toEqual(ends);
+    expect(() => endsOfTexts(merging, ids, ["One.\n", "Three."])).toThrow(RowProblem);
+    expect(() => endsOfTexts(merging, ids, ["", "One.\n", "Two."])).toThrow(/no token/);
+    expect(() => endsOfTexts(merging, ids, ["One.", "\n", "Two."])).toThrow(/same token/);
+  });
+});

@@ -1,5 +1,6 @@
 /** Steps of a response: where each one ends, in tokens, by one rule for training, scoring and decoding. */
 import type { TextCodec } from "./codec.ts";
+import { RowProblem } from "./problems.ts";
 import { type BoundaryFinder, boundaryFinder, type StepBoundary } from "./step-boundary.ts";
 import { TokenText } from "./token-text.ts";
 
@@ -87,6 +88,47 @@ export const stepEnds = (codec: TextCodec, ids: readonly number[], boundary: Ste
   ends.push(ids.length);
   return ends;
 };
+
+/**
+ * Ends of steps that are given as texts: the token with which each text, its white space included, is complete.
+ *
+ * @throws RowProblem where the texts are not those of the tokens, or two steps end in one token
+ */
+export const endsOfTexts = (codec: TextCodec, ids: readonly number[], steps: readonly string[]): number[] => {
+  const pieces = new TokenText(codec);
+  const texts = ids.map((id) => pieces.push(id));
+  const whole = texts.join("") + pieces.end();
+  const joined = steps.join("");
+  // Templates trim what they write.
+  const start = whole.startsWith(joined.trimEnd()) ? 0 : joined.length - joined.trimStart().length;
+  if (!whole.startsWith(joined.slice(start).trimEnd())) {
+    throw new RowProblem("invalid-row", "the chat template or the tokenizer writes the steps differently");
+  }
+  const ends: number[] = [];
+  let [wanted, read, token] = [-start, 0, 0];
+  for (const step of steps.slice(0, -1)) {
+    wanted += step.length;
+    while (token < ids.length && read < wanted) read += texts[token++]?.length ?? 0;
+    ends.push(token);
+  }
+  ends.push(ids.length);
+  if (ends.every((end, at) => end > (ends[at - 1] ?? 0))) return ends;
+  throw new RowProblem("invalid-row", "two steps end in the same token, or a step has no token");
+};
+
+/**
+ * Ends of a response's steps, which a boundary ends or which are given as texts: the one rule of training, scoring and
+ * decoding.
+ *
+ * @throws RowProblem as {@link endsOfTexts}
+ */
+export const stepEndsOf = (
+  codec: TextCodec,
+  ids: readonly number[],
+  steps: StepBoundary | readonly string[],
+): number[] => (isTexts(steps) ? endsOfTexts(codec, ids, steps) : stepEnds(codec, ids, steps));
+
+const isTexts = (steps: StepBoundary | readonly string[]): steps is readonly string[] => Array.isArray(steps);
 
 /**
  * Texts of steps; joined they are the text of all tokens up to the last end, special tokens left out.

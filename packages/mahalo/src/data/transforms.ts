@@ -1,6 +1,7 @@
 /** The named steps that a column map may put a picked value through; a new step is one entry of the table. */
 import { MahaloError } from "@mahalo/torch";
 import { z } from "zod";
+import { isPath, parsePath, pick } from "./field-path.ts";
 import { checkMessages, type Message, rawMessagesSchema, roles } from "./messages.ts";
 import { RowProblem } from "./problems.ts";
 import { splitTranscript, transcriptSchema } from "./transcript.ts";
@@ -91,6 +92,14 @@ const steps = {
   replace: step(replaceSchema, (options) => {
     const expression = new RegExp(options.pattern, `g${options.flags}`);
     return (value) => text(value, "replace").replace(expression, options.with);
+  }),
+  /** Of every item of a list, the value at a path. */
+  each: step(z.string().refine(isPath, { error: "is no path into an item" }), (path) => {
+    const where = parsePath(path);
+    return (value) => {
+      if (Array.isArray(value)) return value.map((item: unknown) => pick(item, where));
+      throw new RowProblem("unmapped-field", `step each wants a list, not ${kind(value)}`);
+    };
   }),
   /** The texts of a list as one text. */
   join: step(z.string(), (between) => (value) => {

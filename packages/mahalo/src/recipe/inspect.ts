@@ -1,6 +1,7 @@
 /** Shows a recipe's rows as training will see them, without training. */
 import { MahaloError } from "@mahalo/torch";
 import { didYouMean } from "../core/suggest.ts";
+import { encodeSteps } from "../data/encode.ts";
 import {
   firstOfEach,
   type InspectedRow,
@@ -10,6 +11,7 @@ import {
   renderSummary,
   summarizeRows,
 } from "../data/inspect.ts";
+import type { StepBoundary } from "../data/steps.ts";
 import { openModelSource } from "../model/source.ts";
 import type { Recipe } from "./schema.ts";
 import { buildDataset } from "./stages/data.ts";
@@ -20,8 +22,10 @@ export type InspectRecipeOptions = {
   rows?: number;
   /** Only this objective. Default: all. */
   objective?: string | undefined;
-  /** `pairs` of align (default), or `examples` of sft. */
+  /** `pairs` of align with the labelled steps of reward models (default), or `examples` of sft. */
   part?: "pairs" | "examples";
+  /** Shows where this boundary cuts responses that do not bring their steps. Default: their steps are not shown. */
+  step?: StepBoundary | undefined;
 };
 
 /** Rows of a recipe, counts of all of them, and what could not be used. */
@@ -36,7 +40,7 @@ export const inspectRecipe = async (
   recipe: Recipe,
   options: InspectRecipeOptions = {},
 ): Promise<Inspection> => {
-  const { rows: each = 1, objective, part = "pairs" } = options;
+  const { rows: each = 1, objective, part = "pairs", step } = options;
   const names = Object.keys(recipe.objectives);
   if (objective !== undefined && !names.includes(objective)) {
     throw new MahaloError("E_RECIPE_UNKNOWN_OBJECTIVE", `--objective ${objective}: unknown objective`, {
@@ -48,11 +52,16 @@ export const inspectRecipe = async (
     recipe.revision === undefined ? {} : { revision: recipe.revision },
   );
   const { dataset, problems } = await buildDataset(recipe, { codec, template });
-  const all = part === "pairs" ? dataset.train : dataset.examples;
-  const wanted = objective === undefined ? all : all.filter((row) => row.objective === objective);
+  const { chat, maxPromptTokens, maxTokens } = recipe.data;
+  const encoding = { codec, template, chat, maxPromptTokens, maxTokens };
+  const kinds =
+    part === "pairs" ? [dataset.train, encodeSteps(dataset.steps, encoding, problems)] : [dataset.examples];
+  const wanted = kinds.map((rows) =>
+    objective === undefined ? rows : rows.filter((row) => row.objective === objective),
+  );
   return {
-    rows: inspectRows(firstOfEach(wanted, each), codec),
-    objectives: summarizeRows(wanted),
+    rows: wanted.flatMap((rows) => inspectRows(firstOfEach(rows, each), codec, step)),
+    objectives: wanted.flatMap((rows) => summarizeRows(rows)),
     problems: problems.summary(),
   };
 };

@@ -78,7 +78,7 @@ describe("an error names line, field and what is known", () => {
       "objectives.helpful.pairs.file: is missing",
     );
     expect(errorOf("name: a\nmodel: m\nobjectives:\n  x: {}\n").message).toBe(
-      "recipe.yaml:4: objectives.x: needs its pairs from exactly one of pairs and generator, or prompts or dialogues to roll out",
+      "recipe.yaml:4: objectives.x: needs its pairs from exactly one of pairs and generator, or prompts or dialogues to roll out, or steps",
     );
   });
   test("of an objective that the generator makes no pairs for", () => {

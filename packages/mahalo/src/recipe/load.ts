@@ -6,6 +6,7 @@ import { type Document, isNode, LineCounter, parse, parseDocument, stringify } f
 import { fileError, writeFileAtomic } from "../core/files.ts";
 import { describeIssues, type FieldPath } from "../core/issues.ts";
 import { type Recipe, recipeSchema } from "./schema.ts";
+import type { StepSource } from "./source-schema.ts";
 
 /** A recipe as loaded: checked, defaults filled in, paths made absolute. */
 export type LoadedRecipe = {
@@ -71,6 +72,12 @@ const resolvePaths = (recipe: Recipe, folder: string): Recipe => {
     given.path === undefined ? given : { ...given, path: absolute(given.path) };
   const sources = <S extends { path?: string | undefined }>(given: S | S[]): S | S[] =>
     Array.isArray(given) ? given.map(source) : source(given);
+  const stepSource = (given: StepSource): StepSource => ({
+    ...source(given),
+    ...(given.heldOut === undefined ? {} : { heldOut: source(given.heldOut) }),
+  });
+  const steps = (given: StepSource | StepSource[]): StepSource | StepSource[] =>
+    Array.isArray(given) ? given.map(stepSource) : stepSource(given);
   const { model, objectives, sft, evaluate } = recipe;
   return {
     ...recipe,
@@ -85,6 +92,7 @@ const resolvePaths = (recipe: Recipe, folder: string): Recipe => {
             : { pairs: source(objective.pairs) }),
           ...(objective.prompts === undefined ? {} : { prompts: sources(objective.prompts) }),
           ...(objective.dialogues === undefined ? {} : { dialogues: sources(objective.dialogues) }),
+          ...(objective.steps === undefined ? {} : { steps: steps(objective.steps) }),
         },
       ]),
     ),

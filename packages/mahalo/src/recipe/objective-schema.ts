@@ -8,7 +8,7 @@ import {
   relabelSchema,
   rolloutSchema,
 } from "./rollout-schema.ts";
-import { type RowSource, sourceSchema, sourcesSchema } from "./source-schema.ts";
+import { type RowSource, sourceSchema, sourcesSchema, stepSourcesSchema } from "./source-schema.ts";
 
 /** One objective: where its pairs come from, how its answers are judged, how much it counts. */
 export const objectiveSchema = z
@@ -30,6 +30,11 @@ export const objectiveSchema = z
     dialogues: sourcesSchema
       .optional()
       .describe("Dialogues whose assistant's turns are judged by what the user says next."),
+    steps: stepSourcesSchema
+      .optional()
+      .describe(
+        "Labelled steps from a file, which a reward model learns from; alone they make no head of the policy.",
+      ),
     rollout: rolloutSchema.optional().describe("How answers to the prompts are made."),
     relabel: relabelSchema
       .optional()
@@ -44,12 +49,14 @@ export const objectiveSchema = z
       .describe("Weight of the objective's loss in align; 1 treats all alike."),
   })
   .superRefine((objective, context) => {
-    const { pairs, generator, prompts, dialogues, rollout, relabel, judge } = objective;
+    const { pairs, generator, prompts, dialogues, steps, rollout, relabel, judge } = objective;
     const fail = (message: string, field?: string): void =>
       context.addIssue({ code: "custom", message, path: field === undefined ? [] : [field] });
-    const none = [pairs, generator, prompts, dialogues].every((one) => one === undefined);
+    const none = [pairs, generator, prompts, dialogues, steps].every((one) => one === undefined);
     if (none || (pairs !== undefined && generator !== undefined))
-      fail("needs its pairs from exactly one of pairs and generator, or prompts or dialogues to roll out");
+      fail(
+        "needs its pairs from exactly one of pairs and generator, or prompts or dialogues to roll out, or steps",
+      );
     if (prompts !== undefined && dialogues !== undefined)
       fail("has both prompts and dialogues; make two objectives of them", "dialogues");
     const source = prompts ?? dialogues;
@@ -79,10 +86,11 @@ export const hasPairs = ({ pairs, generator }: ObjectiveOptions): boolean =>
   pairs !== undefined || generator !== undefined;
 
 /** A source, or several, as a list. */
-export const sourceList = (given: RowSource | readonly RowSource[] | undefined): readonly RowSource[] =>
-  given === undefined ? [] : isList(given) ? given : [given];
+export const sourceList = <Source extends RowSource>(
+  given: Source | readonly Source[] | undefined,
+): readonly Source[] => (given === undefined ? [] : isList(given) ? given : [given]);
 
-const isList = (given: RowSource | readonly RowSource[]): given is readonly RowSource[] =>
+const isList = <Source>(given: Source | readonly Source[]): given is readonly Source[] =>
   Array.isArray(given);
 
 type Objectives = Readonly<Record<string, ObjectiveOptions>>;

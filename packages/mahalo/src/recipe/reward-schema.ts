@@ -10,7 +10,7 @@ export const rewardSchema = trainingSchema.extend({
     .record(z.string(), z.enum(headKinds))
     .default({})
     .describe(
-      "Kind of head by objective; `unified` is the one that objectives named in the prompt share. Default: value for rollouts' targets, hard for dialogues and hard labels, bradley-terry for pairs.",
+      "Kind of head by objective; `unified` is the one that objectives named in the prompt share. Default: value for rollouts' targets, hard for dialogues and hard labels, bradley-terry for pairs; for steps from a file hard if all labels are 0 or 1, else value.",
     ),
   unified: z
     .union([z.literal(false), z.enum(["prompt", "heads"])])

@@ -194,8 +194,15 @@ export const recipeSchema = z.strictObject(recipeShape).superRefine((recipe, con
       context.addIssue({ code: "custom", path: ["objectives", from, "judge"], message });
     }
   }
+  for (const [name, objective] of Object.entries(recipe.objectives)) {
+    const { prompts, dialogues, steps } = objective;
+    if (steps === undefined || recipe.reward !== false || hasPairs(objective)) continue;
+    if ((prompts ?? dialogues) !== undefined) continue;
+    const message = "are for a reward model, which the recipe leaves out; give it a reward block";
+    context.addIssue({ code: "custom", path: ["objectives", name, "steps"], message });
+  }
   const all = Object.values(recipe.objectives);
-  const begun = all.some((o) => hasPairs(o) || (o.prompts ?? o.dialogues) !== undefined);
+  const begun = all.some((o) => hasPairs(o) || (o.prompts ?? o.dialogues ?? o.steps) !== undefined);
   if (recipe.align !== false && begun && !all.some(hasPairs)) {
     const message = "needs pairs of at least one objective; give some, or set align: false";
     context.addIssue({ code: "custom", path: ["align"], message });
@@ -205,6 +212,10 @@ export const recipeSchema = z.strictObject(recipeShape).superRefine((recipe, con
     const message =
       "has no chosen responses before rollouts are made; name a source of examples, or set sft: false";
     context.addIssue({ code: "custom", path: ["sft", "from"], message });
+  }
+  if (recipe.evaluate.from !== "heldOut" && recipe.evaluate.from.objective !== undefined) {
+    const message = "has no meaning for prompts, which belong to no objective";
+    context.addIssue({ code: "custom", path: ["evaluate", "from", "objective"], message });
   }
   const heads = names.filter((name) => hasPairs(recipe.objectives[name] as ObjectiveOptions));
   if (Array.isArray(recipe.evaluate.mixes)) {

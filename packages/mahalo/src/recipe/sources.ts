@@ -78,8 +78,9 @@ export const modelHash = async (model: string, revision?: string): Promise<strin
 };
 
 /** What of a source its rows depend on beside the content of its file; where the file lies is left out. */
-export const sourceInputs = ({ format, columns, limit }: RowSource) => ({
+export const sourceInputs = ({ format, columns, objective, limit }: RowSource) => ({
   format: format ?? null,
   columns: columns === undefined ? null : JSON.stringify(columns),
   limit: limit ?? null,
+  ...(objective === undefined ? {} : { objective }),
 });

@@ -1,9 +1,10 @@
 /** Rows that can be scored, in any of TRL's forms: preference pairs, responses, and responses given step by step. */
 import { z } from "zod";
-import { describeIssues } from "../core/issues.ts";
+import { checkRow } from "../data/check-row.ts";
 import { type LoadOptions, loadParsed, type RowFile } from "../data/load.ts";
-import { type Origin, RowProblem } from "../data/problems.ts";
+import type { Origin } from "../data/problems.ts";
 import { type Prompt, parseExample, parsePreference } from "../data/rows.ts";
+import { parseSteps } from "../data/step-rows.ts";
 
 type Common = {
   /** The row's own; undefined where it names none. */
@@ -33,35 +34,14 @@ export type ScorableRow = Common &
       }
   );
 
-const label = z.union([z.number(), z.boolean()]);
-
 const tagsSchema = z.looseObject({
   objective: z.string().min(1).nullish(),
   answer: z.unknown().optional(),
   chosen: z.unknown().optional(),
   rejected: z.unknown().optional(),
   completions: z.unknown().optional(),
-  label: label.nullish(),
+  label: z.union([z.number(), z.boolean()]).nullish(),
 });
-
-const stepsSchema = z.looseObject({
-  completions: z.array(z.string()).min(1),
-  labels: z.array(label.nullable()).optional(),
-});
-
-const check = <T>(value: unknown, schema: z.ZodType<T>): T => {
-  const result = schema.safeParse(value);
-  if (result.success) return result.data;
-  const [first = "the row has the wrong form"] = describeIssues(result.error.issues, schema, value, () => "");
-  throw new RowProblem("invalid-row", first.replace(/^: /, ""));
-};
-
-/** Steps with what stands between them: where the data leave that out, a line feed, as in TRL. */
-const joinable = (steps: readonly string[], separator: string | undefined): string[] => {
-  const apart = steps.slice(1).some((step, at) => !/\s$/.test(steps[at] ?? "") && !/^\s/.test(step));
-  const between = separator ?? (apart ? "\n" : "");
-  return steps.map((step, at) => (at < steps.length - 1 ? step + between : step));
-};
 
 /**
  * A row to be scored out of a value of a file: a pair where it has `chosen` and `rejected`, steps where it has
@@ -72,27 +52,15 @@ const joinable = (steps: readonly string[], separator: string | undefined): stri
  * @throws RowProblem for a row of none of these forms
  */
 export const parseScorable = (value: unknown, origin: Origin, separator?: string): ScorableRow => {
-  const tags = check(value, tagsSchema);
+  const tags = checkRow(value, tagsSchema);
   const common = { objective: tags.objective ?? undefined, answer: tags.answer, origin };
   if (tags.chosen !== undefined && tags.rejected !== undefined) {
     const { prompt, chosen, rejected } = parsePreference(value, origin, "");
     return { ...common, form: "pair", prompt, chosen, rejected };
   }
   if (tags.completions !== undefined) {
-    const { completions, labels: given } = check(value, stepsSchema);
-    const labels = given ?? completions.map(() => null);
-    if (labels.length !== completions.length) {
-      throw new RowProblem("invalid-row", `labels: ${labels.length} for ${completions.length} completions`);
-    }
-    const steps = joinable(completions, separator);
-    const { prompt } = parseExample({ ...tags, completion: steps.join("") }, origin, "");
-    return {
-      ...common,
-      form: "steps",
-      prompt,
-      steps,
-      labels: labels.map((one) => (one === null ? null : Number(one))),
-    };
+    const { prompt, steps, labels } = parseSteps(value, origin, "", { separator });
+    return { ...common, form: "steps", prompt, steps, labels };
   }
   const { prompt, response } = parseExample(value, origin, "");
   const good = tags.label ?? undefined;

@@ -1,11 +1,9 @@
 /** Steps in tokens: given as texts they end where the boundary would end them, whatever the tokenizer merges. */
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { RowProblem } from "../data/problems.ts";
-import { stepEnds } from "../data/steps.ts";
 import type { RewardModel } from "../model/reward-model.ts";
 import { tinyRewards } from "../model/testing/rewards.ts";
-import { encodeScored, endsOfTexts, scoredObjective } from "./score-text.ts";
+import { encodeScored, scoredObjective } from "./score-text.ts";
 
 let model: RewardModel;
 beforeAll(async () => {
@@ -26,15 +24,6 @@ describe("given steps", () => {
       }),
       { numRuns: 40 },
     );
-  });
-
-  test("may be trimmed by the template, but not be other texts or lie in one token", () => {
-    const ids = model.codec.encode("One.\nTwo.");
-    const ends = stepEnds(model.codec, ids, { by: "line" });
-    expect(endsOfTexts(model.codec, ids, ["One.\n", "Two."])).toEqual(ends);
-    expect(endsOfTexts(model.codec, ids, [" \nOne.\n", "Two. \n"])).toEqual(ends);
-    expect(() => endsOfTexts(model.codec, ids, ["One.\n", "Three."])).toThrow(RowProblem);
-    expect(() => endsOfTexts(model.codec, ids, ["", "One.\n", "Two."])).toThrow(/no token/);
   });
 });
 

@@ -1,11 +1,9 @@
 /** Texts ready to be scored: the very tokens that a reward model was trained on, and where their steps end. */
 import { MahaloError } from "@mahalo/torch";
-import type { TextCodec } from "../data/codec.ts";
 import { type EncodeOptions, encodeExamples } from "../data/encode.ts";
 import { Problems, RowProblem } from "../data/problems.ts";
 import type { Prompt } from "../data/rows.ts";
-import { type StepBoundary, stepEnds } from "../data/steps.ts";
-import { TokenText } from "../data/token-text.ts";
+import { type StepBoundary, stepEndsOf } from "../data/steps.ts";
 import type { RewardModel } from "../model/reward-model.ts";
 import { namedPrompt } from "../model/reward-prompt.ts";
 import type { ScoredResponse } from "./score.ts";
@@ -47,33 +45,6 @@ export const scoredBoundary = (
 ): StepBoundary => asked ?? boundary ?? { by: "turn" };
 
 /**
- * Ends of steps that are given as texts: the token with which each text, its white space included, is complete.
- *
- * @throws RowProblem where the texts are not those of the tokens, or two steps end in one token
- */
-export const endsOfTexts = (codec: TextCodec, ids: readonly number[], steps: readonly string[]): number[] => {
-  const pieces = new TokenText(codec);
-  const texts = ids.map((id) => pieces.push(id));
-  const whole = texts.join("") + pieces.end();
-  const joined = steps.join("");
-  // Templates trim what they write.
-  const start = whole.startsWith(joined.trimEnd()) ? 0 : joined.length - joined.trimStart().length;
-  if (!whole.startsWith(joined.slice(start).trimEnd())) {
-    throw new RowProblem("invalid-row", "the chat template or the tokenizer writes the steps differently");
-  }
-  const ends: number[] = [];
-  let [wanted, read, token] = [-start, 0, 0];
-  for (const step of steps.slice(0, -1)) {
-    wanted += step.length;
-    while (token < ids.length && read < wanted) read += texts[token++]?.length ?? 0;
-    ends.push(token);
-  }
-  ends.push(ids.length);
-  if (ends.every((end, at) => end > (ends[at - 1] ?? 0))) return ends;
-  throw new RowProblem("invalid-row", "two steps end in the same token, or a step has no token");
-};
-
-/**
  * Tokens of a prompt and a response as training had them, whole: the end of the turn belongs to the last step.
  *
  * @param response its text, whose steps the boundary ends, or the texts of its steps
@@ -108,9 +79,7 @@ export const encodeScored = (
   if (tokens > limit) {
     throw new RowProblem("too-long", `its ${tokens} tokens are more than the model's context of ${limit}`);
   }
-  const ends =
-    typeof response === "string"
-      ? stepEnds(codec, encoded.response, scoredBoundary(model, boundary))
-      : endsOfTexts(codec, encoded.response, response);
+  const steps = typeof response === "string" ? scoredBoundary(model, boundary) : response;
+  const ends = stepEndsOf(codec, encoded.response, steps);
   return { prompt: promptIds, response: encoded.response, ends, objective: name };
 };

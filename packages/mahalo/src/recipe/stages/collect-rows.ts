@@ -9,6 +9,7 @@ import {
   loadExamples,
   loadOpenRows,
   loadPreferences,
+  loadSteps,
   locateRows,
   type RowFile,
 } from "../../data/load.ts";
@@ -24,8 +25,10 @@ import {
   promptMessages,
 } from "../../data/rows.ts";
 import { limitRows, splitRows } from "../../data/split.ts";
+import type { StepRow } from "../../data/step-rows.ts";
 import { pairSource, sourceList } from "../objective-schema.ts";
 import type { ObjectiveOptions, Recipe, RowSource } from "../schema.ts";
+import type { StepSource } from "../source-schema.ts";
 import type { HeldOutPrompt } from "./data-files.ts";
 
 /** Rows on both sides of the split. */
@@ -38,6 +41,8 @@ export type TextRows = Sides<PreferenceRow> & {
   /** Prompts to roll out. */
   open: Sides<OpenRow>;
   dialogues: Sides<DialogueRow>;
+  /** Responses with labelled steps. */
+  steps: Sides<StepRow>;
   /** Held-out prompts of all objectives. */
   prompts: HeldOutPrompt[];
 };
@@ -45,16 +50,17 @@ export type TextRows = Sides<PreferenceRow> & {
 type Named = [name: string, objective: ObjectiveOptions];
 
 /** What the split looks at of a row of any kind, and the row itself. */
-type Part = { objective: string; prompt: Prompt } & (
+type Part = { objective: string; prompt: Prompt; heldOut?: boolean } & (
   | { pair: PreferenceRow }
   | { open: OpenRow }
   | { dialogue: DialogueRow }
+  | { step: StepRow }
   | { example: ExampleRow }
 );
 
 type Load<Row> = (file: RowFile, objective: string, options: LoadOptions) => Promise<Row[]>;
 
-/** Rows of several sources together, each kept to its own limit. */
+/** Rows of several sources together, each kept to its own limit; rows of another name in their file get the recipe's. */
 const loadAll = async <Row extends { objective: string }>(
   sources: readonly RowSource[],
   objective: string,
@@ -64,8 +70,9 @@ const loadAll = async <Row extends { objective: string }>(
 ): Promise<Row[]> => {
   const rows: Row[] = [];
   for (const source of sources) {
-    const all = await load(await locateRows(source), objective, { problems });
-    rows.push(...limitRows(all, source.limit, seed));
+    const all = await load(await locateRows(source), source.objective ?? objective, { problems });
+    const own = source.objective === undefined ? all : all.map((row) => ({ ...row, objective }));
+    rows.push(...limitRows(own, source.limit, seed));
   }
   return rows;
 };
@@ -84,6 +91,28 @@ const opening = (messages: readonly Message[]): Prompt => {
 };
 
 const openingOf = (prompt: Prompt): Prompt => (typeof prompt === "string" ? prompt : opening(prompt));
+
+/** Labelled steps of an objective; those of a file of held-out rows say so. */
+const stepParts = async (
+  name: string,
+  sources: readonly StepSource[],
+  recipe: Recipe,
+  problems: Problems,
+): Promise<Part[]> => {
+  const parts: Part[] = [];
+  for (const source of sources) {
+    const { separator, above, heldOut } = source;
+    const load: Load<StepRow> = (file, objective, options) =>
+      loadSteps(file, objective, { ...options, separator, above });
+    for (const [one, held] of [[heldOut, true] as const, [source, false] as const]) {
+      const rows = await loadAll(sourceList(one), name, load, recipe, problems);
+      // Steps have a held-out share of their own beside the objective's pairs; no objective can have this name.
+      const objective = `${name}:steps`;
+      parts.push(...rows.map((step) => ({ objective, prompt: openingOf(step.prompt), heldOut: held, step })));
+    }
+  }
+  return parts;
+};
 
 /** The fine-tuning examples of a recipe that names files of them. */
 const exampleRows = async (recipe: Recipe, problems: Problems): Promise<ExampleRow[]> => {
@@ -107,6 +136,7 @@ const partsOf = async (recipe: Recipe, objectives: readonly Named[], problems: P
     );
     const talks = await loadAll(sourceList(objective.dialogues), name, loadDialogues, recipe, problems);
     parts.push(...talks.map((row) => ({ objective: name, prompt: opening(row.messages), dialogue: row })));
+    parts.push(...(await stepParts(name, sourceList(objective.steps), recipe, problems)));
   }
   const examples = await exampleRows(recipe, problems);
   // A name that no objective can have.
@@ -117,6 +147,20 @@ const partsOf = async (recipe: Recipe, objectives: readonly Named[], problems: P
 const sidesOf = <Row>({ train, heldOut }: Sides<Part>, pick: (part: Part) => Row | undefined): Sides<Row> => {
   const of = (parts: readonly Part[]): Row[] => parts.flatMap((part) => pick(part) ?? []);
   return { train: of(train), heldOut: of(heldOut) };
+};
+
+/** Labelled steps; where they have a file of held-out rows, it alone is what is held out. */
+const stepSides = (split: Sides<Part>, { objectives }: Recipe): Sides<StepRow> => {
+  const apart = new Set(
+    Object.entries(objectives).flatMap(([name, { steps }]) =>
+      sourceList(steps).some(({ heldOut }) => heldOut !== undefined) ? [name] : [],
+    ),
+  );
+  const train = split.train.flatMap((part) => ("step" in part ? [part.step] : []));
+  const heldOut = split.heldOut.flatMap((part) =>
+    "step" in part && (part.heldOut === true || !apart.has(part.step.objective)) ? [part.step] : [],
+  );
+  return { train, heldOut };
 };
 
 const heldOutPrompts = (heldOut: readonly Part[]): HeldOutPrompt[] =>
@@ -203,6 +247,7 @@ export const collectRows = async (recipe: Recipe, problems: Problems): Promise<T
       : sidesOf(split, (part) => ("example" in part ? part.example : undefined)),
     open: sidesOf(split, (part) => ("open" in part ? part.open : undefined)),
     dialogues: sidesOf(split, (part) => ("dialogue" in part ? part.dialogue : undefined)),
+    steps: stepSides(split, recipe),
     prompts: drawPrompts([...heldOutPrompts(split.heldOut), ...generated.prompts], recipe.seed),
   };
 };

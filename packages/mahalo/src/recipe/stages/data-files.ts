@@ -8,6 +8,7 @@ import type { EncodedExample, EncodedPair } from "../../data/encode.ts";
 import { roles } from "../../data/messages.ts";
 import type { DialogueRow, OpenRow } from "../../data/open-rows.ts";
 import { readRows } from "../../data/readers.ts";
+import { objectiveKinds, type StepRow } from "../../data/step-rows.ts";
 
 const ids = z.array(z.int().nonnegative());
 const origin = z.strictObject({ file: z.string(), line: z.int() });
@@ -37,6 +38,15 @@ const dialogueSchema = z.strictObject({
   origin,
 });
 
+const stepSchema = z.strictObject({
+  objective: z.string(),
+  kind: z.enum(objectiveKinds).optional(),
+  prompt: z.union([z.string(), messages]),
+  steps: z.array(z.string()),
+  labels: z.array(z.number().nullable()),
+  origin,
+});
+
 /** A held-out prompt to answer under every mix; `answer` is what judges compare with. */
 export type HeldOutPrompt = z.infer<typeof promptSchema>;
 
@@ -50,6 +60,10 @@ export const summarySchema = z.strictObject({
       train: z.int(),
       heldOut: z.int(),
       toRollOut: z.int().optional().describe("Prompts or dialogues to roll out and train on."),
+      steps: z
+        .strictObject({ train: z.int(), heldOut: z.int() })
+        .optional()
+        .describe("Responses with labelled steps."),
       meanTokens: tokensSchema.describe("A row's prompt, and one response."),
     }),
   ),
@@ -80,6 +94,9 @@ export type Dataset = {
   heldOutOpen: OpenRow[];
   dialogues: DialogueRow[];
   heldOutDialogues: DialogueRow[];
+  /** Responses with labelled steps. */
+  steps: StepRow[];
+  heldOutSteps: StepRow[];
 };
 
 const files = {
@@ -92,10 +109,19 @@ const files = {
   heldOutOpen: ["held-out-to-roll-out.jsonl", openSchema],
   dialogues: ["dialogues.jsonl", dialogueSchema],
   heldOutDialogues: ["held-out-dialogues.jsonl", dialogueSchema],
+  steps: ["steps.jsonl", stepSchema],
+  heldOutSteps: ["held-out-steps.jsonl", stepSchema],
 } as const;
 
 /** Parts that a folder holds only where the recipe has rows of the kind. */
-const optional: readonly string[] = ["open", "heldOutOpen", "dialogues", "heldOutDialogues"];
+const optional: readonly string[] = [
+  "open",
+  "heldOutOpen",
+  "dialogues",
+  "heldOutDialogues",
+  "steps",
+  "heldOutSteps",
+];
 
 const lines = function* (rows: readonly unknown[]): Generator<string> {
   for (const row of rows) yield `${JSON.stringify(row)}\n`;
@@ -164,6 +190,10 @@ export const readHeldOutOpen = readOptional<z.infer<typeof openSchema>>(files.he
 export const readDialogues = readOptional<z.infer<typeof dialogueSchema>>(files.dialogues);
 /** Held-out dialogues of a data folder. */
 export const readHeldOutDialogues = readOptional<z.infer<typeof dialogueSchema>>(files.heldOutDialogues);
+/** Labelled steps of a data folder to train on. */
+export const readSteps = readOptional<z.infer<typeof stepSchema>>(files.steps);
+/** Held-out labelled steps of a data folder. */
+export const readHeldOutSteps = readOptional<z.infer<typeof stepSchema>>(files.heldOutSteps);
 /** The summary of a data folder. */
 export const readSummary = (folder: string): Promise<DataSummary> =>
   readJsonFile(join(folder, "summary.json"), summarySchema);

@@ -3,8 +3,9 @@ import { type EncodeOptions, encodeExamples, encodePairs } from "../../data/enco
 import { Problems } from "../../data/problems.ts";
 import { openModelSource } from "../../model/source.ts";
 import { pairSource, sourceList } from "../objective-schema.ts";
-import type { Recipe, RowSource } from "../schema.ts";
+import type { ObjectiveOptions, Recipe, RowSource } from "../schema.ts";
 import type { SourceFiles } from "../source-files.ts";
+import type { StepSource } from "../source-schema.ts";
 import { modelFiles, rowSourceFiles, sourceInputs } from "../sources.ts";
 import type { Stage } from "../stages.ts";
 import { collectRows } from "./collect-rows.ts";
@@ -24,11 +25,15 @@ const summarize = (
   const { seen, bad, reasons, skipped } = problems.toJSON();
   const of = (name: string): DataSummary["objectives"][string] => {
     const train = dataset.train.filter(({ objective }) => objective === name);
-    const open = [...dataset.open, ...dataset.dialogues].filter(({ objective }) => objective === name);
+    const count = (rows: readonly { objective: string }[]): number =>
+      rows.filter(({ objective }) => objective === name).length;
+    const open = count(dataset.open) + count(dataset.dialogues);
+    const steps = { train: count(dataset.steps), heldOut: count(dataset.heldOutSteps) };
     return {
       train: train.length,
-      heldOut: dataset.heldOut.filter(({ objective }) => objective === name).length,
-      ...(open.length === 0 ? {} : { toRollOut: open.length }),
+      heldOut: count(dataset.heldOut),
+      ...(open === 0 ? {} : { toRollOut: open }),
+      ...(steps.train + steps.heldOut === 0 ? {} : { steps }),
       meanTokens: {
         prompt: mean(train.map(({ prompt }) => prompt.length)),
         response: mean(train.flatMap(({ chosen, rejected }) => [chosen.length, rejected.length])),
@@ -86,6 +91,8 @@ export const buildDataset = async (
     heldOutOpen: rows.open.heldOut,
     dialogues: rows.dialogues.train,
     heldOutDialogues: rows.dialogues.heldOut,
+    steps: rows.steps.train,
+    heldOutSteps: rows.steps.heldOut,
   };
   const cut = {
     cutPrompts: encoded[0].cutPrompts + encoded[1].cutPrompts,
@@ -102,6 +109,23 @@ const sourcesFiles = (label: string, sources: Sources | undefined): SourceFiles[
     ? sources.map((source, index) => rowSourceFiles(`${label}[${index}]`, source))
     : sourceList(sources).map((source) => rowSourceFiles(label, source));
 
+/** The files of labelled steps, held-out ones apart. */
+const stepFiles = (name: string, { steps }: ObjectiveOptions): SourceFiles[] =>
+  sourceList(steps).flatMap((source, index) => {
+    const label = `objectives.${name}.steps${Array.isArray(steps) ? `[${index}]` : ""}`;
+    return [
+      rowSourceFiles(label, source),
+      ...(source.heldOut === undefined ? [] : [rowSourceFiles(`${label}.heldOut`, source.heldOut)]),
+    ];
+  });
+
+const stepInputs = (source: StepSource) => ({
+  ...sourceInputs(source),
+  separator: source.separator,
+  above: source.above,
+  ...(source.heldOut === undefined ? {} : { heldOut: sourceInputs(source.heldOut) }),
+});
+
 const exampleInputs = (sources: Sources) =>
   "length" in sources ? sources.map(sourceInputs) : sourceInputs(sources);
 
@@ -114,7 +138,7 @@ export const dataStage: Stage<Recipe> = {
     data,
     objectives: Object.fromEntries(
       Object.entries(objectives).map(([name, objective]) => {
-        const { generator, prompts, dialogues } = objective;
+        const { generator, prompts, dialogues, steps } = objective;
         const pairs = pairSource(objective);
         const open = { prompts, dialogues };
         return [
@@ -127,6 +151,7 @@ export const dataStage: Stage<Recipe> = {
                 sources === undefined ? [] : [[kind, sourceList(sources).map(sourceInputs)]],
               ),
             ),
+            ...(steps === undefined ? {} : { steps: sourceList(steps).map(stepInputs) }),
           },
         ];
       }),
@@ -141,6 +166,7 @@ export const dataStage: Stage<Recipe> = {
         ...(pairs === undefined ? [] : [rowSourceFiles(`objectives.${name}.pairs`, pairs)]),
         ...sourcesFiles(`objectives.${name}.prompts`, objective.prompts),
         ...sourcesFiles(`objectives.${name}.dialogues`, objective.dialogues),
+        ...stepFiles(name, objective),
       ];
     }),
     ...(sft === false || sft.from === "chosen" ? [] : sourcesFiles("sft.from", sft.from)),
@@ -154,9 +180,12 @@ export const dataStage: Stage<Recipe> = {
     await writeDataset(folder, dataset, summary);
     if (problems.count > 0) log(problems.summary());
     for (const [name, counts] of Object.entries(summary.objectives)) {
-      const { train, heldOut, toRollOut = 0 } = counts;
-      if (train > 0 || toRollOut === 0) log(`data: ${name}: ${train} pairs to train on, ${heldOut} held out`);
+      const { train, heldOut, toRollOut = 0, steps } = counts;
+      if (train > 0 || (toRollOut === 0 && steps === undefined))
+        log(`data: ${name}: ${train} pairs to train on, ${heldOut} held out`);
       if (toRollOut > 0) log(`data: ${name}: ${toRollOut} rows to roll out`);
+      if (steps !== undefined)
+        log(`data: ${name}: ${steps.train} rows of labelled steps to train on, ${steps.heldOut} held out`);
     }
   },
 };

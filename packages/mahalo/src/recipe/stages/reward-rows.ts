@@ -1,28 +1,41 @@
-/** The rows that reward models learn from: labelled steps of the relabel stage and pairs, by the kind of each head. */
-import { existsSync } from "node:fs";
+/** The rows that reward models learn from: labelled steps of files and of the relabel stage, and pairs, by the kind of each head. */
+import { stat } from "node:fs/promises";
 import { join } from "node:path";
-import { type EncodeOptions, encodeExamples } from "../../data/encode.ts";
-import type { Problems } from "../../data/problems.ts";
+import { type EncodedSteps, type EncodeOptions, encodeSteps } from "../../data/encode.ts";
+import { loadParsed } from "../../data/load.ts";
+import type { Origin, Problems } from "../../data/problems.ts";
+import { parseStepRow, type StepRow } from "../../data/step-rows.ts";
 import type { HeadKind } from "../../model/reward-heads.ts";
 import { hardLabels } from "../../reward/relabel.ts";
-import { loadScorable, type ScorableRow } from "../../reward/scorable-rows.ts";
-import { endsOfTexts } from "../../reward/score-text.ts";
-import type { LabelledSteps } from "../../train/reward.ts";
+import type { RewardRow } from "../../train/reward.ts";
 import type { RewardOptions } from "../reward-schema.ts";
 import type { Recipe } from "../schema.ts";
 
-type StepRow = Extract<ScorableRow, { form: "steps" }>;
-
-/** Kind of an objective's head: as told, else by what labels there are. */
-export const headKindOf = (recipe: Recipe, reward: RewardOptions, name: string): HeadKind => {
+/**
+ * Kind of an objective's head: as told, else by where its labels come from; "by labels" where those of a file decide, see
+ * {@link settledHeadKind}.
+ */
+export const headKindOf = (recipe: Recipe, reward: RewardOptions, name: string): HeadKind | "by labels" => {
   const told = reward.heads[name];
   if (told !== undefined) return told;
   const objective = recipe.objectives[name];
+  if (objective?.steps !== undefined) return "by labels";
   if (objective?.relabel === undefined) return "bradley-terry";
   const { target } = objective.relabel;
   return objective.dialogues === undefined && (target === "hindsight" || target === "value")
     ? "value"
     : "hard";
+};
+
+/** The kind that {@link headKindOf} leaves open: two classes where all of the objective's labels are 0 or 1, else any number. */
+export const settledHeadKind = (
+  kind: HeadKind | "by labels",
+  name: string,
+  rows: readonly RewardRow[],
+): HeadKind => {
+  if (kind !== "by labels") return kind;
+  const labels = rows.flatMap((row) => (row.objective === name && "labels" in row ? row.labels : []));
+  return labels.every((label) => label === null || label === 0 || label === 1) ? "hard" : "value";
 };
 
 /** Labels as a head takes them: classes for a hard one, the numbers themselves for any other. */
@@ -47,25 +60,13 @@ export const readLabelledSteps = async (
   file: string,
   options: EncodeOptions,
   problems: Problems,
-): Promise<LabelledSteps[]> => {
-  if (!existsSync(file)) return [];
-  const rows = (await loadScorable({ path: file }, { separator: "", problems })).filter(
-    (row): row is StepRow => row.form === "steps",
-  );
-  const step = problems.step("reward");
-  return rows.flatMap((row): LabelledSteps[] => {
-    const { prompt, steps, labels, origin, objective = "" } = row;
-    const response = steps.join("");
-    const encoded = encodeExamples([{ objective, prompt, response, origin }], options, problems);
-    const [one] = encoded.rows;
-    if (one === undefined) return [];
-    if (encoded.cutResponses > 0) {
-      step.skip("their labelled steps are longer than data.maxTokens");
-      return [];
-    }
-    const ends = step.guard(origin, () => endsOfTexts(options.codec, one.response, steps));
-    return ends === undefined ? [] : [{ ...one, ends, labels }];
-  });
+): Promise<EncodedSteps[]> => {
+  const found = await stat(file).catch(() => undefined);
+  if (found === undefined || found.size === 0) return [];
+  // What our own stage wrote brings its white space along.
+  const parse = (value: unknown, origin: Origin): StepRow =>
+    parseStepRow(value, origin, "", { separator: "" });
+  return encodeSteps(await loadParsed({ path: file }, parse, { problems }), options, problems);
 };
 
 /** File of labelled steps in the relabel stage's folder. */

@@ -1,11 +1,11 @@
-/** The reward stage: reward models out of the labelled steps and pairs that the stages before it made. */
+/** The reward stage: reward models out of labelled steps and pairs, from files or made by the stages before it. */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { MahaloError } from "@mahalo/torch";
 import { z } from "zod";
 import { writeJsonFile } from "../../core/files.ts";
 import { readJsonFile } from "../../core/json.ts";
-import type { EncodeOptions } from "../../data/encode.ts";
+import { type EncodeOptions, encodeSteps } from "../../data/encode.ts";
 import { Problems } from "../../data/problems.ts";
 import { computeDType } from "../../model/precision.ts";
 import type { HeadKind } from "../../model/reward-heads.ts";
@@ -19,17 +19,24 @@ import type { Recipe } from "../schema.ts";
 import { modelFiles } from "../sources.ts";
 import { needFolder, type Stage, type StageContext } from "../stages.ts";
 import { keyOf } from "../stamp.ts";
-import { readAllPairs } from "./data-files.ts";
-import { headKindOf, labelsFor, readLabelledSteps, stepsFile } from "./reward-rows.ts";
+import { readAllPairs, readHeldOutSteps, readSteps } from "./data-files.ts";
+import { headKindOf, labelsFor, readLabelledSteps, settledHeadKind, stepsFile } from "./reward-rows.ts";
 import { modelFolder, scheduleRows } from "./training.ts";
 
 /** A reward model to be trained: its folder's name, its objectives and the kind of each one's head. */
 type Planned = { name: string; kinds: Map<string, HeadKind> };
 
-const plan = (recipe: Recipe, reward: RewardOptions, objectives: readonly string[]): Planned[] => {
+const plan = (
+  recipe: Recipe,
+  reward: RewardOptions,
+  objectives: readonly string[],
+  rows: readonly RewardRow[],
+): Planned[] => {
   const kinds = objectives.map((name): [string, HeadKind] => [
     name,
-    reward.unified === "prompt" ? (reward.heads.unified ?? "hard") : headKindOf(recipe, reward, name),
+    reward.unified === "prompt"
+      ? (reward.heads.unified ?? "hard")
+      : settledHeadKind(headKindOf(recipe, reward, name), name, rows),
   ]);
   if (reward.unified !== false) return [{ name: "unified", kinds: new Map(kinds) }];
   return kinds.map(([name, kind]) => ({ name, kinds: new Map([[name, kind]]) }));
@@ -152,16 +159,19 @@ export const rewardStage: Stage<Recipe> = {
     const options: EncodeOptions = { codec, template, chat, maxPromptTokens, maxTokens };
     const problems = new Problems({ maxBadShare });
     const relabelled = folderOf("relabel");
-    const stepsOf = (side: "train" | "held-out"): Promise<RewardRow[]> =>
-      relabelled === undefined
-        ? Promise.resolve([])
-        : readLabelledSteps(stepsFile(relabelled, side), options, problems);
+    const data = needFolder("reward", "data", folderOf);
+    const stepsOf = async (side: "train" | "held-out"): Promise<RewardRow[]> => [
+      ...encodeSteps(await (side === "train" ? readSteps : readHeldOutSteps)(data), options, problems),
+      ...(relabelled === undefined
+        ? []
+        : await readLabelledSteps(stepsFile(relabelled, side), options, problems)),
+    ];
     const steps = { train: await stepsOf("train"), heldOut: await stepsOf("held-out") };
-    const pairs = await readAllPairs(needFolder("reward", "data", folderOf), folderOf("pairs"));
+    const pairs = await readAllPairs(data, folderOf("pairs"));
     const known = new Set([...steps.train, ...pairs.train].map(({ objective }) => objective));
     const objectives = Object.keys(recipe.objectives).filter((name) => known.has(name));
     const results: Record<string, Record<string, number>> = {};
-    for (const planned of plan(recipe, reward, objectives)) {
+    for (const planned of plan(recipe, reward, objectives, steps.train)) {
       const rows = {
         train: choose(planned, steps.train, pairs.train, reward.aboveShare),
         heldOut: choose(planned, steps.heldOut, pairs.heldOut, reward.aboveShare),
@@ -171,7 +181,7 @@ export const rewardStage: Stage<Recipe> = {
           "E_REWARD_ROW",
           `reward: ${planned.name} has no rows that its head learns from`,
           {
-            hint: "give the objective a relabel block or pairs, or its head another kind",
+            hint: "give the objective labelled steps, a relabel block or pairs, or its head another kind",
           },
         );
       }
