@@ -6,7 +6,9 @@ import { setTimeout as wait } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { canonicalJson } from "../core/json.ts";
 import { silenceProgress } from "../core/progress.ts";
+import { encodePrompt } from "../data/encode.ts";
 import { Problems } from "../data/problems.ts";
 import { uncachedDecoder } from "../decode/decoder.ts";
 import { generateAll } from "../decode/generate.ts";
@@ -139,6 +141,23 @@ describe("a response", () => {
     expect(planResponses([long], tinyContinuer(model), {}, problems)).toEqual([]);
     expect(problems.summary()).toMatch(/too-long.*rows\.jsonl:1: its \d+ tokens leave no room/s);
   });
+});
+
+test("a prompt beyond maxPromptTokens loses its beginning, as training cuts it, and is answered", async () => {
+  const prompt = `${"How many are these all together? ".repeat(200)}Now?`;
+  const { codec, template } = model;
+  const source = { ...rows(1)[0], prompt, response: undefined } as RolloutSource;
+  const problems = new Problems({ maxBadShare: 1 });
+  expect(planResponses([source], tinyContinuer(model), {}, problems)).toEqual([]);
+  const continuer = tinyContinuer(model, { maxPromptTokens: 24 });
+  const [task] = planResponses([source], continuer, { samples: 1 });
+  const wanted = encodePrompt(prompt, { codec, template, maxPromptTokens: 24 });
+  expect(task?.made[0]?.job.row.promptIds).toEqual(wanted);
+  expect(wanted).toHaveLength(24);
+  expect(await continuer.run(task?.made.map(({ job }) => job) ?? [])).toHaveLength(1);
+  // A file of rollouts without the cut is another file; without the setting its keys stay what they were.
+  expect(continuer.content).not.toEqual(tinyContinuer(model).content);
+  expect(canonicalJson(tinyContinuer(model).content)).not.toContain("maxPromptTokens");
 });
 
 describe("answers", () => {

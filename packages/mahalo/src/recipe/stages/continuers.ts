@@ -53,6 +53,7 @@ export const openContinuer = async (
     sampling: { temperature, topK, topP, minP },
     maxNewTokens,
     chat: recipe.data.chat,
+    maxPromptTokens: recipe.data.maxPromptTokens,
   };
   if (endpoint !== undefined) {
     const lent = tokenizerOf(name, recipe);
@@ -61,7 +62,6 @@ export const openContinuer = async (
     const content = ingredients.sources[labelOf(name)];
     return endpointContinuer(endpoint, {
       ...common,
-      maxPromptTokens: recipe.data.maxPromptTokens,
       ...(source === undefined ? {} : { local: { ...source, content } }),
       cache: join(cache, "answers"),
     });

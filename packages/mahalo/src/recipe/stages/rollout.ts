@@ -135,6 +135,7 @@ export const rolloutStage: Stage<Recipe> = {
     const shared = sharers(recipe);
     return {
       chat: recipe.data.chat,
+      maxPromptTokens: recipe.data.maxPromptTokens,
       objectives: Object.fromEntries(
         names.map((name) => {
           const objective = recipe.objectives[name] as ObjectiveOptions;
