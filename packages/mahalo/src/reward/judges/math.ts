@@ -48,6 +48,7 @@ const judgeOne = (item: JudgedItem, index: number, { tolerance }: MathOptions): 
 export const mathJudge: JudgeKind<"math", MathOptions> = {
   kind: "math",
   options: mathOptions,
+  version: "2",
   make: (options) => ({
     name: "math",
     score: async (items) => items.map((item, index) => judgeOne(item, index, options)),

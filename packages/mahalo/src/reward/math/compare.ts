@@ -1,9 +1,9 @@
-/** Compares two answers by what they mean: exactly where both are rational, else at seeded random points. */
-import { stream } from "../../core/random.ts";
-import { evaluateExact, evaluateNumeric, type Point } from "./evaluate.ts";
+/** Compares two answers by what they mean: sets, tuples, relations and quantities by their parts, the rest by value. */
+import { evaluateExact } from "./evaluate.ts";
 import { maxAnswer } from "./extract.ts";
 import { parse } from "./parse.ts";
-import { newWork, type Rational, sameRational, spend, toDouble, type Work, whole } from "./rational.ts";
+import { newWork, type Rational, spend, whole } from "./rational.ts";
+import { type Context, points, sameValue } from "./same-value.ts";
 import { call, type Node, type RelationOp, sameTree, variables } from "./tree.ts";
 import { readUnit, sameDimensions } from "./units.ts";
 
@@ -15,69 +15,39 @@ export type CompareOptions = {
   seed?: number;
 };
 
-type Context = { work: Work; tolerance: number; seed: number };
+/** Both values of a plus-minus; any other node by itself. */
+const bothSigns = (node: Node): Node[] =>
+  node.kind === "call" && (node.name === "±" || node.name === "∓")
+    ? [call("+", ...node.args), call("-", ...node.args)]
+    : [node];
 
-const zero: Point = new Map();
-const hasDecimal = (node: Node): boolean =>
-  node.kind === "number" ? node.digits !== undefined : node.kind === "call" && node.args.some(hasDecimal);
-
-const points = (names: readonly string[], seed: number): Point[] => {
-  if (names.length === 0) return [zero];
-  return [0, 1, 2].map((at) => {
-    const random = stream(seed, "math", String(at));
-    return new Map(
-      names.map((name): [string, Rational] => {
-        const n = BigInt(2 + Math.floor(random.next() * 40)) * (random.next() < 0.4 ? -1n : 1n);
-        return [name, { n: n * 17n + 1n, d: 119n }];
-      }),
-    );
-  });
-};
-
-const near = (a: number, b: number, tolerance: number): boolean =>
-  a === b || Math.abs(a - b) <= Math.max(tolerance * Math.min(1, Math.abs(b)), 1e-10 * Math.abs(b));
-
-const sameValue = (a: Node, b: Node, { work, tolerance, seed }: Context): boolean => {
-  const names = [...new Set([...variables(a), ...variables(b)])].sort();
-  if (names.length > 20) return false;
-  const loose = hasDecimal(a) || hasDecimal(b) ? tolerance : 0;
-  let compared = 0;
-  for (const point of points(names, seed)) {
-    const [x, y] = [evaluateExact(a, point, work), evaluateExact(b, point, work)];
-    if (x !== undefined && y !== undefined) {
-      if (!sameRational(x, y) && !(loose > 0 && near(toDouble(x), toDouble(y), loose))) return false;
-      compared++;
-      continue;
-    }
-    const [p, q] = [evaluateNumeric(a, point, work), evaluateNumeric(b, point, work)];
-    if (p === undefined || q === undefined || work.left < 0) return false;
-    if ([...p, ...q].some(Number.isNaN)) continue;
-    const size = Math.max(Math.hypot(...p), Math.hypot(...q), 1e-300);
-    if (!Number.isFinite(size)) {
-      if (p[0] !== q[0] || p[1] !== q[1]) return false;
-    } else if (Math.hypot(p[0] - q[0], p[1] - q[1]) > Math.max(1e-10 * size, loose * Math.min(1, size)))
-      return false;
-    compared++;
-  }
-  return compared > 0;
-};
-
-/** Both values of a plus-minus, as a list. */
+/** A plus-minus as a list of its values, alone or in a set or list. */
 const spread = (node: Node): Node => {
-  if (node.kind !== "call" || (node.name !== "±" && node.name !== "∓")) return node;
-  const items = [call("+", ...node.args), call("-", ...node.args)];
-  return { kind: "group", shape: "list", open: "", close: "", items };
+  if (node.kind === "group" && node.shape !== "tuple")
+    return { ...node, items: node.items.flatMap(bothSigns) };
+  const items = bothSigns(node);
+  return items.length === 1 ? node : { kind: "group", shape: "list", open: "", close: "", items };
 };
 
-/** What an equation of a lone variable says: its value; the last side of a longer chain. */
+/** Whether a side is a letter that an equation gives a value, or a function of letters: `x`, `f(x, y)`. */
+const isLone = (node: Node): boolean => {
+  if (node.kind === "variable") return true;
+  if (node.kind !== "call" || node.name !== "*") return false;
+  const [name, argument] = node.args;
+  const letters = argument?.kind === "group" ? argument.items : [argument];
+  return (
+    name?.kind === "variable" &&
+    /^[fghpqFGHPQ]/.test(name.name) &&
+    letters.every((letter) => letter?.kind === "variable")
+  );
+};
+
+/** What an equation of a lone letter says: its value; the last side of a longer chain. */
 const stated = (node: Node): Node => {
   if (node.kind !== "relation") return node;
   const [left, right] = node.sides;
   const last = node.sides.at(-1);
-  const lone =
-    left?.kind === "variable" ||
-    (left?.kind === "call" && left.args.every(({ kind }) => kind === "variable"));
-  if (last === undefined || right === undefined || !lone) return node;
+  if (left === undefined || last === undefined || right === undefined || !isLone(left)) return node;
   return node.ops.every((op) => op === "=") || (node.ops.length === 1 && node.ops[0] === "∈") ? last : node;
 };
 
@@ -94,6 +64,14 @@ const unordered = (a: readonly Node[], b: readonly Node[], context: Context): bo
   });
 };
 
+/** Whether two sets have the same members, however often each is named. */
+const sameMembers = (a: readonly Node[], b: readonly Node[], context: Context): boolean => {
+  if (a.length > 200 || b.length > 200) return false;
+  const within = (some: readonly Node[], all: readonly Node[]): boolean =>
+    some.every((item) => all.some((other) => same(item, other, context)));
+  return within(a, b) && within(b, a);
+};
+
 const ordered = (a: readonly Node[], b: readonly Node[], context: Context): boolean =>
   a.length === b.length && a.every((item, at) => same(item, b[at] ?? item, context));
 
@@ -105,6 +83,26 @@ const turned: Readonly<Record<RelationOp, RelationOp>> = {
   "≤": "≥",
   "≥": "≤",
   "∈": "∈",
+};
+
+/** The numbers that an inequality allows its letter: `0 ≤ x < 1` is `[0, 1)`, `x > 3` is `(3, ∞)`. */
+const interval = ({ ops, sides }: Node & { kind: "relation" }): Node | undefined => {
+  const [first, second, third] = sides;
+  const [op, next] = ops;
+  if (first === undefined || second === undefined || op === undefined || ops.length > 2) return undefined;
+  if (!ops.every((one) => "<≤".includes(one))) {
+    const turnedOps = ops.map((one) => turned[one]).toReversed();
+    if (!ops.every((one) => ">≥".includes(one))) return undefined;
+    return interval({ kind: "relation", ops: turnedOps, sides: sides.toReversed() });
+  }
+  const infinity: Node = { kind: "constant", name: "infinity" };
+  const letter = third !== undefined || first.kind !== "variable" ? second : first;
+  const low = letter === first ? call("neg", infinity) : first;
+  const high = third ?? (letter === first ? second : infinity);
+  if (letter.kind !== "variable" || variables(low).size + variables(high).size > 0) return undefined;
+  const open = low === first && op === "≤" ? "[" : "(";
+  const close = high !== infinity && (next ?? op) === "≤" ? "]" : ")";
+  return { kind: "group", shape: "tuple", open, close, items: [low, high] };
 };
 
 const sameRelation = (
@@ -124,7 +122,7 @@ const sameRelation = (
   const names = [...new Set([...variables(a), ...variables(b)])].sort();
   if (names.length === 0) return false;
   const [d, e] = [call("-", l, r), call("-", m, n)];
-  const first = points(names, context.seed)[0] ?? zero;
+  const first = points(names, context.seed)[0] ?? new Map();
   const [p, q] = [evaluateExact(d, first, context.work), evaluateExact(e, first, context.work)];
   if (p === undefined || q === undefined || p.n === 0n || q.n === 0n) return false;
   const number = (value: Rational): Node => ({ kind: "number", value });
@@ -151,8 +149,16 @@ const sameQuantity = (
 const same = (first: Node, second: Node, context: Context): boolean => {
   if (!spend(context.work, 2)) return false;
   let [a, b] = [spread(first), spread(second)];
-  if (a.kind === "relation" && b.kind === "relation" && sameRelation(a, b, context)) return true;
+  if (a.kind === "relation" && b.kind === "relation") {
+    if (sameRelation(a, b, context)) return true;
+    const [x, y] = [a.sides[0], b.sides[0]];
+    // Values of two different letters are two different facts.
+    if (x?.kind === "variable" && y?.kind === "variable" && x.name.toLowerCase() !== y.name.toLowerCase())
+      return false;
+  }
   [a, b] = [spread(stated(a)), spread(stated(b))];
+  if (b.kind === "group" && a.kind === "relation") a = interval(a) ?? a;
+  else if (a.kind === "group" && b.kind === "relation") b = interval(b) ?? b;
   if (a.kind === "quantity" && b.kind === "quantity") return sameQuantity(a, b, context);
   if (a.kind === "quantity" || b.kind === "quantity") {
     const [quantity, plain] = a.kind === "quantity" ? [a, b] : [b, a];
@@ -167,9 +173,9 @@ const same = (first: Node, second: Node, context: Context): boolean => {
   if (a.kind === "group" && b.kind === "group") {
     if (a.shape === "tuple" && b.shape === "tuple")
       return a.open === b.open && a.close === b.close && ordered(a.items, b.items, context);
-    return a.shape === "tuple" || b.shape === "tuple"
-      ? ordered(a.items, b.items, context)
-      : unordered(a.items, b.items, context);
+    if (a.shape === "tuple" || b.shape === "tuple") return ordered(a.items, b.items, context);
+    const alike = a.shape === "set" || b.shape === "set" ? sameMembers : unordered;
+    return alike(a.items, b.items, context);
   }
   if (a.kind === "group" || b.kind === "group") {
     const [group, other] = a.kind === "group" ? [a, b] : [b, a];
@@ -188,8 +194,22 @@ const same = (first: Node, second: Node, context: Context): boolean => {
 
 const plainWhole = /^[-+]?\d{1,15}$/;
 
-/** A text for comparison letter by letter. */
-const letters = (text: string): string => text.toLowerCase().replaceAll(/\\text\w*|[\s{}$\\()."']/g, "");
+/** A text of letters alone for comparison letter by letter; undefined for one with signs or commands. */
+const letters = (text: string): string | undefined => {
+  const plain = text.replaceAll(/\\text[a-z]*\s*\{([^{}]*)\}/g, "$1");
+  return /^[\p{L}\s$().,"'’]+$/u.test(plain)
+    ? plain.toLowerCase().replaceAll(/[\s$().,"'’]/g, "")
+    : undefined;
+};
+
+/** A text that is no mathematics, without what does not show: case, spaces beside signs, dollars and braces. */
+const spelled = (text: string): string =>
+  text
+    .toLowerCase()
+    .replaceAll(/\\text\w*|[{}$]/g, "")
+    .replaceAll(/\s+/g, " ")
+    .replaceAll(/ ?([^\w ]) ?/g, "$1")
+    .trim();
 
 /** Outer dollar signs and mathematics brackets off, boxes opened by the parser. */
 const cleaned = (text: string): string => {
@@ -209,11 +229,15 @@ export const sameAnswer = (first: string, second: string, options: CompareOption
   if (first.length > maxAnswer || second.length > maxAnswer) return false;
   if (plainWhole.test(first) && plainWhole.test(second)) return Number(first) === Number(second);
   const [a, b] = [cleaned(first), cleaned(second)];
-  if (a === b || (letters(a) !== "" && !/\d/.test(a) && letters(a) === letters(b))) return true;
+  if (a === b) return true;
+  const word = letters(a);
+  if (word !== undefined && word !== "" && word === letters(b)) return true;
   const context: Context = { work: newWork(), tolerance, seed };
   for (const commas of [true, false]) {
     const reading = { commas, bareUnits: true };
     const [left, right] = [parse(a, reading, context.work), parse(b, reading, context.work)];
+    if (left === undefined && right === undefined && spelled(a) !== "" && spelled(a) === spelled(b))
+      return true;
     if (left !== undefined && right !== undefined && same(left.node, right.node, context)) return true;
     const ambiguous = left?.scan.commas === true || right?.scan.commas === true;
     if (context.work.left < 0 || !ambiguous) break;

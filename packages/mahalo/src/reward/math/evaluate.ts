@@ -127,8 +127,19 @@ const constants: Readonly<Record<string, Complex>> = {
   infinity: [Number.POSITIVE_INFINITY, 0],
 };
 
-/** The value at a point in double precision, principal branches; undefined where there is none. */
-export const evaluateNumeric = (node: Node, point: Point, work: Work): Complex | undefined => {
+const notReal: Complex = [Number.NaN, 0];
+
+/**
+ * The value at a point in double precision, principal branches; undefined where there is none.
+ *
+ * @param real gives NaN where a root, power or logarithm of real numbers is not real. Default false.
+ */
+export const evaluateNumeric = (node: Node, point: Point, work: Work, real = false): Complex | undefined => {
+  const value = numericValue(node, point, work, real);
+  return real && value !== undefined && value[1] !== 0 ? notReal : value;
+};
+
+const numericValue = (node: Node, point: Point, work: Work, realOnly: boolean): Complex | undefined => {
   if (!spend(work)) return undefined;
   if (node.kind === "number") return [toDouble(node.value), 0];
   if (node.kind === "constant") return constants[node.name];
@@ -137,11 +148,11 @@ export const evaluateNumeric = (node: Node, point: Point, work: Work): Complex |
     return value === undefined ? undefined : [toDouble(value), 0];
   }
   if (node.kind === "quantity" && node.unit === "°") {
-    const value = evaluateNumeric(node.value, point, work);
+    const value = evaluateNumeric(node.value, point, work, realOnly);
     return value === undefined ? undefined : times(value, [Math.PI / 180, 0]);
   }
   if (node.kind !== "call") return undefined;
-  const [a, b] = node.args.slice(0, 2).map((part) => evaluateNumeric(part, point, work));
+  const [a, b] = node.args.slice(0, 2).map((part) => evaluateNumeric(part, point, work, realOnly));
   if (a === undefined || (node.args.length > 1 && b === undefined) || node.args.length > 2) return undefined;
   switch (node.name) {
     case "neg":

@@ -54,8 +54,8 @@ const trimmed = (text: string): string => {
 };
 
 /**
- * The final answer of a reply: the last `\boxed{...}`, else what follows the last `####` or `A:` line, else what
- * follows the last "the answer is" up to the end of the sentence, else the last number.
+ * The final answer of a reply: the last `\boxed{...}`, else what follows the last `####`, else what follows the
+ * last "the answer is" up to the end of the sentence, else the last number.
  *
  * @example extractAnswer("So 2 + 2 = 4.\n#### 4") // { text: "4", form: "####" }
  */

@@ -33,6 +33,16 @@ const starts = new Set(["(", "[", "⦃", "{", "⟨", "⌊", "⌈", "∞", ...Obj
 const isWhole = (node: Node | undefined): node is NumberNode =>
   node?.kind === "number" && node.value.d === 1n && node.digits === undefined;
 
+/** An operation with a unit on one of its parts, which belongs to the whole: `1/2 cm`, `120\pi cm^3`, `-5 m`. */
+const measured = (name: "*" | "/" | "neg", ...args: readonly Node[]): Node => {
+  const [quantity, another] = args.filter((part) => part.kind === "quantity");
+  if (quantity === undefined || another !== undefined || quantity.unit === "%") return call(name, ...args);
+  return {
+    ...quantity,
+    value: call(name, ...args.map((part) => (part === quantity ? quantity.value : part))),
+  };
+};
+
 class Parser {
   #tokens: readonly Token[];
   #work: Work;
@@ -122,7 +132,7 @@ class Parser {
 
   #signed(): Node {
     if (this.#take("+")) return this.#signed();
-    if (this.#take("-")) return this.#nested(() => call("neg", this.#product()));
+    if (this.#take("-")) return this.#nested(() => measured("neg", this.#product()));
     if (this.#take("±"))
       return this.#nested(() => call("±", { kind: "number", value: whole(0) }, this.#product()));
     return this.#product();
@@ -134,7 +144,7 @@ class Parser {
       const slash = this.#is("/") || this.#is("÷");
       if (slash || this.#is("*")) {
         this.#at++;
-        left = call(slash ? "/" : "*", left, this.#factor());
+        left = measured(slash ? "/" : "*", left, this.#factor());
       } else if (this.#beginsFactor()) left = this.#beside(left);
       else return left;
     }
@@ -146,16 +156,16 @@ class Parser {
       const [top, line, bottom] = [this.#peek(), this.#peek(1), this.#peek(2)];
       if (top?.type === "number" && line?.text === "/" && bottom?.type === "number") {
         this.#at += 3;
-        return call("+", left, call("/", this.#value(top), this.#value(bottom)));
+        return this.#behind(call("+", left, call("/", this.#value(top), this.#value(bottom))));
       }
       if (top?.type === "command" && /^(?:[dtc]?frac|vulgar)$/.test(top.text)) {
-        const right = this.#power();
+        const right = this.#primary();
         const mixed = right.kind === "number" || (right.kind === "call" && right.args.every(isWhole));
-        return call(mixed ? "+" : "*", left, right);
+        return mixed ? this.#behind(call("+", left, right)) : measured("*", left, this.#behind(right));
       }
     }
     if (this.#peek()?.type === "number" && left.kind === "number") throw new Unreadable();
-    return call("*", left, this.#power());
+    return measured("*", left, this.#power());
   }
 
   #beginsFactor(): boolean {
@@ -172,20 +182,37 @@ class Parser {
   }
 
   #power(): Node {
+    return this.#nested(() => this.#behind(this.#primary()));
+  }
+
+  /** What stands behind a base and binds to it: powers, factorials, percent and degree signs, units. */
+  #behind(first: Node): Node {
+    let base = first;
+    for (;;) {
+      if (this.#take("!")) base = call("factorial", base);
+      else if (this.#take("%")) base = { kind: "quantity", value: base, unit: "%" };
+      else if (this.#is("^") && this.#is("°", 1)) this.#at++;
+      else if (this.#is("^") && this.#is("{", 1) && this.#is("°", 2) && this.#is("}", 3)) {
+        this.#at += 4;
+        base = { kind: "quantity", value: base, unit: "°" };
+      } else if (this.#take("°")) base = { kind: "quantity", value: base, unit: "°" };
+      else if (this.#take("^")) base = call("^", base, this.#exponent());
+      else if (this.#peek()?.type === "word") base = this.#unit(base);
+      else if (this.#is("(") && this.#peek(1)?.type === "word") {
+        this.#at++;
+        base = this.#unit(base);
+        if (!this.#take(")")) throw new Unreadable();
+      } else return base;
+    }
+  }
+
+  /** An exponent; of a tower of powers, which is read from the right: `2^3^2` is 2^9. */
+  #exponent(): Node {
     return this.#nested(() => {
-      let base = this.#primary();
-      for (;;) {
-        if (this.#take("!")) base = call("factorial", base);
-        else if (this.#take("%")) base = { kind: "quantity", value: base, unit: "%" };
-        else if (this.#is("^") && this.#is("°", 1)) this.#at++;
-        else if (this.#is("^") && this.#is("{", 1) && this.#is("°", 2) && this.#is("}", 3)) {
-          this.#at += 4;
-          base = { kind: "quantity", value: base, unit: "°" };
-        } else if (this.#take("°")) base = { kind: "quantity", value: base, unit: "°" };
-        else if (this.#take("^")) base = call("^", base, this.#script());
-        else if (this.#peek()?.type === "word") base = this.#unit(base);
-        else return base;
-      }
+      const exponent = this.#script();
+      if (!this.#is("^") || this.#is("°", 1)) return exponent;
+      this.#at++;
+      return call("^", exponent, this.#exponent());
     });
   }
 

@@ -146,6 +146,17 @@ class Scanner {
     );
   }
 
+  /** Whether letters stand alone in brackets behind a number: `5 (cm)`. */
+  #inBrackets(at: number, end: number): boolean {
+    const [number, bracket] = this.tokens.slice(-2);
+    return (
+      number?.type === "number" &&
+      bracket?.text === "(" &&
+      this.#text[at - 1] === "(" &&
+      this.#text[end] === ")"
+    );
+  }
+
   #letters(at: number, prose: boolean): number {
     const text = this.#text;
     let end = lettersEnd(text, at);
@@ -180,7 +191,8 @@ class Scanner {
     const known = functionNames[run];
     if (known !== undefined) this.#push("function", known);
     else if (run === "pi" || greekLetters.has(run)) this.#push("letter", run);
-    else if (this.#afterValue() && this.#isUnit(run, at)) this.#push("word", run);
+    else if ((this.#afterValue() || this.#inBrackets(at, end)) && this.#isUnit(run, at))
+      this.#push("word", run);
     else if (!this.#glued(at, run)) for (const letter of run) this.#push("letter", letter);
     return end;
   }

@@ -49,6 +49,7 @@ const sizes: Readonly<Record<string, Readonly<Record<string, readonly [number, n
   pounds: { "£ gbp": [1, 1] },
   rupees: { "₹ rs rupee inr": [1, 1] },
   angle: { "° degree deg": [1, 1] },
+  share: { "%": [1, 100] },
 };
 
 const table = new Map<string, Unit>();
@@ -91,7 +92,7 @@ export const isUnitWord = (word: string): boolean => {
 
 /** Short words that follow numbers of things and never are algebra. */
 const shortNoise: ReadonlySet<string> = new Set(
-  "am pm men man pie way th st nd rd sq cu hrs yrs pts".split(" "),
+  "am pm men man pie way per th st nd rd sq cu hrs yrs pts".split(" "),
 );
 
 const raise = ({ dimensions, factor }: Unit, exponent: number, work: Work): Unit | undefined => {
