@@ -4,7 +4,7 @@ import { maxAnswer } from "./extract.ts";
 import { parse } from "./parse.ts";
 import { newWork, type Rational, spend, whole } from "./rational.ts";
 import { type Context, points, sameValue } from "./same-value.ts";
-import { call, type Node, type RelationOp, sameTree, variables } from "./tree.ts";
+import { call, contains, type Node, type RelationOp, sameTree, variables } from "./tree.ts";
 import { readUnit, sameDimensions } from "./units.ts";
 
 /** Options of {@link sameAnswer}. */
@@ -132,6 +132,12 @@ const sameRelation = (
   return sameValue(call("*", d, number(q)), call("*", e, number(p)), context);
 };
 
+const isNumber = (node: Node): boolean =>
+  node.kind === "number" || (node.kind === "constant" && node.name === "pi");
+
+/** Whether words behind a value, such as "apples", are its unit and decide nothing; behind mere letters they are text. */
+const isAmount = ({ value }: Node & { kind: "quantity" }): boolean => contains(value, isNumber);
+
 const sameQuantity = (
   a: Node & { kind: "quantity" },
   b: Node & { kind: "quantity" },
@@ -139,8 +145,8 @@ const sameQuantity = (
 ): boolean => {
   if (a.unit === b.unit) return same(a.value, b.value, context);
   const [u, v] = [readUnit(a.unit, context.work), readUnit(b.unit, context.work)];
-  // Words of unknown size, such as "apples", decide nothing.
-  if (u === undefined || v === undefined) return same(a.value, b.value, context);
+  if (u === undefined || v === undefined)
+    return isAmount(a) && isAmount(b) && same(a.value, b.value, context);
   if (!sameDimensions(u, v)) return false;
   const scaled = (node: Node, factor: Rational): Node => call("*", node, { kind: "number", value: factor });
   return same(scaled(a.value, u.factor), scaled(b.value, v.factor), context);
@@ -163,6 +169,7 @@ const same = (first: Node, second: Node, context: Context): boolean => {
   if (a.kind === "quantity" || b.kind === "quantity") {
     const [quantity, plain] = a.kind === "quantity" ? [a, b] : [b, a];
     if (quantity.kind !== "quantity") return false;
+    if (!isAmount(quantity) && readUnit(quantity.unit, context.work) === undefined) return false;
     const per: Node = call("/", quantity.value, { kind: "number", value: whole(100) });
     return (
       same(quantity.value, plain, context) ||

@@ -146,15 +146,16 @@ class Scanner {
     );
   }
 
-  /** Whether letters stand alone in brackets behind a number: `5 (cm)`. */
-  #inBrackets(at: number, end: number): boolean {
-    const [number, bracket] = this.tokens.slice(-2);
-    return (
-      number?.type === "number" &&
-      bracket?.text === "(" &&
-      this.#text[at - 1] === "(" &&
-      this.#text[end] === ")"
-    );
+  /** Where words in brackets behind a number end, its unit: `9 (pieces of fruit)`; undefined for algebra. */
+  #unitBrackets(at: number): number | undefined {
+    if (this.tokens.at(-1)?.type !== "number") return undefined;
+    const [whole, inner = ""] = /^\(([A-Za-z][A-Za-z'’ -]{0,60})\)/.exec(this.#text.slice(at, at + 64)) ?? [];
+    const words = inner.split(/[ -]+/);
+    const isAlgebra = (word: string): boolean =>
+      functionNames[word] !== undefined || greekLetters.has(word) || word === "sqrt" || word === "frac";
+    if (whole === undefined || words.some(isAlgebra)) return undefined;
+    const known = words.some((word) => word.length > 3) || isUnitWord(inner);
+    return known ? at + whole.length : undefined;
   }
 
   #letters(at: number, prose: boolean): number {
@@ -191,8 +192,8 @@ class Scanner {
     const known = functionNames[run];
     if (known !== undefined) this.#push("function", known);
     else if (run === "pi" || greekLetters.has(run)) this.#push("letter", run);
-    else if ((this.#afterValue() || this.#inBrackets(at, end)) && this.#isUnit(run, at))
-      this.#push("word", run);
+    else if (this.#afterValue() && this.#isUnit(run, at)) this.#push("word", run);
+    else if (run.length > 1 && this.tokens.at(-1)?.type === "word") this.#push("word", run);
     else if (!this.#glued(at, run)) for (const letter of run) this.#push("letter", letter);
     return end;
   }
@@ -309,6 +310,13 @@ class Scanner {
       this.#push("sign", mark);
       this.#push("number", number, { value: { n: BigInt(number), d: 1n } });
       return last;
+    }
+    const unitEnd = sign === "(" ? this.#unitBrackets(at) : undefined;
+    if (unitEnd !== undefined) {
+      this.#push("sign", "(");
+      this.run(end, unitEnd - 1, true);
+      this.#push("sign", ")");
+      return unitEnd;
     }
     if (sign === "π") this.#push("letter", "pi");
     else if (sign === "√") this.#push("command", "sqrt");
