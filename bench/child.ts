@@ -29,12 +29,11 @@ const python = (): string => process.env.MAHALO_PYTHON || "python3";
 /**
  * Checks that Python has what the peers import.
  *
+ * @param modules with commas between them
  * @throws MahaloError E_BENCH_PYTHON
  */
-export const checkPython = (): void => {
-  const { status, stderr } = spawnSync(python(), ["-c", "import psutil, torch, transformers, trl"], {
-    encoding: "utf8",
-  });
+export const checkPython = (modules = "psutil, torch, transformers, trl"): void => {
+  const { status, stderr } = spawnSync(python(), ["-c", `import ${modules}`], { encoding: "utf8" });
   if (status === 0) return;
   const last = stderr?.trim().split("\n").at(-1) ?? "it does not start";
   throw new MahaloError("E_BENCH_PYTHON", `${python()}: ${last}`, {
