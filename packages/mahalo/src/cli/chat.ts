@@ -2,8 +2,8 @@
 import { createInterface } from "node:readline/promises";
 import { describeError, MahaloError } from "@mahalo/torch";
 import type { Command } from "commander";
+import { throwIfAborted } from "../core/interrupt.ts";
 import { Conversation } from "../decode/conversation.ts";
-import { stopIfAborted } from "../decode/generate.ts";
 import { formatMix } from "../evaluate/mixes.ts";
 import { type Mix, normalizeMix, parseMix } from "../model/heads.ts";
 import { type LanguageModel, loadModel } from "../model/load.ts";
@@ -94,7 +94,7 @@ const converse = async (
   io: Io,
   output: ReturnType<typeof outputOf>,
 ): Promise<void> => {
-  stopIfAborted(io.signal);
+  throwIfAborted(io.signal, "chatting");
   const { from, echo, terminal } = io.input ?? standardInput();
   output.note(`${mixText(model, chat.mix)}; /help lists what can be typed`);
   const lines = createInterface({ input: from, output: echo, terminal, prompt: "> " });
@@ -112,7 +112,7 @@ const converse = async (
   try {
     ask();
     for await (const line of lines) {
-      stopIfAborted(io.signal);
+      throwIfAborted(io.signal, "chatting");
       replying = new AbortController();
       try {
         if (line.startsWith("/")) {
@@ -122,7 +122,7 @@ const converse = async (
         }
       } catch (error) {
         if (!(error instanceof MahaloError)) throw error;
-        stopIfAborted(io.signal);
+        throwIfAborted(io.signal, "chatting");
         if (error.code === "E_INTERRUPTED") output.note("\nthe reply was stopped, and its turn is forgotten");
         else io.err(`${describeError(error)}\n`);
       }
@@ -133,7 +133,7 @@ const converse = async (
     io.signal.removeEventListener("abort", leave);
     lines.close();
   }
-  stopIfAborted(io.signal);
+  throwIfAborted(io.signal, "chatting");
 };
 
 const reply = async (

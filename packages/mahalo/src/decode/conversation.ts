@@ -1,11 +1,11 @@
 /** A conversation with a model: turns that share their key-value cache, and a mix that may change between them. */
 import { setImmediate as nextTick } from "node:timers/promises";
 import { scope } from "@mahalo/torch";
+import { throwIfAborted } from "../core/interrupt.ts";
 import type { Message } from "../data/messages.ts";
 import type { Mix } from "../model/heads.ts";
 import type { LanguageModel } from "../model/load.ts";
 import { cachedDecoder, type Decoder } from "./decoder.ts";
-import { stopIfAborted } from "./generate.ts";
 import { nextTokens } from "./next-tokens.ts";
 import { Answer, type Completion, type GenerateRequest } from "./request.ts";
 
@@ -73,7 +73,7 @@ export class Conversation {
     );
     let next: readonly number[] = this.#unread(answer.promptIds);
     for (;;) {
-      stopIfAborted(signal);
+      throwIfAborted(signal, "generating");
       const { id, piece, finish } = this.#step(answer, next);
       next = [id];
       if (piece !== "") yield piece;

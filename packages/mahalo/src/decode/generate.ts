@@ -1,6 +1,7 @@
 /** Answers requests side by side: rows join as others leave, and each is what it would be alone. */
 import { setImmediate as nextTick } from "node:timers/promises";
 import { MahaloError, scope } from "@mahalo/torch";
+import { throwIfAborted } from "../core/interrupt.ts";
 import type { LanguageModel } from "../model/load.ts";
 import { cachedDecoder, type Decoder } from "./decoder.ts";
 import { joinRows } from "./join.ts";
@@ -32,11 +33,6 @@ type Row = { index: number; answer: Answer };
 const checkBatchSize = (batchSize: number): void => {
   if (Number.isSafeInteger(batchSize) && batchSize > 0) return;
   throw new MahaloError("E_BATCH_SIZE", `batchSize: ${batchSize} is not a positive whole number`);
-};
-
-/** Throws where the caller has asked to stop. */
-export const stopIfAborted = (signal: AbortSignal | undefined): void => {
-  if (signal?.aborted) throw new MahaloError("E_INTERRUPTED", "stopped while generating");
 };
 
 /** Takes one token in and says what happened. */
@@ -76,7 +72,7 @@ export async function* generate(
   const rows: Row[] = [];
   try {
     while (rows.length > 0 || waiting.length > 0) {
-      stopIfAborted(signal);
+      throwIfAborted(signal, "generating");
       const events: GenerateEvent[] = [];
       const finished = new Set<number>();
       const take = (at: number, row: Row, id: number): void => {

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { MahaloError } from "@mahalo/torch";
 import { ensureDir, errorCode, fileError } from "../core/files.ts";
 import { formatDuration } from "../core/format.ts";
+import { goesOn, throwIfAborted } from "../core/interrupt.ts";
 import { didYouMean } from "../core/suggest.ts";
 import { acquireLock } from "./lock.ts";
 import { type Provenance, provenance } from "./provenance.ts";
@@ -80,16 +81,6 @@ const positionOf = (names: readonly string[], name: string, option: string): num
   if (at >= 0) return at;
   throw new MahaloError("E_RUN_STAGE", `--${option} ${name}: this recipe has no such stage`, {
     hint: didYouMean(name, names),
-  });
-};
-
-/** Throws the signal's reason, as a MahaloError, once it is aborted. */
-export const throwIfAborted = (signal: AbortSignal): void => {
-  if (!signal.aborted) return;
-  throw new MahaloError("E_INTERRUPTED", "interrupted", {
-    hint: "the same command goes on from here",
-    exitStatus: 1,
-    cause: signal.reason,
   });
 };
 
@@ -181,7 +172,7 @@ export const runStages = async <R>(
     const outcomes: StageOutcome[] = [];
     for (const [at, state] of states.entries()) {
       if (at > last) break;
-      throwIfAborted(signal);
+      throwIfAborted(signal, "running the recipe", goesOn);
       const stage = stages.find(({ name }) => name === state.name) as Stage<R>;
       const own = join(folder, state.name);
       const redo = at >= redoFrom;

@@ -3,7 +3,8 @@ import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promis
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { type RunStagesOptions, runStages, throwIfAborted } from "./run-stages.ts";
+import { throwIfAborted } from "../core/interrupt.ts";
+import { type RunStagesOptions, runStages } from "./run-stages.ts";
 import { inspectStages, type Stage } from "./stages.ts";
 import { readStamp } from "./stamp.ts";
 
@@ -205,7 +206,7 @@ describe("a stage that was cut short", () => {
     const { run } = pipeline((stage) => {
       if (stage !== "align") return;
       controller.abort();
-      throwIfAborted(controller.signal);
+      throwIfAborted(controller.signal, "aligning");
     });
     await expect(run(toy, { signal: controller.signal })).rejects.toMatchObject({ code: "E_INTERRUPTED" });
     expect(await readdir(folder)).not.toContain("lock");

@@ -1,6 +1,7 @@
 /** Monte-Carlo rollouts: from every step boundary M answers go on, each is judged, and all is kept batch by batch. */
 import { MahaloError } from "@mahalo/torch";
 import { hashBytes } from "../core/files.ts";
+import { goesOn, throwIfAborted } from "../core/interrupt.ts";
 import { canonicalJson } from "../core/json.ts";
 import { progress } from "../core/progress.ts";
 import { stream } from "../core/random.ts";
@@ -303,7 +304,7 @@ export const runRollouts = async (
   try {
     for (const [index, batch] of batches.entries()) {
       if (index < whole) continue;
-      if (signal?.aborted) throw new MahaloError("E_INTERRUPTED", "stopped between two batches of rollouts");
+      throwIfAborted(signal, "making rollouts", goesOn);
       const rollouts = await runBatch(batch, options, () => bar.update(++done));
       for (const [at, task] of batch.entries()) {
         const row = {

@@ -1,5 +1,6 @@
 /** Scores of all steps of responses, from one forward pass: what a reward model says behind the end of each step. */
 import { MahaloError, noGrad, scope, tensor } from "@mahalo/torch";
+import { throwIfAborted } from "../core/interrupt.ts";
 import { packRows, type UnpackedRow } from "../data/packing.ts";
 import { packedAttention } from "../model/attention.ts";
 import type { RewardHead } from "../model/reward-heads.ts";
@@ -33,11 +34,6 @@ export type ScoreStepsOptions = {
   signal?: AbortSignal | undefined;
   /** Called after each pass with the number of responses that are scored. */
   onProgress?: ((done: number) => void) | undefined;
-};
-
-/** Throws where the caller has asked to stop. @throws MahaloError E_INTERRUPTED */
-export const stopScoring = (signal: AbortSignal | undefined): void => {
-  if (signal?.aborted) throw new MahaloError("E_INTERRUPTED", "stopped while scoring", { exitStatus: 1 });
 };
 
 /** @throws MahaloError E_SCORE_TOKENS naming what no score can be read of */
@@ -149,7 +145,7 @@ export const scoreSteps = (
     groups.map(({ row }) => row),
     tokensPerPass,
   )) {
-    stopScoring(signal);
+    throwIfAborted(signal, "scoring");
     const ends = members.flatMap((group, at): PassEnds => {
       const branches = batch.rows[at]?.branches ?? [];
       return (groups[group]?.members ?? []).map((member, branch) => {

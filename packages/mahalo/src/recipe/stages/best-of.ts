@@ -2,6 +2,7 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
+import { goesOn, throwIfAborted } from "../../core/interrupt.ts";
 import { readJsonFile } from "../../core/json.ts";
 import { stream } from "../../core/random.ts";
 import { Problems } from "../../data/problems.ts";
@@ -15,7 +16,6 @@ import { allRollouts, type Rollout, type RolloutRow } from "../../reward/rollout
 import { answerSteps, answerText } from "../../reward/rollout-text.ts";
 import { type ScoredResponse, scoreSteps } from "../../reward/score.ts";
 import { encodeScored } from "../../reward/score-text.ts";
-import { throwIfAborted } from "../run-stages.ts";
 import type { Recipe } from "../schema.ts";
 import type { StageContext } from "../stages.ts";
 import { rolloutFile } from "./rollout.ts";
@@ -97,7 +97,7 @@ export const bestOfRollouts = async (context: StageContext<Recipe>): Promise<Bes
     if (dialogues !== undefined || !existsSync(file) || !existsSync(folder)) continue;
     const rows = (await allRollouts(file)).filter((row) => samplesOf(row).length > 1);
     if (rows.length === 0) continue;
-    throwIfAborted(signal);
+    throwIfAborted(signal, "evaluating", goesOn);
     const model = await loadRewardModel(folder);
     try {
       const prompts = candidatesOf(model, objective, rows, context);

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { stringify } from "yaml";
 import { z } from "zod";
 import { JsonlWriter, writeJsonFile } from "../../core/files.ts";
+import { goesOn, throwIfAborted } from "../../core/interrupt.ts";
 import { readJsonFile } from "../../core/json.ts";
 import { progress } from "../../core/progress.ts";
 import { stream } from "../../core/random.ts";
@@ -19,7 +20,6 @@ import { type LanguageModel, loadModel } from "../../model/load.ts";
 import { computeDType } from "../../model/precision.ts";
 import { makeJudge } from "../../reward/judges/registry.ts";
 import { provenance } from "../provenance.ts";
-import { throwIfAborted } from "../run-stages.ts";
 import type { EvaluateOptions, Recipe } from "../schema.ts";
 import { modelFiles, rowSourceFiles, sourceInputs } from "../sources.ts";
 import { needFolder, type Stage, type StageContext } from "../stages.ts";
@@ -137,7 +137,7 @@ const sweep = async (
     mix: SweepMix | undefined,
   ): Promise<string[]> =>
     kept(folder, name, async () => {
-      throwIfAborted(signal);
+      throwIfAborted(signal, "evaluating", goesOn);
       const encoding: EncodeOptions = {
         codec: one.codec,
         template: one.template,
@@ -206,7 +206,7 @@ const rank = async (context: Context, model: LanguageModel): Promise<Results["pa
   const { baseline } = modelNames(context);
   const before = recipe.sft === false ? "base" : "sft";
   if (baseline !== undefined) {
-    throwIfAborted(signal);
+    throwIfAborted(signal, "evaluating", goesOn);
     cells.push(
       ...(await withModel(baseline, context, async (one) =>
         pairMargins(one, one.heads.base, before, pairs, objectives),
@@ -214,7 +214,7 @@ const rank = async (context: Context, model: LanguageModel): Promise<Results["pa
     );
   }
   for (const name of model.heads.objectives) {
-    throwIfAborted(signal);
+    throwIfAborted(signal, "evaluating", goesOn);
     cells.push(...pairMargins(model, model.heads.get(name), name, pairs, objectives));
   }
   if (model.heads.objectives.length === 0)

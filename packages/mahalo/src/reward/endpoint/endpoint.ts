@@ -1,12 +1,13 @@
 /** An OpenAI-compatible endpoint: calls with a time limit, tried again with care, within a budget. */
 import { MahaloError } from "@mahalo/torch";
 import { z } from "zod";
+import { throwIfAborted } from "../../core/interrupt.ts";
 import { checkValue, parseJson } from "../../core/json.ts";
 import { stream } from "../../core/random.ts";
 import { dropBody, readBody, tooLarge } from "./body.ts";
 import { type Clock, machineClock } from "./clock.ts";
 import { backoff, errorText, networkReason, PassingFailure, retryAfter, statusFailure } from "./failures.ts";
-import { Limiter, throwIfStopped } from "./limiter.ts";
+import { Limiter } from "./limiter.ts";
 import { apiKey, type EndpointOptions } from "./options.ts";
 
 /** Most bytes of a reply; the longest answers of today's models have a tenth of that. */
@@ -96,12 +97,12 @@ export class Endpoint {
     const { tries, longestWait } = this.options;
     for (let failures = 1; ; failures += 1) {
       await this.#turn(signal, ending);
-      throwIfStopped(signal);
+      throwIfAborted(signal, "waiting for replies");
       this.#spend();
       try {
         return await this.#attempt(url, body, schema, signal);
       } catch (error) {
-        throwIfStopped(signal);
+        throwIfAborted(signal, "waiting for replies");
         if (!(error instanceof PassingFailure)) throw error;
         const reason = this.#redact(error.message);
         if (failures >= tries || ending?.aborted) {

@@ -1,14 +1,5 @@
 /** Work on many items at a time, but never on more than a limit: order kept, ended early by an error or an abort. */
-import { MahaloError } from "@mahalo/torch";
-
-/** Throws where the caller has asked to stop. @throws MahaloError E_INTERRUPTED */
-export const throwIfStopped = (signal: AbortSignal | undefined): void => {
-  if (!signal?.aborted) return;
-  throw new MahaloError("E_INTERRUPTED", "stopped while waiting for replies", {
-    exitStatus: 1,
-    cause: signal.reason,
-  });
-};
+import { throwIfAborted } from "../../core/interrupt.ts";
 
 /** Lets at most so many works run at a time; the others wait their turn. */
 export class Limiter {
@@ -57,7 +48,7 @@ export const mapInOrder = async <T, R>(
   const worker = async (): Promise<void> => {
     for (const [index, item] of queue) {
       try {
-        throwIfStopped(signal);
+        throwIfAborted(signal, "waiting for replies");
         results[index] = await work(item, index, ending.signal);
       } catch (error) {
         failure ??= { error };

@@ -4,7 +4,8 @@ import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { MahaloError } from "@mahalo/torch";
 import { z } from "zod";
-import { itemName, type JudgedItem, type JudgeKind, stopJudging, type Verdict } from "./types.ts";
+import { throwIfAborted } from "../../core/interrupt.ts";
+import { itemName, type JudgedItem, type JudgeKind, type Verdict } from "./types.ts";
 
 /** Options of the judge `function`. */
 export const functionJudgeOptions = z.strictObject({
@@ -90,12 +91,12 @@ export const functionJudge: JudgeKind<"function", FunctionJudgeOptions> = {
     return {
       name: "function",
       score: async (items, { signal, onVerdict } = {}) => {
-        stopJudging(signal);
+        throwIfAborted(signal, "judging");
         loading ??= load(file);
         const judge = await loading;
         const verdicts: Verdict[] = [];
         for (const [index, item] of items.entries()) {
-          stopJudging(signal);
+          throwIfAborted(signal, "judging");
           const where = itemName(item, index);
           let given: unknown;
           try {

@@ -1,5 +1,6 @@
 /** The judge `model`: what one of our reward models says of a reply. */
 import { z } from "zod";
+import { throwIfAborted } from "../../core/interrupt.ts";
 import { RowProblem } from "../../data/problems.ts";
 import { stepBoundarySchema } from "../../data/steps.ts";
 import { computeDType } from "../../model/precision.ts";
@@ -7,7 +8,7 @@ import { loadRewardModel, type RewardModel } from "../../model/reward-model.ts";
 import { aggregateNames, aggregateScores, unitScore } from "../aggregate.ts";
 import { type ScoredResponse, scoreSteps } from "../score.ts";
 import { encodeScored, scoredObjective } from "../score-text.ts";
-import { type JudgeKind, stopJudging, type Verdict } from "./types.ts";
+import type { JudgeKind, Verdict } from "./types.ts";
 
 /** Options of the judge `model`. */
 export const modelJudgeOptions = z.strictObject({
@@ -70,7 +71,7 @@ export const modelJudge: JudgeKind<"model", ModelJudgeOptions> = {
     return {
       name: "model",
       score: async (items, { signal, onVerdict } = {}) => {
-        stopJudging(signal);
+        throwIfAborted(signal, "judging");
         loading ??= load();
         const model = await loading;
         const encode = (item: (typeof items)[number], at: number): Encoded => {
@@ -84,7 +85,7 @@ export const modelJudge: JudgeKind<"model", ModelJudgeOptions> = {
         };
         const verdicts: Verdict[] = [];
         for (let from = 0; from < items.length; from += options.batchSize) {
-          stopJudging(signal);
+          throwIfAborted(signal, "judging");
           const batch = items
             .slice(from, from + options.batchSize)
             .map((item, at) => encode(item, from + at));

@@ -2,10 +2,11 @@
 import { setImmediate as nextTick } from "node:timers/promises";
 import { MahaloError } from "@mahalo/torch";
 import { z } from "zod";
+import { throwIfAborted } from "../../core/interrupt.ts";
 import { overdue, withinTime } from "../../core/time-limit.ts";
 import { type JsonCheck, jsonCheck, jsonSchemaFault } from "./json-reply.ts";
 import { isQuestion, plain, sentences } from "./text.ts";
-import { itemName, type JudgedItem, type JudgeKind, stopJudging, type Verdict } from "./types.ts";
+import { itemName, type JudgedItem, type JudgeKind, type Verdict } from "./types.ts";
 
 const regularExpression = z.string().refine(
   (source) => {
@@ -191,7 +192,7 @@ export const ruleJudge: JudgeKind<"rule", RuleOptions> = {
         for (const [index, item] of items.entries()) {
           // Lets signals through now and then.
           if (index % 256 === 255) await nextTick();
-          stopJudging(signal);
+          throwIfAborted(signal, "judging");
           verdicts.push(judgeOne(item, index, rule));
         }
         return verdicts;

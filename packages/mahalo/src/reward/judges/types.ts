@@ -1,5 +1,4 @@
 /** What a judge is: something that scores replies on one objective. */
-import { MahaloError } from "@mahalo/torch";
 import type { z } from "zod";
 import type { Message } from "../../data/messages.ts";
 
@@ -64,9 +63,3 @@ export type JudgeKind<Kind extends string, Options> = {
 
 /** An item's name in messages. */
 export const itemName = ({ where }: JudgedItem, index: number): string => where ?? `item ${index + 1}`;
-
-/** Throws where the caller has asked to stop. @throws MahaloError E_INTERRUPTED */
-export const stopJudging = (signal: AbortSignal | undefined): void => {
-  if (!signal?.aborted) return;
-  throw new MahaloError("E_INTERRUPTED", "stopped while judging", { exitStatus: 1, cause: signal.reason });
-};
