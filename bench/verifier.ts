@@ -3,7 +3,7 @@
  *
  *   npx tsx bench/verifier.ts --rounds 3
  *
- * Each side runs in a process of its own, by turns; one JSON line goes to stdout.
+ * Each side runs in a process of its own, by turns; JSON lines go to stdout.
  */
 import { parseArgs } from "node:util";
 import { describeError, MahaloError } from "@mahalo/torch";

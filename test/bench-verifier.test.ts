@@ -19,6 +19,7 @@ test("answers a second are those of all rounds, and agreement is counted", () =>
       unit: "answers/s",
       how: "so; verdicts agree for 3 of 4, as flagged: ours 4, peer 3; cores had: ours 0.90, peer 0.90",
     },
+    { ours: 2.222, peer: 0.1111, ratio: 20, unit: "answers/processor-second" },
   ]);
 });
 

@@ -1,4 +1,4 @@
-/** What each side of the verifier bench reports, and the line that is made of it. */
+/** What each side of the verifier bench reports, and the lines that are made of it. */
 import { MahaloError } from "@mahalo/torch";
 import { z } from "zod";
 import { type BenchLine, benchLine, type Setting } from "../lines.ts";
@@ -19,13 +19,16 @@ export const verifiedSchema = z.looseObject({
 export type Verified = z.output<typeof verifiedSchema>;
 
 const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);
-const rate = (runs: readonly Verified[]): number =>
-  sum(runs.map(({ answers }) => answers)) / sum(runs.map(({ seconds }) => seconds));
+const rate = (runs: readonly Verified[], of: (run: Verified) => number): number =>
+  sum(runs.map(({ answers }) => answers)) / sum(runs.map(of));
+const wall = ({ seconds }: Verified): number => seconds;
+const processor = ({ seconds, cpu_share }: Verified): number => seconds * cpu_share;
 const share = (runs: readonly Verified[]): string =>
   Math.min(...runs.map(({ cpu_share }) => cpu_share)).toFixed(2);
 
 /**
- * The line of answers a second; `how` says for how many of them the two sides' verdicts agree.
+ * Lines of answers a second, by the clock and by the processor time that each side had; `how` says for how many answers
+ * the two sides' verdicts agree.
  *
  * @throws MahaloError E_BENCH_ROWS when the two sides did not verify the same number of answers
  */
@@ -46,5 +49,13 @@ export const compareVerified = (
   const agreed = [...own.verdicts].filter((verdict, at) => verdict === theirs.verdicts[at]).length;
   const flagged = `as flagged: ours ${own.as_flagged}, peer ${theirs.as_flagged}`;
   const how = `${setting.how}; verdicts agree for ${agreed} of ${own.verdicts.length}, ${flagged}; cores had: ours ${share(ours)}, peer ${share(peer)}`;
-  return [benchLine("verifier", { ...setting, how }, [rate(ours), rate(peer)], "answers/s")];
+  return [
+    benchLine("verifier", { ...setting, how }, [rate(ours, wall), rate(peer, wall)], "answers/s"),
+    benchLine(
+      "verifier",
+      { ...setting, how: "by processor time, which other work on the machine hardly changes" },
+      [rate(ours, processor), rate(peer, processor)],
+      "answers/processor-second",
+    ),
+  ];
 };
