@@ -56,7 +56,9 @@ export type Plan = {
 const mixCount = (recipe: Recipe): number => {
   const { mixes } = recipe.evaluate;
   const names = Object.entries(recipe.objectives).flatMap(([name, one]) => (hasPairs(one) ? [name] : []));
-  return Array.isArray(mixes) ? mixes.length : mixGrid(names, mixes).length;
+  if (Array.isArray(mixes)) return mixes.length;
+  // Without heads there is the one model.
+  return names.length === 0 ? 1 : mixGrid(names, mixes).length;
 };
 
 /** Counts of a data stage that has run; of pairs that are still to be made, the most there can be. */

@@ -7,6 +7,7 @@ import { z } from "zod";
 import { run } from "../cli/testing/run.ts";
 import { parseJson, readJsonFile } from "../core/json.ts";
 import { silenceProgress } from "../core/progress.ts";
+import { readResults } from "../evaluate/results.ts";
 import { loadModel } from "../model/load.ts";
 import { loadRewardModel } from "../model/reward-model.ts";
 import { tinyFolder } from "../model/testing/tiny.ts";
@@ -126,6 +127,17 @@ describe("steps from files", () => {
     expect(model.rewards.objectives.toSorted()).toEqual(["accuracy", "kind", "shepherd", "wit"]);
     expect(model.rewards.all.map((head) => head.kind)).toEqual(kinds);
     model.dispose();
+  });
+
+  test("are enough for a recipe, which then trains a reward model alone", async () => {
+    const only = ["objectives={wit: {steps: {path: train.jsonl}}}", "sft=false", "align=false"];
+    const alone = recipe("alone", only);
+    const plan = await planRecipe(alone, { f32: 1e11, bf16: 1e11 });
+    const { stages } = await runRecipe(alone);
+    expect(stages.map(({ name }) => name)).toEqual(["data", "reward", "evaluate", "report"]);
+    expect(plan.stages.map(({ name }) => name)).toEqual(stages.map(({ name }) => name));
+    const { rewardModels } = await readResults(at("alone", "evaluate", "results.json"));
+    expect(Object.keys(rewardModels ?? {})).toEqual(["wit"]);
   });
 
   test("are planned, and make the data stale when they change and only then", async () => {
