@@ -131,6 +131,11 @@ test("hostile strings are answered", () => {
     "-".repeat(4000),
     "1".repeat(10_000_000),
     "x^".repeat(2000),
+    "2^".repeat(2000),
+    "2(a ".repeat(1000),
+    "\\ln(x)+".repeat(500),
+    "1000!+".repeat(600),
+    `\\{${Array.from({ length: 199 }, (_, at) => `x+${at}`).join()}\\}`,
     `\\sqrt{${"\\frac{1}{1+".repeat(50)}`,
   ])
     expect(sameAnswer(hostile, "1")).toBe(false);
