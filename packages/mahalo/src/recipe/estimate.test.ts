@@ -1,7 +1,16 @@
 /** Estimates of time and memory follow what they are estimates of, and come close to a measured run. */
 import { expect, test } from "vitest";
-import { alignCost, backboneParameters, type DataCounts, evaluateCost, sftCost } from "./estimate.ts";
+import {
+  alignCost,
+  backboneParameters,
+  type DataCounts,
+  evaluateCost,
+  rewardCost,
+  rolloutCost,
+  sftCost,
+} from "./estimate.ts";
 import { parseRecipe } from "./load.ts";
+import { rolloutSchema } from "./rollout-schema.ts";
 
 const smollm2 = {
   layers: 30,
@@ -81,4 +90,27 @@ test("a sweep costs by its mixes and prompts", () => {
     seconds(5, ["evaluate.pairAccuracy=false"]) / seconds(1, ["evaluate.pairAccuracy=false"]),
   ).toBeCloseTo(5);
   expect(seconds(5, ["evaluate.prompts=10"])).toBeLessThan(seconds(5));
+});
+
+test("reward models cost a pass over each row an epoch, and one in all where the backbone is frozen", () => {
+  const { reward } = parseRecipe(
+    "name: a\nmodel: m\nobjectives: { x: { pairs: { path: x } } }\nreward: { precision: f32, epochs: 3 }\n",
+    "recipe.yaml",
+  );
+  if (reward === false) throw new Error("the stage is missing");
+  const seconds = (options: object = {}, steps = 320, pairs = 0) =>
+    rewardCost({ ...reward, ...options }, { steps, pairs }, smollm2, counts, rates).seconds;
+  expect(seconds({ epochs: 6 })).toBeCloseTo(2 * seconds());
+  expect(seconds({ train: "frozen", epochs: 6 })).toBeCloseTo(seconds({ train: "frozen" }));
+  // Forward alone, once, against forward and backward three times.
+  expect(seconds() / seconds({ train: "frozen" })).toBeCloseTo(9);
+  expect(seconds({}, 0, 320)).toBeGreaterThan(1.4 * seconds());
+  expect(seconds({}, 0, 0)).toBe(0);
+});
+
+test("answers of an endpoint cost nothing here", () => {
+  const endpoint = { baseUrl: "http://h/v1", model: "m" };
+  const cost = (block: object) => rolloutCost(rolloutSchema.parse(block), 100, false, smollm2, counts, rates);
+  expect(cost({}).seconds).toBeGreaterThan(0);
+  expect(cost({ endpoint })).toEqual({ seconds: 0, bytes: 0 });
 });

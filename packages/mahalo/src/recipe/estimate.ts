@@ -1,6 +1,7 @@
 /** A rough estimate of a run's time and memory, from counts, the model's shape and a measured matrix-product rate. */
 import type { GemmRates } from "../core/speed.ts";
 import { computeDType } from "../model/precision.ts";
+import type { RewardOptions } from "./reward-schema.ts";
 import type { RolloutBlock } from "./rollout-schema.ts";
 import type { AlignOptions, EvaluateOptions, SftOptions, TrainingOptions } from "./schema.ts";
 
@@ -161,9 +162,39 @@ export const alignCost = (
     referenceRows: options.referenceFree ? 0 : data.pairs + data.heldOutPairs,
   });
 
+/** Rows that reward models learn from: responses with labelled steps, and pairs. */
+export type RewardCounts = { steps: number; pairs: number };
+
+/**
+ * Cost of reward models: a pass over each row an epoch, read at step ends or at the two ends of a pair. Of a wholly
+ * frozen backbone every row is read once, whatever the epochs.
+ */
+export const rewardCost = (
+  options: RewardOptions,
+  { steps, pairs }: RewardCounts,
+  model: ModelShape,
+  data: DataCounts,
+  rates: GemmRates,
+): Cost => {
+  const rows = steps + pairs;
+  if (rows === 0) return { seconds: 0, bytes: 0 };
+  const { train, ...rest } = options;
+  const part: TrainingOptions =
+    train === "frozen" ? { ...rest, train: { lastLayers: 0 }, epochs: 1 } : { ...rest, train };
+  return trainingCost(part, model, rates, {
+    rows,
+    tokens: data.promptTokens + (1 + pairs / rows) * data.responseTokens,
+    headTokens: 0,
+    length: data.promptTokens + data.responseTokens,
+    heads: 0,
+    referenceRows: 0,
+  });
+};
+
 /**
  * Cost of rolling an objective out: decoding, bound as in {@link evaluateCost}. How many steps a response has is not
- * known before it is read; four are assumed where answers begin at them. Dialogues cost something only if simulated.
+ * known before it is read; four are assumed where answers begin at them. Dialogues cost something only if simulated, and
+ * what an endpoint answers costs nothing here.
  */
 export const rolloutCost = (
   options: RolloutBlock,
@@ -173,7 +204,9 @@ export const rolloutCost = (
   data: DataCounts,
   rates: GemmRates,
 ): Cost => {
-  if (dialogues && options.simulate === "none") return { seconds: 0, bytes: 0 };
+  if ((dialogues && options.simulate === "none") || options.endpoint !== undefined) {
+    return { seconds: 0, bytes: 0 };
+  }
   const prefixes = options.from === "prompt" || options.from === "auto" || dialogues ? 1 : 4;
   const answers = prompts * options.samples * prefixes;
   const { maxNewTokens, parallel: batchSize } = options;

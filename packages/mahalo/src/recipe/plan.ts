@@ -3,31 +3,23 @@ import { join } from "node:path";
 import { MahaloError } from "@mahalo/torch";
 import { formatBytes, formatDuration } from "../core/format.ts";
 import { type GemmRates, measureGemm } from "../core/speed.ts";
-import { generateRows } from "../data/generators/registry.ts";
 import { mixGrid } from "../evaluate/mixes.ts";
 import { openModelSource } from "../model/source.ts";
+import { boundedCounts, type Counted, measuredCounts, rewardCounts, rolloutCounts } from "./counts.ts";
 import {
   alignCost,
   type Cost,
-  type DataCounts,
   evaluateCost,
   type ModelShape,
+  rewardCost,
   rolloutCost,
   sftCost,
 } from "./estimate.ts";
-import {
-  hasPairs,
-  madePairs,
-  pairSource,
-  rolledOut,
-  rolloutBlock,
-  rolloutsOf,
-  sourceList,
-} from "./objective-schema.ts";
+import { hasPairs, rolloutBlock } from "./objective-schema.ts";
 import { pipeline } from "./pipeline.ts";
 import { runFolder } from "./run.ts";
 import type { ObjectiveOptions, Recipe } from "./schema.ts";
-import { type DataSummary, readSummary } from "./stages/data-files.ts";
+import { readSummary } from "./stages/data-files.ts";
 import { inspectStages, type StageState } from "./stages.ts";
 
 /** One stage of a plan. */
@@ -61,108 +53,6 @@ const mixCount = (recipe: Recipe): number => {
   return names.length === 0 ? 1 : mixGrid(names, mixes).length;
 };
 
-/** Counts of a data stage that has run; of pairs that are still to be made, the most there can be. */
-const measuredCounts = (recipe: Recipe, summary: DataSummary, rolled: Map<string, number>): DataCounts => {
-  const { objectives, examples } = summary;
-  const all = Object.entries(objectives).map(([name, { train, heldOut, meanTokens }]) => {
-    const made = madePairCount(recipe, name, rolled);
-    // Of answers that are not there yet no more is known than how long they may be.
-    const block = recipe.objectives[rolloutsOf(recipe.objectives, name) ?? ""];
-    const longest = block === undefined ? 0 : rolloutBlock(block).maxNewTokens;
-    const tokens =
-      made > 0 ? { prompt: examples.meanTokens.prompt, response: Math.min(longest, 128) } : meanTokens;
-    return { train: train + made, heldOut, meanTokens: tokens };
-  });
-  const pairs = all.reduce((sum, { train }) => sum + train, 0);
-  const weighted = (part: "prompt" | "response"): number =>
-    all.reduce((sum, { train, meanTokens }) => sum + train * meanTokens[part], 0) / Math.max(1, pairs);
-  return {
-    pairs,
-    largestObjective: Math.max(...all.map(({ train }) => train)),
-    objectives: all.length,
-    examples: examples.train,
-    heldOutPairs: all.reduce((sum, { heldOut }) => sum + heldOut, 0),
-    promptTokens: weighted("prompt"),
-    responseTokens: weighted("response"),
-  };
-};
-
-/** Prompts of an objective to roll out, at most; undefined while a file without a limit has not been read. */
-const promptLimit = ({ prompts, dialogues }: ObjectiveOptions): number | undefined => {
-  const limits = sourceList(prompts ?? dialogues).map(({ limit }) => limit);
-  return limits.reduce<number | undefined>(
-    (sum, limit) => (sum === undefined || limit === undefined ? undefined : sum + limit),
-    0,
-  );
-};
-
-/** Rows to roll out by objective: counted by the data stage, or bounded by the limits of sources. */
-const rolloutCounts = (recipe: Recipe, summary: DataSummary | undefined): Map<string, number> | undefined => {
-  const counts = new Map<string, number>();
-  for (const name of rolledOut(recipe.objectives)) {
-    const objective = recipe.objectives[name] as ObjectiveOptions;
-    const known = summary === undefined ? promptLimit(objective) : (summary.objectives[name]?.toRollOut ?? 0);
-    if (known === undefined) return undefined;
-    counts.set(name, known);
-  }
-  return counts;
-};
-
-/** Pairs that will be made for an objective, at most. */
-const madePairCount = (recipe: Recipe, name: string, rolled: Map<string, number>): number => {
-  const objective = recipe.objectives[name];
-  const made = objective === undefined ? undefined : madePairs(objective);
-  return made === undefined
-    ? 0
-    : made.perPrompt * (rolled.get(rolloutsOf(recipe.objectives, name) ?? "") ?? 0);
-};
-
-/** Examples of files to fine-tune on, at most; undefined while a file without a limit has not been read. */
-const exampleLimit = ({ sft }: Recipe): number | undefined =>
-  sft === false || sft.from === "chosen"
-    ? 0
-    : sourceList(sft.from).reduce<number | undefined>(
-        (sum, { limit }) => (sum === undefined || limit === undefined ? undefined : sum + limit),
-        0,
-      );
-
-/** Upper bounds out of limits and generators; undefined while a file without a limit has not been read. */
-const boundedCounts = (recipe: Recipe, rolled: Map<string, number> | undefined): DataCounts | undefined => {
-  const { data, objectives } = recipe;
-  const sizes: number[] = [];
-  let known = 0;
-  for (const [objective, options] of Object.entries(objectives)) {
-    const { generator } = options;
-    const pairs = pairSource(options);
-    if (generator !== undefined) {
-      const { name, ...rest } = generator;
-      const { train } = generateRows(name, rest, recipe.seed, `objectives.${objective}.generator`);
-      sizes.push(train.filter((row) => row.objective === objective).length);
-      known += sizes.at(-1) ?? 0;
-    } else if (pairs !== undefined) {
-      if (pairs.limit === undefined) return undefined;
-      sizes.push(pairs.limit);
-      known += pairs.limit;
-    } else if (madePairs(options) !== undefined) {
-      if (rolled === undefined) return undefined;
-      sizes.push(madePairCount(recipe, objective, rolled));
-    }
-  }
-  const examples = exampleLimit(recipe);
-  if (examples === undefined) return undefined;
-  const pairs = sizes.reduce((sum, size) => sum + size, 0);
-  const promptTokens = Math.min(data.maxPromptTokens, data.maxTokens / 2);
-  return {
-    pairs,
-    largestObjective: Math.max(0, ...sizes),
-    objectives: sizes.length,
-    examples: recipe.sft !== false && recipe.sft.from === "chosen" ? known : examples,
-    heldOutPairs: Math.min(pairs * data.heldOut, data.maxHeldOut * sizes.length),
-    promptTokens,
-    responseTokens: data.maxTokens - promptTokens,
-  };
-};
-
 const openShape = async (recipe: Recipe): Promise<ModelShape | undefined> => {
   try {
     return (
@@ -178,7 +68,7 @@ const costOf = (
   name: string,
   recipe: Recipe,
   model: ModelShape,
-  data: DataCounts,
+  data: Counted,
   rates: GemmRates,
   rolled: Map<string, number> | undefined,
 ): Cost | undefined => {
@@ -187,9 +77,11 @@ const costOf = (
     return [...rolled].reduce<Cost>(
       (sum, [objective, prompts]) => {
         const options = recipe.objectives[objective] as ObjectiveOptions;
+        const block = rolloutBlock(options);
         const cost = rolloutCost(
-          rolloutBlock(options),
-          prompts,
+          block,
+          // A bound counts held-out prompts in.
+          prompts + (data.measured ? block.heldOut : 0),
           options.dialogues !== undefined,
           model,
           data,
@@ -201,6 +93,10 @@ const costOf = (
     );
   }
   if (name === "sft" && recipe.sft !== false) return sftCost(recipe.sft, model, data, rates);
+  if (name === "reward" && recipe.reward !== false) {
+    const rows = rewardCounts(recipe, data, rolled);
+    return rows === undefined ? undefined : rewardCost(recipe.reward, rows, model, data, rates);
+  }
   if (name === "align" && recipe.align !== false) return alignCost(recipe.align, model, data, rates);
   if (name === "evaluate") return evaluateCost(recipe.evaluate, model, data, rates, mixCount(recipe));
   // Reading, encoding and writing take seconds; they are shown as nothing next to the rest.
@@ -237,7 +133,7 @@ export const planRecipe = async (recipe: Recipe, rates: GemmRates = measureGemm(
     name: recipe.name,
     folder,
     stages,
-    counts: counts === undefined ? "unknown" : fresh ? "measured" : "at most",
+    counts: counts === undefined ? "unknown" : counts.measured ? "measured" : "at most",
     gemm: rates,
     total: {
       seconds: due.reduce((sum, { cost }) => sum + (cost?.seconds ?? 0), 0),
