@@ -6,11 +6,9 @@ import { goesOn, throwIfAborted } from "../../core/interrupt.ts";
 import { readJsonFile } from "../../core/json.ts";
 import { stream } from "../../core/random.ts";
 import { Problems } from "../../data/problems.ts";
-import { bestOf, type Candidate } from "../../evaluate/best-of.ts";
+import { bestOf, type Candidate, votesOf } from "../../evaluate/best-of.ts";
 import type { BestOf } from "../../evaluate/results.ts";
 import { loadRewardModel, type RewardModel } from "../../model/reward-model.ts";
-import { sameAnswer } from "../../reward/math/compare.ts";
-import { extractAnswer } from "../../reward/math/extract.ts";
 import { comparesAnswers } from "../../reward/roll-out.ts";
 import { allRollouts, type Rollout, type RolloutRow } from "../../reward/rollout-file.ts";
 import { answerSteps, answerText } from "../../reward/rollout-text.ts";
@@ -30,17 +28,6 @@ const samplesOf = ({ rollouts }: RolloutRow): Scored["rollout"][] =>
       ? [{ ...rollout, score: rollout.score }]
       : [],
   );
-
-/** Numbers answers so that those that mean the same have the same number. */
-const votesOf = (texts: readonly string[]): (number | undefined)[] => {
-  const classes: string[] = [];
-  return texts.map((text) => {
-    const answer = extractAnswer(text)?.text;
-    if (answer === undefined) return undefined;
-    const known = classes.findIndex((other) => sameAnswer(other, answer));
-    return known >= 0 ? known : classes.push(answer) - 1;
-  });
-};
 
 /** What a reward model says of the samples of held-out rows. */
 const candidatesOf = (
