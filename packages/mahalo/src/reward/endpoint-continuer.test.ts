@@ -6,8 +6,10 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import { hashBytes } from "../core/files.ts";
 import { silenceProgress } from "../core/progress.ts";
 import { stepEnds } from "../data/steps.ts";
+import { generateAll } from "../decode/generate.ts";
 import { openModelSource } from "../model/source.ts";
 import { tinyFolder, tinyModel, withFolder } from "../model/testing/tiny.ts";
+import type { Continuation } from "./continuer.ts";
 import { studentView } from "./dialogue.ts";
 import {
   answers,
@@ -193,6 +195,29 @@ describe("from a step", () => {
         expect(server.seen[0]?.body).not.toHaveProperty("continue_final_message");
       }
     }
+    model.dispose();
+  });
+
+  test("completions of a server that has our model are, letter for letter, our own answers", async () => {
+    const model = await tinyModel("tiny-llama", { training: false });
+    const sampling = { temperature: 1 };
+    server.usually = async (response, call) => {
+      const { prompt: ids = [], seed, max_tokens } = call.body;
+      const request = { ids, seed, sampling, maxNewTokens: Number(max_tokens) };
+      const [made] = await generateAll(model, [request]);
+      const finish_reason = made?.finish === "length" ? "length" : "stop";
+      answers(() => ({ text: made?.text ?? "", finish_reason }))(response, call);
+    };
+    const step = { by: "line" } as const;
+    const ends = (ids: readonly number[]): number[] => stepEnds(model.codec, ids, step);
+    const own = tinyContinuer(model, { stepEnds: ends, boundary: step, maxNewTokens: 20 });
+    const theirs = open({ api: "completions" }, { local, sampling });
+    const jobs = rows(2).flatMap(({ prompt, response }) => {
+      const row = own.prepare(prompt, response);
+      return [0, 1, 2].map((from) => ({ row, from, seed: 7 + from }));
+    });
+    const told = (made: Continuation[]) => made.map(({ text, finish }) => ({ text, finish }));
+    expect(told(await theirs.run(jobs))).toEqual(told(await own.run(jobs)));
     model.dispose();
   });
 
