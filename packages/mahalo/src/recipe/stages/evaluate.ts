@@ -209,16 +209,13 @@ const rank = async (context: Context, model: LanguageModel): Promise<Results["pa
     throwIfAborted(signal, "evaluating", goesOn);
     cells.push(
       ...(await withModel(baseline, context, async (one) =>
-        pairMargins(one, one.heads.base, before, pairs, objectives),
+        pairMargins(one, [[before, one.heads.base]], pairs, objectives),
       )),
     );
   }
-  for (const name of model.heads.objectives) {
-    throwIfAborted(signal, "evaluating", goesOn);
-    cells.push(...pairMargins(model, model.heads.get(name), name, pairs, objectives));
-  }
-  if (model.heads.objectives.length === 0)
-    cells.push(...pairMargins(model, model.heads.base, before, pairs, objectives));
+  const own = model.heads.objectives.map((name) => [name, model.heads.get(name)] as const);
+  throwIfAborted(signal, "evaluating", goesOn);
+  cells.push(...pairMargins(model, own.length > 0 ? own : [[before, model.heads.base]], pairs, objectives));
   return pairAccuracy(cells, baseline === undefined ? undefined : before);
 };
 

@@ -1,28 +1,50 @@
 /** Margins of held-out pairs under a model's heads: what pair accuracy is counted from. */
+import { MahaloError, scope } from "@mahalo/torch";
 import type { EncodedPair } from "../../data/encode.ts";
+import { predictors } from "../../data/packing.ts";
 import type { Margins } from "../../evaluate/pair-accuracy.ts";
 import type { LanguageModel } from "../../model/load.ts";
 import type { Parameter } from "../../model/parameters.ts";
-import { logProbs } from "../../train/passes.ts";
+import { headPass } from "../../train/head-pass.ts";
+import { measure } from "../../train/passes.ts";
+import type { Reader } from "../../train/reader.ts";
 
 /** Tokens of one pass; without gradients memory is no matter at this size. */
 const tokensPerPass = 4096;
 
-const sum = (values: Float32Array | undefined): number => {
+/** Reads every head's log-probability of each token: K values a position, from hidden states that are computed once. */
+const headsReader = (heads: readonly Parameter[]): Reader => ({
+  width: heads.length,
+  positions: (_row, packed, branch) => predictors(packed, branch),
+  read: (hidden_ND, branches) => {
+    const targets = Int32Array.from(branches.flatMap(({ row, index }) => row.branches[index] ?? []));
+    const values = new Float32Array(targets.length * heads.length);
+    for (const [k, head] of heads.entries()) {
+      for (const [n, logp] of scope(() => headPass(hidden_ND, head, targets).logps).entries())
+        values[n * heads.length + k] = logp;
+    }
+    const backward = (): never => {
+      throw new MahaloError("E_INTERNAL", "margins have no gradient", { exitStatus: 1 });
+    };
+    return { values, backward };
+  },
+});
+
+/** The sum over a branch's tokens of the k-th of K values each. */
+const sum = (values: Float32Array | undefined, k: number, width: number): number => {
   let total = 0;
-  for (const value of values ?? []) total += value;
+  for (let at = k; at < (values?.length ?? 0); at += width) total += values?.[at] ?? 0;
   return total;
 };
 
 /**
- * log π(chosen) - log π(rejected) of every pair, in nats, by objective.
+ * log π(chosen) - log π(rejected) of every pair, in nats, under every head, by objective.
  *
- * @param label what the head is called in results.
+ * @param heads what each is called in results, and its weights; all read the same pass over the backbone.
  */
 export const pairMargins = (
   model: LanguageModel,
-  head: Parameter,
-  label: string,
+  heads: readonly (readonly [label: string, head: Parameter])[],
   pairs: readonly EncodedPair[],
   objectives: readonly string[],
 ): Margins[] => {
@@ -32,13 +54,17 @@ export const pairMargins = (
     objective: undefined,
     index,
   }));
-  const logps = logProbs(model, rows, { tokensPerPass, headOf: () => head });
-  return objectives.map((objective) => ({
-    head: label,
-    objective,
-    margins: pairs.flatMap((pair, at) => {
-      const [chosen, rejected] = logps[at] ?? [];
-      return pair.objective === objective ? [sum(chosen) - sum(rejected)] : [];
-    }),
-  }));
+  const reader = headsReader(heads.map(([, head]) => head));
+  const values = measure(model, rows, { tokensPerPass, readerOf: () => reader });
+  return heads.flatMap(([head], k) =>
+    objectives.map((objective) => ({
+      head,
+      objective,
+      margins: pairs.flatMap((pair, at) => {
+        const [chosen, rejected] = values[at] ?? [];
+        if (pair.objective !== objective) return [];
+        return [sum(chosen, k, reader.width) - sum(rejected, k, reader.width)];
+      }),
+    })),
+  );
 };
