@@ -35,9 +35,9 @@ export type Cost = { seconds: number; bytes: number };
 
 /**
  * Share of the measured matrix-product rate that training and prefill reach: attention, norms, the optimiser and
- * small matrices take the rest. Measured on SmolLM2-135M with 2 cores: about 0.5 to 0.9 in f32, 0.4 in bf16.
+ * small matrices take the rest. Measured on SmolLM2-135M with 2 cores: 0.6 to 0.8 in f32, 0.55 to 0.65 in bf16.
  */
-const efficiency = { f32: 0.65, bf16: 0.4 };
+const efficiency = { f32: 0.65, bf16: 0.55 };
 
 /** Bytes a second that decoding reads weights with; a machine with 2 cores reads about 30 GB/s. */
 const readRate = 20e9;
