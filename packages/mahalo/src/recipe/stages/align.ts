@@ -10,7 +10,14 @@ import type { AlignOptions, ObjectiveOptions, Recipe } from "../schema.ts";
 import { modelFiles } from "../sources.ts";
 import { needFolder, type Stage, type StageContext } from "../stages.ts";
 import { readAllPairs } from "./data-files.ts";
-import { loadForTraining, modelFolder, saveTrained, scheduleRows, trainingInputs } from "./training.ts";
+import {
+  loadForTraining,
+  modelFolder,
+  reachedRows,
+  saveTrained,
+  scheduleRows,
+  trainingInputs,
+} from "./training.ts";
 
 /** Identity of the reference policy: the fine-tuned model's key, or the base model's files where sft is left out. */
 const referencePolicy = ({ ingredients }: StageContext<Recipe>): string =>
@@ -51,11 +58,11 @@ export const alignStage: Stage<Recipe> = {
     const { align, seed } = recipe;
     if (align === false) return;
     const data = needFolder("align", "data", folderOf);
-    const { train: pairs, heldOut } = await readAllPairs(data, folderOf("pairs"));
+    const { train: all, heldOut } = await readAllPairs(data, folderOf("pairs"));
     const objectives = Object.keys(recipe.objectives).filter((name) =>
       hasPairs(recipe.objectives[name] as ObjectiveOptions),
     );
-    const schedule = scheduleRows(pairs, objectives, align, seed);
+    const { rows: pairs, schedule } = reachedRows(all, scheduleRows(all, objectives, align, seed));
     const tuned = folderOf("sft");
     const model = await loadForTraining(recipe, tuned === undefined ? undefined : modelFolder(tuned), align);
     try {

@@ -52,6 +52,22 @@ export const scheduleRows = (
   };
 };
 
+/**
+ * The rows that a plan's steps reach, in their order, and the plan over these alone: what is computed for each row
+ * beforehand is not computed for rows that `maxSteps` leaves out.
+ */
+export const reachedRows = <Row>(
+  rows: readonly Row[],
+  { steps, batch }: Schedule,
+): { rows: Row[]; schedule: Schedule } => {
+  const reached = new Set(Array.from({ length: steps }, (_, step) => batch(step)).flat());
+  const place = new Map([...reached].sort((a, b) => a - b).map((index, at) => [index, at]));
+  return {
+    rows: rows.filter((_, index) => reached.has(index)),
+    schedule: { steps, batch: (step) => batch(step).flatMap((index) => place.get(index) ?? []) },
+  };
+};
+
 /** Loads a model to train: the recipe's base model, or the folder that an earlier stage saved. */
 export const loadForTraining = (
   recipe: Recipe,
