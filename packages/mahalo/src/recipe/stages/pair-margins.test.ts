@@ -4,7 +4,8 @@ import { tinyModel } from "../../model/testing/tiny.ts";
 import { logProbs } from "../../train/passes.ts";
 import { pairMargins } from "./pair-margins.ts";
 
-const sum = (values: Float32Array | undefined): number => (values ?? []).reduce((all, one) => all + one, 0);
+const sum = (values: Float32Array | undefined): number =>
+  Array.from(values ?? []).reduce((all, one) => all + one, 0);
 
 test("every head's margins equal those of a pass of its own", async () => {
   const model = await tinyModel("tiny-llama");
