@@ -91,6 +91,24 @@ export const encodeExamples = (
   });
 
 /**
+ * Encodes one prompt and response that stand in no file, as {@link encodeExamples} does rows.
+ *
+ * @throws RowProblem for one that cannot be encoded
+ */
+export const encodeExample = (
+  prompt: Prompt,
+  response: string,
+  options: EncodeOptions,
+): Pick<EncodedExample, "prompt" | "response"> => {
+  const problems = new Problems({ maxBadShare: 1 });
+  const row = { objective: "", prompt, response, origin: { file: "", line: 0 } };
+  const [encoded] = encodeExamples([row], options, problems).rows;
+  if (encoded !== undefined) return encoded;
+  const [bad] = problems.step("encoding").bad;
+  throw new RowProblem(bad?.reason ?? "invalid-row", bad?.detail ?? "cannot be encoded");
+};
+
+/**
  * Encodes rows of labelled steps, as {@link encodePairs} does pairs. A step ends with the token that holds its last
  * letter; the end of the turn belongs to the last step.
  *

@@ -1,7 +1,7 @@
 /** A row's tokens as training has them, to go on from: prompt, response, and the response cut into steps. */
 import type { TextCodec } from "../data/codec.ts";
-import { type EncodeOptions, encodeExamples, encodePrompt } from "../data/encode.ts";
-import { Problems, RowProblem } from "../data/problems.ts";
+import { type EncodeOptions, encodeExample, encodePrompt } from "../data/encode.ts";
+import { RowProblem } from "../data/problems.ts";
 import type { Prompt } from "../data/rows.ts";
 import type { ModelSource } from "../model/source.ts";
 import type { Step, StepEnds } from "./continuer.ts";
@@ -51,13 +51,7 @@ export const encodeRow = (
     room(promptIds.length);
     return { promptIds, ids: [] };
   }
-  const problems = new Problems({ maxBadShare: 1 });
-  const row = { objective: "", prompt, response, origin: { file: "", line: 0 } };
-  const [encoded] = encodeExamples([row], options, problems).rows;
-  if (encoded === undefined) {
-    const [bad] = problems.step("encoding").bad;
-    throw new RowProblem(bad?.reason ?? "invalid-row", bad?.detail ?? "cannot be encoded");
-  }
+  const encoded = encodeExample(prompt, response, options);
   const ids = withoutEnd(encoded.response, codec.eosIds);
   room(encoded.prompt.length + ids.length);
   return { promptIds: encoded.prompt, ids };

@@ -1,6 +1,7 @@
 /** What stands in a row of rollouts: whole answers, their steps, and what a judge is shown of them. */
 import { formatOrigin } from "../data/problems.ts";
 import { promptMessages } from "../data/rows.ts";
+import { cutText } from "../data/text-steps.ts";
 import type { JudgedItem } from "./judges/types.ts";
 import type { Rollout, RolloutRow } from "./rollout-file.ts";
 
@@ -16,7 +17,7 @@ export const answerSteps = (
   const prefix = steps.slice(0, from);
   if (finish === "recorded") return prefix;
   if (cuts === undefined) return undefined;
-  return [...prefix, ...cuts.map((end, step) => text.slice(cuts[step - 1] ?? 0, end))];
+  return [...prefix, ...cutText(text, cuts)];
 };
 
 /**

@@ -1,7 +1,7 @@
 /** Texts ready to be scored: the very tokens that a reward model was trained on, and where their steps end. */
 import { MahaloError } from "@mahalo/torch";
-import { type EncodeOptions, encodeExamples } from "../data/encode.ts";
-import { Problems, RowProblem } from "../data/problems.ts";
+import { type EncodeOptions, encodeExample } from "../data/encode.ts";
+import { RowProblem } from "../data/problems.ts";
 import type { Prompt } from "../data/rows.ts";
 import { type StepBoundary, stepEndsOf } from "../data/steps.ts";
 import type { RewardModel } from "../model/reward-model.ts";
@@ -65,14 +65,8 @@ export const encodeScored = (
     maxPromptTokens: Number.MAX_SAFE_INTEGER,
     maxTokens: Number.MAX_SAFE_INTEGER,
   };
-  const problems = new Problems({ maxBadShare: 1 });
   const text = typeof response === "string" ? response : response.join("");
-  const row = { objective: "", prompt, response: text, origin: { file: "", line: 0 } };
-  const [encoded] = encodeExamples([row], whole, problems).rows;
-  if (encoded === undefined) {
-    const [bad] = problems.step("encoding").bad;
-    throw new RowProblem(bad?.reason ?? "invalid-row", bad?.detail ?? "cannot be encoded");
-  }
+  const encoded = encodeExample(prompt, text, whole);
   const name = scoredObjective(model, objective);
   const promptIds = namedPrompt(model, name, encoded.prompt);
   const tokens = promptIds.length + encoded.response.length;
