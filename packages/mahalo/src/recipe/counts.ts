@@ -13,6 +13,7 @@ import type { RelabelBlock } from "./rollout-schema.ts";
 import type { ObjectiveOptions, Recipe, RowSource } from "./schema.ts";
 import type { DataSummary } from "./stages/data-files.ts";
 import { headKindOf } from "./stages/reward-rows.ts";
+import { exampleSources, learnsChosen } from "./training-schema.ts";
 
 /** Counts of the data, and of what each objective has to train on; a bound where the data stage has not run. */
 export type Counted = DataCounts & {
@@ -92,7 +93,7 @@ const madePairCount = (recipe: Recipe, name: string, rolled: Map<string, number>
 
 /** Examples of files to fine-tune on, at most; undefined as in {@link limitOf}. */
 const exampleLimit = ({ sft }: Recipe): number | undefined =>
-  sft === false || sft.from === "chosen" ? 0 : limitOf(sourceList(sft.from));
+  limitOf(exampleSources(sft).map(({ source }) => source));
 
 /** Upper bounds out of limits and generators; undefined while a file without a limit has not been read. */
 export const boundedCounts = (
@@ -129,7 +130,7 @@ export const boundedCounts = (
     pairs,
     largestObjective: Math.max(0, ...sizes),
     objectives: sizes.length,
-    examples: recipe.sft !== false && recipe.sft.from === "chosen" ? known : examples,
+    examples: examples + (learnsChosen(recipe.sft) ? known : 0),
     heldOutPairs: Math.min(pairs * data.heldOut, data.maxHeldOut * sizes.length),
     promptTokens,
     responseTokens: data.maxTokens - promptTokens,

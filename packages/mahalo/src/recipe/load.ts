@@ -6,7 +6,8 @@ import { type Document, isNode, LineCounter, parse, parseDocument, stringify } f
 import { fileError, writeFileAtomic } from "../core/files.ts";
 import { describeIssues, type FieldPath } from "../core/issues.ts";
 import { type Recipe, recipeSchema } from "./schema.ts";
-import type { StepSource } from "./source-schema.ts";
+import type { RowSource, StepSource } from "./source-schema.ts";
+import type { SftOptions } from "./training-schema.ts";
 
 /** A recipe as loaded: checked, defaults filled in, paths made absolute. */
 export type LoadedRecipe = {
@@ -78,6 +79,9 @@ const resolvePaths = (recipe: Recipe, folder: string): Recipe => {
   });
   const steps = (given: StepSource | StepSource[]): StepSource | StepSource[] =>
     Array.isArray(given) ? given.map(stepSource) : stepSource(given);
+  const example = (given: "chosen" | RowSource) => (given === "chosen" ? given : source(given));
+  const examples = (from: SftOptions["from"]): SftOptions["from"] =>
+    Array.isArray(from) ? from.map(example) : example(from);
   const { model, objectives, sft, evaluate } = recipe;
   return {
     ...recipe,
@@ -96,7 +100,7 @@ const resolvePaths = (recipe: Recipe, folder: string): Recipe => {
         },
       ]),
     ),
-    sft: sft === false || sft.from === "chosen" ? sft : { ...sft, from: sources(sft.from) },
+    sft: sft === false ? sft : { ...sft, from: examples(sft.from) },
     evaluate: evaluate.from === "heldOut" ? evaluate : { ...evaluate, from: source(evaluate.from) },
   };
 };

@@ -11,7 +11,7 @@ import {
 } from "./objective-schema.ts";
 import { rewardSchema } from "./reward-schema.ts";
 import { sourceSchema } from "./source-schema.ts";
-import { alignSchema, sftSchema } from "./training-schema.ts";
+import { alignSchema, learnsChosen, sftSchema } from "./training-schema.ts";
 
 export { type ObjectiveOptions, objectiveSchema } from "./objective-schema.ts";
 export { type RowSource, sourceSchema } from "./source-schema.ts";
@@ -208,7 +208,7 @@ export const recipeSchema = z.strictObject(recipeShape).superRefine((recipe, con
     context.addIssue({ code: "custom", path: ["align"], message });
   }
   const known = all.some((o) => pairSource(o) !== undefined || o.generator !== undefined);
-  if (recipe.sft !== false && recipe.sft.from === "chosen" && begun && !known) {
+  if (learnsChosen(recipe.sft) && begun && !known) {
     const message =
       "has no chosen responses before rollouts are made; name a source of examples, or set sft: false";
     context.addIssue({ code: "custom", path: ["sft", "from"], message });

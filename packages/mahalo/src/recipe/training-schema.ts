@@ -1,7 +1,7 @@
 /** The training blocks of a recipe: what sft and align share, and what is their own. */
 import { z } from "zod";
 import { type PairLossName, pairLosses } from "../train/losses.ts";
-import { sourcesSchema } from "./source-schema.ts";
+import { type RowSource, sourceSchema } from "./source-schema.ts";
 
 /** Keys that every training stage has. */
 export const trainingSchema = z.strictObject({
@@ -84,15 +84,38 @@ export type TrainingOptions = z.output<typeof trainingSchema>;
 /** Supervised fine-tuning on responses. */
 export const sftSchema = trainingSchema.extend({
   from: z
-    .union([z.literal("chosen"), sourcesSchema])
+    .union([
+      z.literal("chosen"),
+      sourceSchema,
+      z.array(z.union([z.literal("chosen"), sourceSchema])).min(1, "needs at least one source"),
+    ])
     .default("chosen")
     .describe(
-      "Rows to learn from: the chosen responses of all objectives, or files of prompts and completions.",
+      "Rows to learn from: the chosen responses of all objectives, files of prompts and completions, or a list of both.",
     ),
 });
 
 /** The sft block, defaults filled in. */
 export type SftOptions = z.output<typeof sftSchema>;
+
+const isList = <T>(given: T | readonly T[]): given is readonly T[] => Array.isArray(given);
+
+const listed = (sft: SftOptions | false): readonly ("chosen" | RowSource)[] => {
+  if (sft === false) return [];
+  const { from } = sft;
+  return isList(from) ? from : [from];
+};
+
+/** Whether the chosen responses of the objectives' pairs are learnt. */
+export const learnsChosen = (sft: SftOptions | false): boolean => listed(sft).includes("chosen");
+
+/** The files that examples are learnt from, each with its place in the recipe. */
+export const exampleSources = (sft: SftOptions | false): { label: string; source: RowSource }[] => {
+  const all = listed(sft);
+  return all.flatMap((source, index) =>
+    source === "chosen" ? [] : [{ label: all.length === 1 ? "sft.from" : `sft.from[${index}]`, source }],
+  );
+};
 
 /** Multi-objective alignment with one head an objective. */
 export const alignSchema = trainingSchema

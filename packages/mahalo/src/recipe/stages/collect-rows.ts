@@ -29,6 +29,7 @@ import type { StepRow } from "../../data/step-rows.ts";
 import { pairSource, sourceList } from "../objective-schema.ts";
 import type { ObjectiveOptions, Recipe, RowSource } from "../schema.ts";
 import type { StepSource } from "../source-schema.ts";
+import { exampleSources, learnsChosen } from "../training-schema.ts";
 import type { HeldOutPrompt } from "./data-files.ts";
 
 /** Rows on both sides of the split. */
@@ -36,8 +37,10 @@ export type Sides<Row> = { train: Row[]; heldOut: Row[] };
 
 /** Rows of all objectives in text form. */
 export type TextRows = Sides<PreferenceRow> & {
-  /** Fine-tuning examples. */
+  /** Fine-tuning examples out of files. */
   examples: Sides<ExampleRow>;
+  /** Chosen responses that are fine-tuning examples; none where the recipe does not learn them. */
+  chosen: Sides<ExampleRow>;
   /** Prompts to roll out. */
   open: Sides<OpenRow>;
   dialogues: Sides<DialogueRow>;
@@ -115,10 +118,9 @@ const stepParts = async (
 };
 
 /** The fine-tuning examples of a recipe that names files of them. */
-const exampleRows = async (recipe: Recipe, problems: Problems): Promise<ExampleRow[]> => {
-  const { sft } = recipe;
-  if (sft === false || sft.from === "chosen") return [];
-  return loadAll(sourceList(sft.from), "sft", loadExamples, recipe, problems);
+const exampleRows = (recipe: Recipe, problems: Problems): Promise<ExampleRow[]> => {
+  const sources = exampleSources(recipe.sft).map(({ source }) => source);
+  return loadAll(sources, "sft", loadExamples, recipe, problems);
 };
 
 /** All rows out of files. */
@@ -239,12 +241,15 @@ export const collectRows = async (recipe: Recipe, problems: Problems): Promise<T
     train: [...files.train, ...generated.train],
     heldOut: [...files.heldOut, ...generated.heldOut],
   };
-  const chosen = recipe.sft !== false && recipe.sft.from === "chosen";
+  const examples = sidesOf(split, (part) => ("example" in part ? part.example : undefined));
+  const chosen = learnsChosen(recipe.sft);
   return {
     ...pairs,
-    examples: chosen
-      ? { train: chosenOf(pairs.train), heldOut: chosenOf(pairs.heldOut) }
-      : sidesOf(split, (part) => ("example" in part ? part.example : undefined)),
+    examples,
+    chosen: {
+      train: chosen ? chosenOf(pairs.train) : [],
+      heldOut: chosen ? chosenOf(pairs.heldOut) : [],
+    },
     open: sidesOf(split, (part) => ("open" in part ? part.open : undefined)),
     dialogues: sidesOf(split, (part) => ("dialogue" in part ? part.dialogue : undefined)),
     steps: stepSides(split, recipe),

@@ -100,6 +100,24 @@ describe("rows of files", () => {
     expect([dataset.train.length, dataset.examples.length]).toEqual([3, 2]);
   });
 
+  test("learn from files and from chosen responses where sft.from lists both", async () => {
+    await writeFile(
+      join(folder, "worked.jsonl"),
+      Array.from({ length: 8 }, (_, at) =>
+        JSON.stringify({ prompt: `worked ${at}`, completion: `So ${at}` }),
+      ).join("\n"),
+    );
+    const both = recipe(["data.heldOut=0.25", "sft.from=[{ path: worked.jsonl }, chosen]"]);
+    const { dataset } = await buildDataset(both, { codec: letters, template });
+    const count = (word: string): number =>
+      [...dataset.examples, ...dataset.heldOutExamples].filter(({ response }) =>
+        letters.decode(response).startsWith(word),
+      ).length;
+    expect([count("So"), count("helpful good"), count("harmless good")]).toEqual([8, 20, 20]);
+    expect(dataset.heldOutExamples).toHaveLength(12);
+    expect(dataStage.inputs(both)).toMatchObject({ examples: [{}, "chosen"] });
+  });
+
   test("are read back as they were written", async () => {
     const { dataset, summary } = await buildDataset(recipe(), { codec: letters, template });
     const into = join(folder, "out");

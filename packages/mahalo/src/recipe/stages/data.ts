@@ -8,6 +8,7 @@ import type { SourceFiles } from "../source-files.ts";
 import type { StepSource } from "../source-schema.ts";
 import { modelFiles, rowSourceFiles, sourceInputs } from "../sources.ts";
 import type { Stage } from "../stages.ts";
+import { exampleSources, type SftOptions } from "../training-schema.ts";
 import { collectRows } from "./collect-rows.ts";
 import { type DataSummary, type Dataset, writeDataset } from "./data-files.ts";
 
@@ -68,24 +69,22 @@ export const buildDataset = async (
   const { maxBadShare, maxPromptTokens, maxTokens, chat } = recipe.data;
   const problems = new Problems({ maxBadShare });
   const rows = await collectRows(recipe, problems);
-  const { examples } = rows;
   const options: EncodeOptions = { ...encoding, chat, maxPromptTokens, maxTokens };
   const encoded = [
     encodePairs(rows.train, options, problems),
     encodePairs(rows.heldOut, options, problems),
   ] as const;
   // A row whose pair was refused was counted then; its chosen side is not counted again.
-  const quiet =
-    recipe.sft !== false && recipe.sft.from === "chosen" ? new Problems({ maxBadShare: 1 }) : problems;
-  const learnt = [
-    encodeExamples(examples.train, options, quiet),
-    encodeExamples(examples.heldOut, options, quiet),
-  ] as const;
+  const quiet = new Problems({ maxBadShare: 1 });
+  const learnt = (side: "train" | "heldOut") => [
+    ...encodeExamples(rows.examples[side], options, problems).rows,
+    ...encodeExamples(rows.chosen[side], options, quiet).rows,
+  ];
   const dataset: Dataset = {
     train: encoded[0].rows,
     heldOut: encoded[1].rows,
-    examples: learnt[0].rows,
-    heldOutExamples: learnt[1].rows,
+    examples: learnt("train"),
+    heldOutExamples: learnt("heldOut"),
     prompts: rows.prompts,
     open: rows.open.train,
     heldOutOpen: rows.open.heldOut,
@@ -126,8 +125,10 @@ const stepInputs = (source: StepSource) => ({
   ...(source.heldOut === undefined ? {} : { heldOut: sourceInputs(source.heldOut) }),
 });
 
-const exampleInputs = (sources: Sources) =>
-  "length" in sources ? sources.map(sourceInputs) : sourceInputs(sources);
+const exampleInputs = (from: SftOptions["from"]) => {
+  const inputs = (one: "chosen" | RowSource) => (one === "chosen" ? one : sourceInputs(one));
+  return Array.isArray(from) ? from.map(inputs) : inputs(from);
+};
 
 /** Reads or generates rows, splits and encodes them. */
 export const dataStage: Stage<Recipe> = {
@@ -156,7 +157,7 @@ export const dataStage: Stage<Recipe> = {
         ];
       }),
     ),
-    examples: sft === false ? "none" : sft.from === "chosen" ? "chosen" : exampleInputs(sft.from),
+    examples: sft === false ? "none" : exampleInputs(sft.from),
   }),
   sources: ({ model, revision, objectives, sft }) => [
     modelFiles(model, revision),
@@ -169,7 +170,7 @@ export const dataStage: Stage<Recipe> = {
         ...stepFiles(name, objective),
       ];
     }),
-    ...(sft === false || sft.from === "chosen" ? [] : sourcesFiles("sft.from", sft.from)),
+    ...exampleSources(sft).map(({ label, source }) => rowSourceFiles(label, source)),
   ],
   run: async ({ recipe, folder, log }) => {
     const { codec, template } = await openModelSource(
