@@ -26,6 +26,8 @@ def main():
     args.bf16_weights = args.dtype == "bf16"
     dtype = torch.bfloat16 if args.bf16_weights else torch.float32
     model = AutoModelForCausalLM.from_pretrained(args.model, dtype=dtype).eval()
+    # generate() takes from the model's own settings what a call leaves at None, its end token too.
+    model.generation_config.eos_token_id = None
     pad_id = AutoTokenizer.from_pretrained(args.model).pad_token_id or 0
     with open(args.rows, encoding="utf-8") as file:
         responses = [json.loads(line) for line in file]
