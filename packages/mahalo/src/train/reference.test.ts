@@ -116,6 +116,25 @@ describe("the cache", () => {
       rounded.dispose();
     }));
 
+  test("many pairs, taken in slices, give what one call does", () =>
+    withFolder(async (folder) => {
+      const many = Array.from({ length: 70 }, (_, at) => PAIRS[at % PAIRS.length] ?? []).flat();
+      const wanted = computeReference(model, many, options);
+      expect(off(await cached(folder, { pairs: many }), wanted)).toBeLessThan(1e-6);
+    }));
+
+  test("an interrupted computation stops and keeps nothing", () =>
+    withFolder(async (folder) => {
+      const stopped = cachedReference(model, PAIRS, {
+        ...options,
+        folder,
+        policy: "sft",
+        signal: AbortSignal.abort(),
+      });
+      await expect(stopped).rejects.toMatchObject({ code: "E_INTERRUPTED" });
+      expect(files(folder)).toEqual([]);
+    }));
+
   test("does not care which objective a pair is of, or where it came from", () =>
     withFolder(async (folder) => {
       const first = await cached(folder);

@@ -2,8 +2,10 @@
 
 import { existsSync } from "node:fs";
 import { join } from "node:path";
+import { setImmediate as nextTick } from "node:timers/promises";
 import { openSafetensors, scope, tensor, writeSafetensors } from "@mahalo/torch";
 import { ensureDir, hashBytes } from "../core/files.ts";
+import { goesOn, throwIfAborted } from "../core/interrupt.ts";
 import { canonicalJson } from "../core/json.ts";
 import { progress } from "../core/progress.ts";
 import type { EncodedPair } from "../data/encode.ts";
@@ -12,29 +14,21 @@ import { logProbs, type PassOptions } from "./passes.ts";
 import type { ReferencePair } from "./preference.ts";
 import type { BranchLogProbs } from "./task.ts";
 
-/** Summed log-probabilities of each pair's responses under the model's base head, in nats, without gradients. */
-export const computeReference = (
+/** Pairs between two looks at whether the run is to stop; a few passes. */
+const slice = 32;
+
+const referenceOf = (
   model: LanguageModel,
   pairs: readonly EncodedPair[],
-  options: PassOptions,
+  options: PassOptions & { onPass: (pairs: number) => void },
 ): ReferencePair[] => {
-  const bar = progress({ label: "reference", total: pairs.length, unit: "pairs" });
-  let done = 0;
   const rows = pairs.map((pair, index) => ({
     prompt: pair.prompt,
     branches: [pair.chosen, pair.rejected],
     objective: undefined,
     index,
   }));
-  const logps = logProbs(model, rows, {
-    ...options,
-    headOf: () => model.heads.base,
-    onPass: (count) => {
-      done += count;
-      bar.update(done);
-    },
-  });
-  bar.done();
+  const logps = logProbs(model, rows, { ...options, headOf: () => model.heads.base });
   const sum = (values: BranchLogProbs | undefined): number => {
     let total = 0;
     for (const value of values ?? []) total += value;
@@ -43,16 +37,40 @@ export const computeReference = (
   return logps.map(([chosen, rejected]) => ({ chosen: sum(chosen), rejected: sum(rejected) }));
 };
 
+const referenceBar = (total: number) => {
+  const bar = progress({ label: "reference", total, unit: "pairs" });
+  let done = 0;
+  const onPass = (count: number): void => {
+    done += count;
+    bar.update(done);
+  };
+  return { onPass, done: () => bar.done() };
+};
+
+/** Summed log-probabilities of each pair's responses under the model's base head, in nats, without gradients. */
+export const computeReference = (
+  model: LanguageModel,
+  pairs: readonly EncodedPair[],
+  options: PassOptions,
+): ReferencePair[] => {
+  const { onPass, done } = referenceBar(pairs.length);
+  const reference = referenceOf(model, pairs, { ...options, onPass });
+  done();
+  return reference;
+};
+
 /**
  * {@link computeReference} through a cache: a file under the hash of the reference model's identity, the token ids and
  * the dtype computed in.
  *
  * @param policy identity of the reference weights: a content hash that changes when they do
+ * @param signal stops between two slices of the pairs; nothing is kept then
+ * @throws MahaloError E_INTERRUPTED
  */
 export const cachedReference = async (
   model: LanguageModel,
   pairs: readonly EncodedPair[],
-  options: PassOptions & { folder: string; policy: string },
+  options: PassOptions & { folder: string; policy: string; signal?: AbortSignal | undefined },
 ): Promise<ReferencePair[]> => {
   const ids = pairs.map(({ prompt, chosen, rejected }) => [prompt, chosen, rejected]);
   const key = hashBytes(canonicalJson({ policy: options.policy, compute: model.backbone.compute, ids }));
@@ -61,7 +79,15 @@ export const cachedReference = async (
     const flat = scope(() => openSafetensors(path).tensor("logps").toTypedArray());
     return pairs.map((_, i) => ({ chosen: Number(flat[2 * i]), rejected: Number(flat[2 * i + 1]) }));
   }
-  const reference = computeReference(model, pairs, options);
+  const { onPass, done } = referenceBar(pairs.length);
+  const reference: ReferencePair[] = [];
+  for (let at = 0; at < pairs.length; at += slice) {
+    // Lets signals through; a pass itself never waits.
+    await nextTick();
+    throwIfAborted(options.signal, "computing the reference", goesOn);
+    reference.push(...referenceOf(model, pairs.slice(at, at + slice), { ...options, onPass }));
+  }
+  done();
   await ensureDir(options.folder);
   const flat = Float64Array.from(reference.flatMap(({ chosen, rejected }) => [chosen, rejected]));
   writeSafetensors(path, { logps: tensor(flat, { shape: [pairs.length, 2] }) }, { metadata: { key } });

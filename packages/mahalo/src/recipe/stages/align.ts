@@ -36,6 +36,7 @@ const referenceOf = async (
     tokensPerPass,
     folder: context.cache,
     policy: referencePolicy(context),
+    signal: context.signal,
   });
 };
 
