@@ -55,6 +55,8 @@ test("figures of two prompts by hand", () => {
   expect(found.gain.mean).toBe(0.625);
   expect(found.overVotes?.mean).toBe(0.5);
   expect(found.stepAuc?.mean).toBeGreaterThan(0.5);
+  // 1 of the first prompt; of the second 3 in 4, since 0.1 lies below 0.2.
+  expect(found.promptAuc).toMatchObject({ mean: 0.875, n: 2 });
   expect(found.stepAuc?.low).toBeLessThanOrEqual(found.stepAuc?.mean ?? 0);
   expect(bestOf(prompts, stream(0, "test"))).toEqual(found);
 });
@@ -62,6 +64,6 @@ test("figures of two prompts by hand", () => {
 test("without answers that state anything there are no votes, without wrong ones no curve", () => {
   const found = bestOf([[one(1, [0.1]), one(1, [0.2])]], stream(0, "test"));
   expect(found.votes).toBeUndefined();
-  expect(found.stepAuc).toBeUndefined();
+  expect([found.stepAuc, found.promptAuc]).toEqual([undefined, undefined]);
   expect(found.one.mean).toBe(1);
 });

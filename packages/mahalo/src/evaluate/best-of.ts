@@ -85,13 +85,29 @@ const stepCurve = (prompts: readonly (readonly Candidate[])[], random: Random): 
   return { mean: whole, low: at(0.025), high: at(0.975), n: prompts.length, method: "bootstrap" };
 };
 
+/** Areas under the curve among the answers to one prompt, by last scores; of prompts with right and wrong answers. */
+const promptCurves = (prompts: readonly (readonly Candidate[])[]): number[] =>
+  prompts.flatMap((candidates) => {
+    const read = candidates.flatMap(({ score, steps }) => {
+      const last = steps.at(-1);
+      return last === undefined ? [] : [{ last, right: score > 0.5 }];
+    });
+    const area = areaUnderCurve(
+      read.map(({ last }) => last),
+      read.map(({ right }) => right),
+    );
+    return area ?? [];
+  });
+
 /**
  * Compares ways to choose among n sampled answers, prompt by prompt.
  *
  * `one` is what a single sample gets (the mean of the n), `any` what the best choice possible would get; `votes` and
  * `weightedVotes` (each vote weighing the reward model's last score, moved to begin at 0) are there where answers state
  * something; `gain` is the paired difference of choosing by the last step's score and a single sample, `overVotes` of it
- * and the vote. `stepAuc` says how well the scores of single steps tell right answers' steps from wrong ones'.
+ * and the vote. `stepAuc` says how well the scores of single steps tell right answers' steps from wrong ones';
+ * `promptAuc` how well last scores tell right from wrong among the answers to one prompt, which is all that choosing
+ * rests on (telling hard prompts from easy ones does not help it): the mean over prompts with answers of both kinds.
  *
  * @param prompts the candidates of each prompt, at least one each
  */
@@ -108,6 +124,7 @@ export const bestOf = (
   const least = lasts.reduce((low, score) => Math.min(low, score), Number.POSITIVE_INFINITY);
   const votes = choose((candidates) => majority(candidates));
   const stepAuc = stepCurve(prompts, random);
+  const curves = promptCurves(prompts);
   return {
     prompts: prompts.length,
     samples: all.length / prompts.length,
@@ -137,5 +154,6 @@ export const bestOf = (
         }
       : {}),
     ...(stepAuc === undefined ? {} : { stepAuc }),
+    ...(curves.length === 0 ? {} : { promptAuc: estimate(curves, random) }),
   };
 };

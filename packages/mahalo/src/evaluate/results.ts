@@ -100,6 +100,7 @@ export const bestOfSchema = z.strictObject({
   gain: estimateSchema,
   overVotes: estimateSchema.optional(),
   stepAuc: estimateSchema.optional(),
+  promptAuc: estimateSchema.optional(),
 });
 
 /** All of results.json. */

@@ -139,6 +139,7 @@ export const inventedResults = (): Results => {
         gain: { mean: 0.2, low: 0.08, high: 0.31, n: 40, method: "bootstrap" },
         overVotes: { mean: 0.1, low: -0.03, high: 0.22, n: 40, method: "bootstrap" },
         stepAuc: { mean: 0.81, low: 0.75, high: 0.86, n: 40, method: "bootstrap" },
+        promptAuc: { mean: 0.7, low: 0.61, high: 0.79, n: 31, method: "bootstrap" },
       },
     ],
   };

@@ -164,6 +164,11 @@ const bestOfBlock = (one: BestOf): Markup => {
           `Area under the curve of single steps, right answers against wrong ones: ${formatNumber(one.stepAuc.mean)} (${formatInterval(one.stepAuc, false)}).`,
         ]
       : []),
+    ...(one.promptAuc
+      ? [
+          `Of last steps among the answers to one prompt, ${one.promptAuc.n} prompts with both: ${formatNumber(one.promptAuc.mean)} (${formatInterval(one.promptAuc, false)}).`,
+        ]
+      : []),
   ].join(" ");
   return markup`<h3>${one.objective}</h3><p>${one.prompts} held-out prompts, ${formatNumber(one.samples)} samples each. ${differences}</p><div class="scroll" tabindex="0" role="region" aria-label="Best of n for ${one.objective}"><table><thead><tr><th scope="col">choice</th><th scope="col">result</th></tr></thead><tbody>${rows}</tbody></table></div>`;
 };

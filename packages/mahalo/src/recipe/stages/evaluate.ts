@@ -233,7 +233,7 @@ const stageTimes = async ({ folderOf }: Context): Promise<Results["stages"]> => 
 /** Makes the evaluate stage; `answer` generates. */
 export const evaluateStage = (answer: Answer): Stage<Recipe> => ({
   name: "evaluate",
-  version: "2",
+  version: "3",
   dependencies: ["data", "sft", "rollout", "pairs", "reward", "align"],
   inputs: (recipe) => {
     const { evaluate, data } = recipe;
