@@ -1,4 +1,5 @@
 /** Best of n: what choosing among sampled answers by a reward model gains over one answer, and over a vote. */
+import { bootstrapInterval } from "../core/bootstrap.ts";
 import { areaUnderCurve } from "../core/label-metrics.ts";
 import { mean } from "../core/mean.ts";
 import type { Random } from "../core/random.ts";
@@ -76,13 +77,8 @@ const stepCurve = (prompts: readonly (readonly Candidate[])[], random: Random): 
   };
   const whole = curve(prompts);
   if (whole === undefined) return undefined;
-  const drawn = Array.from({ length: 1000 }, () =>
-    curve(prompts.map(() => prompts[random.integer(prompts.length)] ?? [])),
-  )
-    .flatMap((value) => value ?? [])
-    .sort((a, b) => a - b);
-  const at = (share: number): number => drawn[Math.round(share * (drawn.length - 1))] ?? whole;
-  return { mean: whole, low: at(0.025), high: at(0.975), n: prompts.length, method: "bootstrap" };
+  const [low, high] = bootstrapInterval(prompts, curve, random) ?? [whole, whole];
+  return { mean: whole, low, high, n: prompts.length, method: "bootstrap" };
 };
 
 /** Areas under the curve among the answers to one prompt, by last scores; of prompts with right and wrong answers. */

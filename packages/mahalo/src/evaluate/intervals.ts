@@ -1,5 +1,6 @@
 /** Means with their 95% intervals: Wilson's for rates, the bootstrap for other means and for paired differences. */
 import { MahaloError } from "@mahalo/torch";
+import { quantile } from "../core/bootstrap.ts";
 import type { Random } from "../core/random.ts";
 
 /** A mean with its interval at the level 95%, and how it was found. */
@@ -46,14 +47,6 @@ export const wilson = (successes: number, n: number): Estimate => {
 
 const meanOf = (values: readonly number[]): number =>
   values.reduce((sum, value) => sum + value, 0) / values.length;
-
-/** The q-quantile of sorted values, linear between neighbours. */
-const quantile = (sorted: readonly number[], q: number): number => {
-  const at = q * (sorted.length - 1);
-  const below = sorted[Math.floor(at)] ?? Number.NaN;
-  const above = sorted[Math.ceil(at)] ?? Number.NaN;
-  return below + (above - below) * (at - Math.floor(at));
-};
 
 /** Options of the bootstrap. */
 export type BootstrapOptions = {

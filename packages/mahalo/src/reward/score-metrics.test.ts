@@ -51,6 +51,24 @@ test("steps and responses: against their labels; calibration of probabilities on
   expect(value?.responses?.last?.accuracy).toBe(1);
 });
 
+test("intervals are over prompts; rows of a single one have none", () => {
+  const asked = (at: number): ScoredRow[] => [
+    { ...row, prompt: `What ${at}?`, ...side([at % 4 === 0 ? 0.25 : 0.75], [1]) },
+    { ...row, prompt: `What ${at}?`, ...side([0.5], [0]) },
+    { ...row, objective: "wit", prompt: `What ${at}?`, chosen: side([at % 2]), rejected: side([0.5]) },
+  ];
+  const rows = Array.from({ length: 40 }, (_, at) => asked(at)).flat();
+  const { accuracy, wit } = scoreMetrics(rows);
+  const [low = 0, high = 0] = accuracy?.steps?.aucInterval ?? [];
+  expect(accuracy?.steps?.auc).toBe(0.75);
+  expect([low > 0.5, low < 0.75, high > 0.75, high < 1]).toEqual([true, true, true, true]);
+  const [least = 0, most = 0] = wit?.pairs?.last?.accuracyInterval ?? [];
+  expect([least > 0.25, least < 0.5, most > 0.5, most < 0.75]).toEqual([true, true, true, true]);
+  expect(scoreMetrics(rows)).toEqual({ accuracy, wit });
+  expect(scoreMetrics(asked(1)).accuracy?.steps).not.toHaveProperty("aucInterval");
+  expect(describeMetrics(scoreMetrics(rows))).toMatch(/accuracy 0\.500 \[0\.\d+ to 0\.\d+\]/);
+});
+
 test("a judge's: by its score; what it abstained from is counted and compared with nothing", () => {
   const rows: ScoredRow[] = [
     { ...row, ...judged(1), label: 1 },

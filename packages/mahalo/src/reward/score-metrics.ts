@@ -1,7 +1,10 @@
 /** How good scores are, where the rows say what is right: pairs, labelled responses and labelled steps. */
 
+import { bootstrapInterval, type Interval } from "../core/bootstrap.ts";
 import { areaUnderCurve, calibrationError, correlation, scoreMargin } from "../core/label-metrics.ts";
 import { mean } from "../core/mean.ts";
+import { stream } from "../core/random.ts";
+import { promptKey } from "../data/rows.ts";
 import type { HeadKind } from "../model/reward-heads.ts";
 import { aggregateNames } from "./aggregate.ts";
 import type { JudgedScore, ScoredRow, StepwiseScore } from "./score-rows.ts";
@@ -13,6 +16,8 @@ export type LabelMetrics = {
   accuracy: number;
   /** Area under the ROC curve, labels above the threshold being positive. */
   auc?: number;
+  /** Bootstrap interval of it over prompts, at 95%. */
+  aucInterval?: Interval;
   /** Expected calibration error; of probabilities only. */
   ece?: number;
   correlation?: number;
@@ -21,7 +26,14 @@ export type LabelMetrics = {
 };
 
 /** Chosen against rejected. A tie counts as wrong. */
-export type PairMetrics = { count: number; accuracy: number; ties: number; margin: number };
+export type PairMetrics = {
+  count: number;
+  accuracy: number;
+  /** Bootstrap interval of the accuracy over prompts, at 95%. */
+  accuracyInterval?: Interval;
+  ties: number;
+  margin: number;
+};
 
 /** What an objective's rows say of its scores; by aggregate, or under `score` for a judge. */
 export type ScoreMetrics = {
@@ -43,15 +55,52 @@ export type ScoreMetricsOptions = {
   kindOf?: ((objective: string) => HeadKind) | undefined;
 };
 
+const collect = <T>(into: Map<string, T[]>, name: string, value: T): void => {
+  const known = into.get(name);
+  if (known === undefined) into.set(name, [value]);
+  else known.push(value);
+};
+
+/** Something observed of a row, and the prompt that the row is of. */
+type Of<T> = { prompt: string; value: T };
+
 type Labelled = { score: number; label: number };
 
-const labelMetrics = (all: readonly Labelled[], threshold: number, probabilities: boolean): LabelMetrics => {
+/** The interval of a figure over prompts, each with all that was observed of it; undefined of a single prompt. */
+const intervalOf = <T>(
+  all: readonly Of<T>[],
+  figure: (values: readonly T[]) => number | undefined,
+): Interval | undefined => {
+  const prompts = new Map<string, T[]>();
+  for (const { prompt, value } of all) collect(prompts, prompt, value);
+  // One prompt says nothing of how prompts differ.
+  if (prompts.size < 2) return undefined;
+  return bootstrapInterval(
+    [...prompts.values()],
+    (drawn) => figure(drawn.flat()),
+    stream(0, "score", "bootstrap"),
+  );
+};
+
+const labelMetrics = (
+  observed: readonly Of<Labelled>[],
+  threshold: number,
+  probabilities: boolean,
+): LabelMetrics => {
+  const all = observed.map(({ value }) => value);
   const scores = all.map(({ score }) => score);
   const labels = all.map(({ label }) => label);
   const positive = labels.map((label) => label > threshold);
   const unit = labels.every((label) => label >= 0 && label <= 1);
+  const curve = (some: readonly Labelled[]): number | undefined =>
+    areaUnderCurve(
+      some.map(({ score }) => score),
+      some.map(({ label }) => label > threshold),
+    );
+  const auc = curve(all);
   const found = {
-    auc: areaUnderCurve(scores, positive),
+    auc,
+    aucInterval: auc === undefined ? undefined : intervalOf(observed, curve),
     ece: probabilities && unit ? calibrationError(scores, labels) : undefined,
     correlation: correlation(scores, labels),
     margin: scoreMargin(scores, positive),
@@ -63,12 +112,18 @@ const labelMetrics = (all: readonly Labelled[], threshold: number, probabilities
   };
 };
 
-const pairMetrics = (margins: readonly number[]): PairMetrics => ({
-  count: margins.length,
-  accuracy: mean(margins.map((margin) => Number(margin > 0))),
-  ties: margins.filter((margin) => margin === 0).length,
-  margin: mean(margins),
-});
+const pairMetrics = (observed: readonly Of<number>[]): PairMetrics => {
+  const margins = observed.map(({ value }) => value);
+  const accuracyOf = (some: readonly number[]): number => mean(some.map((margin) => Number(margin > 0)));
+  const accuracyInterval = intervalOf(observed, accuracyOf);
+  return {
+    count: margins.length,
+    accuracy: accuracyOf(margins),
+    ...(accuracyInterval === undefined ? {} : { accuracyInterval }),
+    ties: margins.filter((margin) => margin === 0).length,
+    margin: mean(margins),
+  };
+};
 
 type Score = StepwiseScore | JudgedScore;
 
@@ -76,10 +131,6 @@ type Score = StepwiseScore | JudgedScore;
 const numbersOf = (score: Score): Record<string, number> => {
   if ("steps" in score) return Object.fromEntries(aggregateNames.map((name) => [name, score[name]]));
   return score.score === null ? {} : { score: score.score };
-};
-
-const collect = <T>(into: Map<string, T[]>, name: string, value: T): void => {
-  into.set(name, [...(into.get(name) ?? []), value]);
 };
 
 const tables = <T, R>(lists: ReadonlyMap<string, T[]>, of: (list: T[]) => R): Record<string, R> =>
@@ -92,11 +143,12 @@ const ofObjective = (
 ): ScoreMetrics => {
   const probabilities = kind === "soft" || kind === "hard";
   const all = new Map<string, number[]>();
-  const margins = new Map<string, number[]>();
-  const labelled = new Map<string, Labelled[]>();
-  const steps: Labelled[] = [];
+  const margins = new Map<string, Of<number>[]>();
+  const labelled = new Map<string, Of<Labelled>[]>();
+  const steps: Of<Labelled>[] = [];
   let abstained = 0;
   for (const row of rows) {
+    const prompt = promptKey(row.prompt);
     const sides: Score[] = "chosen" in row ? [row.chosen, row.rejected] : [row];
     const numbers = sides.map(numbersOf);
     for (const own of numbers) {
@@ -107,15 +159,17 @@ const ofObjective = (
       const [chosen = {}, rejected = {}] = numbers;
       for (const [name, value] of Object.entries(chosen)) {
         const other = rejected[name];
-        if (other !== undefined) collect(margins, name, value - other);
+        if (other !== undefined) collect(margins, name, { prompt, value: value - other });
       }
       continue;
     }
     const own = "steps" in row ? row.steps : [];
-    for (const { score, label } of own) if (label !== undefined) steps.push({ score, label });
+    for (const { score, label } of own)
+      if (label !== undefined) steps.push({ prompt, value: { score, label } });
     const { label } = row;
     if (label === undefined) continue;
-    for (const [name, score] of Object.entries(numbers[0] ?? {})) collect(labelled, name, { score, label });
+    for (const [name, score] of Object.entries(numbers[0] ?? {}))
+      collect(labelled, name, { prompt, value: { score, label } });
   }
   return {
     rows: rows.length,

@@ -1,4 +1,5 @@
 /** Scores in words, for the terminal. */
+import type { Interval } from "../core/bootstrap.ts";
 import type { LabelMetrics, ScoreMetrics } from "./score-metrics.ts";
 import type { JudgedScore, ScoredRow, StepwiseScore } from "./score-rows.ts";
 
@@ -29,9 +30,15 @@ export const describeScored = (row: ScoredRow): string =>
       : describeSide("", row)
   }`;
 
-const describeLabels = ({ count, accuracy, auc, ece, correlation, margin }: LabelMetrics): string => {
+const within = (interval: Interval | undefined): string =>
+  interval === undefined ? "" : ` [${digits(interval[0])} to ${digits(interval[1])}]`;
+
+const describeLabels = ({ count, accuracy, auc, aucInterval, ...rest }: LabelMetrics): string => {
+  const { ece, correlation, margin } = rest;
   const named = Object.entries({ accuracy, auc, ece, correlation, margin });
-  const shown = named.flatMap(([name, value]) => (value === undefined ? [] : [`${name} ${digits(value)}`]));
+  const shown = named.flatMap(([name, value]) =>
+    value === undefined ? [] : [`${name} ${digits(value)}${name === "auc" ? within(aucInterval) : ""}`],
+  );
   return `${shown.join(", ")} (${count})`;
 };
 
@@ -46,8 +53,8 @@ export const describeMetrics = (metrics: Readonly<Record<string, ScoreMetrics>>)
         ...(steps === undefined ? [] : [`  steps: ${describeLabels(steps)}`]),
         ...Object.entries(responses).map(([name, own]) => `  responses by ${name}: ${describeLabels(own)}`),
         ...Object.entries(pairs).map(
-          ([name, { count, accuracy, ties, margin }]) =>
-            `  pairs by ${name}: accuracy ${digits(accuracy)}, margin ${digits(margin)}, ties ${ties} (${count})`,
+          ([name, { count, accuracy, accuracyInterval, ties, margin }]) =>
+            `  pairs by ${name}: accuracy ${digits(accuracy)}${within(accuracyInterval)}, margin ${digits(margin)}, ties ${ties} (${count})`,
         ),
       ].join("\n");
     })

@@ -1,0 +1,39 @@
+/** The bootstrap over groups: an interval of any figure whose observations are not independent one by one. */
+import type { Random } from "./random.ts";
+
+/** The ends of a 95% interval. */
+export type Interval = readonly [low: number, high: number];
+
+/** The q-quantile of sorted values, linear between neighbours; NaN of none. */
+export const quantile = (sorted: readonly number[], q: number): number => {
+  const at = q * (sorted.length - 1);
+  const below = sorted[Math.floor(at)] ?? Number.NaN;
+  const above = sorted[Math.ceil(at)] ?? Number.NaN;
+  return below + (above - below) * (at - Math.floor(at));
+};
+
+/**
+ * Percentile bootstrap interval at the level 95% of a figure of grouped observations: whole groups are drawn with
+ * replacement, for example prompts with all their answers, since what belongs to one prompt is alike. Source: Efron 1979;
+ * Davison and Hinkley 1997, section 3.8.
+ *
+ * @param figure of the drawn groups; undefined where they do not define it, and then the draw does not count
+ * @param random a seeded stream, so that the same groups give the same interval
+ * @param resamples default 1000
+ * @returns undefined where no draw defines the figure
+ */
+export const bootstrapInterval = <Group>(
+  groups: readonly Group[],
+  figure: (groups: readonly Group[]) => number | undefined,
+  random: Random,
+  { resamples = 1000 }: { resamples?: number } = {},
+): Interval | undefined => {
+  const found: number[] = [];
+  for (let at = 0; at < resamples && groups.length > 0; at++) {
+    const value = figure(groups.map(() => groups[random.integer(groups.length)] as Group));
+    if (value !== undefined) found.push(value);
+  }
+  if (found.length === 0) return undefined;
+  found.sort((a, b) => a - b);
+  return [quantile(found, 0.025), quantile(found, 0.975)];
+};
