@@ -1040,3 +1040,15 @@ let $fusedAdamw_ = 0;
 export const fusedAdamw_ = (parameters: readonly Tensor[], gradients: readonly Tensor[], means: readonly Tensor[], squares: readonly Tensor[], rate: number, decay: number, beta1: number, beta2: number, eps: number, step: number): void => {
   native.call(($fusedAdamw_ ||= native.resolve("mahalo::adamw_", "")), parameters.map(handleOf), gradients.map(handleOf), means.map(handleOf), squares.map(handleOf), rate, decay, beta1, beta2, eps, step);
 };
+
+let $pagedWrite_ = 0;
+/** Writes a pass's keys and values of one layer to the pages of its rows. `mahalo::paged_write_(Tensor(a!)[] slabs, int layer, Tensor k, Tensor v, Tensor plan) -> ()` */
+export const pagedWrite_ = (slabs: readonly Tensor[], layer: number, k: Tensor, v: Tensor, plan: Tensor): void => {
+  native.call(($pagedWrite_ ||= native.resolve("mahalo::paged_write_", "")), slabs.map(handleOf), layer, k.handle, v.handle, plan.handle);
+};
+
+let $pagedAttention_ = 0;
+/** Writes a pass's keys and values of one layer to pages, and attends all that each row holds. `mahalo::paged_attention_(Tensor(a!)[] slabs, int layer, Tensor q, Tensor k, Tensor v, Tensor plan) -> Tensor` */
+export const pagedAttention_ = (slabs: readonly Tensor[], layer: number, q: Tensor, k: Tensor, v: Tensor, plan: Tensor): Tensor => {
+  return new Tensor(native.call(($pagedAttention_ ||= native.resolve("mahalo::paged_attention_", "")), slabs.map(handleOf), layer, q.handle, k.handle, v.handle, plan.handle) as number);
+};

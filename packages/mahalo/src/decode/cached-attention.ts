@@ -1,14 +1,13 @@
-/** Attention with a key-value cache: over whole prompts or their new ends, and over one token of every row. */
-import { ops, type Tensor } from "@mahalo/torch";
+/** Attention with a key-value cache: over whole prompts, over their new ends, and over one token of every row. */
+import { ops, type Tensor, tensor } from "@mahalo/torch";
 import type { PackedBatch } from "../data/packing.ts";
 import { type Attend, packedAttention } from "../model/attention.ts";
-import type { KvCache, KvCacheShape, StepPlan } from "./kv-cache.ts";
+import type { Backbone } from "../model/backbone.ts";
+import type { KvCache, KvRow, KvSpan } from "./kv-cache.ts";
+import type { KvShape } from "./kv-pages.ts";
 
 // Shapes: T tokens of a pass, S tokens of a span, L tokens a row holds with them, H query heads, G key-value heads,
-// J = H / G query heads to a key-value head, E head width, R rows.
-
-/** The next tokens of one row: `length` tokens from offset `start` of the pass. */
-export type Span = { row: number; start: number; length: number };
+// E head width.
 
 /** Rows of prompts alone, back to back, as packed attention knows them. */
 export const promptBatch = (prompts: readonly (readonly number[])[]): PackedBatch => {
@@ -25,49 +24,141 @@ export const promptBatch = (prompts: readonly (readonly number[])[]): PackedBatc
   };
 };
 
+/** How {@link cachedAttention} computes. */
+export type CachedAttentionOptions = {
+  /** Native kernels over pages (default on the CPU), or pages gathered for libtorch's attention. */
+  fused?: boolean | undefined;
+};
+
 /** Additive mask [S, L]: the span's token i, at position L - S + i, sees every position up to its own. */
-export const continuationMask = (span: number, length: number, { dtype, device }: KvCacheShape): Tensor =>
+const continuationMask = (span: number, length: number, { dtype, device }: KvShape): Tensor =>
   ops.triu(ops.full([span, length], Number.NEGATIVE_INFINITY, { dtype, device }), length - span + 1);
 
-/**
- * Attention of several rows' next tokens, stored in the cache on the way.
- *
- * Rows that begin here attend as packed prompts do; where a row goes on, its tokens attend the cached ones too.
- * The caller reserves the room before, and advances the rows after the pass.
- */
-export const prefillAttention = (cache: KvCache, spans: readonly Span[], batch: PackedBatch): Attend => {
-  const fresh = spans.every(({ row }) => cache.length(row) === 0) ? packedAttention(batch) : undefined;
-  // Made once for all layers, outside of any layer's scope.
+/** Rows that go on, one after the other: write, gather the row's pages, attend under a mask. */
+const gatheredAttention = (cache: KvCache, spans: readonly KvSpan[]): Attend => {
+  // Made once for all layers, outside of any layer's scope; a single token sees all there is.
   const masks = spans.map(({ row, length }) =>
-    fresh === undefined ? continuationMask(length, cache.length(row) + length, cache.shape) : undefined,
+    length === 1 ? null : continuationMask(length, row.length + length, cache.shape),
   );
   return (layer, q_THE, k_TGE, v_TGE) => {
-    const outputs: Tensor[] = [];
-    for (const [index, { row, start, length }] of spans.entries()) {
+    const outputs = spans.map(({ row, start, length }, index) => {
       cache.write(layer, row, k_TGE.narrow(0, start, length), v_TGE.narrow(0, start, length));
-      const mask = masks[index];
-      if (mask === undefined) continue;
-      const { k, v } = cache.read(layer, row, cache.length(row) + length);
+      const { k, v } = cache.read(layer, row, row.length + length);
       const q = q_THE.narrow(0, start, length).transpose(0, 1).unsqueeze(0);
       const grouped = q_THE.size(1) !== k_TGE.size(1);
-      const o = ops.scaledDotProductAttention(q, k, v, mask, 0, false, { enableGqa: grouped });
-      outputs.push(o.squeeze(0).transpose(0, 1));
+      const o = ops.scaledDotProductAttention(q, k, v, masks[index] ?? null, 0, false, {
+        enableGqa: grouped,
+      });
+      return o.squeeze(0).transpose(0, 1);
+    });
+    return ops.cat(outputs, 0);
+  };
+};
+
+/** Rows that go on, all in one native call, which reads pages where they are. */
+const pagedAttention = (cache: KvCache, spans: readonly KvSpan[]): Attend => {
+  const plan = cache.plan(spans);
+  const { slabs } = cache.pages;
+  return (layer, q_THE, k_TGE, v_TGE) => ops.pagedAttention_(slabs, layer, q_THE, k_TGE, v_TGE, plan);
+};
+
+/** Rows that begin here, as packed prompts; their keys and values are stored on the way. */
+const freshAttention = (cache: KvCache, spans: readonly KvSpan[], fused: boolean): Attend => {
+  const packed = packedAttention({
+    ids: new Int32Array(0),
+    positions: new Int32Array(0),
+    rows: spans.map(({ start, length }) => ({ start, prompt: length, branches: [] })),
+  });
+  const plan = fused ? cache.plan(spans) : undefined;
+  return (layer, q_THE, k_TGE, v_TGE) => {
+    if (plan !== undefined) ops.pagedWrite_(cache.pages.slabs, layer, k_TGE, v_TGE, plan);
+    else {
+      for (const { row, start, length } of spans) {
+        cache.write(layer, row, k_TGE.narrow(0, start, length), v_TGE.narrow(0, start, length));
+      }
     }
-    return fresh === undefined ? ops.cat(outputs, 0) : fresh(layer, q_THE, k_TGE, v_TGE);
+    return packed(layer, q_THE, k_TGE, v_TGE);
   };
 };
 
 /**
- * Attention of one new token of every row, token r being row r's.
+ * Attention of rows' next tokens, stored in the cache on the way.
  *
- * The query heads that share a key-value head become its queries, [R, G, J, E]: all of a step's queries see the same
- * keys, so no key is repeated for its group.
+ * Spans lie end to end and cover the pass, those of empty rows first. The caller prepares the room before, and advances
+ * the rows after the pass; {@link cachedPass} does both.
  */
-export const stepAttention =
-  (cache: KvCache, plan: StepPlan): Attend =>
-  (layer, q_RHE, k_RGE, v_RGE) => {
-    const { kvHeads, headDim } = cache.shape;
-    const { k, v } = cache.step(layer, plan, k_RGE.reshape(-1, headDim), v_RGE.reshape(-1, headDim));
-    const q_RGJE = q_RHE.reshape(plan.rows, kvHeads, -1, headDim);
-    return ops.scaledDotProductAttention(q_RGJE, k, v, plan.mask);
+export const cachedAttention = (
+  cache: KvCache,
+  spans: readonly KvSpan[],
+  { fused = cache.shape.device === "cpu" }: CachedAttentionOptions = {},
+): Attend => {
+  const fresh = spans.filter(({ row }) => row.length === 0);
+  const going = spans.slice(fresh.length);
+  if (going.length === 0) return freshAttention(cache, fresh, fused);
+  const begin = fresh.reduce((sum, { length }) => sum + length, 0);
+  const attend = fused ? pagedAttention : gatheredAttention;
+  const rest = attend(
+    cache,
+    going.map((span) => ({ ...span, start: span.start - begin })),
+  );
+  if (fresh.length === 0) return rest;
+  const first = freshAttention(cache, fresh, fused);
+  return (layer, q_THE, k_TGE, v_TGE) => {
+    const all = [q_THE, k_TGE, v_TGE] as const;
+    const [q0, k0, v0] = all.map((x) => x.narrow(0, 0, begin)) as [Tensor, Tensor, Tensor];
+    const [q1, k1, v1] = all.map((x) => x.narrow(0, begin, x.size(0) - begin)) as [Tensor, Tensor, Tensor];
+    return ops.cat([first(layer, q0, k0, v0), rest(layer, q1, k1, v1)], 0);
   };
+};
+
+/** Tokens that a row of a cache goes on with, at least one. */
+export type KvExtension = { row: KvRow; ids: readonly number[] };
+
+/**
+ * Reads rows' next tokens in one pass, each row given once; the rows hold them afterwards.
+ *
+ * @returns hidden states of all tokens, [T, D], and where each extension's tokens begin among them
+ * @throws MahaloError E_KV_MEMORY before anything is read where they do not fit
+ */
+export const cachedPass = (
+  backbone: Backbone,
+  cache: KvCache,
+  extensions: readonly KvExtension[],
+  options: CachedAttentionOptions = {},
+): { hidden_TD: Tensor; starts: number[] } => {
+  cache.prepare(extensions.map(({ row, ids }) => ({ row, length: ids.length })));
+  const order = [...extensions.keys()].sort((a, b) => {
+    const going = (at: number): number => Number((extensions[at]?.row.length ?? 0) > 0);
+    return going(a) - going(b) || a - b;
+  });
+  const starts: number[] = [];
+  let total = 0;
+  const spans = order.flatMap((at): KvSpan[] => {
+    const one = extensions[at];
+    if (one === undefined) return [];
+    const start = total;
+    starts[at] = start;
+    total += one.ids.length;
+    return [{ row: one.row, start, length: one.ids.length }];
+  });
+  const ids = new Int32Array(total);
+  const positions = new Int32Array(total);
+  let lastPosition = 0;
+  for (const [at, { row, ids: own }] of extensions.entries()) {
+    const start = starts[at] ?? 0;
+    for (const [index, id] of own.entries()) {
+      ids[start + index] = id;
+      positions[start + index] = row.length + index;
+    }
+    lastPosition = Math.max(lastPosition, row.length + own.length - 1);
+  }
+  const { device } = cache.shape;
+  const tokens = {
+    ids_T: tensor(ids, { dtype: "int64", device }),
+    positions_T: tensor(positions, { dtype: "int64", device }),
+    lastPosition,
+  };
+  const hidden_TD = backbone.forward(tokens, cachedAttention(cache, spans, options));
+  for (const { row, ids: own } of extensions) cache.advance(row, own.length);
+  return { hidden_TD, starts };
+};

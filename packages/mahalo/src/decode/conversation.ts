@@ -7,6 +7,7 @@ import type { Mix } from "../model/heads.ts";
 import type { LanguageModel } from "../model/load.ts";
 import { cachedDecoder, type Decoder } from "./decoder.ts";
 import { nextTokens } from "./next-tokens.ts";
+import { commonLength } from "./prefix-cache.ts";
 import { Answer, type Completion, type GenerateRequest } from "./request.ts";
 
 /** Options of a {@link Conversation}. */
@@ -15,12 +16,6 @@ export type ConversationOptions = Omit<GenerateRequest, "ids"> & {
   system?: string | undefined;
   /** What holds the tokens; default with a key-value cache. */
   decoder?: ((model: LanguageModel) => Decoder) | undefined;
-};
-
-const commonPrefix = (a: readonly number[], b: readonly number[]): number => {
-  let length = 0;
-  while (length < a.length && length < b.length && a[length] === b[length]) length++;
-  return length;
 };
 
 /** One dialogue: only tokens that the cache does not hold already pass through the model. */
@@ -88,7 +83,7 @@ export class Conversation {
 
   /** Rolls the cache back to what it shares with the prompt, and gives the tokens still to be read: at least the last. */
   #unread(promptIds: readonly number[]): readonly number[] {
-    const shared = Math.min(commonPrefix(this.#decoder.ids(this.#row), promptIds), promptIds.length - 1);
+    const shared = Math.min(commonLength(this.#decoder.ids(this.#row), promptIds), promptIds.length - 1);
     this.#decoder.rollback(this.#row, shared);
     return promptIds.slice(shared);
   }

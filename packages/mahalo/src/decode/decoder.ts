@@ -1,10 +1,10 @@
 /** The rows that decode together: prompts in, hidden states out, with a key-value cache or, slowly, without. */
 import { MahaloError, noGrad, scope, type Tensor, tensor } from "@mahalo/torch";
 import { packedAttention } from "../model/attention.ts";
-import type { Tokens } from "../model/backbone.ts";
 import type { LanguageModel } from "../model/load.ts";
-import { prefillAttention, promptBatch, type Span, stepAttention } from "./cached-attention.ts";
-import { KvCache } from "./kv-cache.ts";
+import { type CachedAttentionOptions, cachedPass, promptBatch } from "./cached-attention.ts";
+import { KvCache, type KvCacheOptions, type KvRow, pagesOf } from "./kv-cache.ts";
+import { commonLength, longestHeld, PrefixCache } from "./prefix-cache.ts";
 
 // Shapes: R rows, N rows of one call, D hidden.
 
@@ -15,7 +15,8 @@ export type Extension = { row: number; ids: readonly number[] };
  * Rows of tokens that a model goes on from. Rows are numbered from 0 without gaps.
  *
  * Hidden states are those after the backbone's last norm, ready for a head; calls run without gradients, and their
- * result belongs to the caller's scope.
+ * result belongs to the caller's scope. Every call that needs memory throws E_KV_MEMORY before it changes anything
+ * where the bound does not allow it.
  */
 export type Decoder = {
   readonly rows: number;
@@ -25,27 +26,43 @@ export type Decoder = {
   addRow(): number;
   /** Appends tokens (at least one a row) to rows, and gives the hidden state behind the last of each: [N, D]. */
   extend(extensions: readonly Extension[]): Tensor;
-  /** Appends one token to every row, and gives the hidden state behind each: [R, D]. */
-  step(tokens: readonly number[]): Tensor;
+  /** Appends one token to every row, or to the given ones, and gives the hidden state behind each: [R, D]. */
+  step(tokens: readonly number[], rows?: readonly number[]): Tensor;
   /** Forgets a row's tokens from position `length` on. */
   rollback(row: number, length: number): void;
-  /** Makes row `to` hold the first `length` tokens of row `from` and nothing else, without reading them again. */
-  copy(from: number, to: number, length: number): void;
+  /**
+   * A new row that holds the first `length` tokens of another (default all), without reading or copying them: both
+   * share the memory of what they have in common, but for at most a page.
+   */
+  fork(row: number, length?: number): number;
   /** Drops a row; the last row takes its number. */
   removeRow(row: number): void;
-  /** Bytes of the cache. */
+  /** As {@link removeRow}, but what the row holds may be found by {@link shared} and {@link begin} as long as it fits. */
+  park(row: number): void;
+  /** How many of the first of these tokens some row, parked ones included, holds already; never all of them. */
+  shared(ids: readonly number[]): number;
+  /** Adds a row that begins with what is {@link shared} of these tokens, which is none of their last one. */
+  begin(ids: readonly number[]): number;
+  /** Whether rows fit in the memory bound if they grow to these lengths, whatever they share. */
+  fits(lengths: readonly number[]): boolean;
+  /** Bytes that rows of these lengths need if they share nothing. */
+  bytesFor(lengths: readonly number[]): number;
+  /** Bytes of the cache, used or not. */
   readonly bytes: number;
+  /** Bytes that rows hold, parked ones included; what several hold counts once. */
+  readonly usedBytes: number;
   dispose(): void;
 };
 
-const tokensOf = (ids: ArrayLike<number>, positions: ArrayLike<number>, device: string): Tokens => {
-  const list = Int32Array.from(positions);
-  return {
-    ids_T: tensor(Int32Array.from(ids), { dtype: "int64", device }),
-    positions_T: tensor(list, { dtype: "int64", device }),
-    lastPosition: list.reduce((last, position) => Math.max(last, position), 0),
+/** Options of {@link cachedDecoder}. */
+export type DecoderOptions = KvCacheOptions &
+  CachedAttentionOptions & {
+    /** Most bytes of parked rows. Default 256 MiB, or half of `maxBytes` where that is less. */
+    maxParkedBytes?: number | undefined;
   };
-};
+
+/** Most bytes of parked rows, where nothing else is said. */
+const PARKED_BYTES = 2 ** 28;
 
 const deviceOf = (model: LanguageModel): string => model.backbone.weights.embedding.value.device;
 
@@ -55,23 +72,56 @@ const checkIds = (ids: readonly number[], vocabSize: number): void => {
   throw new MahaloError("E_TOKEN_ID", `token id ${wrong} is not one of the model's ${vocabSize}`);
 };
 
-const need = (ids: number[] | undefined, row: number): number[] => {
-  if (ids !== undefined) return ids;
-  throw new MahaloError("E_DECODE_ROW", `there is no row ${row}`, { exitStatus: 1 });
+/** A step has a token for each of its rows. */
+const checkStep = (tokens: readonly number[], rows: readonly number[]): void => {
+  if (tokens.length === rows.length) return;
+  throw new MahaloError("E_DECODE_ROW", `a step of ${tokens.length} tokens for ${rows.length} rows`, {
+    exitStatus: 1,
+  });
 };
 
-const removeAt = <T>(list: T[], index: number): void => {
+const need = <T>(row: T | undefined, at: number): T => {
+  if (row !== undefined) return row;
+  throw new MahaloError("E_DECODE_ROW", `there is no row ${at}`, { exitStatus: 1 });
+};
+
+/** Takes one out of a list; the last one takes its place. */
+const removeAt = <T>(list: T[], index: number): T => {
+  const gone = need(list[index], index);
   const last = list.pop();
   if (last !== undefined && index < list.length) list[index] = last;
+  return gone;
 };
 
 /** Decodes with a key-value cache: every token passes through the model once. */
-export const cachedDecoder = (model: LanguageModel): Decoder => {
+export const cachedDecoder = (model: LanguageModel, options: DecoderOptions = {}): Decoder => {
   const { backbone, config } = model;
+  const { maxBytes = Number.POSITIVE_INFINITY, fused } = options;
   const device = deviceOf(model);
-  const cache = KvCache.for(config, backbone.compute, device);
-  const held: number[][] = [];
-  const forward = <T>(body: () => T): T => noGrad(() => scope(body));
+  const cache = KvCache.for(config, backbone.compute, device, { maxBytes });
+  const parked = new PrefixCache(cache, options.maxParkedBytes ?? Math.min(PARKED_BYTES, maxBytes / 2));
+  const held: { ids: number[]; row: KvRow }[] = [];
+  const at = (row: number): { ids: number[]; row: KvRow } => need(held[row], row);
+  const add = (ids: number[], row: KvRow): number => held.push({ ids, row }) - 1;
+  /** The longest beginning of tokens that a row holds, live or parked; the last token is always read. */
+  const longest = (ids: readonly number[]): { row: KvRow; length: number } | undefined => {
+    const before = ids.slice(0, -1);
+    const [live, kept] = [longestHeld(before, held), parked.find(before)];
+    const best = (live?.length ?? 0) >= (kept?.length ?? 0) ? live : kept;
+    return best && { row: best.held.row, length: best.length };
+  };
+  const read = (extensions: readonly { row: number; ids: readonly number[] }[]): Tensor =>
+    noGrad(() =>
+      scope(() => {
+        const own = extensions.map(({ row, ids }) => ({ row: at(row).row, ids }));
+        const { hidden_TD, starts } = cachedPass(backbone, cache, own, { fused });
+        for (const { row, ids } of extensions) for (const id of ids) at(row).ids.push(id);
+        const ends = starts.map((start, index) => start + (extensions[index]?.ids.length ?? 0) - 1);
+        // A step's ends are its rows, in order.
+        if (ends.length === hidden_TD.size(0) && ends.every((end, index) => end === index)) return hidden_TD;
+        return hidden_TD.indexSelect(0, tensor(Int32Array.from(ends), { dtype: "int64", device }));
+      }),
+    );
   return {
     get rows() {
       return held.length;
@@ -79,68 +129,45 @@ export const cachedDecoder = (model: LanguageModel): Decoder => {
     get bytes() {
       return cache.bytes;
     },
-    ids: (row) => need(held[row], row),
-    addRow() {
-      held.push([]);
-      return cache.addRow();
+    get usedBytes() {
+      return cache.usedBytes;
     },
+    ids: (row) => at(row).ids,
+    addRow: () => add([], cache.open()),
     extend(extensions) {
       for (const { ids } of extensions) checkIds(ids, config.vocabSize);
-      return forward(() => {
-        const longest = extensions.map(({ row, ids }) => cache.length(row) + ids.length);
-        cache.reserve(cache.rows, Math.max(...longest));
-        const batch = promptBatch(extensions.map(({ ids }) => ids));
-        const spans: Span[] = extensions.map(({ row, ids }, index) => {
-          return { row, start: batch.rows[index]?.start ?? 0, length: ids.length };
-        });
-        const positions = extensions.flatMap(({ row, ids }) =>
-          ids.map((_, index) => cache.length(row) + index),
-        );
-        const hidden_TD = backbone.forward(
-          tokensOf(batch.ids, positions, device),
-          prefillAttention(cache, spans, batch),
-        );
-        for (const { row, ids } of extensions) {
-          cache.advance(row, ids.length);
-          for (const id of ids) need(held[row], row).push(id);
-        }
-        const ends = Int32Array.from(spans, ({ start, length }) => start + length - 1);
-        return hidden_TD.indexSelect(0, tensor(ends, { dtype: "int64", device }));
-      });
+      return read(extensions);
     },
-    step(tokens) {
-      if (tokens.length !== held.length) {
-        throw new MahaloError("E_DECODE_ROW", `a step of ${tokens.length} tokens for ${held.length} rows`, {
-          exitStatus: 1,
-        });
-      }
+    step(tokens, rows = [...held.keys()]) {
+      checkStep(tokens, rows);
       checkIds(tokens, config.vocabSize);
-      return forward(() => {
-        const positions = held.map(({ length }) => length);
-        const plan = cache.planStep();
-        const hidden_RD = backbone.forward(tokensOf(tokens, positions, device), stepAttention(cache, plan));
-        for (const [row, token] of tokens.entries()) {
-          cache.advance(row, 1);
-          held[row]?.push(token);
-        }
-        return hidden_RD;
-      });
+      return read(rows.map((row, index) => ({ row, ids: [tokens[index] ?? 0] })));
     },
     rollback(row, length) {
-      cache.rollback(row, length);
-      need(held[row], row).length = length;
+      cache.rollback(at(row).row, length);
+      at(row).ids.length = length;
     },
-    copy(from, to, length) {
-      cache.copy(from, to, length);
-      held[to] = need(held[from], from).slice(0, length);
+    fork: (row, length = at(row).ids.length) =>
+      add(at(row).ids.slice(0, length), cache.fork(at(row).row, length)),
+    removeRow: (row) => cache.free(removeAt(held, row).row),
+    park(row) {
+      const gone = removeAt(held, row);
+      if (gone.ids.length === 0) cache.free(gone.row);
+      else parked.keep(gone.ids, gone.row);
     },
-    removeRow(row) {
-      cache.removeRow(row);
-      removeAt(held, row);
+    shared: (ids) => longest(ids)?.length ?? 0,
+    begin(ids) {
+      const from = longest(ids);
+      return from === undefined
+        ? add([], cache.open())
+        : add(ids.slice(0, from.length), cache.fork(from.row, from.length));
     },
+    fits: (lengths) => lengths.reduce((sum, length) => sum + pagesOf(length), 0) <= cache.pages.maxPages,
+    bytesFor: (lengths) => lengths.reduce((sum, length) => sum + pagesOf(length), 0) * cache.pages.pageBytes,
     dispose() {
-      cache.dispose();
       held.length = 0;
+      parked.clear();
+      cache.dispose();
     },
   };
 };
@@ -150,14 +177,20 @@ export const uncachedDecoder = (model: LanguageModel): Decoder => {
   const { backbone, config } = model;
   const device = deviceOf(model);
   const held: number[][] = [];
+  const at = (row: number): number[] => need(held[row], row);
+  const add = (ids: readonly number[]): number => held.push([...ids]) - 1;
+  const longest = (ids: readonly number[]): number =>
+    Math.max(0, ...held.map((own) => commonLength(ids.slice(0, -1), own)));
   const hiddenOf = (rows: readonly number[]): Tensor =>
     noGrad(() =>
       scope(() => {
-        const batch = promptBatch(rows.map((row) => need(held[row], row)));
-        const hidden_TD = backbone.forward(
-          tokensOf(batch.ids, batch.positions, device),
-          packedAttention(batch),
-        );
+        const batch = promptBatch(rows.map(at));
+        const tokens = {
+          ids_T: tensor(batch.ids, { dtype: "int64", device }),
+          positions_T: tensor(batch.positions, { dtype: "int64", device }),
+          lastPosition: batch.positions.reduce((last, position) => Math.max(last, position), 0),
+        };
+        const hidden_TD = backbone.forward(tokens, packedAttention(batch));
         const ends = Int32Array.from(batch.rows, ({ start, prompt }) => start + prompt - 1);
         return hidden_TD.indexSelect(0, tensor(ends, { dtype: "int64", device }));
       }),
@@ -167,27 +200,36 @@ export const uncachedDecoder = (model: LanguageModel): Decoder => {
       return held.length;
     },
     bytes: 0,
-    ids: (row) => need(held[row], row),
-    addRow: () => held.push([]) - 1,
+    usedBytes: 0,
+    ids: at,
+    addRow: () => add([]),
     extend(extensions) {
       for (const { row, ids } of extensions) {
         checkIds(ids, config.vocabSize);
-        need(held[row], row).push(...ids);
+        at(row).push(...ids);
       }
       return hiddenOf(extensions.map(({ row }) => row));
     },
-    step(tokens) {
+    step(tokens, rows = [...held.keys()]) {
+      checkStep(tokens, rows);
       checkIds(tokens, config.vocabSize);
-      for (const [row, token] of tokens.entries()) need(held[row], row).push(token);
-      return hiddenOf(held.map((_, row) => row));
+      for (const [index, row] of rows.entries()) at(row).push(tokens[index] ?? 0);
+      return hiddenOf(rows);
     },
     rollback(row, length) {
-      need(held[row], row).length = length;
+      at(row).length = length;
     },
-    copy(from, to, length) {
-      held[to] = need(held[from], from).slice(0, length);
+    fork: (row, length = at(row).length) => add(at(row).slice(0, length)),
+    removeRow(row) {
+      removeAt(held, row);
     },
-    removeRow: (row) => removeAt(held, row),
+    park(row) {
+      removeAt(held, row);
+    },
+    shared: longest,
+    begin: (ids) => add(ids.slice(0, longest(ids))),
+    fits: () => true,
+    bytesFor: () => 0,
     dispose() {
       held.length = 0;
     },

@@ -86,11 +86,20 @@ export async function* generate(
         const ids = nextTokens(model, decoder.step(answers.map(({ ids }) => ids.at(-1) ?? 0)), answers);
         for (const [at, row] of rows.entries()) take(at, row, ids[at] ?? 0);
       });
-      const room = batchSize - rows.length + finished.size;
-      const joining = waiting.splice(Math.max(0, waiting.length - room)).reverse();
+      const leave = (): void => {
+        for (const at of [...finished].sort((a, b) => b - a)) {
+          if (sharePrefixes) decoder.park(at);
+          else decoder.removeRow(at);
+          const last = rows.pop();
+          if (last !== undefined && at < rows.length) rows[at] = last;
+        }
+        finished.clear();
+      };
+      leave();
+      const joining = waiting.splice(Math.max(0, waiting.length - batchSize + rows.length)).reverse();
       scope(() => {
         const prompts = joining.map(({ answer }) => answer.promptIds);
-        for (const joined of joinRows(decoder, prompts, [...finished], { share: sharePrefixes })) {
+        for (const joined of joinRows(decoder, prompts, { share: sharePrefixes })) {
           const own = joined.prompts.flatMap((index) => joining[index] ?? []);
           const ids = nextTokens(
             model,
@@ -99,17 +108,12 @@ export async function* generate(
           );
           for (const [index, row] of own.entries()) {
             const at = joined.rows[index] ?? 0;
-            finished.delete(at);
             rows[at] = row;
             take(at, row, ids[index] ?? 0);
           }
         }
       });
-      for (const at of [...finished].sort((a, b) => b - a)) {
-        decoder.removeRow(at);
-        const last = rows.pop();
-        if (last !== undefined && at < rows.length) rows[at] = last;
-      }
+      leave();
       yield* events;
       // Lets timers and signals through; a step itself never waits.
       await nextTick();

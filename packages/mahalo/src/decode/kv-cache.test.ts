@@ -1,10 +1,13 @@
-/** The key-value cache against a plain model of it: rows that join, grow, roll back and leave. */
-import { scope, type Tensor, tensor } from "@mahalo/torch";
+/** The key-value cache against a plain model of it: rows that join, fork, grow, roll back and leave, counted in bytes. */
+import { MahaloError, scope, type Tensor, tensor } from "@mahalo/torch";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { KvCache } from "./kv-cache.ts";
+import { KvCache, type KvRow, pagesOf } from "./kv-cache.ts";
+import { PAGE_POSITIONS } from "./kv-pages.ts";
 
 const shape = { layers: 2, kvHeads: 2, headDim: 3, dtype: "float32", device: "cpu" } as const;
+// Keys and values of 2 layers, 2 heads, 3 wide, 4 bytes each.
+const bytesOfPage = 2 * 2 * 2 * PAGE_POSITIONS * 3 * 4;
 
 /** A number for each place that says where it came from. */
 const value = (stamp: number, token: number, head: number, element: number): number =>
@@ -18,117 +21,113 @@ const states = (stamp: number, tokens: number): Tensor =>
     { shape: [tokens, 2, 3] },
   );
 
-type Command =
-  | { kind: "add" }
-  | { kind: "extend"; row: number; tokens: number }
-  | { kind: "step" }
-  | { kind: "rollback"; row: number; share: number }
-  | { kind: "copy"; row: number; to: number; share: number }
-  | { kind: "remove"; row: number };
+/** Appends tokens that carry a stamp: keys of layer l have stamp + l, values one more. */
+const write = (cache: KvCache, row: KvRow, stamp: number, tokens: number): void => {
+  cache.prepare([{ row, length: tokens }]);
+  scope(() => {
+    for (let layer = 0; layer < shape.layers; layer++) {
+      cache.write(layer, row, states(stamp + layer, tokens), states(stamp + layer + 1, tokens));
+    }
+  });
+  cache.advance(row, tokens);
+};
 
+type Command =
+  | { kind: "open" }
+  | { kind: "write"; row: number; tokens: number }
+  | { kind: "fork" | "rollback"; row: number; share: number }
+  | { kind: "free"; row: number };
+
+const row = fc.nat(7);
+const share = fc.double({ min: 0, max: 1, noNaN: true });
 const commands: fc.Arbitrary<Command[]> = fc.array(
   fc.oneof(
-    fc.constant<Command>({ kind: "add" }),
-    fc.record({
-      kind: fc.constant("extend" as const),
-      row: fc.nat(5),
-      tokens: fc.integer({ min: 1, max: 40 }),
-    }),
-    fc.constant<Command>({ kind: "step" }),
-    fc.record({
-      kind: fc.constant("rollback" as const),
-      row: fc.nat(5),
-      share: fc.double({ min: 0, max: 1, noNaN: true }),
-    }),
-    fc.record({
-      kind: fc.constant("copy" as const),
-      row: fc.nat(5),
-      to: fc.nat(5),
-      share: fc.double({ min: 0, max: 1, noNaN: true }),
-    }),
-    fc.record({ kind: fc.constant("remove" as const), row: fc.nat(5) }),
+    { weight: 1, arbitrary: fc.constant<Command>({ kind: "open" }) },
+    {
+      weight: 3,
+      arbitrary: fc.record({
+        kind: fc.constant("write" as const),
+        row,
+        tokens: fc.integer({ min: 1, max: 70 }),
+      }),
+    },
+    {
+      weight: 4,
+      arbitrary: fc.record({ kind: fc.constantFrom("fork" as const, "rollback" as const), row, share }),
+    },
+    { weight: 1, arbitrary: fc.record({ kind: fc.constant("free" as const), row }) },
   ),
-  { maxLength: 30 },
+  { maxLength: 40 },
 );
 
-/** What a row's keys are, element by element, as [G, length, E]. */
+/** What a row's first keys are, element by element, as [G, length, E]. */
 const flat = (tokens: readonly [number, number][]): number[] =>
   [0, 1].flatMap((head) =>
     tokens.flatMap(([stamp, token]) => [0, 1, 2].map((e) => value(stamp, token, head, e))),
   );
 
+const errorOf = (body: () => unknown): MahaloError => {
+  try {
+    body();
+  } catch (error) {
+    if (error instanceof MahaloError) return error;
+    throw error;
+  }
+  throw new Error("nothing was thrown");
+};
+
 describe("the cache", () => {
-  test("holds what was written, whatever else joined, grew, was copied, rolled back or left", () => {
+  test("holds what was written, whatever else joined, forked, grew, rolled back or left", () => {
     fc.assert(
       fc.property(commands, (list) => {
         const cache = new KvCache(shape);
-        const model: [number, number][][] = [];
+        const model: { row: KvRow; tokens: [number, number][] }[] = [];
         let stamp = 0;
-        const write = (row: number, tokens: number): void => {
-          stamp++;
-          cache.reserve(cache.rows, cache.length(row) + tokens);
-          scope(() => {
-            for (let layer = 0; layer < shape.layers; layer++) {
-              cache.write(layer, row, states(stamp + layer, tokens), states(stamp + layer + 1, tokens));
-            }
-          });
-          cache.advance(row, tokens);
-          for (let token = 0; token < tokens; token++) model[row]?.push([stamp, token]);
-          stamp++;
-        };
         for (const command of list) {
-          const row = "row" in command && model.length > 0 ? command.row % model.length : 0;
-          if (command.kind === "add") {
-            expect(cache.addRow()).toBe(model.push([]) - 1);
-          } else if (model.length === 0) continue;
-          else if (command.kind === "extend") write(row, command.tokens);
-          else if (command.kind === "rollback") {
-            const length = Math.floor((model[row]?.length ?? 0) * command.share);
-            cache.rollback(row, length);
-            model[row]?.splice(length);
-          } else if (command.kind === "copy") {
-            const to = command.to % model.length;
-            const length = Math.floor((model[row]?.length ?? 0) * command.share);
-            cache.copy(row, to, length);
-            model[to] = model[row]?.slice(0, length) ?? [];
-          } else if (command.kind === "remove") {
-            cache.removeRow(row);
-            const last = model.pop();
-            if (last !== undefined && row < model.length) model[row] = last;
+          if (command.kind === "open" || model.length === 0) {
+            model.push({ row: cache.open(), tokens: [] });
+            continue;
+          }
+          const one = model[command.row % model.length];
+          if (one === undefined) continue;
+          if (command.kind === "write") {
+            stamp += 4;
+            write(cache, one.row, stamp, command.tokens);
+            for (let token = 0; token < command.tokens; token++) one.tokens.push([stamp, token]);
+          } else if (command.kind === "free") {
+            cache.free(one.row);
+            model.splice(model.indexOf(one), 1);
           } else {
-            stamp++;
-            scope(() => {
-              const plan = cache.planStep();
-              const fresh = tensor(
-                Float32Array.from({ length: model.length * 6 }, (_, at) =>
-                  value(stamp, Math.floor(at / 6), Math.floor(at / 3) % 2, at % 3),
-                ),
-                { shape: [model.length * 2, 3] },
-              );
-              for (let layer = 0; layer < shape.layers; layer++) {
-                const { k } = cache.step(layer, plan, fresh, fresh);
-                expect(k.shape).toEqual([model.length, 2, plan.window, 3]);
-              }
-              const mask = plan.mask.toFloat32Array();
-              for (const [at, tokens] of model.entries()) {
-                const seen = mask.subarray(at * plan.window, (at + 1) * plan.window);
-                expect(seen.filter((one) => one === 0)).toHaveLength(tokens.length + 1);
-              }
-            });
-            for (const [at, tokens] of model.entries()) {
-              cache.advance(at, 1);
-              tokens.push([stamp, at]);
+            const length = Math.floor(one.tokens.length * command.share);
+            if (command.kind === "fork") {
+              model.push({ row: cache.fork(one.row, length), tokens: one.tokens.slice(0, length) });
+            } else {
+              cache.rollback(one.row, length);
+              one.tokens.splice(length);
             }
           }
+          // Every page that is counted as used is held by a row, once however many hold it.
+          const held = new Set(model.flatMap(({ row }) => row.pages));
+          expect(cache.usedBytes).toBe(held.size * bytesOfPage);
+          expect(cache.rows).toBe(model.length);
         }
         scope(() => {
-          for (const [row, tokens] of model.entries()) {
-            expect(cache.length(row)).toBe(tokens.length);
+          for (const { row, tokens } of model) {
+            expect(row.length).toBe(tokens.length);
             if (tokens.length === 0) continue;
-            const { k } = cache.read(0, row, tokens.length);
-            expect([...k.toFloat32Array()]).toEqual(flat(tokens));
+            for (const [layer, offset] of [
+              [0, 0],
+              [1, 1],
+            ] as const) {
+              const { k, v } = cache.read(layer, row, tokens.length);
+              const moved = (by: number) => tokens.map(([at, token]): [number, number] => [at + by, token]);
+              expect([...k.toFloat32Array()]).toEqual(flat(moved(offset)));
+              expect([...v.toFloat32Array()]).toEqual(flat(moved(offset + 1)));
+            }
           }
         });
+        for (const { row } of model) cache.free(row);
+        expect(cache.usedBytes).toBe(0);
         cache.dispose();
         expect(cache.bytes).toBe(0);
       }),
@@ -136,25 +135,81 @@ describe("the cache", () => {
     );
   });
 
-  test("grows in whole blocks and says its bytes", () => {
+  test("a fork of a long prefix costs at most a page, and only when it goes on", () => {
     const cache = new KvCache(shape);
-    cache.addRow();
-    cache.reserve(1, 65);
-    expect(cache.capacity).toBe(128);
-    // 2 layers, keys and values, 2 heads, 128 positions, 3 wide, 4 bytes.
-    expect(cache.bytes).toBe(2 * 2 * 2 * 128 * 3 * 4);
+    const long = cache.open();
+    write(cache, long, 1, 20 * PAGE_POSITIONS + 5);
+    const before = cache.usedBytes;
+    expect(before).toBe(21 * bytesOfPage);
+    const forks = Array.from({ length: 5 }, () => cache.fork(long));
+    expect(cache.usedBytes).toBe(before);
+    for (const [at, fork] of forks.entries()) write(cache, fork, 10 + at, 1);
+    expect(cache.usedBytes).toBe(before + 5 * bytesOfPage);
+    // What nobody else holds any more is written where it is.
+    write(cache, long, 20, 1);
+    expect(cache.usedBytes).toBe(before + 5 * bytesOfPage);
+    const whole = cache.fork(long, 20 * PAGE_POSITIONS);
+    write(cache, whole, 30, 1);
+    expect(cache.usedBytes).toBe(before + 6 * bytesOfPage);
     cache.dispose();
+  });
+
+  test("refuses what the bound does not allow, before it changes anything", () => {
+    const cache = new KvCache(shape, { maxBytes: 4 * bytesOfPage + 1 });
+    const [a, b] = [cache.open(), cache.open()];
+    write(cache, a, 1, 2 * PAGE_POSITIONS);
+    const error = errorOf(() =>
+      cache.prepare([
+        { row: a, length: 1 },
+        { row: b, length: PAGE_POSITIONS + 1 },
+      ]),
+    );
+    expect(error.code).toBe("E_KV_MEMORY");
+    expect(error.message).toMatch(/needs .* MB .* bound is .* MB/);
+    expect(error.hint).toMatch(/maxBytes/);
+    expect([a.pages.length, b.pages.length]).toEqual([2, 0]);
+    expect(cache.usedBytes).toBe(2 * bytesOfPage);
+    cache.prepare([
+      { row: a, length: 1 },
+      { row: b, length: PAGE_POSITIONS },
+    ]);
+    expect(cache.bytes).toBeLessThanOrEqual(4 * bytesOfPage + 1);
+    cache.dispose();
+  });
+
+  test("rows that write into one page at once need a copy for all but one", () => {
+    const cache = new KvCache(shape, { maxBytes: 4 * bytesOfPage });
+    const first = cache.open();
+    write(cache, first, 1, 5);
+    const rows = [first, cache.fork(first), cache.fork(first), cache.fork(first)];
+    cache.prepare(rows.map((row) => ({ row, length: 1 })));
+    expect(new Set(rows.flatMap(({ pages }) => pages)).size).toBe(4);
+    cache.dispose();
+  });
+
+  test("takes memory in slabs and gives it back when it is done", () => {
+    const cache = new KvCache(shape);
+    const row = cache.open();
+    write(cache, row, 1, 65);
+    expect(pagesOf(65)).toBe(3);
+    expect(cache.bytes).toBe(16 * bytesOfPage);
+    write(cache, row, 2, 16 * PAGE_POSITIONS);
+    expect(cache.bytes).toBe(32 * bytesOfPage);
+    cache.free(row);
+    expect([cache.usedBytes, cache.bytes]).toEqual([0, 32 * bytesOfPage]);
+    cache.dispose();
+    expect(cache.bytes).toBe(0);
   });
 
   test("refuses rows and lengths that it does not have", () => {
     const cache = new KvCache(shape);
-    cache.addRow();
-    expect(() => cache.length(1)).toThrow(/1 rows, not a row 1/);
-    expect(() => cache.rollback(0, 1)).toThrow(/cannot roll back/);
-    expect(() => cache.removeRow(3)).toThrow(/row/);
-    expect(() => cache.copy(0, 0, 1)).toThrow(/cannot copy 1 tokens of row 0, which holds 0/);
-    expect(() => cache.copy(0, 3, 0)).toThrow(/row 3/);
-    expect(() => cache.copy(3, 0, 0)).toThrow(/row 3/);
+    const row = cache.open();
+    expect(errorOf(() => cache.rollback(row, 1)).message).toMatch(/cannot keep 1 tokens of a row of 0/);
+    expect(errorOf(() => cache.fork(row, -1)).message).toMatch(/cannot fork -1 tokens/);
+    cache.free(row);
+    for (const body of [() => cache.free(row), () => cache.fork(row), () => cache.advance(row, 1)]) {
+      expect(errorOf(body).message).toMatch(/freed/);
+    }
     cache.dispose();
   });
 });

@@ -1,273 +1,202 @@
-/** Keys and values of every layer and row, in memory that is there before it is needed. */
-import { keep, MahaloError, noGrad, ops, scope, type Tensor, tensor } from "@mahalo/torch";
+/** Keys and values of rows of tokens, in pages that rows share until one of them writes. */
+import { MahaloError, ops, type Tensor, tensor } from "@mahalo/torch";
 import type { ModelConfig } from "../model/config.ts";
 import type { ComputeDType } from "../model/parameters.ts";
+import { KvPages, type KvShape, PAGE_POSITIONS } from "./kv-pages.ts";
 
-// Shapes: R rows, G key-value heads, C capacity in positions, E head width, T new tokens of one row, W positions seen.
+// Shapes: G key-value heads, E head width, T tokens of a pass.
 
-/** Capacity and windows are whole multiples of this many positions. */
-const block = 64;
+/** What a row holds: its pages in order, and how many positions of them count. */
+export type KvRow = { readonly pages: number[]; length: number };
 
-/** Sizes of a cache. */
-export type KvCacheShape = {
-  layers: number;
-  kvHeads: number;
-  headDim: number;
-  dtype: ComputeDType;
-  device: string;
+/** The next tokens of one row: `length` tokens from offset `start` of the pass. */
+export type KvSpan = { row: KvRow; start: number; length: number };
+
+/** Options of a cache. */
+export type KvCacheOptions = {
+  /** Bound on the memory of all rows in bytes; what does not fit is refused with E_KV_MEMORY. Default: none. */
+  maxBytes?: number | undefined;
 };
 
-/** Keys and values of one layer, [R, G, C, E], and the same memory as a list of positions, [R G C, E]. */
-type LayerMemory = { k: Tensor; v: Tensor; flatK: Tensor; flatV: Tensor };
+const wrong = (message: string): MahaloError => new MahaloError("E_KV_CACHE", message, { exitStatus: 1 });
 
-/** What one step needs to know: where each row's new token goes, and which positions each row sees. */
-export type StepPlan = {
-  rows: number;
-  /** int64 [R G]: places in the list of positions. */
-  place: Tensor;
-  /** [R, 1, 1, W]: 0 where a row has a token (the new one included), else -inf. */
-  mask: Tensor;
-  window: number;
-};
-
-const roundUp = (count: number): number => Math.ceil(count / block) * block;
+/** Pages that so many positions take. */
+export const pagesOf = (positions: number): number => Math.ceil(positions / PAGE_POSITIONS);
 
 /**
  * The key-value cache of rows that decode together.
  *
- * Rows are numbered from 0 without gaps. Memory grows by half at a time; a row's length is all that a rollback changes.
+ * A fork holds its prefix's pages together with the row it comes from. Whoever writes first into a page that others hold,
+ * too, gets a copy of this one page, so a fork costs at most a page, however long its prefix is.
  */
 export class KvCache {
-  readonly shape: KvCacheShape;
-  #maxRows = 0;
-  #capacity = 0;
-  readonly #lengths: number[] = [];
-  #memory: LayerMemory[] = [];
-  /** Views of the first rows and positions, kept from step to step. */
-  #views: { rows: number; window: number; layers: { k: Tensor; v: Tensor }[] } | undefined;
+  readonly pages: KvPages;
+  readonly #rows = new Set<KvRow>();
 
-  constructor(shape: KvCacheShape) {
-    this.shape = shape;
+  constructor(shape: KvShape, { maxBytes }: KvCacheOptions = {}) {
+    this.pages = new KvPages(shape, maxBytes);
   }
 
   /** A cache that fits a model. */
-  static for(config: ModelConfig, dtype: ComputeDType, device = "cpu"): KvCache {
+  static for(
+    config: ModelConfig,
+    dtype: ComputeDType,
+    device = "cpu",
+    options: KvCacheOptions = {},
+  ): KvCache {
     const { layers, kvHeads, headDim } = config;
-    return new KvCache({ layers, kvHeads, headDim, dtype, device });
+    return new KvCache({ layers, kvHeads, headDim, dtype, device }, options);
+  }
+
+  get shape(): KvShape {
+    return this.pages.shape;
   }
 
   /** Number of rows in use. */
   get rows(): number {
-    return this.#lengths.length;
+    return this.#rows.size;
   }
 
-  /** Positions a row can hold before memory grows. */
-  get capacity(): number {
-    return this.#capacity;
-  }
-
-  /** Bytes of all keys and values, used or not. */
+  /** Bytes of memory taken from the system, used or not. */
   get bytes(): number {
-    return this.#memory.reduce((total, { k, v }) => total + k.bytes + v.bytes, 0);
+    return this.pages.bytes;
   }
 
-  /** Tokens that a row holds. */
-  length(row: number): number {
-    const length = this.#lengths[row];
-    if (length === undefined) {
-      throw new MahaloError("E_KV_CACHE", `the cache has ${this.rows} rows, not a row ${row}`, {
-        exitStatus: 1,
-      });
+  /** Bytes of the pages that rows hold; what several hold counts once. */
+  get usedBytes(): number {
+    return this.pages.usedBytes;
+  }
+
+  /** A new empty row. */
+  open(): KvRow {
+    const row: KvRow = { pages: [], length: 0 };
+    this.#rows.add(row);
+    return row;
+  }
+
+  #check(row: KvRow): void {
+    if (!this.#rows.has(row)) throw wrong("a row that has been freed, or is another cache's");
+  }
+
+  #checkLength(row: KvRow, length: number, doing: string): void {
+    this.#check(row);
+    if (Number.isInteger(length) && length >= 0 && length <= row.length) return;
+    throw wrong(`cannot ${doing} ${length} tokens of a row of ${row.length}`);
+  }
+
+  /** A new row of the first `length` tokens of another (default all), which both hold. @throws MahaloError E_KV_CACHE */
+  fork(from: KvRow, length: number = from.length): KvRow {
+    this.#checkLength(from, length, "fork");
+    const row: KvRow = { pages: from.pages.slice(0, pagesOf(length)), length };
+    this.pages.share(row.pages);
+    this.#rows.add(row);
+    return row;
+  }
+
+  /** Forgets a row's tokens from position `length` on. @throws MahaloError E_KV_CACHE if it holds fewer */
+  rollback(row: KvRow, length: number): void {
+    this.#checkLength(row, length, "keep");
+    this.pages.release(row.pages.splice(pagesOf(length)));
+    row.length = length;
+  }
+
+  /** Lets go of a row; what nobody else holds of it is free. */
+  free(row: KvRow): void {
+    this.#check(row);
+    this.pages.release(row.pages.splice(0));
+    row.length = 0;
+    this.#rows.delete(row);
+  }
+
+  /**
+   * Makes room for the next tokens of rows, each given once, in pages of their own.
+   *
+   * @throws MahaloError E_KV_MEMORY where it does not fit; rows are then what they were
+   */
+  prepare(extensions: readonly { row: KvRow; length: number }[]): void {
+    // Of those that hold a page together, all but the last to write need a copy.
+    const writers = new Map<number, number>();
+    let need = 0;
+    for (const { row, length } of extensions) {
+      this.#check(row);
+      need += Math.max(0, pagesOf(row.length + length) - row.pages.length);
+      const page = this.#open(row);
+      if (page === undefined || length === 0) continue;
+      const before = writers.get(page) ?? 0;
+      if (this.pages.holders(page) - before > 1) need += 1;
+      writers.set(page, before + 1);
     }
-    return length;
-  }
-
-  /** Adds an empty row and gives its number. */
-  addRow(): number {
-    this.#lengths.push(0);
-    this.reserve(this.rows, this.#capacity);
-    return this.rows - 1;
-  }
-
-  /** Makes room for that many rows and positions; what rows hold stays. */
-  reserve(rows: number, positions: number): void {
-    if (rows <= this.#maxRows && positions <= this.#capacity) return;
-    const grown = (have: number, need: number): number =>
-      need <= have ? have : Math.max(need, Math.ceil(have * 1.5));
-    const maxRows = grown(this.#maxRows, rows);
-    const capacity = roundUp(grown(this.#capacity, Math.max(1, positions)));
-    this.#forgetViews();
-    const used = Math.max(0, ...this.#lengths);
-    const held = Math.min(this.rows, this.#maxRows);
-    // Layer by layer, so that growing needs one layer's memory on top and not the whole cache's.
-    for (let layer = 0; layer < this.shape.layers; layer++) {
-      const old = this.#memory[layer];
-      this.#memory[layer] = noGrad(() => scope(() => this.#allocate(maxRows, capacity, old, held, used)));
-      if (old !== undefined) for (const one of Object.values(old)) one.dispose();
+    this.pages.ensure(need);
+    for (const { row, length } of extensions) {
+      if (length === 0) continue;
+      const page = this.#open(row);
+      if (page !== undefined && this.pages.shared(page)) {
+        row.pages[Math.floor(row.length / PAGE_POSITIONS)] = this.pages.copy(page);
+      }
+      while (row.pages.length < pagesOf(row.length + length)) row.pages.push(this.pages.take());
     }
-    this.#maxRows = maxRows;
-    this.#capacity = capacity;
   }
 
-  #allocate(
-    rows: number,
-    capacity: number,
-    old: LayerMemory | undefined,
-    held: number,
-    used: number,
-  ): LayerMemory {
-    const { kvHeads, headDim, dtype, device } = this.shape;
-    // Zeros: masked positions are still multiplied, and left-over memory may hold NaN.
-    const grow = (from: Tensor | undefined): Tensor => {
-      const to = ops.zeros([rows, kvHeads, capacity, headDim], { dtype, device });
-      const cut = (x: Tensor): Tensor => x.narrow(0, 0, held).narrow(2, 0, used);
-      if (from !== undefined && held > 0 && used > 0) cut(to).copy_(cut(from));
-      return to;
-    };
-    const [k, v] = [grow(old?.k), grow(old?.v)];
-    const flat = (x: Tensor): Tensor => keep(x.view(rows * kvHeads * capacity, headDim));
-    return { k: keep(k), v: keep(v), flatK: flat(k), flatV: flat(v) };
+  /** The page that a row's next token goes to, if it holds positions already. */
+  #open({ pages, length }: KvRow): number | undefined {
+    return length % PAGE_POSITIONS === 0 ? undefined : pages[Math.floor(length / PAGE_POSITIONS)];
   }
 
-  #layer(layer: number): LayerMemory {
-    const memory = this.#memory[layer];
-    if (memory === undefined)
-      throw new MahaloError("E_KV_CACHE", `no memory for layer ${layer}`, { exitStatus: 1 });
-    return memory;
+  /**
+   * What the native kernels need to know of a pass, as one int32 list: for each row where its tokens begin, how many
+   * they are, how many it holds, and where its page table begins in the list; then the tables. The native side reads
+   * the number of rows from the first table's place.
+   */
+  plan(spans: readonly KvSpan[]): Tensor {
+    const tables = spans.reduce((sum, { row }) => sum + row.pages.length, 0);
+    const flat = new Int32Array(spans.length * 4 + tables);
+    let at = spans.length * 4;
+    for (const [index, { row, start, length }] of spans.entries()) {
+      flat.set([start, length, row.length, at], index * 4);
+      flat.set(row.pages, at);
+      at += row.pages.length;
+    }
+    return tensor(flat);
   }
 
   /**
    * Writes one layer's keys and values of a row's next tokens, k_TGE and v_TGE, behind what it holds; they count once
-   * {@link advance} is called after the last layer. Room must have been reserved.
+   * {@link advance} is called after the last layer. Room must have been prepared.
    */
-  write(layer: number, row: number, k_TGE: Tensor, v_TGE: Tensor): void {
-    const { k, v } = this.#layer(layer);
-    const place = (x: Tensor): Tensor =>
-      x.narrow(0, row, 1).squeeze(0).narrow(1, this.length(row), k_TGE.size(0));
-    place(k).copy_(k_TGE.transpose(0, 1));
-    place(v).copy_(v_TGE.transpose(0, 1));
-  }
-
-  /** Keys and values of the first `length` positions of a row, [1, G, length, E], as views. */
-  read(layer: number, row: number, length: number): { k: Tensor; v: Tensor } {
-    const { k, v } = this.#layer(layer);
-    const cut = (x: Tensor): Tensor => x.narrow(0, row, 1).narrow(2, 0, length);
-    return { k: cut(k), v: cut(v) };
-  }
-
-  /** Prepares a step of one token for every row: makes room, and works out places and mask. */
-  planStep(): StepPlan {
-    const { rows } = this;
-    const { kvHeads, dtype } = this.shape;
-    const longest = Math.max(0, ...this.#lengths) + 1;
-    this.reserve(rows, longest);
-    const window = roundUp(longest);
-    this.#prepareViews(rows, window);
-    const place = new BigInt64Array(rows * kvHeads);
-    const mask = new Float32Array(rows * window).fill(Number.NEGATIVE_INFINITY);
-    for (const [row, length] of this.#lengths.entries()) {
-      for (let head = 0; head < kvHeads; head++) {
-        place[row * kvHeads + head] = BigInt((row * kvHeads + head) * this.#capacity + length);
-      }
-      mask.fill(0, row * window, row * window + length + 1);
+  write(layer: number, row: KvRow, k_TGE: Tensor, v_TGE: Tensor): void {
+    const tokens = k_TGE.size(0);
+    for (let token = 0; token < tokens; ) {
+      const position = row.length + token;
+      const place = position % PAGE_POSITIONS;
+      const count = Math.min(tokens - token, PAGE_POSITIONS - place);
+      const page = row.pages[Math.floor(position / PAGE_POSITIONS)];
+      if (page === undefined) throw wrong(`no room for position ${position}`);
+      const { k, v } = this.pages.views(layer, page);
+      ops.copy_(k.narrow(2, place, count), ops.permute(k_TGE.narrow(0, token, count), [1, 2, 0]));
+      ops.copy_(v.narrow(1, place, count), v_TGE.narrow(0, token, count).transpose(0, 1));
+      token += count;
     }
-    const { device } = this.shape;
-    return {
-      rows,
-      window,
-      place: tensor(place, { device }),
-      mask: tensor(mask, { shape: [rows, 1, 1, window], dtype, device }),
-    };
   }
 
-  /** Writes one layer's keys and values [R G, E] of a step, and gives all that the rows hold now: [R, G, W, E]. */
-  step(layer: number, plan: StepPlan, k: Tensor, v: Tensor): { k: Tensor; v: Tensor } {
-    const { flatK, flatV } = this.#layer(layer);
-    ops.indexCopy_(flatK, 0, plan.place, k);
-    ops.indexCopy_(flatV, 0, plan.place, v);
-    const views = this.#views?.layers[layer];
-    if (views === undefined) throw new MahaloError("E_KV_CACHE", "a step without a plan", { exitStatus: 1 });
-    return views;
-  }
-
-  #prepareViews(rows: number, window: number): void {
-    if (this.#views?.rows === rows && this.#views.window === window) return;
-    this.#forgetViews();
-    const cut = (x: Tensor): Tensor => keep(scope(() => x.narrow(0, 0, rows).narrow(2, 0, window)));
-    this.#views = { rows, window, layers: this.#memory.map(({ k, v }) => ({ k: cut(k), v: cut(v) })) };
-  }
-
-  #forgetViews(): void {
-    for (const { k, v } of this.#views?.layers ?? []) {
-      k.dispose();
-      v.dispose();
-    }
-    this.#views = undefined;
+  /** One layer's keys and values of the first `length` positions of a row, [1, G, length, E], as copies. */
+  read(layer: number, { pages }: KvRow, length: number): { k: Tensor; v: Tensor } {
+    const { k, v } = this.pages.gather(layer, pages.slice(0, pagesOf(length)), length);
+    return { k: k.unsqueeze(0), v: v.unsqueeze(0) };
   }
 
   /** Counts `tokens` more of a row as held. */
-  advance(row: number, tokens: number): void {
-    this.#lengths[row] = this.length(row) + tokens;
-  }
-
-  /** Forgets a row's tokens from position `length` on. @throws MahaloError E_KV_CACHE if it holds fewer */
-  rollback(row: number, length: number): void {
-    if (length < 0 || length > this.length(row)) {
-      const held = this.length(row);
-      throw new MahaloError("E_KV_CACHE", `cannot roll back row ${row} of ${held} tokens to ${length}`, {
-        exitStatus: 1,
-      });
-    }
-    this.#lengths[row] = length;
-  }
-
-  /**
-   * Makes a row hold the first `length` tokens of another, and nothing else.
-   *
-   * @throws MahaloError E_KV_CACHE if the other holds fewer
-   */
-  copy(from: number, to: number, length: number): void {
-    if (length < 0 || length > this.length(from)) {
-      const held = this.length(from);
-      throw new MahaloError(
-        "E_KV_CACHE",
-        `cannot copy ${length} tokens of row ${from}, which holds ${held}`,
-        {
-          exitStatus: 1,
-        },
-      );
-    }
-    if (this.length(to) >= 0 && from !== to && length > 0) {
-      const copy = (x: Tensor): void => {
-        const at = (index: number): Tensor => x.narrow(0, index, 1).narrow(2, 0, length);
-        at(to).copy_(at(from));
-      };
-      noGrad(() =>
-        scope(() => {
-          for (const { k, v } of this.#memory) {
-            copy(k);
-            copy(v);
-          }
-        }),
-      );
-    }
-    this.#lengths[to] = length;
-  }
-
-  /** Drops a row; the last row takes its number. */
-  removeRow(row: number): void {
-    const last = this.rows - 1;
-    if (row !== last && this.length(row) >= 0) this.copy(last, row, this.length(last));
-    this.#lengths.pop();
+  advance(row: KvRow, tokens: number): void {
+    this.#check(row);
+    row.length += tokens;
   }
 
   /** Frees the memory. */
   dispose(): void {
-    this.#forgetViews();
-    for (const memory of this.#memory) for (const one of Object.values(memory)) one.dispose();
-    this.#memory = [];
-    this.#lengths.length = 0;
-    this.#maxRows = 0;
-    this.#capacity = 0;
+    for (const row of this.#rows) {
+      row.pages.length = 0;
+      row.length = 0;
+    }
+    this.#rows.clear();
+    this.pages.dispose();
   }
 }

@@ -1,12 +1,12 @@
 /** Scores while a response grows: rows with a key-value cache, in which every token is read once. */
-import { keep, MahaloError, noGrad, ops, scope, type Tensor, tensor } from "@mahalo/torch";
-import { continuationMask, prefillAttention, promptBatch, type Span } from "../decode/cached-attention.ts";
-import { KvCache } from "../decode/kv-cache.ts";
-import { type Attend, packedAttention } from "../model/attention.ts";
+import { MahaloError, noGrad, scope, type Tensor, tensor } from "@mahalo/torch";
+import { cachedPass, type KvExtension, promptBatch } from "../decode/cached-attention.ts";
+import { KvCache, type KvRow } from "../decode/kv-cache.ts";
+import { packedAttention } from "../model/attention.ts";
 import type { RewardHead } from "../model/reward-heads.ts";
 import type { RewardModel } from "../model/reward-model.ts";
 
-// Shapes: T tokens of a pass, N positions that are scored, D hidden, G key-value heads, E head width.
+// Shapes: T tokens of a pass, N positions that are scored, D hidden.
 
 /** A score for each objective that a scorer reads. */
 export type ObjectiveScores = Readonly<Record<string, number>>;
@@ -64,6 +64,8 @@ export type RunningScorerOptions = {
   objectives?: readonly string[] | undefined;
   /** Keep keys and values (default). False reads whole rows anew each time: slow, the yardstick of the tests. */
   cached?: boolean | undefined;
+  /** Bound on the bytes of keys and values; what does not fit is refused with E_KV_MEMORY. Default: none. */
+  maxBytes?: number | undefined;
 };
 
 type Named = { objective: string; head: RewardHead };
@@ -89,37 +91,11 @@ const checkTokens = (ids: readonly number[], vocabSize: number): void => {
     throw new MahaloError("E_SCORE_TOKENS", "nothing to score: no token", { exitStatus: 1 });
 };
 
-/** Keys and values of one layer's candidates, [T, G, E]. */
-type Held = { k: Tensor; v: Tensor };
+/** Candidates that were tried last: their row, and a fork of it for each that holds the candidate, too. */
+type Tried = { row: number; candidates: readonly (readonly number[])[]; forks: KvRow[] };
 
-/**
- * Attention of candidates that all continue one row: each sees the row's tokens and, causally, its own.
- *
- * Each candidate's keys and values are written behind the row's, attended, and overwritten by the next one's, so that the
- * row's are neither copied nor repeated. All are kept in `held` for the one that will stay.
- */
-const candidateAttention = (cache: KvCache, spans: readonly Span[], held: Held[]): Attend => {
-  const masks = spans.map(({ row, length }) =>
-    continuationMask(length, cache.length(row) + length, cache.shape),
-  );
-  return (layer, q_THE, k_TGE, v_TGE) => {
-    held[layer] = { k: keep(k_TGE.clone()), v: keep(v_TGE.clone()) };
-    const grouped = q_THE.size(1) !== k_TGE.size(1);
-    const outputs = spans.map(({ row, start, length }, index) => {
-      cache.write(layer, row, k_TGE.narrow(0, start, length), v_TGE.narrow(0, start, length));
-      const { k, v } = cache.read(layer, row, cache.length(row) + length);
-      const q = q_THE.narrow(0, start, length).transpose(0, 1).unsqueeze(0);
-      const o = ops.scaledDotProductAttention(q, k, v, masks[index] ?? null, 0, false, {
-        enableGqa: grouped,
-      });
-      return o.squeeze(0).transpose(0, 1);
-    });
-    return ops.cat(outputs, 0);
-  };
-};
-
-/** Candidates that were tried last: their row, its length then, their tokens, and what was computed of them. */
-type Tried = { row: number; length: number; candidates: readonly (readonly number[])[]; held: Held[] };
+/** What a row holds. */
+type Held = { ids: number[]; kv: KvRow };
 
 /**
  * A running scorer of a reward model.
@@ -137,77 +113,50 @@ type Tried = { row: number; length: number; candidates: readonly (readonly numbe
  */
 export const runningScorer = (
   { backbone, config, rewards }: Pick<RewardModel, "backbone" | "config" | "rewards">,
-  { objectives, cached = true }: RunningScorerOptions = {},
+  { objectives, cached = true, maxBytes }: RunningScorerOptions = {},
 ): RunningScorer => {
   const heads: Named[] =
     objectives === undefined
       ? [rewards.get()].map((head) => ({ objective: head.name, head }))
       : objectives.map((objective) => ({ objective, head: rewards.get(objective) }));
   const { device } = backbone.weights.embedding.value;
-  const cache = KvCache.for(config, backbone.compute, device);
-  const held: number[][] = [];
+  const cache = KvCache.for(config, backbone.compute, device, { maxBytes });
+  const held: Held[] = [];
   let tried: Tried | undefined;
-  const idsOf = (row: number): number[] => {
-    const ids = held[row];
-    if (ids === undefined) throw wrongRow(row);
-    return ids;
+  const rowOf = (row: number): Held => {
+    const one = held[row];
+    if (one === undefined) throw wrongRow(row);
+    return one;
   };
+  const idsOf = (row: number): number[] => rowOf(row).ids;
   const forget = (): void => {
-    for (const { k, v } of tried?.held ?? []) for (const one of [k, v]) one.dispose();
+    for (const fork of tried?.forks ?? []) cache.free(fork);
     tried = undefined;
   };
-  /** Scores at offsets of a pass over pieces of text that lie end to end, each from a position of its own. */
-  const pass = (
-    pieces: readonly { ids: readonly number[]; from: number }[],
-    offsets: readonly number[],
-    attend: () => Attend,
-  ): ObjectiveScores[] =>
+  const at = (hidden_TD: Tensor, offsets: readonly number[]): Tensor =>
+    hidden_TD.indexSelect(0, tensor(Int32Array.from(offsets), { dtype: "int64", device }));
+  /** Scores of whole rows at their ends, from their first tokens, without the cache. */
+  const whole = (rows: readonly (readonly number[])[], ends: readonly (readonly number[])[]) =>
     noGrad(() =>
       scope(() => {
-        const ids = Int32Array.from(pieces.flatMap((piece) => piece.ids));
-        const positions = Int32Array.from(
-          pieces.flatMap((piece) => piece.ids.map((_, at) => piece.from + at)),
-        );
-        const lastPosition = positions.reduce((last, position) => Math.max(last, position), 0);
+        const batch = promptBatch(rows);
         const int64 = (list: Int32Array): Tensor => tensor(list, { dtype: "int64", device });
-        const tokens = { ids_T: int64(ids), positions_T: int64(positions), lastPosition };
-        const hidden_TD = backbone.forward(tokens, attend());
-        return scoresOf(hidden_TD.indexSelect(0, int64(Int32Array.from(offsets))), heads);
+        const lastPosition = batch.positions.reduce((last, position) => Math.max(last, position), 0);
+        const tokens = { ids_T: int64(batch.ids), positions_T: int64(batch.positions), lastPosition };
+        const hidden_TD = backbone.forward(tokens, packedAttention(batch));
+        const offsets = ends.flatMap((own, row) => own.map((end) => (batch.rows[row]?.start ?? 0) + end - 1));
+        return scoresOf(at(hidden_TD, offsets), heads);
       }),
     );
-  const startsOf = (lists: readonly (readonly number[])[]): number[] => {
-    let start = 0;
-    return lists.map(({ length }) => {
-      start += length;
-      return start - length;
-    });
-  };
-  /** Whole rows from their first tokens, without the cache. */
-  const whole = (
-    rows: readonly (readonly number[])[],
-    ends: readonly (readonly number[])[],
-  ): ObjectiveScores[] => {
-    const starts = startsOf(rows);
-    const offsets = ends.flatMap((own, at) => own.map((end) => (starts[at] ?? 0) + end - 1));
-    return pass(
-      rows.map((ids) => ({ ids, from: 0 })),
-      offsets,
-      () => packedAttention(promptBatch(rows)),
+  /** Scores at the ends of new tokens, which the rows hold afterwards. */
+  const extendCached = (extensions: readonly KvExtension[], ends: readonly (readonly number[])[]) =>
+    noGrad(() =>
+      scope(() => {
+        const { hidden_TD, starts } = cachedPass(backbone, cache, extensions);
+        const offsets = ends.flatMap((own, index) => own.map((end) => (starts[index] ?? 0) + end - 1));
+        return scoresOf(at(hidden_TD, offsets), heads);
+      }),
     );
-  };
-  const extendCached = (extensions: readonly ScoreExtension[], ends: readonly (readonly number[])[]) => {
-    const longest = extensions.map(({ row, ids }) => cache.length(row) + ids.length);
-    cache.reserve(cache.rows, Math.max(...longest));
-    const batch = promptBatch(extensions.map(({ ids }) => ids));
-    const spans = extensions.map(
-      ({ row, ids }, at): Span => ({ row, start: batch.rows[at]?.start ?? 0, length: ids.length }),
-    );
-    const offsets = ends.flatMap((own, at) => own.map((end) => (spans[at]?.start ?? 0) + end - 1));
-    const pieces = extensions.map(({ row, ids }) => ({ ids, from: cache.length(row) }));
-    const scores = pass(pieces, offsets, () => prefillAttention(cache, spans, batch));
-    for (const { row, ids } of extensions) cache.advance(row, ids.length);
-    return scores;
-  };
   return {
     get rows() {
       return held.length;
@@ -218,8 +167,7 @@ export const runningScorer = (
     ids: idsOf,
     addRow() {
       forget();
-      if (cached) cache.addRow();
-      return held.push([]) - 1;
+      return held.push({ ids: [], kv: cache.open() }) - 1;
     },
     extend(extensions) {
       if (extensions.length === 0) return [];
@@ -234,7 +182,10 @@ export const runningScorer = (
       });
       const before = extensions.map(({ row }) => idsOf(row).length);
       const flat = cached
-        ? extendCached(extensions, ends)
+        ? extendCached(
+            extensions.map(({ row, ids }) => ({ row: rowOf(row).kv, ids })),
+            ends,
+          )
         : whole(
             extensions.map(({ row, ids }) => [...idsOf(row), ...ids]),
             ends.map((own, at) => own.map((end) => (before[at] ?? 0) + end)),
@@ -254,22 +205,19 @@ export const runningScorer = (
         throw new MahaloError("E_SCORE_TOKENS", "candidates need a prompt to go on from", { exitStatus: 1 });
       }
       for (const ids of candidates) checkTokens(ids, config.vocabSize);
-      const next: Tried = { row, length: prefix.length, candidates, held: [] };
-      tried = next;
+      const ends = candidates.map(({ length }) => [length]);
       if (!cached) {
-        const rows = candidates.map((ids) => [...prefix, ...ids]);
+        tried = { row, candidates, forks: [] };
         return whole(
-          rows,
-          rows.map(({ length }) => [length]),
+          candidates.map((ids) => [...prefix, ...ids]),
+          ends.map(([end = 0]) => [prefix.length + end]),
         );
       }
-      cache.reserve(cache.rows, prefix.length + Math.max(...candidates.map(({ length }) => length)));
-      const starts = startsOf(candidates);
-      const spans = candidates.map(({ length }, at): Span => ({ row, start: starts[at] ?? 0, length }));
-      return pass(
-        candidates.map((ids) => ({ ids, from: prefix.length })),
-        spans.map(({ start, length }) => start + length - 1),
-        () => candidateAttention(cache, spans, next.held),
+      const forks = candidates.map(() => cache.fork(rowOf(row).kv));
+      tried = { row, candidates, forks };
+      return extendCached(
+        forks.map((fork, index) => ({ row: fork, ids: candidates[index] ?? [] })),
+        ends,
       );
     },
     keepCandidate(index) {
@@ -279,20 +227,14 @@ export const runningScorer = (
           exitStatus: 1,
         });
       }
-      const { row } = tried;
-      const start = startsOf(tried.candidates)[index] ?? 0;
-      if (cached) {
-        const layers = tried.held;
-        noGrad(() =>
-          scope(() => {
-            for (const [layer, { k, v }] of layers.entries()) {
-              cache.write(layer, row, k.narrow(0, start, ids.length), v.narrow(0, start, ids.length));
-            }
-          }),
-        );
-        cache.advance(row, ids.length);
+      const { row, forks } = tried;
+      const kept = rowOf(row);
+      kept.ids.push(...ids);
+      const [fork] = forks.splice(index, 1);
+      if (fork !== undefined) {
+        cache.free(kept.kv);
+        kept.kv = fork;
       }
-      idsOf(row).push(...ids);
       forget();
     },
     rollback(row, length) {
@@ -307,23 +249,18 @@ export const runningScorer = (
           },
         );
       }
-      if (cached) cache.rollback(row, length);
+      if (cached) cache.rollback(rowOf(row).kv, length);
       ids.length = length;
     },
     fork(row, length = idsOf(row).length) {
       forget();
-      const ids = idsOf(row).slice(0, length);
-      const to = held.push(ids) - 1;
-      if (cached) {
-        cache.addRow();
-        cache.copy(row, to, length);
-      }
-      return to;
+      const { ids, kv } = rowOf(row);
+      const fork = cached ? cache.fork(kv, length) : cache.open();
+      return held.push({ ids: ids.slice(0, length), kv: fork }) - 1;
     },
     removeRow(row) {
       forget();
-      idsOf(row);
-      if (cached) cache.removeRow(row);
+      cache.free(rowOf(row).kv);
       const last = held.pop();
       if (last !== undefined && row < held.length) held[row] = last;
     },

@@ -1,0 +1,27 @@
+/** What happens while a model answers: one union of events for every way of decoding. */
+import type { Completion } from "./request.ts";
+
+/** A token of the answer has been chosen. */
+export type TokenEvent = {
+  type: "token";
+  id: number;
+  /** Text that has become certain with it; what may still be half a character or a stop string is held back. */
+  text: string;
+  /** Log-probability of the token under its mix, where the request asks for `logprobs`. */
+  logprob?: number;
+};
+
+/** A step of the answer is complete, where the request declares a step boundary. */
+export type StepEvent = {
+  type: "step";
+  /** Steps of the answer so far, this one included. */
+  steps: number;
+  /** Tokens of the answer so far. */
+  tokens: number;
+};
+
+/** The answer has ended; nothing comes after it. */
+export type DoneEvent = { type: "done"; completion: Completion };
+
+/** What happens while one request is answered. */
+export type DecodeEvent = TokenEvent | StepEvent | DoneEvent;

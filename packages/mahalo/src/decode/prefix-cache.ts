@@ -1,0 +1,103 @@
+/** Rows that have done their work, kept for texts that begin alike, the last used longest. */
+import type { KvCache, KvRow } from "./kv-cache.ts";
+
+/** Tokens and the row that holds their keys and values. */
+export type Held = { ids: readonly number[]; row: KvRow };
+
+/** Length of the common beginning of two lists. */
+export const commonLength = (a: readonly number[], b: readonly number[]): number => {
+  const most = Math.min(a.length, b.length);
+  for (let at = 0; at < most; at++) if (a[at] !== b[at]) return at;
+  return most;
+};
+
+/** The longest common beginning of tokens with any of the rows. */
+export const longestHeld = (
+  ids: readonly number[],
+  held: Iterable<Held>,
+): { held: Held; length: number } | undefined => {
+  let best: { held: Held; length: number } | undefined;
+  for (const one of held) {
+    const length = commonLength(ids, one.ids);
+    if (length > (best?.length ?? 0)) best = { held: one, length };
+  }
+  return best;
+};
+
+/**
+ * Finished rows of a cache, found by their tokens.
+ *
+ * What is kept costs no memory that anybody needs: the least recently used rows are let go as soon as pages run short,
+ * and as soon as there are more than `maxBytes` of them.
+ */
+export class PrefixCache {
+  readonly #cache: KvCache;
+  readonly #maxPages: number;
+  /** In the order of their last use. */
+  readonly #kept = new Set<Held>();
+
+  /** @param maxBytes most that is kept, a page that several rows hold being counted for each */
+  constructor(cache: KvCache, maxBytes: number) {
+    this.#cache = cache;
+    this.#maxPages = Math.floor(maxBytes / cache.pages.pageBytes);
+    cache.pages.reclaim = (pages) => this.#reclaim(pages);
+  }
+
+  /** Number of rows that are kept. */
+  get size(): number {
+    return this.#kept.size;
+  }
+
+  /** The row that begins most like `ids`, and how far; it counts as used. */
+  find(ids: readonly number[]): { held: Held; length: number } | undefined {
+    const best = longestHeld(ids, this.#kept);
+    if (best !== undefined) {
+      this.#kept.delete(best.held);
+      this.#kept.add(best.held);
+    }
+    return best;
+  }
+
+  /** Keeps a row that nobody goes on with; the row belongs to this cache from now on. */
+  keep(ids: readonly number[], row: KvRow): void {
+    for (const one of [...this.#kept]) {
+      const common = commonLength(one.ids, ids);
+      if (common === ids.length) {
+        // Another holds all of it.
+        this.#cache.free(row);
+        this.#kept.delete(one);
+        this.#kept.add(one);
+        return;
+      }
+      if (common === one.ids.length) this.#drop(one);
+    }
+    this.#kept.add({ ids, row });
+    let pages = 0;
+    for (const one of this.#kept) pages += one.row.pages.length;
+    for (const one of this.#kept) {
+      if (pages <= this.#maxPages) break;
+      pages -= one.row.pages.length;
+      this.#drop(one);
+    }
+  }
+
+  #drop(one: Held): void {
+    this.#kept.delete(one);
+    this.#cache.free(one.row);
+  }
+
+  /** Lets rows go until so many pages are free that were not. */
+  #reclaim(pages: number): void {
+    const { pages: store } = this.#cache;
+    const goal = store.usedBytes - pages * store.pageBytes;
+    for (const one of this.#kept) {
+      if (store.usedBytes <= goal) return;
+      this.#drop(one);
+    }
+  }
+
+  /** Lets all rows go. */
+  clear(): void {
+    for (const one of [...this.#kept]) this.#drop(one);
+  }
+}
