@@ -17,7 +17,6 @@ const DEFINES = [
 const COMPILE = [
   "-std=c++20",
   "-O2",
-  "-fopenmp-simd",
   "-fno-math-errno",
   "-fno-trapping-math",
   "-fPIC",
@@ -25,6 +24,12 @@ const COMPILE = [
   "-pthread",
   ...DEFINES,
 ];
+
+/**
+ * With g++ our kernels share libtorch's threads (its parallel_for is a plain loop without -fopenmp); clang would bring an
+ * OpenMP runtime of its own beside libtorch's, so there it only vectorises.
+ */
+const threading = (/** @type {string} */ version) => (/clang/i.test(version) ? "-fopenmp-simd" : "-fopenmp");
 
 const digest = (/** @type {(string | Buffer)[]} */ ...parts) => {
   const hash = createHash("sha256");
@@ -111,7 +116,15 @@ const planBuild = (libtorch, compiler, { native, build }) => {
     readFileSync(join(ROOT, "node_modules", name, "package.json")),
   );
   const includes = includesOf(libtorch);
-  const common = [compiler.version, ...compiler.args, ...COMPILE, ...includes, libtorch.fingerprint, ...napi];
+  const common = [
+    compiler.version,
+    ...compiler.args,
+    ...COMPILE,
+    threading(compiler.version),
+    ...includes,
+    libtorch.fingerprint,
+    ...napi,
+  ];
   const units = sources.map((name) => {
     const hash = digest(...common, ...headers, name, read(name)).slice(0, 16);
     return {
@@ -119,7 +132,7 @@ const planBuild = (libtorch, compiler, { native, build }) => {
       object: join(build, "objects", `${basename(name, ".cpp")}-${hash}.o`),
     };
   });
-  const link = linkFlags(libtorch);
+  const link = [threading(compiler.version), ...linkFlags(libtorch)];
   return { units, includes, link, hash: digest(...units.map((unit) => unit.object), ...link) };
 };
 
@@ -143,7 +156,16 @@ export const setUpAddon = async (libtorch, last, places = { native: NATIVE, buil
   say(`set-up  addon     compiling ${missing.length} of ${units.length} files with ${compiler.version}`);
   const jobs = missing.map(({ source, object }) => async () => {
     const temporary = `${object}.${process.pid}.tmp`;
-    const args = [...compiler.args, ...COMPILE, ...includes, "-c", source, "-o", temporary];
+    const args = [
+      ...compiler.args,
+      ...COMPILE,
+      threading(compiler.version),
+      ...includes,
+      "-c",
+      source,
+      "-o",
+      temporary,
+    ];
     await compile(basename(source), compiler.program, args);
     renameSync(temporary, object);
   });

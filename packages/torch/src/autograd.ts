@@ -50,3 +50,10 @@ export const noGrad = <T>(body: () => T): T => withGradMode("noGrad", false, bod
 
 /** Records again inside {@link noGrad}. */
 export const enableGrad = <T>(body: () => T): T => withGradMode("enableGrad", true, body);
+
+/** Whether operations are being recorded for gradients. */
+export const gradEnabled = (): boolean => {
+  const on = native.setGradMode(false);
+  if (on) native.setGradMode(true);
+  return on;
+};

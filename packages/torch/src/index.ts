@@ -1,5 +1,5 @@
 /** Public surface of @mahalo/torch. */
-export { backward, enableGrad, grad, noGrad } from "./autograd.ts";
+export { backward, enableGrad, grad, gradEnabled, noGrad } from "./autograd.ts";
 export { describeError, MahaloError, type MahaloErrorOptions } from "./error.ts";
 export type { DType } from "./native.ts";
 export * as ops from "./ops.generated.ts";

@@ -1052,3 +1052,29 @@ let $pagedAttention_ = 0;
 export const pagedAttention_ = (slabs: readonly Tensor[], layer: number, q: Tensor, k: Tensor, v: Tensor, plan: Tensor): Tensor => {
   return new Tensor(native.call(($pagedAttention_ ||= native.resolve("mahalo::paged_attention_", "")), slabs.map(handleOf), layer, q.handle, k.handle, v.handle, plan.handle) as number);
 };
+
+let $fewRowsLinear = 0;
+/** x W^T (+ bias) of a few rows in float32, W in float32, bfloat16 or int8 with a scale a row. `mahalo::few_rows_linear(Tensor x, Tensor weight, Tensor? scale=None, Tensor? bias=None) -> Tensor` */
+export const fewRowsLinear = (x: Tensor, weight: Tensor, scale?: Tensor | null, bias?: Tensor | null): Tensor => {
+  return new Tensor(native.call(($fewRowsLinear ||= native.resolve("mahalo::few_rows_linear", "")), x.handle, weight.handle, scale?.handle, bias?.handle) as number);
+};
+
+let $fewRowsFront = 0;
+/** A layer up to its attention: norm, query-key-value product, norms of heads, rotation. `mahalo::few_rows_front(Tensor x, Tensor norm, float eps, Tensor qkv, Tensor? scale, Tensor? bias, Tensor? query_norm, Tensor? key_norm, Tensor cosine, Tensor sine, int heads, int kv_heads) -> (Tensor, Tensor, Tensor)` */
+export const fewRowsFront = (x: Tensor, norm: Tensor, eps: number, qkv: Tensor, scale: Tensor | null, bias: Tensor | null, queryNorm: Tensor | null, keyNorm: Tensor | null, cosine: Tensor, sine: Tensor, heads: number, kvHeads: number): [Tensor, Tensor, Tensor] => {
+  const r = native.call(($fewRowsFront ||= native.resolve("mahalo::few_rows_front", "")), x.handle, norm.handle, eps, qkv.handle, scale?.handle, bias?.handle, queryNorm?.handle, keyNorm?.handle, cosine.handle, sine.handle, heads, kvHeads) as unknown[];
+  return [wrap(r[0] as number), wrap(r[1] as number), wrap(r[2] as number)];
+};
+
+let $fewRowsBack = 0;
+/** A layer after its attention: output product, residual, norm, SwiGLU MLP, residual. `mahalo::few_rows_back(Tensor x, Tensor attended, Tensor out, Tensor? out_scale, Tensor? out_bias, Tensor norm, float eps, Tensor gate_up, Tensor? gate_up_scale, Tensor down, Tensor? down_scale) -> Tensor` */
+export const fewRowsBack = (x: Tensor, attended: Tensor, out: Tensor, outScale: Tensor | null, outBias: Tensor | null, norm: Tensor, eps: number, gateUp: Tensor, gateUpScale: Tensor | null, down: Tensor, downScale?: Tensor | null): Tensor => {
+  return new Tensor(native.call(($fewRowsBack ||= native.resolve("mahalo::few_rows_back", "")), x.handle, attended.handle, out.handle, outScale?.handle, outBias?.handle, norm.handle, eps, gateUp.handle, gateUpScale?.handle, down.handle, downScale?.handle) as number);
+};
+
+let $quantizeRows = 0;
+/** A weight as int8 with a float32 scale a row: max |w| / 127. `mahalo::quantize_rows(Tensor weight) -> (Tensor, Tensor)` */
+export const quantizeRows = (weight: Tensor): [Tensor, Tensor] => {
+  const r = native.call(($quantizeRows ||= native.resolve("mahalo::quantize_rows", "")), weight.handle) as unknown[];
+  return [wrap(r[0] as number), wrap(r[1] as number)];
+};

@@ -1,9 +1,15 @@
 /** The decoder-only transformer of the Llama and Qwen families, from token ids to final hidden states. */
-import { backward, MahaloError, noGrad, ops, scope, type Tensor } from "@mahalo/torch";
+import { backward, gradEnabled, MahaloError, noGrad, ops, scope, type Tensor } from "@mahalo/torch";
 import type { Attend } from "./attention.ts";
 import type { ModelConfig } from "./config.ts";
 import { kernelsFor } from "./fused-kernels.ts";
-import { type Kernels, splitHeads } from "./kernels.ts";
+import {
+  type FewRowsKernels,
+  type FewRowsLinear,
+  type Int8Weight,
+  type Kernels,
+  splitHeads,
+} from "./kernels.ts";
 import type { Adapter } from "./lora.ts";
 import type { ComputeDType, Parameter } from "./parameters.ts";
 import { RopeTable, type Rotation } from "./rope.ts";
@@ -12,7 +18,13 @@ import { RopeTable, type Rotation } from "./rope.ts";
 // I width of the MLP, J = 2I, Q = (H + 2G)E.
 
 /** A linear map: weight [out, in], an optional bias [out], an optional low-rank adapter. */
-export type Linear = { weight: Parameter; bias?: Parameter | undefined; adapter?: Adapter | undefined };
+export type Linear = {
+  weight: Parameter;
+  bias?: Parameter | undefined;
+  adapter?: Adapter | undefined;
+  /** The weight once more as int8, which steps of a few rows multiply with. */
+  int8?: Int8Weight | undefined;
+};
 
 /** Weights of one layer; query, key and value are one matrix, and so are gate and up. */
 export type Layer = {
@@ -46,6 +58,12 @@ const apply = ({ weight, bias, adapter }: Linear, x: Tensor): Tensor => {
   const y = ops.linear(x, weight.value, bias?.value ?? null);
   return adapter === undefined ? y : y.add(adapter.apply(x));
 };
+
+const fewRowsLinear = ({ weight, bias, int8 }: Linear): FewRowsLinear => ({
+  weight: weight.value,
+  bias: bias?.value ?? null,
+  int8,
+});
 
 /** All parameters of a linear map. */
 export const linearParameters = ({ weight, bias }: Linear): Parameter[] => (bias ? [weight, bias] : [weight]);
@@ -99,8 +117,16 @@ export class Backbone {
   forward(tokens: Tokens, attend: Attend): Tensor {
     const rotation = this.#rope.at(tokens.positions_T, tokens.lastPosition);
     let x_TD = this.embed(tokens);
+    const { fewRows } = this.kernels;
+    // The quick way records nothing, and knows no adapters.
+    const few =
+      fewRows !== undefined && tokens.ids_T.numel <= fewRows.most && !gradEnabled() && !this.adapted;
     for (const [i, layer] of this.weights.layers.entries()) {
-      const y_TD = scope(() => this.#layer(i, layer, x_TD, rotation, attend));
+      const y_TD = scope(() =>
+        few
+          ? this.#fewRowsLayer(fewRows, i, layer, x_TD, rotation, attend)
+          : this.#layer(i, layer, x_TD, rotation, attend),
+      );
       x_TD.dispose();
       x_TD = y_TD;
     }
@@ -189,6 +215,41 @@ export class Backbone {
     const y_TD = x_TD.add(apply(layer.attentionOut, o_THE.reshape(-1, heads * headDim)));
     const gateUp_TJ = apply(layer.gateUp, kernels.rmsNorm(y_TD, layer.mlpNorm.value, rmsNormEps));
     return y_TD.add(apply(layer.down, kernels.swiglu(gateUp_TJ)));
+  }
+
+  /** As {@link Backbone.#layer}, for a few rows without gradients. */
+  #fewRowsLayer(
+    kernels: FewRowsKernels,
+    index: number,
+    layer: Layer,
+    x_TD: Tensor,
+    rotation: Rotation,
+    attend: Attend,
+  ): Tensor {
+    const { heads, kvHeads, rmsNormEps: eps } = this.config;
+    const front = {
+      norm: layer.attentionNorm.value,
+      qkv: fewRowsLinear(layer.qkv),
+      queryNorm: layer.queryNorm?.value ?? null,
+      keyNorm: layer.keyNorm?.value ?? null,
+      ...{ heads, kvHeads, eps },
+    };
+    const [q_THE, k_TGE, v_TGE] = kernels.front(x_TD, front, rotation);
+    const o_THE = attend(index, q_THE, k_TGE, v_TGE);
+    return kernels.back(x_TD, o_THE, {
+      out: fewRowsLinear(layer.attentionOut),
+      norm: layer.mlpNorm.value,
+      gateUp: fewRowsLinear(layer.gateUp),
+      down: fewRowsLinear(layer.down),
+      eps,
+    });
+  }
+
+  /** Whether any linear map has a low-rank adapter. */
+  get adapted(): boolean {
+    return this.weights.layers.some(({ qkv, attentionOut, gateUp, down }) =>
+      [qkv, attentionOut, gateUp, down].some(({ adapter }) => adapter !== undefined),
+    );
   }
 
   /** Rotated queries and keys, and values; Qwen3 norms each head before it is turned. */

@@ -1,6 +1,53 @@
-/** The fast forms of a layer's elementwise parts: fused CPU kernels, one pass over memory each. */
-import { ops } from "@mahalo/torch";
-import { type Kernels, plainKernels } from "./kernels.ts";
+/** The fast forms of a layer's parts: fused CPU kernels, one pass over memory each. */
+import { ops, type Tensor } from "@mahalo/torch";
+import { findProcessor } from "../core/machine.ts";
+import { type FewRowsKernels, type FewRowsLinear, type Kernels, plainKernels } from "./kernels.ts";
+
+const weightOf = ({ weight, int8 }: FewRowsLinear): Tensor => int8?.values_NK ?? weight;
+const scaleOf = ({ int8 }: FewRowsLinear): Tensor | null => int8?.scale_N ?? null;
+
+/** With AVX-512's products of bfloat16 and int8 a weight in registers serves many rows; elsewhere rows go one by one. */
+const mostRows = (): number => {
+  const { avx512, bf16 } = findProcessor();
+  return avx512 && bf16 ? 16 : 4;
+};
+
+/** Two native calls a layer, each weight read once; a row's result does not depend on the rows beside it. */
+export const fewRowsKernels: FewRowsKernels = {
+  most: mostRows(),
+  front: (x_TD, { norm, qkv, queryNorm, keyNorm, heads, kvHeads, eps }, { cos_TE, sin_TE }) => {
+    const [weight, scale] = [weightOf(qkv), scaleOf(qkv)];
+    return ops.fewRowsFront(
+      x_TD,
+      norm,
+      eps,
+      weight,
+      scale,
+      qkv.bias,
+      queryNorm,
+      keyNorm,
+      cos_TE,
+      sin_TE,
+      heads,
+      kvHeads,
+    );
+  },
+  back: (x_TD, o_THE, { out, norm, gateUp, down, eps }) =>
+    ops.fewRowsBack(
+      x_TD,
+      o_THE,
+      weightOf(out),
+      scaleOf(out),
+      out.bias,
+      norm,
+      eps,
+      weightOf(gateUp),
+      scaleOf(gateUp),
+      weightOf(down),
+      scaleOf(down),
+    ),
+  linear: (x_TD, linear) => ops.fewRowsLinear(x_TD, weightOf(linear), scaleOf(linear), linear.bias),
+};
 
 /** Fused kernels in float32 and bfloat16; equal to {@link plainKernels} up to the rounding of the dtype. */
 export const fusedKernels: Kernels = {
@@ -9,6 +56,7 @@ export const fusedKernels: Kernels = {
   splitRotate: (qkv_TQ, { cos_TE, sin_TE }, heads, kvHeads) =>
     ops.fusedSplitRotate(qkv_TQ, cos_TE, sin_TE, heads, kvHeads),
   rotate: plainKernels.rotate,
+  fewRows: fewRowsKernels,
 };
 
 /** The kernels of a device: fused on the CPU, composed operators elsewhere. */

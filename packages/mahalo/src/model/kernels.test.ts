@@ -1,12 +1,14 @@
 /** Fused layer kernels equal the composed operators, alone and in whole models of every family. */
-import { MahaloError, ops, scope, type Tensor, tensor } from "@mahalo/torch";
+import { MahaloError, noGrad, ops, scope, type Tensor, tensor } from "@mahalo/torch";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { type Body, derivativeExcess, differentiate, normal } from "../../../torch/src/testing/compare.ts";
+import { stream } from "../core/random.ts";
 import { packedAttention } from "./attention.ts";
 import type { ModelConfig } from "./config.ts";
 import { fusedKernels, kernelsFor } from "./fused-kernels.ts";
 import { type Kernels, plainKernels, splitHeads } from "./kernels.ts";
+import { addLora } from "./lora.ts";
 import { RopeTable, type Rotation } from "./rope.ts";
 import { clearGradients, gradientsOf, normDistance, trainAll } from "./testing/gradients.ts";
 import { hiddenOf, packed, type TinyName, tinyModel, tinyNames, tokensOf } from "./testing/tiny.ts";
@@ -164,4 +166,58 @@ describe.each(tinyNames)("%s", (name) => {
     }
     expect([...own.gradients.values()].filter((one) => one.some((g) => g !== 0)).length).toBeGreaterThan(10);
   });
+
+  test.each([
+    ["float32", 1e-5],
+    ["bfloat16", 0.05],
+  ] as const)("answers a few rows in two calls a layer as it does in many, in %s", async (compute, most) => {
+    const model = await tinyModel(name, { compute, training: false });
+    const answer = (kernels: Kernels, seen: string[]): Float32Array => {
+      const { fewRows } = kernels;
+      const counted = fewRows && {
+        ...fewRows,
+        back: (...given: Parameters<typeof fewRows.back>) => {
+          seen.push("back");
+          return fewRows.back(...given);
+        },
+      };
+      model.backbone.kernels = { ...kernels, fewRows: counted };
+      const batch = packed([{ prompt: [5, 17], branches: [[42]] }]);
+      return noGrad(() => scope(() => hiddenOf(model, batch).toFloat32Array()));
+    };
+    try {
+      const used: string[] = [];
+      const own = answer(fusedKernels, used);
+      expect(used.length).toBe(model.config.layers);
+      const unused: string[] = [];
+      const plain = answer({ ...fusedKernels, fewRows: undefined }, unused);
+      expect(unused).toEqual([]);
+      expect(normDistance(own, plain)).toBeLessThan(most);
+    } finally {
+      model.dispose();
+    }
+  });
+});
+
+test("a few rows with gradients, or with adapters, go the way that knows them", async () => {
+  const model = await tinyModel("tiny-llama");
+  const never = (): never => {
+    throw new Error("not for these");
+  };
+  model.backbone.kernels = {
+    ...fusedKernels,
+    fewRows: { most: 16, front: never, back: never, linear: never },
+  };
+  const batch = packed([{ prompt: [5, 17], branches: [[42]] }]);
+  const answer = (): Float32Array => scope(() => hiddenOf(model, batch).toFloat32Array());
+  try {
+    trainAll(model);
+    expect(answer().length).toBeGreaterThan(0);
+    expect(() => noGrad(answer)).toThrow("not for these");
+    const adapters = addLora(model.backbone, { rank: 2, alpha: 4 }, stream(0, "lora"));
+    expect(noGrad(answer).length).toBeGreaterThan(0);
+    expect(adapters.length).toBeGreaterThan(0);
+  } finally {
+    model.dispose();
+  }
 });

@@ -4,6 +4,40 @@ import { type Rotation, rotate } from "./rope.ts";
 
 // Shapes: T tokens, D hidden, H query heads, G key-value heads, E head width, I width of the MLP.
 
+/** A weight as int8, q w ~ scale[n] q[n, k]. */
+export type Int8Weight = { values_NK: Tensor; scale_N: Tensor };
+
+/** A linear map as a few rows see it: int8 where it was quantized, else its weight. */
+export type FewRowsLinear = { weight: Tensor; bias: Tensor | null; int8: Int8Weight | undefined };
+
+/** The linear parts of a layer for a few rows, without gradients: what lies before its attention, and what lies behind. */
+export type FewRowsKernels = {
+  /** Most rows for which they are faster than a product of matrices. */
+  most: number;
+  /** Norm, projection, norms of heads where the model has them, rotation: [T, H, E], [T, G, E], [T, G, E]. */
+  front(
+    x_TD: Tensor,
+    layer: {
+      norm: Tensor;
+      qkv: FewRowsLinear;
+      queryNorm: Tensor | null;
+      keyNorm: Tensor | null;
+      heads: number;
+      kvHeads: number;
+      eps: number;
+    },
+    rotation: Rotation,
+  ): [Tensor, Tensor, Tensor];
+  /** x + out(o), and to that its MLP's output added, [T, D]. */
+  back(
+    x_TD: Tensor,
+    o_THE: Tensor,
+    layer: { out: FewRowsLinear; norm: Tensor; gateUp: FewRowsLinear; down: FewRowsLinear; eps: number },
+  ): Tensor;
+  /** x W^T + b of a few rows, in float32. */
+  linear(x_TD: Tensor, linear: FewRowsLinear): Tensor;
+};
+
 /** What a layer asks of its kernels; every implementation gives the same numbers up to rounding. */
 export type Kernels = {
   /** x / sqrt(mean(x²) + eps) * weight, over the last dimension (Zhang and Sennrich 2019, eq. 4). */
@@ -14,6 +48,8 @@ export type Kernels = {
   splitRotate(qkv_TQ: Tensor, rotation: Rotation, heads: number, kvHeads: number): [Tensor, Tensor, Tensor];
   /** silu(gate) * up of the two halves of the last dimension (Shazeer 2020, eq. 5). */
   swiglu(gateUp_TJ: Tensor): Tensor;
+  /** Faster ways for a few rows without gradients, where the device has them. */
+  fewRows?: FewRowsKernels | undefined;
 };
 
 /** Rows of query, key and value heads, apart: [T, H, E], [T, G, E], [T, G, E]. */
