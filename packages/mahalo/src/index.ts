@@ -36,7 +36,11 @@ export { parseStepRow, type StepRow } from "./data/step-rows.ts";
 export { endsOfTexts, type StepBoundary, StepScanner, stepEnds, stepTexts } from "./data/steps.ts";
 // Decode: requests to answers, token by token.
 export { Conversation, type ConversationOptions } from "./decode/conversation.ts";
+export { type DecodeOptions, decode } from "./decode/decode.ts";
+export { Engine, type EngineOptions, Job } from "./decode/engine.ts";
+export type { DecodeEvent, DoneEvent, StepEvent, TokenEvent } from "./decode/events.ts";
 export { type GenerateEvent, type GenerateOptions, generate, generateAll } from "./decode/generate.ts";
+export type { MixPhase, MixPlan } from "./decode/mix-schedule.ts";
 export type { Completion, Finish, GenerateRequest } from "./decode/request.ts";
 export { type Sampling, type SamplingInput, samplingFor } from "./decode/sampling.ts";
 // Evaluate: sweeps, intervals, results.

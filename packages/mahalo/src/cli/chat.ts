@@ -4,6 +4,7 @@ import { describeError, MahaloError } from "@mahalo/torch";
 import type { Command } from "commander";
 import { throwIfAborted } from "../core/interrupt.ts";
 import { Conversation } from "../decode/conversation.ts";
+import { hasPhases, type MixPlan } from "../decode/mix-schedule.ts";
 import { formatMix } from "../evaluate/mixes.ts";
 import { type Mix, normalizeMix, parseMix } from "../model/heads.ts";
 import { type LanguageModel, loadModel } from "../model/load.ts";
@@ -20,10 +21,13 @@ const help = [
   "/quit                              leave (also Ctrl-D)",
 ];
 
-const mixText = ({ heads }: LanguageModel, mix: Mix | undefined): string => {
+const mixText = ({ heads }: LanguageModel, mix: MixPlan | undefined): string => {
   if (heads.objectives.length === 0) return "the model has no objectives, so there is nothing to mix";
   const equal = Object.fromEntries(heads.objectives.map((name) => [name, 1]));
-  return `mix: ${formatMix(Object.fromEntries(normalizeMix(mix ?? equal, heads.objectives)))}`;
+  const plan = mix ?? equal;
+  const mixes = hasPhases(plan) ? plan.map((phase) => phase.mix) : [plan];
+  const texts = mixes.map((one) => formatMix(Object.fromEntries(normalizeMix(one, heads.objectives))));
+  return `mix: ${texts.join(", then ")}`;
 };
 
 /** Carries out a line that begins with a slash; false ends the chat. */

@@ -1,14 +1,12 @@
 /** A conversation with a model: turns that share their key-value cache, and a mix that may change between them. */
-import { setImmediate as nextTick } from "node:timers/promises";
-import { scope } from "@mahalo/torch";
+import { MahaloError } from "@mahalo/torch";
 import { throwIfAborted } from "../core/interrupt.ts";
 import type { Message } from "../data/messages.ts";
-import type { Mix } from "../model/heads.ts";
 import type { LanguageModel } from "../model/load.ts";
-import { cachedDecoder, type Decoder } from "./decoder.ts";
-import { nextTokens } from "./next-tokens.ts";
-import { commonLength } from "./prefix-cache.ts";
-import { Answer, type Completion, type GenerateRequest } from "./request.ts";
+import type { Decoder } from "./decoder.ts";
+import { Engine } from "./engine.ts";
+import type { MixPlan } from "./mix-schedule.ts";
+import type { Completion, GenerateRequest } from "./request.ts";
 
 /** Options of a {@link Conversation}. */
 export type ConversationOptions = Omit<GenerateRequest, "ids"> & {
@@ -16,24 +14,25 @@ export type ConversationOptions = Omit<GenerateRequest, "ids"> & {
   system?: string | undefined;
   /** What holds the tokens; default with a key-value cache. */
   decoder?: ((model: LanguageModel) => Decoder) | undefined;
+  /** An engine to answer with, which the conversation shares and leaves open. Default: one of its own. */
+  engine?: Engine | undefined;
 };
 
-/** One dialogue: only tokens that the cache does not hold already pass through the model. */
+/** One dialogue: only tokens that no row of its engine holds already pass through the model. */
 export class Conversation {
   readonly messages: Message[] = [];
-  /** Weights of the next reply; undefined for all alike. */
-  mix: Mix | undefined;
+  /** Weights of the next reply, or phases of it; undefined for all alike. */
+  mix: MixPlan | undefined;
   readonly #model: LanguageModel;
   readonly #options: ConversationOptions;
-  readonly #decoder: Decoder;
-  readonly #row: number;
+  readonly #engine: Engine;
 
   constructor(model: LanguageModel, options: ConversationOptions = {}) {
+    const { engine, decoder, mix } = options;
     this.#model = model;
     this.#options = options;
-    this.mix = options.mix;
-    this.#decoder = (options.decoder ?? cachedDecoder)(model);
-    this.#row = this.#decoder.addRow();
+    this.mix = mix;
+    this.#engine = engine ?? new Engine(model, { decoder });
     this.reset();
   }
 
@@ -55,51 +54,30 @@ export class Conversation {
     const said: Message = { role: "user", content: text };
     const rendered = this.#model.template.render([...this.messages, said], { addGenerationPrompt: true });
     const turn = this.messages.filter(({ role }) => role === "user").length;
-    const answer = new Answer(
-      this.#model,
-      {
-        ...this.#options,
-        ids: this.#model.codec.encode(rendered),
-        mix: this.mix,
-        // A question asked twice may be answered in two ways.
-        seed: (this.#options.seed ?? 0) + turn,
-      },
-      "conversation",
-    );
-    let next: readonly number[] = this.#unread(answer.promptIds);
-    for (;;) {
-      throwIfAborted(signal, "generating");
-      const { id, piece, finish } = this.#step(answer, next);
-      next = [id];
-      if (piece !== "") yield piece;
-      if (finish !== undefined) {
-        const completion = answer.completion(finish);
-        this.messages.push(said, { role: "assistant", content: completion.text });
-        return completion;
+    const { system: _system, decoder: _decoder, engine: _engine, ...settings } = this.#options;
+    const request: GenerateRequest = {
+      ...settings,
+      ids: this.#model.codec.encode(rendered),
+      mix: this.mix,
+      // A question asked twice may be answered in two ways.
+      seed: (settings.seed ?? 0) + turn,
+    };
+    throwIfAborted(signal, "generating");
+    for await (const event of this.#engine.submit(request, "conversation")) {
+      if (event.type === "done") {
+        this.messages.push(said, { role: "assistant", content: event.completion.text });
+        return event.completion;
       }
-      await nextTick();
+      if (event.type === "token" && event.text !== "") yield event.text;
+      throwIfAborted(signal, "generating");
     }
-  }
-
-  /** Rolls the cache back to what it shares with the prompt, and gives the tokens still to be read: at least the last. */
-  #unread(promptIds: readonly number[]): readonly number[] {
-    const shared = Math.min(commonLength(this.#decoder.ids(this.#row), promptIds), promptIds.length - 1);
-    this.#decoder.rollback(this.#row, shared);
-    return promptIds.slice(shared);
-  }
-
-  #step(answer: Answer, ids: readonly number[]) {
-    return scope(() => {
-      const hidden_RD =
-        ids.length === 1 ? this.#decoder.step(ids) : this.#decoder.extend([{ row: this.#row, ids }]);
-      const [id = 0] = nextTokens(this.#model, hidden_RD, [answer]);
-      const { text, finish } = answer.accept(id);
-      return { id, piece: text, finish };
+    throw new MahaloError("E_INTERRUPTED", "the engine was closed in the middle of a reply", {
+      exitStatus: 1,
     });
   }
 
-  /** Frees the cache. */
+  /** Frees the cache, unless the engine is shared. */
   dispose(): void {
-    this.#decoder.dispose();
+    if (this.#options.engine === undefined) this.#engine.close();
   }
 }

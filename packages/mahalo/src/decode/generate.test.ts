@@ -123,7 +123,7 @@ describe("generate", () => {
       if (event.type === "token") {
         texts[event.index] += event.text;
         tokens[event.index] = (tokens[event.index] ?? 0) + 1;
-      } else {
+      } else if (event.type === "done") {
         expect(event.completion.text).toBe(texts[event.index]);
         expect(event.completion.ids).toHaveLength(tokens[event.index] ?? 0);
         finished.push(event.completion.finish);

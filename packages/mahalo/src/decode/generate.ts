@@ -1,46 +1,22 @@
-/** Answers requests side by side: rows join as others leave, and each is what it would be alone. */
-import { setImmediate as nextTick } from "node:timers/promises";
-import { MahaloError, scope } from "@mahalo/torch";
+/** Answers a list of requests side by side: rows join as others leave, and each is what it would be alone. */
 import { throwIfAborted } from "../core/interrupt.ts";
 import type { LanguageModel } from "../model/load.ts";
-import { cachedDecoder, type Decoder } from "./decoder.ts";
-import { joinRows } from "./join.ts";
-import { nextTokens } from "./next-tokens.ts";
-import { Answer, type Completion, type GenerateRequest } from "./request.ts";
+import { Engine, type EngineOptions } from "./engine.ts";
+import type { DecodeEvent } from "./events.ts";
+import type { Completion, GenerateRequest } from "./request.ts";
 
 /** What happens while answers are made; `index` is the request's place in the list. */
-export type GenerateEvent =
-  | { type: "token"; index: number; id: number; text: string }
-  | { type: "done"; index: number; completion: Completion };
+export type GenerateEvent = DecodeEvent & { index: number };
 
 /** Options of {@link generate}. */
-export type GenerateOptions = {
-  /** Requests answered side by side. Default 16. */
-  batchSize?: number | undefined;
+export type GenerateOptions = Omit<EngineOptions, "sharePrefixes" | "maxPromptTokensPerStep"> & {
   /** Stops between two steps with an error. */
   signal?: AbortSignal | undefined;
-  /** What holds the rows; default with a key-value cache. */
-  decoder?: ((model: LanguageModel) => Decoder) | undefined;
   /**
    * Prompts that begin alike are read once: each takes over what another row holds of it. Default false. Worth it for
    * several answers to a prompt, or prompts that go on from each other; ask for the longest first.
    */
   sharePrefixes?: boolean | undefined;
-};
-
-type Row = { index: number; answer: Answer };
-
-const checkBatchSize = (batchSize: number): void => {
-  if (Number.isSafeInteger(batchSize) && batchSize > 0) return;
-  throw new MahaloError("E_BATCH_SIZE", `batchSize: ${batchSize} is not a positive whole number`);
-};
-
-/** Takes one token in and says what happened. */
-const advance = ({ index, answer }: Row, id: number): { events: GenerateEvent[]; done: boolean } => {
-  const { text, finish } = answer.accept(id);
-  const events: GenerateEvent[] = [{ type: "token", index, id, text }];
-  if (finish !== undefined) events.push({ type: "done", index, completion: answer.completion(finish) });
-  return { events, done: finish !== undefined };
 };
 
 /**
@@ -49,7 +25,8 @@ const advance = ({ index, answer }: Row, id: number): { events: GenerateEvent[];
  * At most `batchSize` requests decode together; when one ends the next joins. A row's tokens depend on its own request
  * alone: its sampling has its own random stream, and its mix its own head (rows of one mix share the product).
  *
- * @throws MahaloError E_BATCH_SIZE, E_INTERRUPTED, E_TOKEN_ID, and what a wrong request throws, before anything is decoded
+ * @throws MahaloError E_BATCH_SIZE, E_INTERRUPTED, E_KV_MEMORY for a request that could never fit, and what a wrong
+ *   request throws, before anything is decoded
  *
  * @example
  * for await (const event of generate(model, [{ ids, mix: { accuracy: 1 } }])) {
@@ -59,67 +36,26 @@ const advance = ({ index, answer }: Row, id: number): { events: GenerateEvent[];
 export async function* generate(
   model: LanguageModel,
   requests: readonly GenerateRequest[],
-  { batchSize = 16, signal, decoder: open = cachedDecoder, sharePrefixes = false }: GenerateOptions = {},
+  { signal, sharePrefixes = false, ...options }: GenerateOptions = {},
 ): AsyncGenerator<GenerateEvent, void, undefined> {
-  checkBatchSize(batchSize);
-  const waiting: Row[] = requests.map((request, index) => ({
-    index,
-    answer: new Answer(model, request, `request ${index + 1}`),
-  }));
-  waiting.reverse();
-  const decoder = open(model);
-  // Row r of the decoder is answered by rows[r].
-  const rows: Row[] = [];
+  // Prompts are read as they find room, all at once, so that the longest of a list is there for the others.
+  const maxPromptTokensPerStep = Number.MAX_SAFE_INTEGER;
+  const engine = new Engine(model, { ...options, sharePrefixes, maxPromptTokensPerStep });
   try {
-    while (rows.length > 0 || waiting.length > 0) {
+    const events: GenerateEvent[] = [];
+    const jobs = requests.map((request, index) =>
+      engine.submit(request, `request ${index + 1}`, (event) => events.push({ ...event, index })),
+    );
+    let open = jobs;
+    while (open.length > 0) {
       throwIfAborted(signal, "generating");
-      const events: GenerateEvent[] = [];
-      const finished = new Set<number>();
-      const take = (at: number, row: Row, id: number): void => {
-        const { events: own, done } = advance(row, id);
-        events.push(...own);
-        if (done) finished.add(at);
-      };
-      scope(() => {
-        if (rows.length === 0) return;
-        const answers = rows.map(({ answer }) => answer);
-        const ids = nextTokens(model, decoder.step(answers.map(({ ids }) => ids.at(-1) ?? 0)), answers);
-        for (const [at, row] of rows.entries()) take(at, row, ids[at] ?? 0);
-      });
-      const leave = (): void => {
-        for (const at of [...finished].sort((a, b) => b - a)) {
-          if (sharePrefixes) decoder.park(at);
-          else decoder.removeRow(at);
-          const last = rows.pop();
-          if (last !== undefined && at < rows.length) rows[at] = last;
-        }
-        finished.clear();
-      };
-      leave();
-      const joining = waiting.splice(Math.max(0, waiting.length - batchSize + rows.length)).reverse();
-      scope(() => {
-        const prompts = joining.map(({ answer }) => answer.promptIds);
-        for (const joined of joinRows(decoder, prompts, { share: sharePrefixes })) {
-          const own = joined.prompts.flatMap((index) => joining[index] ?? []);
-          const ids = nextTokens(
-            model,
-            joined.hidden_ND,
-            own.map(({ answer }) => answer),
-          );
-          for (const [index, row] of own.entries()) {
-            const at = joined.rows[index] ?? 0;
-            rows[at] = row;
-            take(at, row, ids[index] ?? 0);
-          }
-        }
-      });
-      leave();
-      yield* events;
-      // Lets timers and signals through; a step itself never waits.
-      await nextTick();
+      await engine.turn();
+      yield* events.splice(0);
+      for (const job of open) if (job.over) job.throwIfFailed();
+      open = open.filter(({ over }) => !over);
     }
   } finally {
-    decoder.dispose();
+    engine.close();
   }
 }
 

@@ -114,6 +114,21 @@ export class KvCache {
    * @throws MahaloError E_KV_MEMORY where it does not fit; rows are then what they were
    */
   prepare(extensions: readonly { row: KvRow; length: number }[]): void {
+    // Letting kept rows go may leave pages to one holder, so what is needed is counted again.
+    this.pages.relieve(this.#needed(extensions));
+    this.pages.ensure(this.#needed(extensions));
+    for (const { row, length } of extensions) {
+      if (length === 0) continue;
+      const page = this.#open(row);
+      if (page !== undefined && this.pages.shared(page)) {
+        row.pages[Math.floor(row.length / PAGE_POSITIONS)] = this.pages.copy(page);
+      }
+      while (row.pages.length < pagesOf(row.length + length)) row.pages.push(this.pages.take());
+    }
+  }
+
+  /** Pages that the next tokens of rows need: those behind the ones they have, and copies of those that others hold. */
+  #needed(extensions: readonly { row: KvRow; length: number }[]): number {
     // Of those that hold a page together, all but the last to write need a copy.
     const writers = new Map<number, number>();
     let need = 0;
@@ -126,15 +141,7 @@ export class KvCache {
       if (this.pages.holders(page) - before > 1) need += 1;
       writers.set(page, before + 1);
     }
-    this.pages.ensure(need);
-    for (const { row, length } of extensions) {
-      if (length === 0) continue;
-      const page = this.#open(row);
-      if (page !== undefined && this.pages.shared(page)) {
-        row.pages[Math.floor(row.length / PAGE_POSITIONS)] = this.pages.copy(page);
-      }
-      while (row.pages.length < pagesOf(row.length + length)) row.pages.push(this.pages.take());
-    }
+    return need;
   }
 
   /** The page that a row's next token goes to, if it holds positions already. */

@@ -95,17 +95,21 @@ export class KvPages {
     return this.#holders.get(page) ?? 0;
   }
 
+  /** Lets pages that are kept for later go where fewer than so many are free and memory may not grow. */
+  relieve(pages: number): void {
+    const lacking = pages - this.#free.length - Math.max(0, this.maxPages - this.#total);
+    if (lacking > 0) this.reclaim?.(lacking);
+  }
+
   /**
    * Sees to it that so many pages are free, whatever it takes: pages kept for later are let go, and memory grows.
    *
    * @throws MahaloError E_KV_MEMORY where the bound or the system does not allow it; nothing has changed then
    */
   ensure(pages: number): void {
+    this.relieve(pages);
     const lacking = (): number => pages - this.#free.length;
-    const room = (): number => this.maxPages - this.#total;
-    if (lacking() > room()) this.reclaim?.(lacking() - Math.max(0, room()));
-    if (lacking() <= 0) return;
-    if (lacking() > room()) {
+    if (lacking() > Math.max(0, this.maxPages - this.#total)) {
       throw memoryError("the next step", this.usedBytes + pages * this.pageBytes, this.#maxBytes);
     }
     while (lacking() > 0) this.#grow(lacking());

@@ -3,8 +3,10 @@ import { MahaloError } from "@mahalo/torch";
 import { z } from "zod";
 import { checkValue } from "../core/json.ts";
 import { type Random, stream } from "../core/random.ts";
-import { type Mix, normalizeMix } from "../model/heads.ts";
+import { type StepBoundary, StepScanner, stepBoundarySchema } from "../data/steps.ts";
+import type { Mix } from "../model/heads.ts";
 import type { LanguageModel } from "../model/load.ts";
+import { type MixPlan, MixSchedule } from "./mix-schedule.ts";
 import { chooseToken, isPlainGreedy, type Sampling, type SamplingInput, samplingOf } from "./sampling.ts";
 import { TextStream } from "./text-stream.ts";
 
@@ -12,8 +14,11 @@ import { TextStream } from "./text-stream.ts";
 export type GenerateRequest = {
   /** Token ids of the prompt, at least one. */
   ids: readonly number[];
-  /** Weights over the model's objectives. Default: all alike; a model without objectives answers with its one head. */
-  mix?: Mix | undefined;
+  /**
+   * Weights over the model's objectives, or phases of an answer with weights each. Default: all alike; a model without
+   * objectives answers with its one head.
+   */
+  mix?: MixPlan | undefined;
   sampling?: SamplingInput | undefined;
   /** The answer's random stream derives from it. Default 0. */
   seed?: number | undefined;
@@ -21,6 +26,10 @@ export type GenerateRequest = {
   maxNewTokens?: number | undefined;
   /** Strings that end the answer; they are no part of it. */
   stop?: readonly string[] | undefined;
+  /** What ends a step: its name, or `{ by: "sentence", minTokens: 12 }`. Default: the answer has no steps. */
+  step?: StepBoundary | StepBoundary["by"] | undefined;
+  /** Whether to tell every token's log-probability under its mix, before sampling settings. Default false. */
+  logprobs?: boolean | undefined;
 };
 
 /** Why an answer ended: an end token, a stop string, the asked length, or the model's context. */
@@ -32,6 +41,8 @@ export type Completion = {
   /** Tokens of the answer; a closing end token is among them. */
   ids: number[];
   finish: Finish;
+  /** Log-probability of each token, where the request asks for `logprobs`. */
+  logprobs?: number[];
 };
 
 const requestSchema = z.looseObject({
@@ -39,42 +50,55 @@ const requestSchema = z.looseObject({
   seed: z.int().min(0).max(Number.MAX_SAFE_INTEGER).default(0),
   maxNewTokens: z.int().min(1).default(256),
   stop: z.array(z.string().min(1, "a stop string must not be empty")).default([]),
+  step: stepBoundarySchema.optional(),
+  logprobs: z.boolean().default(false),
 });
 
-/** The mix of a request, checked: undefined for a model that has no objectives. */
-const mixOf = (mix: Mix | undefined, objectives: readonly string[]): Mix | undefined => {
-  if (objectives.length === 0) {
-    if (mix === undefined) return undefined;
-    throw new MahaloError("E_MIX_NO_HEADS", "mix: the model has no heads for objectives", {
-      hint: "leave the mix out, or use a model that align has made",
-    });
-  }
-  const weights = mix ?? Object.fromEntries(objectives.map((name) => [name, 1]));
-  return Object.fromEntries(normalizeMix(weights, objectives));
+/** What a token that is taken in brings about. */
+export type Accepted = {
+  /** Text that has become certain. */
+  text: string;
+  /** Why the answer ends, if it does. */
+  finish: Finish | undefined;
+  /** Whether a step is complete with it. */
+  step: boolean;
 };
 
 /** An answer in the making: what a decoding loop needs to know of one row. */
 export class Answer {
   readonly promptIds: readonly number[];
   readonly ids: number[] = [];
-  /** Normalised; undefined where the model has one head. */
-  mix: Mix | undefined;
   readonly sampling: Sampling;
+  /** Whether each token's log-probability is asked for. */
+  readonly wantsLogprobs: boolean;
+  /** Longest that prompt and answer together may get. */
+  readonly mostTokens: number;
   readonly #model: LanguageModel;
+  readonly #schedule: MixSchedule | undefined;
   readonly #random: Random;
   readonly #limit: number;
   readonly #stream: TextStream;
+  readonly #scanner: StepScanner | undefined;
+  readonly #logprobs: number[] = [];
+  #steps = 0;
   #text = "";
 
   /**
    * @param where what errors call the request
-   * @throws MahaloError E_GENERATE_REQUEST, E_GENERATE_CONTEXT (the prompt fills the context), E_SAMPLING, and E_MIX_*
+   * @throws MahaloError E_GENERATE_REQUEST, E_GENERATE_CONTEXT (the prompt fills the context), E_TOKEN_ID, E_SAMPLING,
+   *   and E_MIX_*
    */
   constructor(model: LanguageModel, request: GenerateRequest, where = "request") {
-    const { ids, seed, maxNewTokens, stop } = checkValue(request, requestSchema, where, {
-      code: "E_GENERATE_REQUEST",
-    });
-    const { maxPositions } = model.config;
+    const checked = checkValue(request, requestSchema, where, { code: "E_GENERATE_REQUEST" });
+    const { ids, seed, maxNewTokens, stop, step, logprobs } = checked;
+    const { maxPositions, vocabSize } = model.config;
+    const wrong = ids.find((id) => id < 0 || id >= vocabSize);
+    if (wrong !== undefined) {
+      throw new MahaloError(
+        "E_TOKEN_ID",
+        `${where}: token id ${wrong} is not one of the model's ${vocabSize}`,
+      );
+    }
     if (ids.length >= maxPositions) {
       throw new MahaloError(
         "E_GENERATE_CONTEXT",
@@ -83,12 +107,30 @@ export class Answer {
       );
     }
     this.promptIds = ids;
-    this.mix = mixOf(request.mix, model.heads.objectives);
+    this.#schedule = MixSchedule.of(request.mix, model.heads.objectives, where, step !== undefined);
     this.sampling = samplingOf(request.sampling);
+    this.wantsLogprobs = logprobs;
+    this.mostTokens = Math.min(ids.length + maxNewTokens, maxPositions);
     this.#model = model;
     this.#random = stream(seed, "generate");
     this.#limit = maxNewTokens;
     this.#stream = new TextStream(model.codec, stop);
+    this.#scanner = step === undefined ? undefined : new StepScanner(model.codec, step);
+  }
+
+  /** Whole steps of the answer so far; 0 where the request declares no boundary. */
+  get steps(): number {
+    return this.#steps;
+  }
+
+  /** Weights of the next token; undefined where the model has one head. */
+  get mix(): Mix | undefined {
+    return this.#schedule?.at(this.ids.length, this.#steps);
+  }
+
+  /** A name of {@link mix}: rows of the same name share a head. */
+  get mixKey(): string {
+    return this.#schedule?.keyAt(this.ids.length, this.#steps) ?? "";
   }
 
   /** Whether the likeliest token is all that {@link choose} would look at. */
@@ -101,9 +143,10 @@ export class Answer {
     return chooseToken(logits, this.sampling, () => [...this.promptIds, ...this.ids], this.#random);
   }
 
-  /** Takes the next token in; gives the text that has become certain, and why the answer ends if it does. */
-  accept(id: number): { text: string; finish: Finish | undefined } {
+  /** Takes the next token in, with its log-probability where that is asked for. */
+  accept(id: number, logprob?: number): Accepted {
     this.ids.push(id);
+    if (logprob !== undefined) this.#logprobs.push(logprob);
     const ended = this.#model.codec.eosIds.includes(id);
     const pushed = ended ? { text: "", stopped: false } : this.#stream.push(id);
     const finish = ended ? "end" : pushed.stopped ? "stop" : this.#full();
@@ -111,8 +154,20 @@ export class Answer {
       finish !== undefined && finish !== "stop" ? this.#stream.end() : { text: "", stopped: false };
     const text = pushed.text + rest.text;
     this.#text += text;
+    const step = this.#endsStep(id, finish !== undefined);
+    if (step) this.#steps++;
     // What was held back may hold a stop string only whole characters reveal.
-    return { text, finish: rest.stopped && finish !== "end" ? "stop" : finish };
+    return { text, finish: rest.stopped && finish !== "end" ? "stop" : finish, step };
+  }
+
+  /** Whether a step is complete: at its boundary, or as the answer ends in the middle of it. */
+  #endsStep(id: number, last: boolean): boolean {
+    if (this.#scanner === undefined) return false;
+    const blank = this.#scanner.blank;
+    const found = this.#scanner.push(id);
+    // An end token right behind a step is no step of its own.
+    if (found) return !(blank && this.#model.codec.eosIds.includes(id));
+    return last && !this.#scanner.blank;
   }
 
   #full(): Finish | undefined {
@@ -121,6 +176,7 @@ export class Answer {
   }
 
   completion(finish: Finish): Completion {
-    return { text: this.#text, ids: [...this.ids], finish };
+    const logprobs = this.wantsLogprobs ? { logprobs: [...this.#logprobs] } : {};
+    return { text: this.#text, ids: [...this.ids], finish, ...logprobs };
   }
 }

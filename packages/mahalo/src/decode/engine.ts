@@ -1,0 +1,331 @@
+/** The scheduler: requests join and leave between steps, share passes, memory and prefixes, and never each other's luck. */
+import { setImmediate as nextTick } from "node:timers/promises";
+import { MahaloError, scope } from "@mahalo/torch";
+import { findMemory } from "../core/machine.ts";
+import type { LanguageModel } from "../model/load.ts";
+import { cachedDecoder, type Decoder } from "./decoder.ts";
+import type { DecodeEvent } from "./events.ts";
+import { joinRows } from "./join.ts";
+import { memoryError } from "./kv-pages.ts";
+import { type Choice, nextTokens } from "./next-tokens.ts";
+import { Answer, type Completion, type GenerateRequest } from "./request.ts";
+
+/** Options of an {@link Engine}. */
+export type EngineOptions = {
+  /** Requests answered side by side. Default 16. */
+  batchSize?: number | undefined;
+  /**
+   * Bound on the memory of keys and values in bytes. A request that does not fit beside those under way waits; one that
+   * would not fit alone is refused. Default: half of the memory that is available when the engine is made.
+   */
+  maxBytes?: number | undefined;
+  /** Whether prompts begin with what other rows, finished ones included, hold of them already. Default true. */
+  sharePrefixes?: boolean | undefined;
+  /** Prompt tokens read between two steps: longer ones are read alone. Default 4096. */
+  maxPromptTokensPerStep?: number | undefined;
+  /** What holds the rows; default with a key-value cache of `maxBytes`. */
+  decoder?: ((model: LanguageModel) => Decoder) | undefined;
+};
+
+const checkPositive = (name: string, value: number, code: string): void => {
+  if (Number.isSafeInteger(value) && value > 0) return;
+  throw new MahaloError(code, `${name}: ${value} is not a positive whole number`);
+};
+
+/** A request under way, as the engine sees it. */
+type Task = { answer: Answer; job: Job; emit(event: DecodeEvent): void };
+
+/** What a {@link Job} needs of its engine. */
+type Host = { turn(): Promise<void>; cancel(job: Job): void };
+
+/**
+ * A submitted request: an iterable of what happens, that ends with a `done` event.
+ *
+ * The engine steps only while somebody waits for an event, so nothing runs ahead of its reader. Leaving the loop early
+ * cancels the request.
+ */
+export class Job implements AsyncIterableIterator<DecodeEvent, void, undefined> {
+  readonly #host: Host;
+  readonly #events: DecodeEvent[] = [];
+  #over = false;
+  #failure: { error: unknown } | undefined;
+
+  constructor(host: Host) {
+    this.#host = host;
+  }
+
+  /** Whether the request has been answered, cancelled, or has failed. */
+  get over(): boolean {
+    return this.#over;
+  }
+
+  /** Called by the engine. */
+  push(event: DecodeEvent): void {
+    this.#events.push(event);
+  }
+
+  /** Called by the engine after the last event. */
+  finish(): void {
+    this.#over = true;
+  }
+
+  /** Called by the engine. */
+  fail(error: unknown): void {
+    this.#failure = { error };
+    this.#over = true;
+  }
+
+  /** Throws what went wrong with the request, if anything did. */
+  throwIfFailed(): void {
+    if (this.#failure !== undefined) throw this.#failure.error;
+  }
+
+  /** Gives the request up: its row leaves, and no event comes any more. Does nothing once it is over. */
+  cancel(): void {
+    if (this.#over) return;
+    this.#over = true;
+    this.#events.length = 0;
+    this.#host.cancel(this);
+  }
+
+  /** The next event. @throws what went wrong with this request */
+  async next(): Promise<IteratorResult<DecodeEvent, void>> {
+    for (;;) {
+      const event = this.#events.shift();
+      if (event !== undefined) return { done: false, value: event };
+      this.throwIfFailed();
+      if (this.#over) return { done: true, value: undefined };
+      await this.#host.turn();
+    }
+  }
+
+  async return(): Promise<IteratorResult<DecodeEvent, void>> {
+    this.cancel();
+    return { done: true, value: undefined };
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this;
+  }
+
+  /** The whole answer; events that were not read before are lost. @throws E_INTERRUPTED where it was cancelled */
+  async completion(): Promise<Completion> {
+    for await (const event of this) if (event.type === "done") return event.completion;
+    throw new MahaloError("E_INTERRUPTED", "the request was cancelled", { exitStatus: 1 });
+  }
+}
+
+/**
+ * Answers requests side by side: they may be submitted and cancelled at any time, and join and leave between steps.
+ *
+ * Rows share the backbone's pass whatever their mixes; rows of one mix share its merged head. A row's tokens depend on its
+ * own request alone, never on its company: its sampling has its own random stream. Requests wait in the order they came
+ * while the batch is full or memory is short: a row joins only if it fits however long it and the others get, so that
+ * none is ever stopped half way.
+ *
+ * @throws MahaloError E_BATCH_SIZE, E_ENGINE_OPTION
+ *
+ * @example
+ * const engine = new Engine(model);
+ * const job = engine.submit({ ids, mix: { accuracy: 1 } });
+ * for await (const event of job) if (event.type === "token") process.stdout.write(event.text);
+ * engine.close();
+ */
+export class Engine {
+  readonly model: LanguageModel;
+  readonly #decoder: Decoder;
+  readonly #batchSize: number;
+  readonly #share: boolean;
+  readonly #maxBytes: number;
+  readonly #maxPromptTokens: number;
+  readonly #waiting: Task[] = [];
+  /** Row r of the decoder is answered by tasks[r]. */
+  readonly #tasks: Task[] = [];
+  #turn: Promise<void> | undefined;
+  #stepping = false;
+  #closed = false;
+
+  constructor(model: LanguageModel, options: EngineOptions = {}) {
+    const { batchSize = 16, sharePrefixes = true, maxPromptTokensPerStep = 4096 } = options;
+    const { maxBytes = Math.max(2 ** 26, Math.floor(findMemory().available / 2)) } = options;
+    checkPositive("batchSize", batchSize, "E_BATCH_SIZE");
+    checkPositive("maxBytes", maxBytes, "E_ENGINE_OPTION");
+    checkPositive("maxPromptTokensPerStep", maxPromptTokensPerStep, "E_ENGINE_OPTION");
+    this.model = model;
+    this.#batchSize = batchSize;
+    this.#share = sharePrefixes;
+    this.#maxBytes = maxBytes;
+    this.#maxPromptTokens = maxPromptTokensPerStep;
+    this.#decoder = (options.decoder ?? ((one) => cachedDecoder(one, { maxBytes })))(model);
+  }
+
+  /** Requests that decode now. */
+  get active(): number {
+    return this.#tasks.length;
+  }
+
+  /** Requests that wait for room. */
+  get waiting(): number {
+    return this.#waiting.length;
+  }
+
+  /** Bytes of keys and values that rows and remembered prefixes hold. */
+  get usedBytes(): number {
+    return this.#decoder.usedBytes;
+  }
+
+  /**
+   * Takes a request in; it joins at the next step with room.
+   *
+   * @param where what errors call the request
+   * @param listen called with every event as it happens, inside the step; the job then gives none
+   * @throws MahaloError what a wrong request throws; E_KV_MEMORY for one that could never fit in memory; E_ENGINE_CLOSED
+   */
+  submit(request: GenerateRequest, where = "request", listen?: (event: DecodeEvent) => void): Job {
+    if (this.#closed)
+      throw new MahaloError("E_ENGINE_CLOSED", "the engine has been closed", { exitStatus: 1 });
+    const answer = new Answer(this.model, request, where);
+    const needed = [answer.mostTokens];
+    if (!this.#decoder.fits(needed)) {
+      const what = `${where}: an answer of up to ${answer.mostTokens} tokens with its prompt`;
+      throw memoryError(what, this.#decoder.bytesFor(needed), this.#maxBytes);
+    }
+    const job = new Job({
+      turn: () => this.turn(),
+      cancel: (one) => this.#cancel(one),
+    });
+    const emit = (event: DecodeEvent): void => {
+      if (listen === undefined) job.push(event);
+      else listen(event);
+    };
+    this.#waiting.push({ answer, job, emit });
+    return job;
+  }
+
+  /** One step soon, once what else is due has had its turn; all who wait share it. */
+  turn(): Promise<void> {
+    this.#turn ??= nextTick().then(() => {
+      this.#turn = undefined;
+      this.step();
+    });
+    return this.#turn;
+  }
+
+  /**
+   * One step: a token for every row, then waiting requests join and get their first.
+   *
+   * An error of one row is its own; one of the whole step fails every request that decodes.
+   */
+  step(): void {
+    if (this.#closed) return;
+    this.#stepping = true;
+    try {
+      this.#leave();
+      this.#advance();
+      this.#leave();
+      this.#join();
+      this.#leave();
+    } catch (error) {
+      for (const { job } of this.#tasks) if (!job.over) job.fail(error);
+      this.#leave();
+    } finally {
+      this.#stepping = false;
+    }
+  }
+
+  #advance(): void {
+    if (this.#tasks.length === 0) return;
+    scope(() => {
+      const answers = this.#tasks.map(({ answer }) => answer);
+      const hidden_RD = this.#decoder.step(answers.map(({ ids }) => ids.at(-1) ?? 0));
+      this.#take(this.#tasks, nextTokens(this.model, hidden_RD, answers));
+    });
+  }
+
+  #join(): void {
+    const joining = this.#admit();
+    if (joining.length === 0) return;
+    const first = this.#decoder.rows;
+    // Rows that cannot be read are nobody's: their tasks hold their places until they leave.
+    try {
+      scope(() => {
+        const prompts = joining.map(({ answer }) => answer.promptIds);
+        for (const { prompts: at, rows, hidden_ND } of joinRows(this.#decoder, prompts, {
+          share: this.#share,
+        })) {
+          const own = at.flatMap((index) => joining[index] ?? []);
+          for (const [index, task] of own.entries()) this.#tasks[rows[index] ?? 0] = task;
+          const answers = own.map(({ answer }) => answer);
+          this.#take(own, nextTokens(this.model, hidden_ND, answers));
+        }
+      });
+    } catch (error) {
+      for (const { job } of joining) if (!job.over) job.fail(error);
+      while (this.#decoder.rows > first) this.#decoder.removeRow(this.#decoder.rows - 1);
+      this.#tasks.length = first;
+    }
+  }
+
+  /** Takes from the head of the queue what the batch, the memory bound and one reading of prompts have room for. */
+  #admit(): Task[] {
+    const admitted: Task[] = [];
+    const lengths = this.#tasks.map(({ answer }) => answer.mostTokens);
+    let tokens = 0;
+    for (let next = this.#waiting[0]; next !== undefined; next = this.#waiting[0]) {
+      if (this.#tasks.length + admitted.length >= this.#batchSize) break;
+      tokens += next.answer.promptIds.length;
+      if (admitted.length > 0 && tokens > this.#maxPromptTokens) break;
+      lengths.push(next.answer.mostTokens);
+      if (!this.#decoder.fits(lengths)) break;
+      admitted.push(next);
+      this.#waiting.shift();
+    }
+    return admitted;
+  }
+
+  /** Each row takes its token in and says what happened. */
+  #take(tasks: readonly Task[], choices: readonly Choice[]): void {
+    for (const [index, { answer, job, emit }] of [...tasks].entries()) {
+      const choice = choices[index];
+      if (choice === undefined || job.over) continue;
+      if ("error" in choice) {
+        job.fail(choice.error);
+        continue;
+      }
+      const { id, logprob } = choice;
+      const { text, finish, step } = answer.accept(id, logprob);
+      emit({ type: "token", id, text, ...(logprob === undefined ? {} : { logprob }) });
+      if (step) emit({ type: "step", steps: answer.steps, tokens: answer.ids.length });
+      if (finish === undefined) continue;
+      emit({ type: "done", completion: answer.completion(finish) });
+      job.finish();
+    }
+  }
+
+  /** Rows whose requests are over leave; what they hold stays for others that begin alike. */
+  #leave(): void {
+    for (let at = this.#tasks.length - 1; at >= 0; at--) {
+      if (!this.#tasks[at]?.job.over) continue;
+      if (this.#share) this.#decoder.park(at);
+      else this.#decoder.removeRow(at);
+      const last = this.#tasks.pop();
+      if (last !== undefined && at < this.#tasks.length) this.#tasks[at] = last;
+    }
+  }
+
+  #cancel(job: Job): void {
+    const at = this.#waiting.findIndex((one) => one.job === job);
+    if (at >= 0) this.#waiting.splice(at, 1);
+    else if (!this.#stepping && !this.#closed) this.#leave();
+  }
+
+  /** Cancels all requests and frees the memory. */
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    for (const { job } of [...this.#waiting, ...this.#tasks]) job.cancel();
+    this.#waiting.length = 0;
+    this.#tasks.length = 0;
+    this.#decoder.dispose();
+  }
+}
