@@ -13,6 +13,7 @@
 
 #include "engine.hpp"
 #include "simd.hpp"
+#include "softmax.hpp"
 
 namespace mahalo {
 namespace {
@@ -75,17 +76,7 @@ void addKeys(const Tensor& from, Tensor& into, const Segment& segment) {
   into.narrow(0, segment.start, segment.count).add_(rows.narrow(0, segment.prefix, segment.count));
 }
 
-#define MAHALO_SOFTMAX(T)                                                                              \
-  /* Softmax of the first `seen` scores, 0 behind them, in place. */                                   \
-  MAHALO_CLONES void softmaxRow(T* s, int64_t seen, int64_t width, float scale) {                      \
-    float top = -INFINITY;                                                                             \
-    _Pragma("omp simd reduction(max : top)") for (int64_t i = 0; i < seen; ++i) top = std::max(top, widen(s[i])); \
-    float sum = 0;                                                                                     \
-    _Pragma("omp simd reduction(+ : sum)") for (int64_t i = 0; i < seen; ++i) sum += fastExp(scale * (widen(s[i]) - top)); \
-    const float inverse = 1.0f / sum;                                                                  \
-    _Pragma("omp simd") for (int64_t i = 0; i < seen; ++i) s[i] = narrow<T>(fastExp(scale * (widen(s[i]) - top)) * inverse); \
-    for (int64_t i = seen; i < width; ++i) s[i] = narrow<T>(0.0f);                                     \
-  }                                                                                                    \
+#define MAHALO_SOFTMAX_BACKWARD(T)                                                                     \
   /* dS from dP, in place: scale W (dP - sum(W dP)). */                                                \
   MAHALO_CLONES void softmaxBackwardRow(T* d, const T* w, int64_t seen, int64_t width, float scale) {  \
     float sum = 0;                                                                                     \
@@ -93,8 +84,8 @@ void addKeys(const Tensor& from, Tensor& into, const Segment& segment) {
     _Pragma("omp simd") for (int64_t i = 0; i < seen; ++i) d[i] = narrow<T>(scale * widen(w[i]) * (widen(d[i]) - sum)); \
     for (int64_t i = seen; i < width; ++i) d[i] = narrow<T>(0.0f);                                     \
   }
-MAHALO_SOFTMAX(float)
-MAHALO_SOFTMAX(c10::BFloat16)
+MAHALO_SOFTMAX_BACKWARD(float)
+MAHALO_SOFTMAX_BACKWARD(c10::BFloat16)
 
 /// Runs `row(pointer offset, keys seen)` on every row of [G, R N, M].
 template <typename Row>

@@ -11,6 +11,7 @@
 
 #include "engine.hpp"
 #include "simd.hpp"
+#include "softmax.hpp"
 
 namespace mahalo {
 namespace {
@@ -21,6 +22,9 @@ using at::Tensor;
 constexpr int64_t kPage = 32;
 constexpr int kQueries = 4;
 constexpr int64_t kSlabStride = 65536;
+/// Queries of a row and key-value head from which on matrix products over gathered pages are faster, and most of them at once.
+constexpr int64_t kGathered = 16;
+constexpr int64_t kAtOnce = 1024;
 
 // Sixteen numbers; the compiler makes two or four registers of them where one is not wide enough.
 typedef float Wide __attribute__((vector_size(64)));
@@ -35,12 +39,14 @@ MAHALO_INLINE void load(const c10::BFloat16* from, Wide& into) {
   std::memcpy(&into, &words, sizeof(Wide));
 }
 
-/// Scores of N queries [N, E] with the positions of one page.
+/// Scores of N queries [N, E] with the positions of one page; the next page is fetched meanwhile.
 template <int N, typename T>
-MAHALO_INLINE void scorePage(const float* q, const T* keys, float* scores, int64_t stride, int64_t width) {
+MAHALO_INLINE void scorePage(const float* q, const T* keys, const T* next, float* scores, int64_t stride, int64_t width) {
   Wide low[N] = {}, high[N] = {};
   for (int64_t e = 0; e < width; ++e) {
     Wide a, b;
+    __builtin_prefetch(next + e * kPage);
+    if (sizeof(T) > 2) __builtin_prefetch(next + e * kPage + 16);
     load(keys + e * kPage, a);
     load(keys + e * kPage + 16, b);
     for (int n = 0; n < N; ++n) {
@@ -57,11 +63,12 @@ MAHALO_INLINE void scorePage(const float* q, const T* keys, float* scores, int64
 
 /// Adds the values of one page's first `count` positions, weighted, to N sums; from element `from` on, C times sixteen.
 template <int N, int C, typename T>
-MAHALO_INLINE void addValues(const float* weights, int64_t stride, const T* values, float* sums, int64_t width, int64_t count, int64_t from) {
+MAHALO_INLINE void addValues(const float* weights, int64_t stride, const T* values, const T* next, float* sums, int64_t width, int64_t count, int64_t from) {
   Wide sum[N][C];
   for (int n = 0; n < N; ++n) std::memcpy(sum[n], sums + n * width + from, sizeof(sum[n]));
   for (int64_t p = 0; p < count; ++p) {
     Wide value[C];
+    for (size_t line = 0; line < C * 16 * sizeof(T); line += 64) __builtin_prefetch(next + p * width + from + line / sizeof(T));
     for (int c = 0; c < C; ++c) load(values + p * width + from + 16 * c, value[c]);
     for (int n = 0; n < N; ++n) {
       const float own = weights[n * stride + p];
@@ -72,10 +79,10 @@ MAHALO_INLINE void addValues(const float* weights, int64_t stride, const T* valu
 }
 
 template <int N, typename T>
-MAHALO_INLINE void addPage(const float* weights, int64_t stride, const T* values, float* sums, int64_t width, int64_t count) {
+MAHALO_INLINE void addPage(const float* weights, int64_t stride, const T* values, const T* next, float* sums, int64_t width, int64_t count) {
   int64_t from = 0;
-  for (; from + 64 <= width; from += 64) addValues<N, 4>(weights, stride, values, sums, width, count, from);
-  for (; from + 16 <= width; from += 16) addValues<N, 1>(weights, stride, values, sums, width, count, from);
+  for (; from + 64 <= width; from += 64) addValues<N, 4>(weights, stride, values, next, sums, width, count, from);
+  for (; from + 16 <= width; from += 16) addValues<N, 1>(weights, stride, values, next, sums, width, count, from);
   for (; from < width; ++from) {
     for (int n = 0; n < N; ++n) {
       float sum = sums[n * width + from];
@@ -102,8 +109,11 @@ struct Pages {
 template <int N, typename T>
 MAHALO_INLINE void attend(const float* q, const Pages<T>& pages, const int64_t* seen, int64_t width, float* scores, int64_t stride, float* sums) {
   const int64_t most = seen[N - 1];
-  for (int64_t page = 0; page * kPage < most; ++page) {
-    scorePage<N>(q, pages.at(page, 0), scores + page * kPage, stride, width);
+  const int64_t last = (most - 1) / kPage;
+  for (int64_t page = 0; page <= last; ++page) {
+    // Behind the last keys come the first values.
+    const T* next = page < last ? pages.at(page + 1, 0) : pages.at(0, 1);
+    scorePage<N>(q, pages.at(page, 0), next, scores + page * kPage, stride, width);
   }
   float inverse[N];
   for (int n = 0; n < N; ++n) {
@@ -118,8 +128,9 @@ MAHALO_INLINE void attend(const float* q, const Pages<T>& pages, const int64_t* 
     for (int64_t i = seen[n]; i < most; ++i) s[i] = 0;
     inverse[n] = 1.0f / sum;
   }
-  for (int64_t page = 0; page * kPage < most; ++page) {
-    addPage<N>(scores + page * kPage, stride, pages.at(page, 1), sums, width, std::min(kPage, most - page * kPage));
+  for (int64_t page = 0; page <= last; ++page) {
+    const T* next = pages.at(std::min(page + 1, last), 1);
+    addPage<N>(scores + page * kPage, stride, pages.at(page, 1), next, sums, width, std::min(kPage, most - page * kPage));
   }
   for (int n = 0; n < N; ++n) {
     _Pragma("omp simd") for (int64_t e = 0; e < width; ++e) sums[n * width + e] *= inverse[n];
@@ -213,6 +224,58 @@ void writePages(const Memory<T>& memory, const Tensor& k, const Tensor& v, const
   }
 }
 
+/// A row of many new tokens: its pages as matrices, then products of libtorch's as for whole prompts.
+template <typename T>
+void attendGathered(const Memory<T>& memory, const Tensor& q, Tensor& output, int64_t groups, const Row& row, const int32_t* plan) {
+  const int64_t heads = q.size(1), width = q.size(2), share = heads / groups, length = row.held + row.count;
+  const int64_t pages = (length + kPage - 1) / kPage, padded = pages * kPage;
+  const float scale = 1.0f / std::sqrt(static_cast<float>(width));
+  auto keys = at::empty({groups, width, padded}, q.options()), values = at::empty({groups, padded, width}, q.options());
+  T *ks = keys.template mutable_data_ptr<T>(), *vs = values.template mutable_data_ptr<T>();
+  at::parallel_for(0, groups * pages, std::max<int64_t>(1, 32768 / (kPage * width)), [&](int64_t from, int64_t to) {
+    for (int64_t i = from; i < to; ++i) {
+      const int64_t g = i / pages, page = i % pages, number = plan[row.table + page], slab = number / kSlabStride;
+      const int64_t at = (number % kSlabStride) * memory.pageStride + g * memory.headStride;
+      const T* own = memory.slabs[slab] + memory.offsets[2 * slab] + at;
+      for (int64_t e = 0; e < width; ++e) std::memcpy(ks + (g * width + e) * padded + page * kPage, own + e * kPage, kPage * sizeof(T));
+      T* into = vs + (g * padded + page * kPage) * width;
+      std::memcpy(into, memory.slabs[slab] + memory.offsets[2 * slab + 1] + at, kPage * width * sizeof(T));
+      // Places that nobody wrote weigh 0, and are not to be NaN.
+      const int64_t used = std::min(kPage, length - page * kPage);
+      std::memset(into + used * width, 0, (kPage - used) * width * sizeof(T));
+    }
+  });
+  const T* qs = q.const_data_ptr<T>();
+  T* os = output.mutable_data_ptr<T>();
+  const int64_t most = std::max<int64_t>(1, kAtOnce / share);
+  for (int64_t first = 0; first < row.count; first += most) {
+    const int64_t tokens = std::min(most, row.count - first), rows = tokens * share;
+    auto queries = at::empty({groups, rows, width}, q.options());
+    T* into = queries.template mutable_data_ptr<T>();
+    const auto place = [&](int64_t g, int64_t token) { return ((row.start + first + token) * heads + g * share) * width; };
+    for (int64_t g = 0; g < groups; ++g) {
+      for (int64_t token = 0; token < tokens; ++token) {
+        std::memcpy(into + (g * rows + token * share) * width, qs + place(g, token), share * width * sizeof(T));
+      }
+    }
+    auto scores = at::bmm(queries, keys);
+    T* ss = scores.template mutable_data_ptr<T>();
+    at::parallel_for(0, groups * rows, std::max<int64_t>(1, 32768 / padded), [&](int64_t from, int64_t to) {
+      for (int64_t i = from; i < to; ++i) softmaxRow(ss + i * padded, row.held + first + i % rows / share + 1, padded, scale);
+    });
+    const auto sums = at::bmm(scores, values);
+    const T* from = sums.template const_data_ptr<T>();
+    for (int64_t g = 0; g < groups; ++g) {
+      for (int64_t token = 0; token < tokens; ++token) {
+        std::memcpy(os + place(g, token), from + (g * rows + token * share) * width, share * width * sizeof(T));
+      }
+    }
+  }
+}
+
+/// Whether a row's queries are many enough to be worth gathering its pages.
+bool isGathered(const Row& row, int64_t share) { return row.count > 1 && row.count * share >= kGathered; }
+
 /// Queries of one row and key-value head that are computed together: the first of them, and how many.
 struct Task {
   int64_t row, group, first;
@@ -226,6 +289,10 @@ void attendPages(const Memory<T>& memory, const Tensor& q, Tensor& output, int64
   std::vector<Task> tasks;
   int64_t longest = 0, work = 0;
   for (size_t r = 0; r < rows.size(); ++r) {
+    if (isGathered(rows[r], share)) {
+      attendGathered(memory, q, output, groups, rows[r], plan);
+      continue;
+    }
     const int64_t queries = rows[r].count * share;
     longest = std::max(longest, rows[r].held + rows[r].count);
     work += (rows[r].held + rows[r].count) * queries * groups * width;
@@ -235,6 +302,7 @@ void attendPages(const Memory<T>& memory, const Tensor& q, Tensor& output, int64
       }
     }
   }
+  if (tasks.empty()) return;
   const int64_t stride = (longest + kPage - 1) / kPage * kPage, total = static_cast<int64_t>(tasks.size());
   const T* qs = q.const_data_ptr<T>();
   T* os = output.mutable_data_ptr<T>();
