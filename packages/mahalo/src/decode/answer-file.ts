@@ -36,13 +36,18 @@ export type AnswerOptions = Omit<GenerateRequest, "ids" | "mix"> & {
 };
 
 /** A prompt with the system message in front. */
-const withSystem = (prompt: Prompt, system: string | undefined): Prompt => {
+export const withSystem = (prompt: Prompt, system: string | undefined): Prompt => {
   if (system === undefined) return prompt;
   const messages = promptMessages(prompt);
   return messages[0]?.role === "system" ? messages : [{ role: "system", content: system }, ...messages];
 };
 
-const idsOf = (model: LanguageModel, { prompt, origin }: PromptRow, system: string | undefined): number[] => {
+/** Tokens of a row's prompt. @throws MahaloError E_PROMPT and E_GENERATE_CONTEXT naming file and line */
+export const idsOf = (
+  model: LanguageModel,
+  { prompt, origin }: PromptRow,
+  system: string | undefined,
+): number[] => {
   const { codec, template, config } = model;
   const encoding = { codec, template, maxPromptTokens: Number.MAX_SAFE_INTEGER };
   try {

@@ -75,10 +75,11 @@ export class Answer {
   readonly mostTokens: number;
   readonly #model: LanguageModel;
   readonly #schedule: MixSchedule | undefined;
-  readonly #random: Random;
+  readonly #request: GenerateRequest;
   readonly #limit: number;
-  readonly #stream: TextStream;
-  readonly #scanner: StepScanner | undefined;
+  #random: Random;
+  #stream: TextStream;
+  #scanner: StepScanner | undefined;
   readonly #logprobs: number[] = [];
   #steps = 0;
   #text = "";
@@ -112,6 +113,7 @@ export class Answer {
     this.wantsLogprobs = logprobs;
     this.mostTokens = Math.min(ids.length + maxNewTokens, maxPositions);
     this.#model = model;
+    this.#request = request;
     this.#random = stream(seed, "generate");
     this.#limit = maxNewTokens;
     this.#stream = new TextStream(model.codec, stop);
@@ -168,6 +170,29 @@ export class Answer {
     // An end token right behind a step is no step of its own.
     if (found) return !(blank && this.#model.codec.eosIds.includes(id));
     return last && !this.#scanner.blank;
+  }
+
+  /** Ends the answer where it is: what was held back of its text comes out. */
+  end(): void {
+    this.#text += this.#stream.end().text;
+  }
+
+  /** The text that is certain so far. */
+  get text(): string {
+    return this.#text;
+  }
+
+  /** A copy that goes on by itself, with a random stream of its own. */
+  fork(random: Random): Answer {
+    const copy = new Answer(this.#model, this.#request);
+    copy.ids.push(...this.ids);
+    copy.#random = random;
+    copy.#stream = this.#stream.fork();
+    copy.#scanner = this.#scanner?.fork();
+    copy.#logprobs.push(...this.#logprobs);
+    copy.#steps = this.#steps;
+    copy.#text = this.#text;
+    return copy;
   }
 
   #full(): Finish | undefined {

@@ -13,7 +13,8 @@ export type TextPiece = { text: string; stopped: boolean };
  * string that appears first.
  */
 export class TextStream {
-  readonly #text: TokenText;
+  readonly #codec: TextCodec;
+  #text: TokenText;
   readonly #stops: readonly string[];
   /** Text that is not given out yet. */
   #held = "";
@@ -21,6 +22,7 @@ export class TextStream {
 
   /** @param stops strings that end the answer; they are no part of it */
   constructor(codec: TextCodec, stops: readonly string[] = []) {
+    this.#codec = codec;
     this.#text = new TokenText(codec);
     this.#stops = stops.filter((stop) => stop !== "");
   }
@@ -33,6 +35,15 @@ export class TextStream {
   /** No token follows: gives what was held back. */
   end(): TextPiece {
     return this.#take(this.#text.end(), true);
+  }
+
+  /** A copy that goes on by itself. */
+  fork(): TextStream {
+    const copy = new TextStream(this.#codec, this.#stops);
+    copy.#text = this.#text.fork();
+    copy.#held = this.#held;
+    copy.#stopped = this.#stopped;
+    return copy;
   }
 
   #take(fresh: string, last: boolean): TextPiece {

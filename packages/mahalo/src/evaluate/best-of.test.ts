@@ -1,7 +1,7 @@
 /** Choosing among samples: ties, votes, unread answers, and the figures of a case worked out by hand. */
 import { describe, expect, test } from "vitest";
 import { stream } from "../core/random.ts";
-import { bestBy, bestOf, type Candidate, majority, votesOf } from "./best-of.ts";
+import { bestBy, bestOf, type Candidate, majority } from "./best-of.ts";
 
 const one = (score: number, steps: number[], vote?: number): Candidate => ({ score, steps, vote });
 
@@ -29,11 +29,6 @@ describe("choices", () => {
     expect(bestBy([a, b], "mean")).toBe(b);
     expect(bestBy([one(1, []), one(0, [-5])], "last")?.steps).toEqual([-5]);
   });
-});
-
-test("answers that mean the same share a number, in whatever form they stand", () => {
-  const texts = ["The answer is 1/2.", "So \\boxed{0.5}", "#### 3", "I do not know.", "3 apples"];
-  expect(votesOf(texts)).toEqual([0, 0, 1, undefined, 1]);
 });
 
 test("figures of two prompts by hand", () => {

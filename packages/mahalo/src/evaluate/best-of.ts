@@ -4,8 +4,6 @@ import { areaUnderCurve } from "../core/label-metrics.ts";
 import { mean } from "../core/mean.ts";
 import type { Random } from "../core/random.ts";
 import { type AggregateName, aggregateNames, aggregateScores } from "../reward/aggregate.ts";
-import { sameAnswer } from "../reward/math/compare.ts";
-import { extractAnswer } from "../reward/math/extract.ts";
 import { type Estimate, estimate, pairedDifference } from "./intervals.ts";
 import type { BestOf } from "./results.ts";
 
@@ -17,22 +15,6 @@ export type Candidate = {
   steps: readonly number[];
   /** Answers that mean the same have the same number; undefined for one that states none. */
   vote?: number | undefined;
-};
-
-/**
- * Numbers the final answers of replies so that those that mean the same have the same number; undefined for a reply that
- * states none.
- *
- * @example votesOf(["The answer is 1/2.", "0.5", "I do not know."]) // [0, 0, undefined]
- */
-export const votesOf = (texts: readonly string[]): (number | undefined)[] => {
-  const classes: string[] = [];
-  return texts.map((text) => {
-    const answer = extractAnswer(text)?.text;
-    if (answer === undefined) return undefined;
-    const known = classes.findIndex((other) => sameAnswer(other, answer));
-    return known >= 0 ? known : classes.push(answer) - 1;
-  });
 };
 
 /** The first of those with the highest value. */

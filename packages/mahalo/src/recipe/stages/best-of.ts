@@ -6,7 +6,7 @@ import { goesOn, throwIfAborted } from "../../core/interrupt.ts";
 import { readJsonFile } from "../../core/json.ts";
 import { stream } from "../../core/random.ts";
 import { Problems } from "../../data/problems.ts";
-import { bestOf, type Candidate, votesOf } from "../../evaluate/best-of.ts";
+import { bestOf, type Candidate } from "../../evaluate/best-of.ts";
 import type { BestOf } from "../../evaluate/results.ts";
 import { loadRewardModel, type RewardModel } from "../../model/reward-model.ts";
 import { comparesAnswers } from "../../reward/roll-out.ts";
@@ -14,6 +14,7 @@ import { allRollouts, type Rollout, type RolloutRow } from "../../reward/rollout
 import { answerSteps, answerText } from "../../reward/rollout-text.ts";
 import { type ScoredResponse, scoreSteps } from "../../reward/score.ts";
 import { encodeScored } from "../../reward/score-text.ts";
+import { votesOf } from "../../reward/votes.ts";
 import type { Recipe } from "../schema.ts";
 import type { StageContext } from "../stages.ts";
 import { rolloutFile } from "./rollout.ts";

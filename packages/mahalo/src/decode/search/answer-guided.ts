@@ -1,0 +1,101 @@
+/** Prompts answered by guided search, one after another, each with its tree. */
+import { progress } from "../../core/progress.ts";
+import type { PromptRow } from "../../data/rows.ts";
+import type { Mix } from "../../model/heads.ts";
+import type { LanguageModel } from "../../model/load.ts";
+import { type AnswerRow, idsOf, withSystem } from "../answer-file.ts";
+import { type SearchEvent, type SearchRequest, type SearchTools, searchAnswer } from "./search.ts";
+import type { SearchNode, SearchTree } from "./tree.ts";
+
+/** An answer of a search, as it stands in the file. */
+export type GuidedAnswerRow = AnswerRow & {
+  /** Scores of the answer's last step, by name. */
+  scores?: Record<string, number>;
+  /** Steps of the answer. */
+  steps: number;
+  /** Tokens that were generated and that scorers read. */
+  spent: { generated: number; scored: number };
+};
+
+/** What every prompt is answered under. */
+export type GuidedAnswerOptions = Omit<SearchRequest, "ids" | "prompt" | "mix" | "reference"> &
+  SearchTools & {
+    /** Each prompt is answered under each of them. Default: the equal mix. */
+    mixes?: readonly Mix[] | undefined;
+    /** Goes before every prompt that has no system message of its own. */
+    system?: string | undefined;
+    /** Called with every step. */
+    onStep?: ((event: SearchEvent & { type: "step" }) => void) | undefined;
+  };
+
+const number = (value: number): string => value.toFixed(3);
+
+/** The best of a step's candidates and its scores in a few words. */
+export const describeStep = (step: number, candidates: readonly SearchNode[]): string => {
+  const kept = candidates.filter((one) => one.kept);
+  const [best] = [...kept].sort((a, b) => (b.total ?? 0) - (a.total ?? 0));
+  const scores = Object.entries(best?.scores ?? {}).map(([name, score]) => `${name} ${number(score)}`);
+  return [`step ${step}`, `${candidates.length} candidates`, ...scores].join(", ");
+};
+
+/**
+ * Answers prompts by guided search; rows in the order of the prompts, and of the mixes under each.
+ *
+ * Answer i draws from the streams of seed + i, as plain generation does.
+ *
+ * @throws MahaloError as `answerPrompts` and {@link searchAnswer} do
+ */
+export const answerGuided = async (
+  model: LanguageModel,
+  prompts: readonly PromptRow[],
+  { mixes, system, onStep, ...options }: GuidedAnswerOptions,
+): Promise<{ rows: GuidedAnswerRow[]; trees: SearchTree[] }> => {
+  const policies: readonly (Mix | undefined)[] =
+    mixes === undefined || mixes.length === 0 ? [undefined] : mixes;
+  const { scorer, vote, signal, decoder, ...request } = options;
+  const ids = prompts.map((row) => idsOf(model, row, system));
+  const bar = progress({ label: "search", total: prompts.length * policies.length, unit: "answers" });
+  const rows: GuidedAnswerRow[] = [];
+  const trees: SearchTree[] = [];
+  for (const [index, row] of prompts.entries()) {
+    for (const mix of policies) {
+      const { completion, tree } = await searchAnswer(
+        model,
+        {
+          ...request,
+          ids: ids[index] ?? [],
+          prompt: withSystem(row.prompt, system),
+          mix,
+          seed: (request.seed ?? 0) + index,
+          ...(row.answer === undefined ? {} : { reference: row.answer }),
+        },
+        {
+          scorer,
+          vote,
+          signal,
+          decoder,
+          onStep: (event) => {
+            bar.update(rows.length, describeStep(event.step, event.candidates));
+            onStep?.(event);
+          },
+        },
+      );
+      const last = tree.nodes.find(({ id }) => id === tree.path.at(-1));
+      rows.push({
+        prompt: row.prompt,
+        response: completion.text,
+        finish: completion.finish,
+        tokens: completion.ids.length,
+        ...(mix === undefined ? {} : { mix }),
+        ...(row.answer === undefined ? {} : { answer: row.answer }),
+        ...(last?.scores === undefined ? {} : { scores: last.scores }),
+        steps: tree.path.length,
+        spent: { generated: tree.tokens.generated, scored: tree.tokens.scored },
+      });
+      trees.push(tree);
+      bar.update(rows.length);
+    }
+  }
+  bar.done();
+  return { rows, trees };
+};

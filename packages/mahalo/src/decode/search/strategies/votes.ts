@@ -1,0 +1,35 @@
+/** Whole answers that vote: the answer most of them state (Wang et al. 2023, self-consistency), or that scores favour. */
+import { independent } from "./best-of-n.ts";
+import { bestTotal, type Finished, firstBest, type Strategy } from "./types.ts";
+
+/** The members of the class with the most weight, of equals of the first; none where nobody votes. */
+const winners = (finished: readonly Finished[], weight: (one: Finished) => number): Finished[] => {
+  const classes = new Map<number, Finished[]>();
+  for (const one of finished) {
+    if (one.vote === undefined) continue;
+    classes.set(one.vote, [...(classes.get(one.vote) ?? []), one]);
+  }
+  const heaviest = firstBest([...classes.values()], (members) =>
+    members.reduce((sum, one) => sum + weight(one), 0),
+  );
+  return heaviest ?? [];
+};
+
+/** Every answer has one vote; the first of the winning ones is taken. */
+export const majority: Strategy = {
+  scored: false,
+  votes: true,
+  shape: independent,
+  choose: (finished) => winners(finished, () => 1)[0] ?? finished[0],
+};
+
+/** Votes weigh what their answers score, moved to begin at 0; the best of the winning ones is taken. */
+export const weightedVote: Strategy = {
+  scored: true,
+  votes: true,
+  shape: independent,
+  choose: (finished) => {
+    const least = Math.min(...finished.map(({ total }) => total));
+    return bestTotal(winners(finished, ({ total }) => total - least)) ?? bestTotal(finished);
+  },
+};

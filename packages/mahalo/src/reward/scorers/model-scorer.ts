@@ -1,0 +1,176 @@
+/** A reward model that guides a search: rows with a running cache, all candidates of a step in one pass. */
+import { MahaloError } from "@mahalo/torch";
+import type { TextCodec } from "../../data/codec.ts";
+import { encodeExample, encodePrompt } from "../../data/encode.ts";
+import type { Prompt } from "../../data/rows.ts";
+import type { ScoredStep, Scorer, StepScores } from "../../decode/search/scorer.ts";
+import type { RewardModel } from "../../model/reward-model.ts";
+import { namedPrompt } from "../../model/reward-prompt.ts";
+import { withoutEnd } from "../prefix-ids.ts";
+import { type RunningScorer, runningScorer } from "../running-scorer.ts";
+
+/** Options of {@link modelScorer}. */
+export type ModelScorerOptions = {
+  /** The tokenizer of the model that is guided. */
+  codec: TextCodec;
+  /** What to score; default: all that the model scores. */
+  objectives?: readonly string[] | undefined;
+  /** A plain prompt becomes a user message in the chat template. Default true. */
+  chat?: boolean | undefined;
+  /** Names of the scores, by objective. Default: the objectives' own. */
+  names?: Readonly<Record<string, string>> | undefined;
+  /** Keep keys and values (default). False reads everything anew each time: slow, the yardstick of the tests. */
+  cached?: boolean | undefined;
+};
+
+/** A prompt under which objectives are scored: one for all heads, or one for each objective that the prompt names. */
+type View = { objectives: readonly string[]; scorer: RunningScorer };
+
+/** A prefix: its row in every view, and what it says. */
+type State = { rows: number[]; prompt: Prompt; promptLengths: number[] };
+
+/** Whether two tokenizers have the same tokens, as far as a sample of them shows. */
+export const sameTokens = (a: TextCodec, b: TextCodec): boolean => {
+  if (a === b) return true;
+  if (a.vocabSize !== b.vocabSize || String(a.eosIds) !== String(b.eosIds)) return false;
+  const sample = Array.from({ length: 512 }, (_, at) => Math.floor((at * a.vocabSize) / 512));
+  const text = "So 12 + 7 = 19.\n\nThe answer is \\boxed{19}, isn't it? Žluťoučký kůň 🙂";
+  return (
+    sample.every((id) => a.decode([id]) === b.decode([id])) &&
+    String(a.encode(text)) === String(b.encode(text))
+  );
+};
+
+/** Length of the common beginning of two lists. */
+const common = (a: readonly number[], b: readonly number[]): number => {
+  const most = Math.min(a.length, b.length);
+  for (let at = 0; at < most; at++) if (a[at] !== b[at]) return at;
+  return most;
+};
+
+/**
+ * A reward model as a scorer: specialised, or unified with heads or prompts for several objectives.
+ *
+ * Where both models have the same tokens, the scorer reads the very tokens that the search carries on. Where they have not,
+ * or a stop string has cut a text, it encodes the whole text anew and reads from the first token that differs.
+ *
+ * @throws MahaloError E_REWARD_OBJECTIVE; from `begin`, what encoding throws; from `score`, E_SCORE_CONTEXT for a text longer
+ *   than the model's context
+ */
+export const modelScorer = (model: RewardModel, options: ModelScorerOptions): Scorer => {
+  const { codec: guided, chat = true, names = {}, cached } = options;
+  const { codec, template, config, rewards } = model;
+  const objectives = options.objectives ?? rewards.objectives;
+  for (const one of objectives) rewards.get(one);
+  const exact = sameTokens(guided, codec);
+  const encoding = {
+    codec,
+    template,
+    chat,
+    maxPromptTokens: Number.MAX_SAFE_INTEGER,
+    maxTokens: Number.MAX_SAFE_INTEGER,
+  };
+  const groups = rewards.objectivesIn === "heads" ? [objectives] : objectives.map((one) => [one]);
+  const views = groups.map(
+    (own): View => ({ objectives: own, scorer: runningScorer(model, { objectives: own, cached }) }),
+  );
+  const states = new Map<number, State>();
+  let [next, tokens] = [0, 0];
+  const add = (state: State): number => {
+    states.set(next, state);
+    return next++;
+  };
+  const stateOf = (id: number): State => {
+    const state = states.get(id);
+    if (state !== undefined) return state;
+    throw new MahaloError("E_SCORER_STATE", `there is no state ${id}`, { exitStatus: 1 });
+  };
+  const fits = (length: number): void => {
+    if (length <= config.maxPositions) return;
+    throw new MahaloError(
+      "E_SCORE_CONTEXT",
+      `a text of ${length} tokens is longer than the reward model's context of ${config.maxPositions}`,
+      { hint: "shorten the prompt or the answer" },
+    );
+  };
+  /** Tokens of a whole response, as training had them. */
+  const encoded = ({ text, ended }: ScoredStep, { prompt }: State): readonly number[] => {
+    const { response } = encodeExample(prompt, text, encoding);
+    return ended ? response : withoutEnd(response, codec.eosIds);
+  };
+  return {
+    objectives: objectives.map((one) => names[one] ?? one),
+    get tokens() {
+      return tokens;
+    },
+    async begin(prompt) {
+      const ids = encodePrompt(prompt, encoding);
+      const [rows, promptLengths]: number[][] = [[], []];
+      for (const { objectives: own, scorer } of views) {
+        const named = namedPrompt(model, own[0] ?? "", ids);
+        fits(named.length);
+        const row = scorer.addRow();
+        scorer.extend([{ row, ids: named }]);
+        tokens += named.length;
+        rows?.push(row);
+        promptLengths?.push(named.length);
+      }
+      return add({ rows: rows ?? [], prompt, promptLengths: promptLengths ?? [] });
+    },
+    async score(steps) {
+      const scores = steps.map((): Record<string, number> => ({}));
+      const rows = steps.map((): number[] => []);
+      for (const [at, { objectives: own, scorer }] of views.entries()) {
+        const extensions = steps.map((step, index) => {
+          const from = stateOf(step.from);
+          const row = from.rows[at] ?? 0;
+          if (exact && step.exact) {
+            fits(scorer.ids(row).length + step.ids.length);
+            const fork = scorer.fork(row);
+            rows[index]?.push(fork);
+            return { row: fork, ids: step.ids };
+          }
+          const prompt = scorer.ids(row).slice(0, from.promptLengths[at]);
+          const whole = [...prompt, ...encoded(step, from)];
+          fits(whole.length);
+          // The last token is always read: its hidden state is what is scored.
+          const shared = Math.min(common(whole, scorer.ids(row)), whole.length - 1);
+          const fork = scorer.fork(row, shared);
+          rows[index]?.push(fork);
+          return { row: fork, ids: whole.slice(shared) };
+        });
+        tokens += extensions.reduce((sum, { ids }) => sum + ids.length, 0);
+        for (const [index, found] of scorer.extend(extensions).entries()) {
+          for (const one of own) {
+            const name = names[one] ?? one;
+            const into = scores[index];
+            if (into !== undefined) into[name] = found[0]?.[one] ?? Number.NaN;
+          }
+        }
+      }
+      return steps.map(({ from }, index): StepScores => {
+        const { prompt, promptLengths } = stateOf(from);
+        return {
+          state: add({ rows: rows[index] ?? [], prompt, promptLengths }),
+          scores: scores[index] ?? {},
+        };
+      });
+    },
+    drop(id) {
+      const { rows } = stateOf(id);
+      states.delete(id);
+      for (const [at, { scorer }] of views.entries()) {
+        const row = rows[at] ?? 0;
+        const last = scorer.rows - 1;
+        scorer.removeRow(row);
+        // The last row has taken the number of the one that is gone.
+        if (row === last) continue;
+        for (const state of states.values()) if (state.rows[at] === last) state.rows[at] = row;
+      }
+    },
+    dispose() {
+      states.clear();
+      for (const { scorer } of views) scorer.dispose();
+    },
+  };
+};
