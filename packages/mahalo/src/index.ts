@@ -36,13 +36,25 @@ export { parseStepRow, type StepRow } from "./data/step-rows.ts";
 export { endsOfTexts, type StepBoundary, StepScanner, stepEnds, stepTexts } from "./data/steps.ts";
 // Decode: requests to answers, token by token.
 export { Conversation, type ConversationOptions } from "./decode/conversation.ts";
-export { type DecodeOptions, decode } from "./decode/decode.ts";
+export { type DecodeOptions, decode, type Guide } from "./decode/decode.ts";
 export { Engine, type EngineOptions, Job } from "./decode/engine.ts";
 export type { DecodeEvent, DoneEvent, StepEvent, TokenEvent } from "./decode/events.ts";
 export { type GenerateEvent, type GenerateOptions, generate, generateAll } from "./decode/generate.ts";
 export type { MixPhase, MixPlan } from "./decode/mix-schedule.ts";
 export type { Completion, Finish, GenerateRequest } from "./decode/request.ts";
 export { type Sampling, type SamplingInput, samplingFor } from "./decode/sampling.ts";
+export { drawTree } from "./decode/search/draw.ts";
+export type { SearchInput } from "./decode/search/options.ts";
+export type { ScoredStep, Scorer, StepScores } from "./decode/search/scorer.ts";
+export {
+  type SearchEvent,
+  type SearchRequest,
+  type SearchTools,
+  search,
+  searchAnswer,
+} from "./decode/search/search.ts";
+export { readTraces, writeTraces } from "./decode/search/trace-file.ts";
+export type { SearchNode, SearchTree } from "./decode/search/tree.ts";
 // Evaluate: sweeps, intervals, results.
 export { bootstrapMean, type Estimate, wilson } from "./evaluate/intervals.ts";
 export { mixGrid } from "./evaluate/mixes.ts";
@@ -96,6 +108,11 @@ export { type ScoredResponse, type ScoreStepsOptions, scoreSteps } from "./rewar
 export { type ScoreMetrics, scoreMetrics } from "./reward/score-metrics.ts";
 export { judgeRows, type ScoredRow, scoreRows } from "./reward/score-rows.ts";
 export { encodeScored, type ScoreTextOptions } from "./reward/score-text.ts";
+export { openGuides, parseGuides } from "./reward/scorers/guides.ts";
+export { judgeScorer } from "./reward/scorers/judge-scorer.ts";
+export { type ModelScorerOptions, modelScorer } from "./reward/scorers/model-scorer.ts";
+export { severalScorers } from "./reward/scorers/several-scorers.ts";
+export { votesOf } from "./reward/votes.ts";
 // Train: one trainer, tasks and losses.
 export { type PairLoss, type PairLossName, type PairLossOptions, pairLoss } from "./train/losses.ts";
 export type { Metrics } from "./train/metrics.ts";

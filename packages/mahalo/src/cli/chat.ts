@@ -11,8 +11,9 @@ import { type LanguageModel, loadModel } from "../model/load.ts";
 import { computeDType } from "../model/precision.ts";
 import { type CommonOptions, command, type Input, type Io, outputOf } from "./command.ts";
 import { requestOf, type SamplingFlags, withSampling } from "./sampling-options.ts";
+import { openSearch, type SearchFlags, withSearch } from "./search-options.ts";
 
-type ChatOptions = CommonOptions & SamplingFlags & { mix?: Mix };
+type ChatOptions = CommonOptions & SamplingFlags & SearchFlags & { mix?: Mix };
 
 const help = [
   "/mix accuracy=0.9,engagement=0.1   change the mix from the next reply on",
@@ -55,30 +56,40 @@ const obey = (
 
 /** A chat: replies on standard output, everything else on standard error. */
 export const chatCommand = (io: Io): Command =>
-  withSampling(
-    command({
-      name: "chat",
-      summary: "Talk with a model; /mix changes the mix inside the conversation.",
-      examples: [
-        ["mahalo chat runs/quickstart/align/model", "all objectives alike"],
-        [
-          "mahalo chat runs/quickstart/align/model --mix accuracy=0.9,engagement=0.1",
-          "then /mix engagement=1",
+  withSearch(
+    withSampling(
+      command({
+        name: "chat",
+        summary: "Talk with a model; /mix changes the mix inside the conversation.",
+        examples: [
+          ["mahalo chat runs/quickstart/align/model", "all objectives alike"],
+          [
+            "mahalo chat runs/quickstart/align/model --mix accuracy=0.9,engagement=0.1",
+            "then /mix engagement=1",
+          ],
+          [
+            "mahalo chat MODEL --guide runs/tutoring/reward/engagement/model --step turn",
+            "the best of five replies each time",
+          ],
         ],
-      ],
-    })
-      .argument("<model>", "packaged name, folder, .gguf file or hub id")
-      .option("--mix <weights>", "for example accuracy=0.7,engagement=0.3; default: all alike", parseMix),
+      })
+        .argument("<model>", "packaged name, folder, .gguf file or hub id")
+        .option("--mix <weights>", "for example accuracy=0.7,engagement=0.3; default: all alike", parseMix),
+    ),
   ).action(async (name: string, options: ChatOptions) => {
     const output = outputOf(io, options);
     const model = await loadModel(name, { compute: computeDType(options.precision) });
     try {
+      const guide = await openSearch(options, model);
       const request = requestOf(options, model);
-      const chat = new Conversation(model, { ...request, mix: options.mix, system: options.system });
+      const { mix, system, temperature = 1 } = options;
+      const sampling = guide === undefined ? request.sampling : { ...request.sampling, temperature };
+      const chat = new Conversation(model, { ...request, sampling, mix, system, guide });
       try {
         await converse(chat, model, io, output);
       } finally {
         chat.dispose();
+        guide?.dispose();
       }
     } finally {
       model.dispose();

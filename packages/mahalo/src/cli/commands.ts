@@ -14,6 +14,7 @@ import { rolloutCommand } from "./rollout.ts";
 import { runCommand } from "./run.ts";
 import { schemaCommand } from "./schema.ts";
 import { scoreCommand } from "./score.ts";
+import { traceCommand } from "./trace.ts";
 
 /** All commands, in the order in which `--help` lists them. */
 export const commands: readonly CommandFile[] = [
@@ -26,6 +27,7 @@ export const commands: readonly CommandFile[] = [
   relabelCommand,
   pairsCommand,
   scoreCommand,
+  traceCommand,
   exportCommand,
   reportCommand,
   schemaCommand,

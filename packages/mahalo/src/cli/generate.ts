@@ -1,21 +1,33 @@
 /** mahalo generate: answer a file of prompts, or one prompt, under one or more mixes. */
 import type { Command } from "commander";
-import { type AnswerRow, answerPrompts, readPromptFile, writeAnswers } from "../decode/answer-file.ts";
+import type { PromptRow } from "../data/rows.ts";
+import {
+  type AnswerOptions,
+  type AnswerRow,
+  answerPrompts,
+  readPromptFile,
+  writeAnswers,
+} from "../decode/answer-file.ts";
+import { answerGuided, type GuidedAnswerRow } from "../decode/search/answer-guided.ts";
+import { writeTraces } from "../decode/search/trace-file.ts";
 import { formatMix } from "../evaluate/mixes.ts";
 import { type Mix, parseMix } from "../model/heads.ts";
-import { loadModel } from "../model/load.ts";
+import { type LanguageModel, loadModel } from "../model/load.ts";
 import { computeDType } from "../model/precision.ts";
 import { type CommonOptions, command, type Io, outputOf, usage } from "./command.ts";
 import { number, requestOf, type SamplingFlags, withSampling } from "./sampling-options.ts";
+import { type OpenSearch, openSearch, type SearchFlags, withSearch } from "./search-options.ts";
 
 type GenerateOptions = CommonOptions &
-  SamplingFlags & {
+  SamplingFlags &
+  SearchFlags & {
     prompts?: string;
     prompt?: string;
     format?: string;
     mix?: Mix[];
     out?: string;
     batchSize: number;
+    trace?: string;
   };
 
 const collectMix = (text: string, before: readonly Mix[] = []): Mix[] => [...before, parseMix(text)];
@@ -23,69 +35,99 @@ const collectMix = (text: string, before: readonly Mix[] = []): Mix[] => [...bef
 const show = ({ response, mix }: AnswerRow, several: boolean): string =>
   several && mix !== undefined ? `── ${formatMix(mix)}\n${response}\n` : `${response}\n`;
 
+/** Answers by guided search; candidates are sampled at temperature 1 unless the user says otherwise. */
+const searchAnswers = async (
+  model: LanguageModel,
+  rows: readonly PromptRow[],
+  { batchSize: _, ...asked }: AnswerOptions,
+  { dispose, ...guide }: OpenSearch,
+  { trace, temperature = 1 }: { trace: string | undefined; temperature: number | undefined },
+): Promise<GuidedAnswerRow[]> => {
+  try {
+    const sampling = { ...asked.sampling, temperature };
+    const found = await answerGuided(model, rows, { ...asked, ...guide, sampling });
+    if (trace !== undefined) await writeTraces(trace, found.trees);
+    return found.rows;
+  } finally {
+    dispose();
+  }
+};
+
 /** Answers prompts; the model is read once whatever the number of mixes. */
 export const generateCommand = (io: Io): Command =>
-  withSampling(
-    command({
-      name: "generate",
-      summary: "Answer prompts under a mix of a model's objectives.",
-      examples: [
-        [
-          "mahalo generate runs/quickstart/align/model --prompt 'What is 12 + 7?' --mix engagement=1",
-          "one prompt",
+  withSearch(
+    withSampling(
+      command({
+        name: "generate",
+        summary: "Answer prompts under a mix of a model's objectives.",
+        examples: [
+          [
+            "mahalo generate runs/quickstart/align/model --prompt 'What is 12 + 7?' --mix engagement=1",
+            "one prompt",
+          ],
+          [
+            "mahalo generate MODEL --prompts questions.jsonl --mix accuracy=0.7,engagement=0.3 --out answers.jsonl",
+            "a file",
+          ],
+          [
+            "mahalo generate MODEL --prompts questions.txt --mix accuracy=1 --mix engagement=1",
+            "two mixes side by side",
+          ],
+          [
+            "mahalo generate MODEL --prompt 'What is 12 + 7?' --guide runs/math/reward/accuracy/model --trace trace.jsonl",
+            "five candidates a step, the best carried on; mahalo trace draws them",
+          ],
+          [
+            "mahalo generate MODEL --prompts questions.jsonl --guide RM:0.7,judge:math:0.3 --search best-of-n --candidates 8",
+            "whole answers, weighed",
+          ],
         ],
-        [
-          "mahalo generate MODEL --prompts questions.jsonl --mix accuracy=0.7,engagement=0.3 --out answers.jsonl",
-          "a file",
-        ],
-        [
-          "mahalo generate MODEL --prompts questions.txt --mix accuracy=1 --mix engagement=1",
-          "two mixes side by side",
-        ],
-      ],
-    })
-      .argument("<model>", "packaged name, folder, .gguf file or hub id")
-      .option(
-        "--prompts <file>",
-        "rows with prompt or messages (JSON lines, JSON, gzip, Parquet), or lines of a .txt file",
-      )
-      .option("--prompt <text>", "one prompt")
-      .option("--format <name>", "named format of the rows, as in a recipe")
-      .option(
-        "--mix <weights>",
-        "for example accuracy=0.7,engagement=0.3; may be given again; default: all alike",
-        collectMix,
-      )
-      .option("--out <file>", "write answers here as JSON lines; default: print them")
-      .option("--batch-size <n>", "answers made side by side", number, 16),
-  ).action(async (name: string, options: GenerateOptions) => {
-    const output = outputOf(io, options);
-    const { prompts: file, prompt, format, mix: mixes, out, batchSize, system, precision } = options;
-    if ((file === undefined) === (prompt === undefined))
-      throw usage("give either --prompts FILE or --prompt TEXT");
-    const rows =
-      file === undefined
-        ? [{ prompt: prompt ?? "", origin: { file: "--prompt", line: 1 } }]
-        : await readPromptFile({ path: file, format });
-    const model = await loadModel(name, { compute: computeDType(precision) });
-    try {
-      const answers = await answerPrompts(model, rows, {
-        ...requestOf(options, model),
-        mixes,
-        system,
-        batchSize,
-        signal: io.signal,
-      });
-      if (out !== undefined) {
-        await writeAnswers(out, answers);
-        output.result(
-          { model: name, answers: answers.length, file: out },
-          () => `${out}: ${answers.length} answers\n`,
-        );
-      } else {
-        output.result(answers, () => answers.map((row) => show(row, (mixes?.length ?? 0) > 1)).join(""));
+      })
+        .argument("<model>", "packaged name, folder, .gguf file or hub id")
+        .option(
+          "--prompts <file>",
+          "rows with prompt or messages (JSON lines, JSON, gzip, Parquet), or lines of a .txt file",
+        )
+        .option("--prompt <text>", "one prompt")
+        .option("--format <name>", "named format of the rows, as in a recipe")
+        .option(
+          "--mix <weights>",
+          "for example accuracy=0.7,engagement=0.3; may be given again; default: all alike",
+          collectMix,
+        )
+        .option("--out <file>", "write answers here as JSON lines; default: print them")
+        .option("--batch-size <n>", "answers made side by side", number, 16),
+    ),
+  )
+    .option("--trace <file>", "write what a search tried here as JSON lines")
+    .action(async (name: string, options: GenerateOptions) => {
+      const output = outputOf(io, options);
+      const { prompts: file, prompt, format, mix: mixes, out, batchSize, system, precision, trace } = options;
+      if ((file === undefined) === (prompt === undefined))
+        throw usage("give either --prompts FILE or --prompt TEXT");
+      const rows =
+        file === undefined
+          ? [{ prompt: prompt ?? "", origin: { file: "--prompt", line: 1 } }]
+          : await readPromptFile({ path: file, format });
+      const model = await loadModel(name, { compute: computeDType(precision) });
+      try {
+        const guide = await openSearch(options, model);
+        if (guide === undefined && trace !== undefined) throw usage("--trace needs a search: give a --guide");
+        const asked = { ...requestOf(options, model), mixes, system, batchSize, signal: io.signal };
+        const answers =
+          guide === undefined
+            ? await answerPrompts(model, rows, asked)
+            : await searchAnswers(model, rows, asked, guide, { trace, temperature: options.temperature });
+        if (out !== undefined) {
+          await writeAnswers(out, answers);
+          output.result(
+            { model: name, answers: answers.length, file: out },
+            () => `${out}: ${answers.length} answers\n`,
+          );
+        } else {
+          output.result(answers, () => answers.map((row) => show(row, (mixes?.length ?? 0) > 1)).join(""));
+        }
+      } finally {
+        model.dispose();
       }
-    } finally {
-      model.dispose();
-    }
-  });
+    });

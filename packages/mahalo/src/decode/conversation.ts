@@ -3,6 +3,7 @@ import { MahaloError } from "@mahalo/torch";
 import { throwIfAborted } from "../core/interrupt.ts";
 import type { Message } from "../data/messages.ts";
 import type { LanguageModel } from "../model/load.ts";
+import { decode, type Guide } from "./decode.ts";
 import type { Decoder } from "./decoder.ts";
 import { Engine } from "./engine.ts";
 import type { MixPlan } from "./mix-schedule.ts";
@@ -16,7 +17,12 @@ export type ConversationOptions = Omit<GenerateRequest, "ids"> & {
   decoder?: ((model: LanguageModel) => Decoder) | undefined;
   /** An engine to answer with, which the conversation shares and leaves open. Default: one of its own. */
   engine?: Engine | undefined;
+  /** What guides the replies; they then come step by step, or whole where a search carries several branches. */
+  guide?: Omit<Guide, "prompt"> | undefined;
 };
+
+/** Whether a search carries one branch from step to step, whose text is certain. */
+const carriesOne = ({ search }: Omit<Guide, "prompt">): boolean => (search?.strategy ?? "step") === "step";
 
 /** One dialogue: only tokens that no row of its engine holds already pass through the model. */
 export class Conversation {
@@ -54,7 +60,7 @@ export class Conversation {
     const said: Message = { role: "user", content: text };
     const rendered = this.#model.template.render([...this.messages, said], { addGenerationPrompt: true });
     const turn = this.messages.filter(({ role }) => role === "user").length;
-    const { system: _system, decoder: _decoder, engine: _engine, ...settings } = this.#options;
+    const { system: _system, decoder, engine: _engine, guide, ...settings } = this.#options;
     const request: GenerateRequest = {
       ...settings,
       ids: this.#model.codec.encode(rendered),
@@ -63,12 +69,24 @@ export class Conversation {
       seed: (settings.seed ?? 0) + turn,
     };
     throwIfAborted(signal, "generating");
-    for await (const event of this.#engine.submit(request, "conversation")) {
+    const prompt = [...this.messages, said];
+    const events =
+      guide === undefined
+        ? this.#engine.submit(request, "conversation")
+        : decode(this.#model, request, { guide: { ...guide, prompt }, signal, decoder });
+    let given = 0;
+    for await (const event of events) {
       if (event.type === "done") {
+        if (guide !== undefined) yield event.completion.text.slice(given);
         this.messages.push(said, { role: "assistant", content: event.completion.text });
         return event.completion;
       }
-      if (event.type === "token" && event.text !== "") yield event.text;
+      const text = event.type === "token" || event.type === "step" ? event.text : undefined;
+      // Steps of several branches give no text, and what came before of one that loses would be wrong.
+      if (text !== undefined && text !== "" && (guide === undefined || carriesOne(guide))) {
+        given += text.length;
+        yield text;
+      }
       throwIfAborted(signal, "generating");
     }
     throw new MahaloError("E_INTERRUPTED", "the engine was closed in the middle of a reply", {

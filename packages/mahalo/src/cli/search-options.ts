@@ -1,0 +1,106 @@
+/** The options of guided search that generate and chat share: guides, strategy, steps and limits. */
+import { type Command, Option } from "commander";
+import { parseStepBoundary, type StepBoundary } from "../data/steps.ts";
+import {
+  normalizations,
+  pathAggregates,
+  type SearchInput,
+  searchOptionsOf,
+} from "../decode/search/options.ts";
+import type { Scorer } from "../decode/search/scorer.ts";
+import { type StrategyName, strategies, strategyNames } from "../decode/search/strategies/registry.ts";
+import type { LanguageModel } from "../model/load.ts";
+import { computeDType, type Precision } from "../model/precision.ts";
+import { type Guide, openGuides, parseGuides } from "../reward/scorers/guides.ts";
+import { votesOf } from "../reward/votes.ts";
+import { usage } from "./command.ts";
+import { number } from "./sampling-options.ts";
+
+/** What the options hold once parsed. */
+export type SearchFlags = {
+  guide?: Guide[];
+  search?: StrategyName;
+  candidates?: number;
+  width?: number;
+  step?: StepBoundary;
+  maxSteps?: number;
+  maxStepTokens?: number;
+  aggregate?: (typeof pathAggregates)[number];
+  normalize?: (typeof normalizations)[number];
+  dropBadScores?: boolean;
+};
+
+const collectGuides = (text: string, before: readonly Guide[] = []): Guide[] => [
+  ...before,
+  ...parseGuides(text),
+];
+
+/** Adds the options to a command. */
+export const withSearch = (command: Command): Command =>
+  command
+    .option(
+      "--guide <guides>",
+      "search for answers that these like: RM[#objective][:weight],... or judge:KIND; may be given again",
+      collectGuides,
+    )
+    .addOption(
+      new Option("--search <strategy>", "how to search; default: step where there is a guide").choices(
+        strategyNames,
+      ),
+    )
+    .option("--candidates <n>", "candidates of a step, or whole answers of best-of-n and votes", number)
+    .option("--width <n>", "branches that beam keeps, subtrees of dvts", number)
+    .option("--step <boundary>", "what ends a step: blank-line, line, sentence:8 or turn", parseStepBoundary)
+    .option("--max-steps <n>", "longest answer in steps", number)
+    .option("--max-step-tokens <n>", "longest step in tokens", number)
+    .addOption(
+      new Option("--aggregate <name>", "how a path's step scores become its own").choices(pathAggregates),
+    )
+    .addOption(
+      new Option("--normalize <name>", "how scores become comparable before they are weighed").choices(
+        normalizations,
+      ),
+    )
+    .option("--drop-bad-scores", "leave candidates without a finite score out, instead of an error");
+
+/** A search ready to run, or undefined where none was asked for. */
+export type OpenSearch = {
+  search: SearchInput;
+  guidance: Readonly<Record<string, number>>;
+  scorer: Scorer | undefined;
+  vote: typeof votesOf;
+  dispose(): void;
+};
+
+/**
+ * Opens what the options name.
+ *
+ * @throws MahaloError E_CLI_USAGE for options of a search without one, E_SEARCH_OPTIONS; what opening guides throws
+ */
+export const openSearch = async (
+  flags: SearchFlags & { precision: Precision },
+  { codec }: Pick<LanguageModel, "codec">,
+): Promise<OpenSearch | undefined> => {
+  const { guide: guides = [], search: asked, dropBadScores, precision } = flags;
+  const { candidates, width, step, maxSteps, maxStepTokens, aggregate, normalize } = flags;
+  const given = { candidates, width, step, maxSteps, maxStepTokens, aggregate, normalize };
+  const set = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
+  if (guides.length === 0 && asked === undefined) {
+    const [first] = Object.keys(set);
+    if (first === undefined && dropBadScores === undefined) return undefined;
+    throw usage("options of a search need --guide, or --search majority");
+  }
+  const strategy = asked ?? "step";
+  const search: SearchInput = {
+    strategy,
+    ...set,
+    ...(dropBadScores === true ? { badScores: "drop" } : {}),
+  };
+  searchOptionsOf(search);
+  if (guides.length === 0) {
+    if (strategies[strategy].scored) throw usage(`--search ${strategy} needs a --guide to choose by`);
+    return { search, guidance: {}, scorer: undefined, vote: votesOf, dispose: () => undefined };
+  }
+  const { scorer, weights, dispose } = await openGuides(guides, { codec, compute: computeDType(precision) });
+  return { search, guidance: weights, scorer, vote: votesOf, dispose };
+};

@@ -1,0 +1,34 @@
+/** Trees in a file: JSON lines, one search each. */
+
+import { readFile } from "node:fs/promises";
+import { MahaloError } from "@mahalo/torch";
+import { fileError, writeFileAtomic } from "../../core/files.ts";
+import { parseJson } from "../../core/json.ts";
+import { type SearchTree, treeSchema } from "./tree.ts";
+
+/** Writes trees, whole or not at all. @throws MahaloError E_FILE_WRITE */
+export const writeTraces = (path: string, trees: readonly SearchTree[]): Promise<void> =>
+  writeFileAtomic(path, trees.map((tree) => `${JSON.stringify(tree)}\n`).join(""));
+
+/**
+ * Reads trees.
+ *
+ * @throws MahaloError E_FILE_READ; E_TRACE naming line and field; E_TRACE_EMPTY
+ */
+export const readTraces = async (path: string): Promise<SearchTree[]> => {
+  const text = await readFile(path, "utf8").catch((error: unknown) => {
+    throw fileError("E_FILE_READ", "read", path, error);
+  });
+  const trees = text.split("\n").flatMap((line, at) =>
+    line.trim() === ""
+      ? []
+      : [
+          parseJson(line, treeSchema, `${path}:${at + 1}`, {
+            code: "E_TRACE",
+            hint: "generate --trace writes such files",
+          }),
+        ],
+  );
+  if (trees.length > 0) return trees;
+  throw new MahaloError("E_TRACE_EMPTY", `${path}: holds no trace`);
+};
