@@ -111,10 +111,11 @@ struct WideByte {
   MAHALO_WIDE_INLINE __m512 floats(Sum sum) { return _mm512_cvtepi32_ps(sum); }
 };
 
-/// Bytes ahead of a weight row's reads that memory is asked for: the processor's own guess stops at a page's end.
-constexpr int64_t kAhead = 2048;
-
 /// R rows by C weight rows; y[r * stride + c].
+///
+/// Memory gives one stream of addresses about twice as fast as several side by side. So for one or two rows, where it is
+/// all that counts, weight rows are read one after the other; with more rows a row's part in a register serves four weight
+/// rows at once, while the next tile's weights are asked for in the order of their addresses.
 template <typename Kind, int R, int C>
 MAHALO_WIDE_TARGET void wideTile(const typename Kind::X* x, const typename Kind::W* w, int64_t k, float* y, int64_t stride) {
   typename Kind::Sum sums[R][4];
@@ -123,28 +124,42 @@ MAHALO_WIDE_TARGET void wideTile(const typename Kind::X* x, const typename Kind:
 #pragma GCC unroll 4
     for (int c = 0; c < 4; ++c) sums[r][c] = Kind::zero();
   }
-  int64_t i = 0;
-  for (; i + Kind::kStep <= k; i += Kind::kStep) {
-    typename Kind::Part part[C];
+  const int64_t whole = k - k % Kind::kStep;
+  const uint32_t mask = (1u << (k - whole)) - 1u;
+  if constexpr (R <= 2) {
 #pragma GCC unroll 4
     for (int c = 0; c < C; ++c) {
-      part[c] = Kind::weights(w + c * k + i);
-      _mm_prefetch(reinterpret_cast<const char*>(w + c * k + i) + kAhead, _MM_HINT_T0);
+      const auto* row = w + c * k;
+      for (int64_t i = 0; i < whole; i += Kind::kStep) {
+        const auto part = Kind::weights(row + i);
+#pragma GCC unroll 2
+        for (int r = 0; r < R; ++r) sums[r][c] = Kind::add(sums[r][c], Kind::rows(x + r * k + i), part);
+      }
     }
-#pragma GCC unroll 6
-    for (int r = 0; r < R; ++r) {
-      const auto own = Kind::rows(x + r * k + i);
+  } else {
+    constexpr int64_t kBytes = C * Kind::kStep * static_cast<int64_t>(sizeof(typename Kind::W));
+    const char* next = reinterpret_cast<const char*>(w + C * k);
+    for (int64_t i = 0; i < whole; i += Kind::kStep) {
+      typename Kind::Part part[C];
 #pragma GCC unroll 4
-      for (int c = 0; c < C; ++c) sums[r][c] = Kind::add(sums[r][c], own, part[c]);
+      for (int c = 0; c < C; ++c) part[c] = Kind::weights(w + c * k + i);
+#pragma GCC unroll 4
+      for (int64_t line = 0; line < kBytes; line += 64) _mm_prefetch(next + line, _MM_HINT_T0);
+      next += kBytes;
+#pragma GCC unroll 6
+      for (int r = 0; r < R; ++r) {
+        const auto own = Kind::rows(x + r * k + i);
+#pragma GCC unroll 4
+        for (int c = 0; c < C; ++c) sums[r][c] = Kind::add(sums[r][c], own, part[c]);
+      }
     }
   }
-  if (i < k) {
-    const uint32_t mask = (1u << (k - i)) - 1u;
+  if (whole < k) {
 #pragma GCC unroll 6
     for (int r = 0; r < R; ++r) {
-      const auto own = Kind::rows(x + r * k + i, mask);
+      const auto own = Kind::rows(x + r * k + whole, mask);
 #pragma GCC unroll 4
-      for (int c = 0; c < C; ++c) sums[r][c] = Kind::add(sums[r][c], own, Kind::weights(w + c * k + i, mask));
+      for (int c = 0; c < C; ++c) sums[r][c] = Kind::add(sums[r][c], own, Kind::weights(w + c * k + whole, mask));
     }
   }
 #pragma GCC unroll 6
