@@ -1053,6 +1053,12 @@ export const pagedAttention_ = (slabs: readonly Tensor[], layer: number, q: Tens
   return new Tensor(native.call(($pagedAttention_ ||= native.resolve("mahalo::paged_attention_", "")), slabs.map(handleOf), layer, q.handle, k.handle, v.handle, plan.handle) as number);
 };
 
+let $drawTokens = 0;
+/** A token of each row of logits under its settings (temperature, k, p, min-p) and its uniform number; -1 without a finite logit. `mahalo::draw_tokens(Tensor logits, Tensor settings, Tensor uniforms) -> Tensor` */
+export const drawTokens = (logits: Tensor, settings: Tensor, uniforms: Tensor): Tensor => {
+  return new Tensor(native.call(($drawTokens ||= native.resolve("mahalo::draw_tokens", "")), logits.handle, settings.handle, uniforms.handle) as number);
+};
+
 let $fewRowsLinear = 0;
 /** x W^T (+ bias) of a few rows in float32, W in float32, bfloat16 or int8 with a scale a row. `mahalo::few_rows_linear(Tensor x, Tensor weight, Tensor? scale=None, Tensor? bias=None) -> Tensor` */
 export const fewRowsLinear = (x: Tensor, weight: Tensor, scale?: Tensor | null, bias?: Tensor | null): Tensor => {

@@ -2,6 +2,7 @@
 import { noGrad, ops, scope, type Tensor, tensor } from "@mahalo/torch";
 import type { LanguageModel } from "../model/load.ts";
 import type { Answer } from "./request.ts";
+import { notFinite } from "./sampling.ts";
 
 // Shapes: R rows, N rows of one mix, D hidden, V vocabulary.
 
@@ -31,24 +32,72 @@ const logprobsOf = (logits_NV: Tensor, ids: readonly number[]): Float32Array => 
   return ops.gather(all_NV, 1, ids_N.unsqueeze(1)).squeeze(1).toFloat32Array();
 };
 
-const choose = (logits_NV: Tensor, answers: readonly Answer[]): Choice[] => {
+/** How tokens are drawn. */
+export type DrawOptions = {
+  /**
+   * Draw in one native call for all rows (default on the CPU), or row by row from a list of all tokens. Both draw the
+   * same token but where a uniform number falls on the very border of two, which rounding then decides.
+   */
+  native?: boolean | undefined;
+};
+
+/** Draws in one native call; the rows' settings need no text. */
+const drawNative = (logits_NV: Tensor, answers: readonly Answer[]): Choice[] => {
+  const settings = answers.flatMap(({ sampling: { temperature, topK, topP, minP } }) => [
+    temperature,
+    topK,
+    topP,
+    minP,
+  ]);
+  const uniforms = Float64Array.from(answers, (answer) => (answer.greedy ? 0 : answer.uniform()));
+  const shape = [answers.length, 4];
+  const ids_N = ops.drawTokens(logits_NV, tensor(Float64Array.from(settings), { shape }), tensor(uniforms));
+  const ids = Array.from(ids_N.toTypedArray(), Number);
+  return ids.map((id): Choice => (id >= 0 ? { id } : { error: notFinite() }));
+};
+
+/** Draws one row after the other. A row's trouble is its own. */
+const drawEach = (logits_NV: Tensor, answers: readonly Answer[]): Choice[] => {
   const width = logits_NV.size(1);
-  // Rows that take the likeliest token need no logits here; the others' are read one after the other.
-  const likeliest = answers.some(({ greedy }) => greedy)
-    ? Array.from(logits_NV.argmax(-1).toTypedArray(), Number)
-    : [];
-  const values = answers.every(({ greedy }) => greedy) ? undefined : logits_NV.toFloat32Array();
-  const choices = answers.map((answer, row): Choice => {
-    if (answer.greedy) return { id: likeliest[row] ?? 0 };
+  const values = logits_NV.toFloat32Array();
+  return answers.map((answer, row): Choice => {
     try {
-      return {
-        id: answer.choose((values ?? new Float32Array(0)).subarray(row * width, (row + 1) * width)),
-      };
+      return { id: answer.choose(values.subarray(row * width, (row + 1) * width)) };
     } catch (error) {
-      // A row's trouble is its own.
       return { error };
     }
   });
+};
+
+const choose = (logits_NV: Tensor, answers: readonly Answer[], native: boolean): Choice[] => {
+  // A penalty looks at the text, which only the answer has.
+  const easy = (answer: Answer): boolean => native && answer.sampling.repetitionPenalty === 1;
+  const choices: Choice[] = new Array(answers.length).fill({ id: 0 });
+  const draw = (rows: readonly number[], by: typeof drawNative): void => {
+    if (rows.length === 0) return;
+    const own_NV =
+      rows.length === answers.length
+        ? logits_NV
+        : logits_NV.indexSelect(
+            0,
+            tensor(Int32Array.from(rows), { dtype: "int64", device: logits_NV.device }),
+          );
+    const own = by(
+      own_NV,
+      rows.flatMap((row) => answers[row] ?? []),
+    );
+    for (const [at, row] of rows.entries()) choices[row] = own[at] ?? { id: 0 };
+  };
+  const rows = [...answers.keys()];
+  const isEasy = answers.map(easy);
+  draw(
+    rows.filter((row) => isEasy[row]),
+    drawNative,
+  );
+  draw(
+    rows.filter((row) => !isEasy[row]),
+    drawEach,
+  );
   if (!answers.some(({ wantsLogprobs }) => wantsLogprobs)) return choices;
   const logprobs = logprobsOf(
     logits_NV,
@@ -66,7 +115,12 @@ const choose = (logits_NV: Tensor, answers: readonly Answer[]): Choice[] => {
  *
  * @param hidden_RD final hidden states, row r being `answers[r]`'s
  */
-export const nextTokens = (model: LanguageModel, hidden_RD: Tensor, answers: readonly Answer[]): Choice[] => {
+export const nextTokens = (
+  model: LanguageModel,
+  hidden_RD: Tensor,
+  answers: readonly Answer[],
+  { native = hidden_RD.device === "cpu" }: DrawOptions = {},
+): Choice[] => {
   const choices: Choice[] = new Array(answers.length).fill({ id: 0 });
   const groups = byMix(answers);
   for (const { answer, rows } of groups) {
@@ -80,7 +134,7 @@ export const nextTokens = (model: LanguageModel, hidden_RD: Tensor, answers: rea
                 tensor(Int32Array.from(rows), { dtype: "int64", device: hidden_RD.device }),
               );
         const own = rows.flatMap((row) => answers[row] ?? []);
-        return choose(ops.linear(hidden_ND, headOf(model, answer)), own);
+        return choose(ops.linear(hidden_ND, headOf(model, answer)), own, native);
       }),
     );
     for (const [index, row] of rows.entries()) choices[row] = chosen[index] ?? { id: 0 };

@@ -140,6 +140,11 @@ export class Answer {
     return isPlainGreedy(this.sampling);
   }
 
+  /** The next number of the answer's random stream, in [0, 1). */
+  uniform(): number {
+    return this.#random.next();
+  }
+
   /** Chooses the next token from its logits [V], which it may overwrite. */
   choose(logits: Float32Array): number {
     return chooseToken(logits, this.sampling, () => [...this.promptIds, ...this.ids], this.#random);

@@ -51,14 +51,18 @@ const argmax = (values: Float32Array): number => {
   return best;
 };
 
+/** The error of logits without a finite largest. */
+export const notFinite = (): MahaloError =>
+  new MahaloError("E_LOGITS", "the model's logits are not finite", {
+    hint: "its weights may be damaged; load it in float32 to see whether the precision is at fault",
+    exitStatus: 1,
+  });
+
 /** Index of the largest logit. @throws MahaloError E_LOGITS where it is not finite */
 const finiteArgmax = (logits: Float32Array): number => {
   const best = argmax(logits);
   if (Number.isFinite(logits[best])) return best;
-  throw new MahaloError("E_LOGITS", `the model's logits are not finite (the largest is ${logits[best]})`, {
-    hint: "its weights may be damaged; load it in float32 to see whether the precision is at fault",
-    exitStatus: 1,
-  });
+  throw notFinite();
 };
 
 /** Logits of used tokens divided by the penalty where positive, multiplied where negative (Keskar et al. 2019). */
