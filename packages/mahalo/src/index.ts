@@ -37,6 +37,7 @@ export { endsOfTexts, type StepBoundary, StepScanner, stepEnds, stepTexts } from
 // Decode: requests to answers, token by token.
 export { Conversation, type ConversationOptions } from "./decode/conversation.ts";
 export { type DecodeOptions, decode, type Guide } from "./decode/decode.ts";
+export { cachedDecoder, type Decoder, type DecoderOptions, uncachedDecoder } from "./decode/decoder.ts";
 export { Engine, type EngineOptions, Job } from "./decode/engine.ts";
 export type { DecodeEvent, DoneEvent, StepEvent, TokenEvent } from "./decode/events.ts";
 export { type GenerateEvent, type GenerateOptions, generate, generateAll } from "./decode/generate.ts";

@@ -1,6 +1,7 @@
 /** The library's call for one answer: a request in, what happens out. */
 import { throwIfAborted } from "../core/interrupt.ts";
 import type { LanguageModel } from "../model/load.ts";
+import { cachedDecoder } from "./decoder.ts";
 import { Engine, type EngineOptions } from "./engine.ts";
 import type { DecodeEvent } from "./events.ts";
 import type { GenerateRequest } from "./request.ts";
@@ -25,7 +26,7 @@ async function* guided(
   model: LanguageModel,
   request: GenerateRequest,
   { scorer, vote, ...asked }: Guide,
-  { signal, decoder }: DecodeOptions,
+  { signal, maxBytes, decoder = (one) => cachedDecoder(one, { maxBytes }) }: DecodeOptions,
 ): AsyncGenerator<DecodeEvent, void, undefined> {
   let tokens = 0;
   const { step: _, logprobs: __, ...rest } = request;

@@ -123,6 +123,8 @@ export class Job implements AsyncIterableIterator<DecodeEvent, void, undefined> 
  * while the batch is full or memory is short: a row joins only if it fits however long it and the others get, so that
  * none is ever stopped half way.
  *
+ * What rows hold is the backbone's: its weights must not change while the engine is open. Heads may, between steps.
+ *
  * @throws MahaloError E_BATCH_SIZE, E_ENGINE_OPTION
  *
  * @example

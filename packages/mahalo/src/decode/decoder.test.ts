@@ -1,0 +1,210 @@
+/** The cached decoder, its kernels on and off, against whole rows computed anew: whatever rows do, their states are equal. */
+import { MahaloError, scope, type Tensor } from "@mahalo/torch";
+import fc from "fast-check";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { LanguageModel } from "../model/load.ts";
+import { distance, type TinyName, tinyModel } from "../model/testing/tiny.ts";
+import { cachedDecoder, type Decoder, uncachedDecoder } from "./decoder.ts";
+import { type KvShape, PAGE_POSITIONS, pageBytes } from "./kv-pages.ts";
+
+const models = new Map<TinyName, LanguageModel>();
+const modelOf = (name: TinyName): LanguageModel => {
+  const model = models.get(name);
+  if (model === undefined) throw new Error(`no model ${name}`);
+  return model;
+};
+const names = ["tiny-llama", "tiny-qwen3"] as const;
+beforeAll(async () => {
+  for (const name of names) models.set(name, await tinyModel(name));
+});
+afterAll(() => {
+  for (const model of models.values()) model.dispose();
+});
+
+type Command =
+  | { kind: "begin"; ids: number[] }
+  | { kind: "extend"; row: number; other: number; ids: number[] }
+  | { kind: "step"; first: number; count: number; id: number }
+  | { kind: "fork" | "rollback"; row: number; share: number }
+  | { kind: "remove" | "park"; row: number };
+
+const place = fc.nat(7);
+/** Texts that often begin alike, some of them over several pages. */
+const text = fc
+  .record({ by: fc.nat(1), length: fc.integer({ min: 1, max: 70 }), end: fc.nat(3) })
+  .map(({ by, length, end }) => [
+    ...Array.from({ length }, (_, at) => 3 + ((7 * at + 31 * by) % 200)),
+    210 + end,
+  ]);
+const share = fc.double({ min: 0, max: 1, noNaN: true });
+const commands: fc.Arbitrary<Command[]> = fc.array(
+  fc.oneof(
+    fc.record({ kind: fc.constant("begin" as const), ids: text }),
+    fc.record({
+      kind: fc.constant("extend" as const),
+      row: place,
+      other: place,
+      ids: fc.array(fc.nat(199), { minLength: 1, maxLength: 30 }),
+    }),
+    fc.record({
+      kind: fc.constant("step" as const),
+      first: place,
+      count: fc.integer({ min: 1, max: 4 }),
+      id: fc.nat(199),
+    }),
+    fc.record({ kind: fc.constantFrom("fork" as const, "rollback" as const), row: place, share }),
+    fc.record({ kind: fc.constantFrom("remove" as const, "park" as const), row: place }),
+  ),
+  { minLength: 1, maxLength: 20 },
+);
+
+/** Carries a command out; hidden states as numbers. */
+const obey = (decoder: Decoder, command: Command): number[] => {
+  const read = (hidden: Tensor): number[] => [...hidden.toFloat32Array()];
+  if (command.kind === "begin") {
+    const row = decoder.begin(command.ids);
+    const held = decoder.ids(row);
+    expect(command.ids.slice(0, held.length)).toEqual(held);
+    return scope(() => read(decoder.extend([{ row, ids: command.ids.slice(held.length) }])));
+  }
+  const { rows } = decoder;
+  if (rows === 0) return [];
+  if (command.kind === "step") {
+    const some = Array.from(
+      { length: Math.min(command.count, rows) },
+      (_, at) => (command.first + at) % rows,
+    );
+    return scope(() =>
+      read(
+        decoder.step(
+          some.map((row) => (command.id + row) % 200),
+          some,
+        ),
+      ),
+    );
+  }
+  const row = command.row % rows;
+  switch (command.kind) {
+    case "extend": {
+      const other = command.other % rows;
+      const more = other === row ? [] : [{ row: other, ids: [9, 8] }];
+      return scope(() => read(decoder.extend([{ row, ids: command.ids }, ...more])));
+    }
+    case "fork":
+      return [decoder.fork(row, Math.round(command.share * decoder.ids(row).length))];
+    case "rollback":
+      decoder.rollback(row, Math.round(command.share * decoder.ids(row).length));
+      return [];
+    case "remove":
+      decoder.removeRow(row);
+      return [];
+    case "park":
+      decoder.park(row);
+      return [];
+  }
+};
+
+const shapeOf = ({ config }: LanguageModel): KvShape => {
+  const { layers, kvHeads, headDim } = config;
+  return { layers, kvHeads, headDim, dtype: "float32", device: "cpu" };
+};
+
+describe.each(names)("%s", (name) => {
+  test("whatever rows do, their hidden states are those of whole rows", () => {
+    const model = modelOf(name);
+    fc.assert(
+      fc.property(commands, (list) => {
+        const decoders = [
+          uncachedDecoder(model),
+          cachedDecoder(model),
+          cachedDecoder(model, { fused: false }),
+          // So little for parked rows that they come and go.
+          cachedDecoder(model, { maxParkedBytes: 3 * pageBytes(shapeOf(model)) }),
+        ];
+        try {
+          for (const command of list) {
+            const [expected = [], ...others] = decoders.map((decoder) => obey(decoder, command));
+            for (const own of others) expect(distance(own, expected)).toBeLessThan(1e-4);
+            const ids = decoders.map((decoder) =>
+              Array.from({ length: decoder.rows }, (_, row) => [...decoder.ids(row)]),
+            );
+            for (const own of ids) expect(own).toEqual(ids[0]);
+          }
+        } finally {
+          for (const decoder of decoders) decoder.dispose();
+        }
+      }),
+      { numRuns: 25 },
+    );
+  });
+});
+
+describe("parked rows", () => {
+  const code = (body: () => unknown): string | undefined => {
+    try {
+      body();
+      return undefined;
+    } catch (error) {
+      return error instanceof MahaloError ? error.code : String(error);
+    }
+  };
+  const ids = (length: number, by: number): number[] =>
+    Array.from({ length }, (_, at) => 3 + ((7 * at + 31 * by + at * by) % 200));
+  const read = (decoder: Decoder, text: readonly number[]): number => {
+    const row = decoder.begin(text);
+    scope(() => decoder.extend([{ row, ids: text.slice(decoder.ids(row).length) }]));
+    return row;
+  };
+
+  test("give way, the least recently used first, when memory runs short, and live rows never do", () => {
+    const model = modelOf("tiny-llama");
+    const page = pageBytes(shapeOf(model));
+    const decoder = cachedDecoder(model, { maxBytes: 6 * page, maxParkedBytes: 6 * page });
+    for (const by of [1, 2, 3]) {
+      read(decoder, ids(2 * PAGE_POSITIONS, by));
+      decoder.park(0);
+    }
+    expect(decoder.usedBytes).toBe(6 * page);
+    // The first is used again, so the second goes.
+    expect(decoder.shared([...ids(2 * PAGE_POSITIONS, 1), 5])).toBe(2 * PAGE_POSITIONS);
+    const live = read(decoder, ids(2 * PAGE_POSITIONS, 4));
+    const lengths = [1, 2, 3].map((by) => decoder.shared([...ids(2 * PAGE_POSITIONS, by), 5]));
+    expect(lengths).toEqual([2 * PAGE_POSITIONS, 0, 2 * PAGE_POSITIONS]);
+    const more = read(decoder, ids(4 * PAGE_POSITIONS, 5));
+    expect(decoder.usedBytes).toBe(6 * page);
+    expect(decoder.ids(live)).toHaveLength(2 * PAGE_POSITIONS);
+    expect(code(() => scope(() => decoder.extend([{ row: more, ids: [5] }])))).toBe("E_KV_MEMORY");
+    expect(decoder.ids(more)).toHaveLength(4 * PAGE_POSITIONS);
+    expect([decoder.fits([192]), decoder.fits([193]), decoder.fits([1, 1, 1, 97])]).toEqual([
+      true,
+      false,
+      false,
+    ]);
+    expect(decoder.bytesFor([33, 1])).toBe(3 * page);
+    decoder.dispose();
+  });
+
+  test("that another holds in full are not kept twice, and one that goes on from them replaces them", () => {
+    const model = modelOf("tiny-llama");
+    const page = pageBytes(shapeOf(model));
+    const decoder = cachedDecoder(model);
+    for (const length of [40, 20, 40, 70]) {
+      read(decoder, ids(length, 1));
+      decoder.park(0);
+    }
+    expect(decoder.usedBytes).toBe(3 * page);
+    decoder.dispose();
+  });
+
+  test("a row that shares a page with a parked one goes on when there is no page for a copy", () => {
+    const model = modelOf("tiny-llama");
+    const page = pageBytes(shapeOf(model));
+    const decoder = cachedDecoder(model, { maxBytes: page, maxParkedBytes: page });
+    read(decoder, ids(20, 1));
+    decoder.park(0);
+    const row = read(decoder, [...ids(20, 1), 7]);
+    expect(decoder.ids(row)).toHaveLength(21);
+    expect(decoder.usedBytes).toBe(page);
+    decoder.dispose();
+  });
+});
