@@ -4,6 +4,7 @@ import type { Recipe } from "./schema.ts";
 import { alignStage } from "./stages/align.ts";
 import { dataStage } from "./stages/data.ts";
 import { type Answer, evaluateStage } from "./stages/evaluate.ts";
+import { guideStage } from "./stages/guide.ts";
 import { pairsStage } from "./stages/pairs.ts";
 import { relabelStage } from "./stages/relabel.ts";
 import { reportStage } from "./stages/report.ts";
@@ -29,7 +30,7 @@ const answer: Answer = async (model, prompts, { mix, decoding, seed, signal, onA
   return completions.map(({ text }) => text);
 };
 
-/** data → sft → rollout → relabel → pairs → reward → align → evaluate → report; each left out where no objective needs it. */
+/** data → sft → rollout → relabel → pairs → reward → align → evaluate → guide → report; each left out where no objective needs it. */
 export const pipeline: readonly Stage<Recipe>[] = [
   dataStage,
   sftStage,
@@ -39,5 +40,6 @@ export const pipeline: readonly Stage<Recipe>[] = [
   rewardStage,
   alignStage,
   evaluateStage(answer),
+  guideStage,
   reportStage,
 ];

@@ -99,6 +99,17 @@ const costOf = (
   }
   if (name === "align" && recipe.align !== false) return alignCost(recipe.align, model, data, rates);
   if (name === "evaluate") return evaluateCost(recipe.evaluate, model, data, rates, mixCount(recipe));
+  if (name === "guide" && recipe.guide !== undefined) {
+    const { guide } = recipe;
+    // By default each reward model alone, all of them, and nothing; a search decodes its candidates side by side.
+    const guidances = 1 + (guide.weights?.length ?? Object.keys(recipe.objectives).length + 1);
+    const policies = guide.policies.length - 1 + (guide.mixes?.length ?? 1);
+    const { candidates, width, strategy } = guide.search;
+    const rows = strategy === "beam" || strategy === "dvts" ? candidates * width : candidates;
+    const { maxNewTokens, prompts } = guide;
+    const answers = { maxNewTokens, batchSize: rows, prompts: prompts * rows, pairAccuracy: false };
+    return evaluateCost(answers, model, data, rates, policies * guidances);
+  }
   // Reading, encoding and writing take seconds; they are shown as nothing next to the rest.
   return { seconds: 0, bytes: 0 };
 };

@@ -24,6 +24,7 @@ export type RunOutcome = {
 /** Results that stand at the top of the run's folder too, by the stage that writes them. */
 const published = [
   ["evaluate", "results.json"],
+  ["guide", "guidance.json"],
   ["report", "report.html"],
   ["report", "sweep.svg"],
 ] as const;

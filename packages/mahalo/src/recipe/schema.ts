@@ -2,6 +2,7 @@
 import { z } from "zod";
 import { didYouMean } from "../core/suggest.ts";
 import { generators } from "../data/generators/registry.ts";
+import { guideSchema } from "./guide-schema.ts";
 import {
   hasPairs,
   madePairs,
@@ -159,6 +160,9 @@ const recipeShape = {
     .prefault({})
     .describe("Multi-objective alignment; false leaves it out."),
   evaluate: evaluateSchema.prefault({}),
+  guide: guideSchema
+    .optional()
+    .describe("Guided search by the recipe's reward models, beside the same policies unguided."),
 };
 
 /** A whole recipe. */
@@ -233,6 +237,21 @@ export const recipeSchema = z.strictObject(recipeShape).superRefine((recipe, con
       if (Object.values(mix).every((weight) => weight === 0)) {
         context.addIssue({ code: "custom", path, message: "needs at least one weight above 0" });
       }
+    }
+  }
+  if (recipe.guide !== undefined && recipe.reward === false) {
+    const message = "needs reward models to guide by; give the recipe a reward block";
+    context.addIssue({ code: "custom", path: ["guide"], message });
+  }
+  for (const [at, weights] of (recipe.guide?.weights ?? []).entries()) {
+    for (const name of Object.keys(weights)) {
+      if (names.includes(name)) continue;
+      context.addIssue({
+        code: "custom",
+        path: ["guide", "weights", at, name],
+        message: `unknown objective "${name}". ${didYouMean(name, names)}`,
+        params: { recipe: "unknown-objective" },
+      });
     }
   }
   if (recipe.data.heldOut === 0 && recipe.evaluate.pairAccuracy && all.some((o) => o.pairs !== undefined)) {

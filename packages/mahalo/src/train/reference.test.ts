@@ -116,16 +116,17 @@ describe("the cache", () => {
       rounded.dispose();
     }));
 
+  const many = Array.from({ length: 70 }, (_, at) => PAIRS[at % PAIRS.length] ?? []).flat();
+
   test("many pairs, taken in slices, give what one call does", () =>
     withFolder(async (folder) => {
-      const many = Array.from({ length: 70 }, (_, at) => PAIRS[at % PAIRS.length] ?? []).flat();
       const wanted = computeReference(model, many, options);
       expect(off(await cached(folder, { pairs: many }), wanted)).toBeLessThan(1e-6);
     }));
 
   test("an interrupted computation stops and keeps nothing", () =>
     withFolder(async (folder) => {
-      const stopped = cachedReference(model, PAIRS, {
+      const stopped = cachedReference(model, many, {
         ...options,
         folder,
         policy: "sft",

@@ -84,7 +84,7 @@ export const cachedReference = async (
   for (let at = 0; at < pairs.length; at += slice) {
     // Lets signals through; a pass itself never waits.
     await nextTick();
-    throwIfAborted(options.signal, "computing the reference", goesOn);
+    if (at > 0) throwIfAborted(options.signal, "computing the reference", goesOn);
     reference.push(...referenceOf(model, pairs.slice(at, at + slice), { ...options, onPass }));
   }
   done();

@@ -1,7 +1,9 @@
 /** The report page: one HTML file that needs nothing from the network. */
 import type { MetricsRow } from "../../train/metrics.ts";
+import type { GuidanceResults } from "../guidance.ts";
 import type { Results } from "../results.ts";
 import { trainingCurves } from "./curves.ts";
+import { guidanceSection } from "./guidance-section.ts";
 import { type Insert, Markup, markup } from "./markup.ts";
 import {
   bestOfSection,
@@ -37,7 +39,7 @@ const curvesSection = (metrics: StageMetrics, objectives: readonly string[]): In
  * The whole page. All text from outside is escaped, a content security policy forbids any request, and the page has
  * no script. It follows the reader's choice of light or dark.
  */
-export const reportPage = (results: Results, metrics: StageMetrics): string => {
+export const reportPage = (results: Results, metrics: StageMetrics, guidance?: GuidanceResults): string => {
   const { sweep, pairAccuracy, rewardModels, bestOf } = results;
   const objectives = results.objectives.map(({ name }) => name);
   const sweepSection =
@@ -58,6 +60,7 @@ export const reportPage = (results: Results, metrics: StageMetrics): string => {
 ${sweepSection}
 ${pairAccuracy && pairAccuracySection(pairAccuracy)}
 ${rewardModels && rewardModelsSection(rewardModels)}
+${guidance && guidanceSection(guidance, objectives)}
 ${bestOf && bestOfSection(bestOf)}
 ${curvesSection(metrics, objectives)}
 ${sweep && sweep.samples.length > 0 && samplesSection(sweep)}

@@ -2,7 +2,9 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { writeFileAtomic } from "../../core/files.ts";
+import { readJsonFile } from "../../core/json.ts";
 import { metricsFile, readMetrics } from "../../train/metrics.ts";
+import { guidanceSchema } from "../guidance.ts";
 import { readResults } from "../results.ts";
 import { reportPage, type StageMetrics } from "./page.ts";
 import { sweepSvg } from "./sweep-chart.ts";
@@ -31,8 +33,12 @@ export const writeReport = async (run: string): Promise<ReportFiles> => {
       metrics[stage] = await readMetrics(path);
     }
   }
+  const guided = join(run, "guidance.json");
+  const guidance = existsSync(guided)
+    ? await readJsonFile(guided, guidanceSchema, { code: "E_RESULTS", hint: "run the guide stage again" })
+    : undefined;
   const html = join(run, "report.html");
-  await writeFileAtomic(html, reportPage(results, metrics));
+  await writeFileAtomic(html, reportPage(results, metrics, guidance));
   if (!results.sweep) {
     return { html };
   }

@@ -7,17 +7,12 @@ import { JsonlWriter, writeJsonFile } from "../../core/files.ts";
 import { goesOn, throwIfAborted } from "../../core/interrupt.ts";
 import { readJsonFile } from "../../core/json.ts";
 import { progress } from "../../core/progress.ts";
-import { stream } from "../../core/random.ts";
 import { type EncodeOptions, encodePrompt } from "../../data/encode.ts";
-import { loadPrompts, locateRows } from "../../data/load.ts";
-import type { Message } from "../../data/messages.ts";
-import { promptMessages } from "../../data/rows.ts";
 import { formatMix, mixGrid, type SweepMix } from "../../evaluate/mixes.ts";
 import { type Margins, pairAccuracy } from "../../evaluate/pair-accuracy.ts";
 import { type Results, resultsVersion, type SweepResults, writeResults } from "../../evaluate/results.ts";
-import { type Policy, runSweep, type SweepPrompt } from "../../evaluate/sweep.ts";
-import { type LanguageModel, loadModel } from "../../model/load.ts";
-import { computeDType } from "../../model/precision.ts";
+import { type Policy, runSweep } from "../../evaluate/sweep.ts";
+import type { LanguageModel } from "../../model/load.ts";
 import { makeJudge } from "../../reward/judges/registry.ts";
 import { provenance } from "../provenance.ts";
 import type { EvaluateOptions, Recipe } from "../schema.ts";
@@ -25,9 +20,10 @@ import { modelFiles, rowSourceFiles, sourceInputs } from "../sources.ts";
 import { needFolder, type Stage, type StageContext } from "../stages.ts";
 import { readStamp } from "../stamp.ts";
 import { bestOfRollouts, rewardMetricsOf } from "./best-of.ts";
-import { readAllPairs, readPrompts } from "./data-files.ts";
+import { readAllPairs } from "./data-files.ts";
 import { forJudges, judgeInputs, judgeSources } from "./judges.ts";
 import { pairMargins } from "./pair-margins.ts";
+import { evaluationPrompts, withModel } from "./prompts.ts";
 import { modelFolder } from "./training.ts";
 
 /** What generates answers: one text a prompt, under a mix of the model's heads or its base head. */
@@ -53,38 +49,6 @@ const modelNames = ({ recipe, folderOf }: Context): { evaluated: string; baselin
   return aligned === undefined
     ? { evaluated: before, baseline: undefined }
     : { evaluated: modelFolder(aligned), baseline: before };
-};
-
-/** Runs `use` with a model in memory, in the fastest dtype. */
-const withModel = async <T>(
-  name: string,
-  { recipe }: Context,
-  use: (model: LanguageModel) => Promise<T>,
-): Promise<T> => {
-  const own = name === recipe.model && recipe.revision !== undefined ? { revision: recipe.revision } : {};
-  const model = await loadModel(name, { compute: computeDType("auto"), ...own });
-  try {
-    return await use(model);
-  } finally {
-    model.dispose();
-  }
-};
-
-const promptsOf = async ({ recipe, folderOf }: Context): Promise<SweepPrompt[]> => {
-  const { from, prompts: count } = recipe.evaluate;
-  const toPrompt = (prompt: Message[], reference: string | undefined): SweepPrompt => ({
-    prompt,
-    ...(reference === undefined ? {} : { reference }),
-  });
-  if (from === "heldOut") {
-    const all = await readPrompts(needFolder("evaluate", "data", folderOf));
-    return all.slice(0, count).map(({ prompt, answer }) => toPrompt(prompt, answer));
-  }
-  const all = await loadPrompts(await locateRows(from));
-  const drawn = stream(recipe.seed, "evaluate", "prompts").shuffle(all);
-  return drawn
-    .slice(0, Math.min(count, from.limit ?? count))
-    .map(({ prompt, answer }) => toPrompt(promptMessages(prompt), answer));
 };
 
 /** Answers of a policy, kept in the stage's folder so that a run that was cut short does not generate them again. */
@@ -127,7 +91,7 @@ const sweep = async (
   const judges = forJudges(recipe, (judge, where) =>
     makeJudge(judge, where, { cache: join(cache, "judges") }),
   );
-  const prompts = await promptsOf(context);
+  const prompts = await evaluationPrompts(context, "evaluate", recipe.evaluate.prompts);
   if (Object.keys(judges).length === 0 || prompts.length === 0) return undefined;
   const { evaluate, data, seed } = recipe;
   const respond = async (

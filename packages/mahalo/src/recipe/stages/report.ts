@@ -12,13 +12,15 @@ import { needFolder, type Stage } from "../stages.ts";
 export const reportStage: Stage<Recipe> = {
   name: "report",
   version: "1",
-  dependencies: ["sft", "align", "evaluate"],
+  dependencies: ["sft", "align", "evaluate", "guide"],
   inputs: () => null,
   run: async ({ folder, folderOf }) => {
     const copy = async (from: string, to: string): Promise<void> =>
       writeFileAtomic(join(folder, to), await readFile(from));
     const evaluated = needFolder("report", "evaluate", folderOf);
     await copy(join(evaluated, "results.json"), "results.json");
+    const guided = folderOf("guide");
+    if (guided !== undefined) await copy(join(guided, "guidance.json"), "guidance.json");
     for (const stage of ["sft", "align"]) {
       const trained = folderOf(stage);
       const metrics = trained === undefined ? undefined : join(trained, metricsFile);

@@ -1,0 +1,243 @@
+/** The guide stage: policies answer held-out prompts guided by the recipe's reward models, and unguided. */
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { z } from "zod";
+import { writeJsonFile } from "../../core/files.ts";
+import { goesOn, throwIfAborted } from "../../core/interrupt.ts";
+import { readJsonFile } from "../../core/json.ts";
+import { progress } from "../../core/progress.ts";
+import { encodePrompt } from "../../data/encode.ts";
+import { generateAll } from "../../decode/generate.ts";
+import { searchAnswer } from "../../decode/search/search.ts";
+import {
+  describeWeights,
+  type GuidanceResults,
+  type GuidedMeasurement,
+  guidanceVersion,
+  guidedPoint,
+} from "../../evaluate/guidance.ts";
+import type { SweepPrompt } from "../../evaluate/sweep.ts";
+import type { Mix } from "../../model/heads.ts";
+import type { LanguageModel } from "../../model/load.ts";
+import { computeDType } from "../../model/precision.ts";
+import { makeJudge } from "../../reward/judges/registry.ts";
+import type { Judge } from "../../reward/judges/types.ts";
+import { type ModelGuide, openGuides } from "../../reward/scorers/guides.ts";
+import { votesOf } from "../../reward/votes.ts";
+import type { GuideOptions } from "../guide-schema.ts";
+import type { Recipe } from "../schema.ts";
+import { modelFiles } from "../sources.ts";
+import { needFolder, type Stage, type StageContext } from "../stages.ts";
+import { forJudges, judgeInputs, judgeSources } from "./judges.ts";
+import { evaluationPrompts, withModel } from "./prompts.ts";
+import { modelFolder } from "./training.ts";
+
+type Context = StageContext<Recipe>;
+type Weights = Readonly<Record<string, number>>;
+
+const answersSchema = z.array(
+  z.strictObject({
+    text: z.string(),
+    answer: z.number(),
+    generated: z.number(),
+    scored: z.number(),
+    seconds: z.number(),
+  }),
+);
+
+type Answers = z.output<typeof answersSchema>;
+
+/** The recipe's reward models, by the objectives that they score. */
+const rewardModels = ({ recipe, folderOf }: Context): Map<string, string> => {
+  const rewards = needFolder("guide", "reward", folderOf);
+  const unified = recipe.reward !== false && recipe.reward.unified !== false;
+  const found = Object.keys(recipe.objectives).map((name): [string, string] => [
+    name,
+    modelFolder(join(rewards, unified ? "unified" : name)),
+  ]);
+  return new Map(found.filter(([, folder]) => existsSync(folder)));
+};
+
+/** The weights to guide with: as declared, or each objective alone and all alike. */
+const guidances = (options: GuideOptions, models: ReadonlyMap<string, string>): Weights[] => {
+  if (options.weights !== undefined) return options.weights;
+  const names = [...models.keys()];
+  const alone = names.map((name): Weights => ({ [name]: 1 }));
+  return names.length > 1
+    ? [...alone, Object.fromEntries(names.map((name) => [name, 1 / names.length]))]
+    : alone;
+};
+
+/** Policies that the recipe makes: their models' names, and the mixes of their heads. */
+const policiesOf = ({ recipe, folderOf }: Context, options: GuideOptions) => {
+  const [sft, align] = [folderOf("sft"), folderOf("align")];
+  const names = {
+    base: recipe.model,
+    sft: sft === undefined ? undefined : modelFolder(sft),
+    aligned: align === undefined ? undefined : modelFolder(align),
+  };
+  return options.policies.flatMap((policy) => {
+    const name = names[policy];
+    if (name === undefined) return [];
+    const mixes: (Mix | undefined)[] = policy === "aligned" ? (options.mixes ?? [undefined]) : [undefined];
+    return [{ policy, name, mixes }];
+  });
+};
+
+/** Answers of one policy under one guidance, kept so that a run that was cut short does not search again. */
+const respond = async (
+  model: LanguageModel,
+  prompts: readonly SweepPrompt[],
+  { mix, guidance, label }: { mix: Mix | undefined; guidance: Weights | undefined; label: string },
+  context: Context,
+  options: GuideOptions,
+): Promise<Answers> => {
+  const { recipe, signal } = context;
+  const { codec, template } = model;
+  const { chat, maxPromptTokens } = recipe.data;
+  const { sampling, maxNewTokens, search } = options;
+  const encoding = { codec, template, chat, maxPromptTokens };
+  const asked = prompts.map(({ prompt }, index) => ({
+    ids: encodePrompt(prompt, encoding),
+    mix,
+    sampling,
+    maxNewTokens,
+    seed: recipe.seed + index,
+  }));
+  const bar = progress({ label: `guide ${label}`, total: prompts.length, unit: "answers" });
+  const began = performance.now();
+  const perPrompt = (): number => (performance.now() - began) / 1000 / prompts.length;
+  if (guidance === undefined) {
+    let done = 0;
+    const completions = await generateAll(model, asked, { signal, onCompletion: () => bar.update(++done) });
+    bar.done();
+    return completions.map(({ text, ids: { length } }) => {
+      return { text, answer: length, generated: length, scored: 0, seconds: perPrompt() };
+    });
+  }
+  const models = rewardModels(context);
+  const guides = Object.entries(guidance).flatMap(([objective, weight]): ModelGuide[] => {
+    const folder = models.get(objective);
+    return folder === undefined || weight === 0 ? [] : [{ model: folder, objective, weight }];
+  });
+  const { scorer, weights, dispose } = await openGuides(guides, {
+    codec,
+    compute: computeDType("auto"),
+    chat,
+  });
+  try {
+    const answers: Answers = [];
+    for (const [index, request] of asked.entries()) {
+      throwIfAborted(signal, "guiding", goesOn);
+      const start = performance.now();
+      const { prompt = [], reference } = prompts[index] ?? {};
+      const { completion, tree } = await searchAnswer(
+        model,
+        { ...request, prompt, reference, search, guidance: weights },
+        { scorer, vote: votesOf, signal },
+      );
+      answers.push({
+        text: completion.text,
+        ...tree.tokens,
+        seconds: (performance.now() - start) / 1000,
+      });
+      bar.update(answers.length);
+    }
+    bar.done();
+    return answers;
+  } finally {
+    dispose();
+  }
+};
+
+const measure = async (
+  answers: Answers,
+  prompts: readonly SweepPrompt[],
+  judges: Readonly<Record<string, Judge>>,
+  what: Pick<GuidedMeasurement, "policy" | "mix" | "guidance">,
+  signal: AbortSignal,
+): Promise<GuidedMeasurement> => {
+  const items = prompts.map((one, at) => ({ ...one, response: answers[at]?.text ?? "" }));
+  const scores: Record<string, (number | null)[]> = {};
+  for (const [objective, judge] of Object.entries(judges)) {
+    scores[objective] = (await judge.score(items, { signal })).map(({ score }) => score);
+  }
+  const seconds = answers.reduce((sum, one) => sum + one.seconds, 0) / answers.length;
+  const tokens = answers.map(({ answer, generated, scored }) => ({ answer, generated, scored }));
+  return { ...what, scores, tokens, seconds };
+};
+
+/** Guides policies; the folder then holds every answer, and guidance.json. */
+export const guideStage: Stage<Recipe> = {
+  name: "guide",
+  version: "1",
+  dependencies: ["data", "sft", "reward", "align"],
+  leftOut: ({ guide }) => guide === undefined,
+  inputs: (recipe) => {
+    const { guide, data, evaluate } = recipe;
+    return {
+      ...guide,
+      from: evaluate.from === "heldOut" ? evaluate.from : JSON.stringify(evaluate.from),
+      judges: judgeInputs(recipe),
+      prompt: [data.chat, data.maxPromptTokens],
+    };
+  },
+  sources: (recipe) => [modelFiles(recipe.model, recipe.revision), ...judgeSources(recipe)],
+  run: async (context) => {
+    const { recipe, folder, cache, signal, log } = context;
+    const { guide: options } = recipe;
+    if (options === undefined) return;
+    const prompts = await evaluationPrompts(context, "guide", options.prompts);
+    const judges = forJudges(recipe, (judge, where) =>
+      makeJudge(judge, where, { cache: join(cache, "judges") }),
+    );
+    const points: GuidanceResults["points"] = [];
+    try {
+      for (const { policy, name, mixes } of policiesOf(context, options)) {
+        await withModel(name, context, async (model) => {
+          for (const mix of mixes) {
+            let unguided: GuidedMeasurement | undefined;
+            for (const guidance of [undefined, ...guidances(options, rewardModels(context))]) {
+              throwIfAborted(signal, "guiding", goesOn);
+              const label = [policy, describeWeights(mix), describeWeights(guidance) || "unguided"]
+                .filter((part) => part !== "")
+                .join(" · ");
+              const file = join(folder, "answers", `${label.replaceAll(/[^A-Za-z0-9.]+/g, "-")}.json`);
+              const answers = existsSync(file)
+                ? await readJsonFile(file, answersSchema)
+                : await respond(model, prompts, { mix, guidance, label }, context, options);
+              await writeJsonFile(file, answers);
+              const what = {
+                policy,
+                ...(mix === undefined ? {} : { mix }),
+                ...(guidance === undefined ? {} : { guidance }),
+              };
+              const measured = await measure(answers, prompts, judges, what, signal);
+              const point = guidedPoint(measured, unguided, recipe.seed);
+              unguided ??= measured;
+              points.push(point);
+              const results = Object.entries(point.results).map(
+                ([one, { mean }]) => `${one} ${mean.toFixed(3)}`,
+              );
+              log(`guide: ${label}: ${results.join(", ")}`);
+            }
+          }
+        });
+      }
+    } finally {
+      for (const judge of Object.values(judges)) judge.dispose?.();
+    }
+    const results: GuidanceResults = {
+      format: "mahalo-guidance",
+      version: guidanceVersion,
+      name: recipe.name,
+      seed: recipe.seed,
+      prompts: prompts.length,
+      search: { ...options.search },
+      sampling: { ...options.sampling },
+      maxNewTokens: options.maxNewTokens,
+      points,
+    };
+    await writeJsonFile(join(folder, "guidance.json"), results);
+  },
+};

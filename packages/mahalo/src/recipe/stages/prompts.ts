@@ -1,0 +1,50 @@
+/** The prompts that a recipe's policies are evaluated on, and the policies themselves. */
+import { stream } from "../../core/random.ts";
+import { loadPrompts, locateRows } from "../../data/load.ts";
+import type { Message } from "../../data/messages.ts";
+import { promptMessages } from "../../data/rows.ts";
+import type { SweepPrompt } from "../../evaluate/sweep.ts";
+import { type LanguageModel, loadModel } from "../../model/load.ts";
+import { computeDType } from "../../model/precision.ts";
+import type { Recipe } from "../schema.ts";
+import { needFolder, type StageContext } from "../stages.ts";
+import { readPrompts } from "./data-files.ts";
+
+type Context = StageContext<Recipe>;
+
+/** The first `count` held-out prompts in their drawn order, or as many drawn from the file that the recipe names. */
+export const evaluationPrompts = async (
+  { recipe, folderOf }: Context,
+  stage: string,
+  count: number,
+): Promise<SweepPrompt[]> => {
+  const { from } = recipe.evaluate;
+  const toPrompt = (prompt: Message[], reference: string | undefined): SweepPrompt => ({
+    prompt,
+    ...(reference === undefined ? {} : { reference }),
+  });
+  if (from === "heldOut") {
+    const all = await readPrompts(needFolder(stage, "data", folderOf));
+    return all.slice(0, count).map(({ prompt, answer }) => toPrompt(prompt, answer));
+  }
+  const all = await loadPrompts(await locateRows(from));
+  const drawn = stream(recipe.seed, "evaluate", "prompts").shuffle(all);
+  return drawn
+    .slice(0, Math.min(count, from.limit ?? count))
+    .map(({ prompt, answer }) => toPrompt(promptMessages(prompt), answer));
+};
+
+/** Runs `use` with a model in memory, in the fastest dtype. */
+export const withModel = async <T>(
+  name: string,
+  { recipe }: Context,
+  use: (model: LanguageModel) => Promise<T>,
+): Promise<T> => {
+  const own = name === recipe.model && recipe.revision !== undefined ? { revision: recipe.revision } : {};
+  const model = await loadModel(name, { compute: computeDType("auto"), ...own });
+  try {
+    return await use(model);
+  } finally {
+    model.dispose();
+  }
+};
