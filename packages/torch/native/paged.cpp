@@ -307,7 +307,7 @@ void attendPages(const Memory<T>& memory, const Tensor& q, Tensor& output, int64
   const T* qs = q.const_data_ptr<T>();
   T* os = output.mutable_data_ptr<T>();
   // A thread takes as many tasks as are worth waking it.
-  at::parallel_for(0, total, std::max<int64_t>(1, 65536 * total / std::max<int64_t>(1, work)), [&](int64_t from, int64_t to) {
+  at::parallel_for(0, total, std::max<int64_t>(1, 131072 * total / std::max<int64_t>(1, work)), [&](int64_t from, int64_t to) {
     std::vector<float> scratch(kQueries * (stride + 2 * width));
     std::vector<int64_t> offsets(memory.offsets.size());
     float *scores = scratch.data(), *queries = scores + kQueries * stride, *sums = queries + kQueries * width;
