@@ -8,9 +8,8 @@ import { hasPhases, type MixPlan } from "../decode/mix-schedule.ts";
 import { formatMix } from "../evaluate/mixes.ts";
 import { type Mix, normalizeMix, parseMix } from "../model/heads.ts";
 import { type LanguageModel, loadModel } from "../model/load.ts";
-import { computeDType } from "../model/precision.ts";
 import { type CommonOptions, command, type Input, type Io, outputOf } from "./command.ts";
-import { requestOf, type SamplingFlags, withSampling } from "./sampling-options.ts";
+import { loadOptionsOf, requestOf, type SamplingFlags, withSampling } from "./sampling-options.ts";
 import { openSearch, type SearchFlags, withSearch } from "./search-options.ts";
 
 type ChatOptions = CommonOptions & SamplingFlags & SearchFlags & { mix?: Mix };
@@ -78,7 +77,7 @@ export const chatCommand = (io: Io): Command =>
     ),
   ).action(async (name: string, options: ChatOptions) => {
     const output = outputOf(io, options);
-    const model = await loadModel(name, { compute: computeDType(options.precision) });
+    const model = await loadModel(name, loadOptionsOf(options));
     try {
       const guide = await openSearch(options, model);
       const request = requestOf(options, model);

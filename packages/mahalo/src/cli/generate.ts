@@ -13,9 +13,8 @@ import { writeTraces } from "../decode/search/trace-file.ts";
 import { formatMix } from "../evaluate/mixes.ts";
 import { type Mix, parseMix } from "../model/heads.ts";
 import { type LanguageModel, loadModel } from "../model/load.ts";
-import { computeDType } from "../model/precision.ts";
 import { type CommonOptions, command, type Io, outputOf, usage } from "./command.ts";
-import { number, requestOf, type SamplingFlags, withSampling } from "./sampling-options.ts";
+import { loadOptionsOf, number, requestOf, type SamplingFlags, withSampling } from "./sampling-options.ts";
 import { type OpenSearch, openSearch, type SearchFlags, withSearch } from "./search-options.ts";
 
 type GenerateOptions = CommonOptions &
@@ -102,14 +101,14 @@ export const generateCommand = (io: Io): Command =>
     .option("--trace <file>", "write what a search tried here as JSON lines")
     .action(async (name: string, options: GenerateOptions) => {
       const output = outputOf(io, options);
-      const { prompts: file, prompt, format, mix: mixes, out, batchSize, system, precision, trace } = options;
+      const { prompts: file, prompt, format, mix: mixes, out, batchSize, system, trace } = options;
       if ((file === undefined) === (prompt === undefined))
         throw usage("give either --prompts FILE or --prompt TEXT");
       const rows =
         file === undefined
           ? [{ prompt: prompt ?? "", origin: { file: "--prompt", line: 1 } }]
           : await readPromptFile({ path: file, format });
-      const model = await loadModel(name, { compute: computeDType(precision) });
+      const model = await loadModel(name, loadOptionsOf(options));
       try {
         const guide = await openSearch(options, model);
         if (guide === undefined && trace !== undefined) throw usage("--trace needs a search: give a --guide");

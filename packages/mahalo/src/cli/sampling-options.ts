@@ -2,8 +2,8 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
 import type { GenerateRequest } from "../decode/request.ts";
 import { samplingFor } from "../decode/sampling.ts";
-import type { LanguageModel } from "../model/load.ts";
-import type { Precision } from "../model/precision.ts";
+import type { LanguageModel, LoadOptions } from "../model/load.ts";
+import { computeDType, type Precision, type WeightsName, weightsNames } from "../model/precision.ts";
 import { collect } from "./command.ts";
 
 /** What the shared options hold once parsed. */
@@ -17,6 +17,7 @@ export type SamplingFlags = {
   seed: number;
   maxNewTokens: number;
   precision: Precision;
+  weights?: WeightsName;
   system?: string;
 };
 
@@ -47,7 +48,22 @@ export const withSampling = (command: Command): Command =>
       new Option("--precision <p>", "precision to compute in; auto takes bf16 where the processor has it")
         .choices(["auto", "f32", "bf16"])
         .default("auto"),
+    )
+    .addOption(
+      new Option(
+        "--weights <w>",
+        "how decoding holds weights: a dtype, or int8 copies, which a few rows read twice as fast; default: as --precision",
+      ).choices([...weightsNames]),
     );
+
+/** How the model is loaded. */
+export const loadOptionsOf = ({
+  precision,
+  weights,
+}: SamplingFlags): Pick<LoadOptions, "compute" | "weights"> => ({
+  compute: computeDType(precision),
+  weights,
+});
 
 /** A request without its prompt. */
 export const requestOf = (

@@ -1,8 +1,10 @@
 /** From hidden states to next tokens: every row under its own mix and sampling, rows of one mix through one head. */
 import { noGrad, ops, scope, type Tensor, tensor } from "@mahalo/torch";
+import { CACHED_MIXES } from "../model/heads.ts";
 import type { LanguageModel } from "../model/load.ts";
 import type { Answer } from "./request.ts";
 import { notFinite } from "./sampling.ts";
+import { weightedLogits } from "./weighted-logits.ts";
 
 // Shapes: R rows, N rows of one mix, D hidden, V vocabulary.
 
@@ -19,10 +21,6 @@ const byMix = (answers: readonly Answer[]): { answer: Answer; rows: number[] }[]
   }
   return [...groups.values()];
 };
-
-/** The head of a mix, [V, D]; kept by the model. */
-const headOf = ({ heads }: LanguageModel, { mix }: Answer): Tensor =>
-  mix === undefined ? heads.base.value : heads.mix(mix);
 
 /** Log-probabilities of one token of each row, whatever sampling made of the others. */
 const logprobsOf = (logits_NV: Tensor, ids: readonly number[]): Float32Array => {
@@ -123,6 +121,11 @@ export const nextTokens = (
 ): Choice[] => {
   const choices: Choice[] = new Array(answers.length).fill({ id: 0 });
   const groups = byMix(answers);
+  if (groups.length > CACHED_MIXES) {
+    // Merged heads would push each other out at every step.
+    const mixes = answers.map(({ mix }) => mix ?? {});
+    return noGrad(() => scope(() => choose(weightedLogits(model, hidden_RD, mixes), answers, native)));
+  }
   for (const { answer, rows } of groups) {
     const chosen = noGrad(() =>
       scope(() => {
@@ -134,7 +137,7 @@ export const nextTokens = (
                 tensor(Int32Array.from(rows), { dtype: "int64", device: hidden_RD.device }),
               );
         const own = rows.flatMap((row) => answers[row] ?? []);
-        return choose(ops.linear(hidden_ND, headOf(model, answer)), own, native);
+        return choose(model.heads.logitsUnder(hidden_ND, answer.mix, model.backbone.kernels), own, native);
       }),
     );
     for (const [index, row] of rows.entries()) choices[row] = chosen[index] ?? { id: 0 };

@@ -267,6 +267,12 @@ export class Backbone {
 
   dispose(): void {
     const adapters = this.weights.layers.flatMap(adapterParameters);
+    for (const { qkv, attentionOut, gateUp, down } of this.weights.layers) {
+      for (const { int8 } of [qkv, attentionOut, gateUp, down]) {
+        int8?.values_NK.dispose();
+        int8?.scale_N.dispose();
+      }
+    }
     for (const parameter of [...this.parameters(), ...adapters]) parameter.dispose();
     this.#rope.dispose();
   }

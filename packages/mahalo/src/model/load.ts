@@ -6,6 +6,8 @@ import { Backbone } from "./backbone.ts";
 import type { ModelConfig } from "./config.ts";
 import { Heads } from "./heads.ts";
 import { type ComputeDType, type Parameter, parameter } from "./parameters.ts";
+import { computeUnder, type WeightsName } from "./precision.ts";
+import { quantizeBackbone } from "./quantize.ts";
 import { storedRewards } from "./reward-folder.ts";
 import {
   type GenerationDefaults,
@@ -21,6 +23,11 @@ export type LoadOptions = OpenModelOptions & {
   compute?: ComputeDType;
   /** Keep float32 master weights, so that the model can be trained and saved exactly. Default false. */
   training?: boolean;
+  /**
+   * How steps of decoding hold the weights: "f32" and "bf16" are the same as `compute`; "int8" keeps int8 copies of
+   * layers and heads beside it, for passes of a few tokens (docs/performance.md tells what that costs and saves).
+   */
+  weights?: WeightsName | undefined;
 };
 
 /** A model in memory. */
@@ -66,10 +73,17 @@ const readHeads = (source: ModelSource, named: NamedTensors, backbone: Backbone,
  * A folder that `saveModel` wrote gives its objectives' heads back, and the reference head as the base.
  *
  * @throws MahaloError E_MODEL_TENSOR_MISSING, E_MODEL_TENSOR_SHAPE, E_MODEL_TENSOR_UNKNOWN when the weights are not those
- *   that config.json speaks of, E_MODEL_IS_REWARD, and what {@link openModelSource} throws
+ *   that config.json speaks of, E_MODEL_IS_REWARD, E_MODEL_NOT_TRAINABLE (int8 for training), and what {@link openModelSource} throws
  */
 export const loadModel = async (name: string, options: LoadOptions = {}): Promise<LanguageModel> => {
-  const { compute = "float32", training = false, ...rest } = options;
+  const { compute: dtype = "float32", training = false, weights, ...rest } = options;
+  const compute = computeUnder(weights, dtype);
+  if (training && weights === "int8") {
+    throw new MahaloError("E_MODEL_NOT_TRAINABLE", `${name}: int8 weights are for inference`, {
+      hint: "train without `weights`, and load the trained model with it",
+      exitStatus: 1,
+    });
+  }
   const source = await openModelSource(name, rest);
   const named = new NamedTensors(source.tensors(), source.origin);
   if (storedRewards(source, named) !== undefined) {
@@ -89,6 +103,10 @@ export const loadModel = async (name: string, options: LoadOptions = {}): Promis
   const heads = readHeads(source, named, backbone, { compute, training });
   // A multi-head model's file holds the default mix.
   named.checkAllTaken(["lm_head.weight"]);
+  if (weights === "int8") {
+    quantizeBackbone(backbone);
+    heads.quantize();
+  }
   return {
     config: source.config,
     codec: source.codec,
