@@ -103,6 +103,19 @@ describe("generate", () => {
     expect(ids).toEqual(expected);
   });
 
+  test("rows of more mixes than are kept merged are what each is alone", async () => {
+    const model = modelOf("tiny-llama");
+    const list = Array.from({ length: 14 }, (_, at): GenerateRequest => {
+      const mix = { a: at + 1, b: 14 - at };
+      const sampling = at % 2 === 0 ? {} : { temperature: 1.1, topK: 30 };
+      return { ids: [5, 17, at], mix, seed: at, maxNewTokens: 6 + (at % 3), sampling, logprobs: true };
+    });
+    const expected = await alone(model, list);
+    const together = await generateAll(model, list);
+    expect(together.map(({ ids }) => ids)).toEqual(expected);
+    expect(together.every(({ ids, logprobs }) => logprobs?.length === ids.length)).toBe(true);
+  });
+
   test("the same seed gives the same answer, another seed another", async () => {
     const model = modelOf("tiny-llama");
     const ask = (seed: number) =>
