@@ -22,10 +22,6 @@ const byMix = (answers: readonly Answer[]): { answer: Answer; rows: number[] }[]
   return [...groups.values()];
 };
 
-/** The head of a mix, [V, D]; kept by the model. */
-const headOf = ({ heads }: LanguageModel, { mix }: Answer): Tensor =>
-  mix === undefined ? heads.base.value : heads.mix(mix);
-
 /** Log-probabilities of one token of each row, whatever sampling made of the others. */
 const logprobsOf = (logits_NV: Tensor, ids: readonly number[]): Float32Array => {
   const ids_N = tensor(Int32Array.from(ids), { dtype: "int64", device: logits_NV.device });
@@ -141,7 +137,7 @@ export const nextTokens = (
                 tensor(Int32Array.from(rows), { dtype: "int64", device: hidden_RD.device }),
               );
         const own = rows.flatMap((row) => answers[row] ?? []);
-        return choose(ops.linear(hidden_ND, headOf(model, answer)), own, native);
+        return choose(model.heads.logitsUnder(hidden_ND, answer.mix, model.backbone.kernels), own, native);
       }),
     );
     for (const [index, row] of rows.entries()) choices[row] = chosen[index] ?? { id: 0 };

@@ -1,8 +1,10 @@
 /** Output heads: one for each objective, and their mixes merged into one matrix. */
-import { Generator, keep, MahaloError, noGrad, ops, scope, type Tensor } from "@mahalo/torch";
+import { Generator, gradEnabled, keep, MahaloError, noGrad, ops, scope, type Tensor } from "@mahalo/torch";
 import { stream } from "../core/random.ts";
 import { nearest } from "../core/suggest.ts";
+import type { Int8Weight, Kernels } from "./kernels.ts";
 import { type ComputeDType, type Parameter, parameter } from "./parameters.ts";
+import { disposeInt8, quantize } from "./quantize.ts";
 
 // Shapes: V vocabulary, D hidden, T tokens.
 
@@ -66,6 +68,14 @@ export const parseMix = (text: string): Mix => {
   return mix;
 };
 
+const disposeReady = ({ weight, int8 }: ReadyHead): void => {
+  weight.dispose();
+  disposeInt8(int8);
+};
+
+/** A head [V, D] that rows can be multiplied with. */
+type ReadyHead = { weight: Tensor; int8: Int8Weight | undefined };
+
 /**
  * The output heads of a model: a base head [V, D], and one head for each objective once it has any.
  *
@@ -74,7 +84,8 @@ export const parseMix = (text: string): Mix => {
 export class Heads {
   readonly #byName: Map<string, Parameter>;
   readonly #base: Parameter;
-  readonly #merged = new Map<string, Tensor>();
+  readonly #merged = new Map<string, ReadyHead>();
+  #baseInt8: Int8Weight | undefined;
 
   /** @param base [V, D] head of the model as loaded */
   constructor(base: Parameter, byName: ReadonlyMap<string, Parameter> = new Map()) {
@@ -149,6 +160,10 @@ export class Heads {
    * @returns [V, D] in the compute dtype
    */
   mix(mix: Mix): Tensor {
+    return this.#mixed(mix).weight;
+  }
+
+  #mixed(mix: Mix): ReadyHead {
     const weights = normalizeMix(mix, this.objectives);
     const key = JSON.stringify([...weights]);
     const known = this.#merged.get(key);
@@ -157,14 +172,37 @@ export class Heads {
       this.#merged.set(key, known);
       return known;
     }
-    const merged = noGrad(() => scope(() => keep(this.mixFloat(mix).to(this.#base.value.dtype))));
+    const weight = noGrad(() => scope(() => keep(this.mixFloat(mix).to(this.#base.value.dtype))));
+    const merged = { weight, int8: this.#baseInt8 && quantize(weight) };
     this.#merged.set(key, merged);
     for (const [oldest, head] of this.#merged) {
       if (this.#merged.size <= CACHED_MIXES) break;
-      head.dispose();
+      disposeReady(head);
       this.#merged.delete(oldest);
     }
     return merged;
+  }
+
+  /** From here on a few rows are multiplied with int8 copies of the base head and of merged mixes. */
+  quantize(): void {
+    this.clearMixes();
+    disposeInt8(this.#baseInt8);
+    this.#baseInt8 = quantize(this.#base.value);
+  }
+
+  /**
+   * Logits [N, V] of decoded rows under a mix, or under the base head without one.
+   *
+   * A few rows without gradients go through `kernels`' fast product where there is one, and come in float32: rounded to
+   * bfloat16, logits of about 20 would differ from each other by eighths. Otherwise they have the hidden states' dtype.
+   */
+  logitsUnder(hidden_ND: Tensor, mix: Mix | undefined, { fewRows }: Pick<Kernels, "fewRows">): Tensor {
+    const { weight, int8 } =
+      mix === undefined ? { weight: this.#base.value, int8: this.#baseInt8 } : this.#mixed(mix);
+    if (fewRows !== undefined && hidden_ND.size(0) <= fewRows.most && !gradEnabled()) {
+      return fewRows.linear(hidden_ND, { weight, bias: null, int8 });
+    }
+    return ops.linear(hidden_ND, weight);
   }
 
   /** The merged head in float32, computed anew; the caller disposes it. */
@@ -187,12 +225,14 @@ export class Heads {
 
   /** Forgets merged mixes; needed after any head has changed. */
   clearMixes(): void {
-    for (const head of this.#merged.values()) head.dispose();
+    for (const head of this.#merged.values()) disposeReady(head);
     this.#merged.clear();
   }
 
   dispose(): void {
     this.clearMixes();
+    disposeInt8(this.#baseInt8);
+    this.#baseInt8 = undefined;
     for (const head of this.#byName.values()) head.dispose();
     this.#base.dispose();
   }
