@@ -77,12 +77,13 @@ export {
 export { namedPrompt } from "./model/reward-prompt.ts";
 export { exportMix, type SaveOptions, saveModel } from "./model/save.ts";
 // Recipe: a whole pipeline from one file.
+export { type AlignOptions, alignSchema } from "./recipe/align-schema.ts";
 export { type LoadedRecipe, loadRecipe, parseRecipe } from "./recipe/load.ts";
 export { type Plan, planRecipe } from "./recipe/plan.ts";
 export { type RunOutcome, type RunRecipeOptions, runRecipe } from "./recipe/run.ts";
 export { type Recipe, type RecipeInput, recipeSchema } from "./recipe/schema.ts";
 export { type Schedule, scheduleRows } from "./recipe/stages/training.ts";
-export { type AlignOptions, alignSchema, type SftOptions, sftSchema } from "./recipe/training-schema.ts";
+export { type SftOptions, sftSchema } from "./recipe/training-schema.ts";
 // Reward: scoring.
 export { type AggregateName, type Aggregates, aggregateScores, unitScore } from "./reward/aggregate.ts";
 // Reward: rollouts, and labels and pairs made of them.
@@ -117,11 +118,13 @@ export { votesOf } from "./reward/votes.ts";
 // Train: one trainer, tasks and losses.
 export { type PairLoss, type PairLossName, type PairLossOptions, pairLoss } from "./train/losses.ts";
 export type { Metrics } from "./train/metrics.ts";
+export { type ModpoOptions, modpo } from "./train/modpo.ts";
 export type { TrainOptions } from "./train/options.ts";
 export { type PreferenceTaskOptions, preferenceTask, type ReferencePair } from "./train/preference.ts";
 export { cachedReference, computeReference } from "./train/reference.ts";
 export { type LabelledSteps, type RewardRow, type RewardTaskOptions, rewardTask } from "./train/reward.ts";
 export { objectiveMetrics, type RewardRecord, rewardMetrics } from "./train/reward-metrics.ts";
+export { rankBy, scalarized } from "./train/scalarize.ts";
 export { type SftTaskOptions, sftTask } from "./train/sft.ts";
 export type { Task, TaskRow } from "./train/task.ts";
 export { selectTrained, type TrainContext, train } from "./train/trainer.ts";

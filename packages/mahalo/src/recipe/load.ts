@@ -82,10 +82,13 @@ const resolvePaths = (recipe: Recipe, folder: string): Recipe => {
   const example = (given: "chosen" | RowSource) => (given === "chosen" ? given : source(given));
   const examples = (from: SftOptions["from"]): SftOptions["from"] =>
     Array.isArray(from) ? from.map(example) : example(from);
-  const { model, objectives, sft, evaluate } = recipe;
+  const { objectives, sft, align, evaluate } = recipe;
+  const model = (name: string): string => (/^\.{1,2}[/\\]/.test(name) ? absolute(name) : name);
+  const models = (named: Record<string, string>): Record<string, string> =>
+    Object.fromEntries(Object.entries(named).map(([key, name]) => [key, model(name)]));
   return {
     ...recipe,
-    model: /^\.{1,2}[/\\]/.test(model) ? absolute(model) : model,
+    model: model(recipe.model),
     objectives: Object.fromEntries(
       Object.entries(objectives).map(([name, objective]) => [
         name,
@@ -101,6 +104,8 @@ const resolvePaths = (recipe: Recipe, folder: string): Recipe => {
       ]),
     ),
     sft: sft === false ? sft : { ...sft, from: examples(sft.from) },
+    align:
+      align === false || align.rewards === undefined ? align : { ...align, rewards: models(align.rewards) },
     evaluate: evaluate.from === "heldOut" ? evaluate : { ...evaluate, from: source(evaluate.from) },
   };
 };

@@ -2,6 +2,7 @@
 import { z } from "zod";
 import { didYouMean } from "../core/suggest.ts";
 import { generators } from "../data/generators/registry.ts";
+import { alignSchema } from "./align-schema.ts";
 import { guideSchema } from "./guide-schema.ts";
 import {
   hasPairs,
@@ -12,13 +13,12 @@ import {
 } from "./objective-schema.ts";
 import { rewardSchema } from "./reward-schema.ts";
 import { sourceSchema } from "./source-schema.ts";
-import { alignSchema, learnsChosen, sftSchema } from "./training-schema.ts";
+import { learnsChosen, sftSchema } from "./training-schema.ts";
 
+export { type AlignMethod, type AlignOptions, alignSchema } from "./align-schema.ts";
 export { type ObjectiveOptions, objectiveSchema } from "./objective-schema.ts";
 export { type RowSource, sourceSchema } from "./source-schema.ts";
 export {
-  type AlignOptions,
-  alignSchema,
   type SftOptions,
   sftSchema,
   type TrainingOptions,
@@ -220,6 +220,22 @@ export const recipeSchema = z.strictObject(recipeShape).superRefine((recipe, con
   if (recipe.evaluate.from !== "heldOut" && recipe.evaluate.from.objective !== undefined) {
     const message = "has no meaning for prompts, which belong to no objective";
     context.addIssue({ code: "custom", path: ["evaluate", "from", "objective"], message });
+  }
+  if (recipe.align !== false) {
+    const { objective, weights = {}, rewards = {} } = recipe.align;
+    const unknown = (name: string, path: (string | number)[]): void => {
+      if (names.includes(name)) return;
+      const message = `unknown objective "${name}". ${didYouMean(name, names)}`;
+      context.addIssue({
+        code: "custom",
+        path: ["align", ...path],
+        message,
+        params: { recipe: "unknown-objective" },
+      });
+    };
+    if (objective !== undefined) unknown(objective, ["objective"]);
+    for (const name of Object.keys(weights)) unknown(name, ["weights", name]);
+    for (const name of Object.keys(rewards)) unknown(name, ["rewards", name]);
   }
   const heads = names.filter((name) => hasPairs(recipe.objectives[name] as ObjectiveOptions));
   if (Array.isArray(recipe.evaluate.mixes)) {

@@ -1,6 +1,5 @@
-/** The training blocks of a recipe: what sft and align share, and what is their own. */
+/** The training blocks of a recipe: what sft, reward and align share, and what is sft's own. */
 import { z } from "zod";
-import { type PairLossName, pairLosses } from "../train/losses.ts";
 import { type RowSource, sourceSchema } from "./source-schema.ts";
 
 /** Keys that every training stage has. */
@@ -116,52 +115,3 @@ export const exampleSources = (sft: SftOptions | false): { label: string; source
     source === "chosen" ? [] : [{ label: all.length === 1 ? "sft.from" : `sft.from[${index}]`, source }],
   );
 };
-
-/** Multi-objective alignment with one head an objective. */
-export const alignSchema = trainingSchema
-  .extend({
-    method: z
-      .enum(["mah-dpo"])
-      .default("mah-dpo")
-      .describe("One head an objective, trained on that objective's pairs."),
-    loss: z
-      .enum(Object.keys(pairLosses) as PairLossName[])
-      .default("sigmoid")
-      .describe("Preference loss of a pair's margin."),
-    beta: z.number().positive().default(0.1).describe("How strongly the policy is held to the reference."),
-    smoothing: z
-      .number()
-      .min(0)
-      .lt(0.5)
-      .default(0)
-      .describe("Label smoothing: the share of pairs taken as turned round."),
-    referenceFree: z
-      .boolean()
-      .default(false)
-      .describe("Leave the reference's log-probabilities out of the margin."),
-    headNoise: z
-      .number()
-      .nonnegative()
-      .default(0.001)
-      .describe("Standard deviation of the noise that lets heads part ways."),
-    optimizer: trainingSchema.shape.optimizer
-      .unwrap()
-      .default("rmsprop")
-      .describe("Optimiser; its state is kept in f32."),
-    maxGradNorm: trainingSchema.shape.maxGradNorm
-      .unwrap()
-      .default(10)
-      .describe("Gradients are clipped to this global norm; 0 never clips."),
-  })
-  .superRefine((align, context) => {
-    if (align.loss === "ipo" && align.smoothing > 0) {
-      context.addIssue({
-        code: "custom",
-        path: ["smoothing"],
-        message: "is a form of the sigmoid loss; ipo has none",
-      });
-    }
-  });
-
-/** The align block, defaults filled in. */
-export type AlignOptions = z.output<typeof alignSchema>;

@@ -1,7 +1,7 @@
 /** MAH-DPO: pairs of each objective train that objective's head and the shared backbone. */
 import { MahaloError } from "@mahalo/torch";
 import type { EncodedPair } from "../data/encode.ts";
-import { type PairLossName, type PairLossOptions, pairLoss } from "./losses.ts";
+import { type PairLoss, type PairLossName, type PairLossOptions, pairLoss } from "./losses.ts";
 import { type PairRecord, preferenceMetrics } from "./metrics.ts";
 import type { Task, TaskRow } from "./task.ts";
 
@@ -20,6 +20,10 @@ export type PreferenceTaskOptions = PairLossOptions & {
   /** Indices of the pairs of a step; every objective has at least one. */
   batch(step: number): readonly number[];
   loss?: PairLossName;
+  /** A loss for each pair, and for each held-out pair, in place of `loss`: what MODPO needs. */
+  losses?: { pairs: readonly PairLoss[]; heldOut: readonly PairLoss[] } | undefined;
+  /** Who reads a pair's log-probabilities. Default: its objective's own head. */
+  readerOf?: Task<PairRecord>["readerOf"];
   /** Weight of each objective's mean loss; default 1 each. */
   objectiveWeights?: Readonly<Record<string, number>>;
 };
@@ -53,7 +57,7 @@ const sum = (values: Float32Array): number => values.reduce((total, value) => to
  * @throws MahaloError E_LOSS_OPTION, E_OBJECTIVE_WEIGHT, E_REFERENCE; of `rows`, E_BATCH_OBJECTIVE_MISSING
  */
 export const preferenceTask = (options: PreferenceTaskOptions): Task<PairRecord> => {
-  const { pairs, reference, heldOut, heldOutReference, beta = 0.1, smoothing = 0 } = options;
+  const { pairs, reference, heldOut, heldOutReference, losses, beta = 0.1, smoothing = 0 } = options;
   const loss = pairLoss(options.loss ?? "sigmoid", { beta, smoothing });
   const weightOf = (objective: string): number => options.objectiveWeights?.[objective] ?? 1;
   const objectives = [...new Set(pairs.map(({ objective }) => objective))].sort();
@@ -66,19 +70,27 @@ export const preferenceTask = (options: PreferenceTaskOptions): Task<PairRecord>
     checkReference("pairs", reference, pairs);
     checkReference("held-out pairs", heldOut.length === 0 ? [] : heldOutReference, heldOut);
   }
-  const references = new Map<TaskRow, ReferencePair | undefined>();
-  const row = (pair: EncodedPair, index: number, known: ReferencePair | undefined): TaskRow => {
+  type Known = { reference: ReferencePair | undefined; loss: PairLoss };
+  const knowns = new Map<TaskRow, Known>();
+  const row = (
+    pair: EncodedPair,
+    index: number,
+    known: ReferencePair | undefined,
+    own: PairLoss | undefined,
+  ): TaskRow => {
     const one = {
       prompt: pair.prompt,
       branches: [pair.chosen, pair.rejected],
       objective: pair.objective,
       index,
     };
-    references.set(one, known);
+    knowns.set(one, { reference: known, loss: own ?? loss });
     return one;
   };
-  const rows = pairs.map((pair, index) => row(pair, index, reference?.[index]));
-  const heldOutRows = heldOut.map((pair, index) => row(pair, index, heldOutReference?.[index]));
+  const rows = pairs.map((pair, index) => row(pair, index, reference?.[index], losses?.pairs[index]));
+  const heldOutRows = heldOut.map((pair, index) =>
+    row(pair, index, heldOutReference?.[index], losses?.heldOut[index]),
+  );
 
   const outcome: Task<PairRecord>["outcome"] = (one, [chosen, rejected], step) => {
     if (chosen === undefined || rejected === undefined || one.objective === undefined) {
@@ -86,12 +98,13 @@ export const preferenceTask = (options: PreferenceTaskOptions): Task<PairRecord>
         exitStatus: 1,
       });
     }
-    const known = references.get(one) ?? { chosen: 0, rejected: 0 };
+    const own = knowns.get(one);
+    const known = own?.reference ?? { chosen: 0, rejected: 0 };
     const logpChosen = sum(chosen);
     const logpRejected = sum(rejected);
     const rewardChosen = beta * (logpChosen - known.chosen);
     const rewardRejected = beta * (logpRejected - known.rejected);
-    const pair = loss((rewardChosen - rewardRejected) / beta);
+    const pair = (own?.loss ?? loss)((rewardChosen - rewardRejected) / beta);
     const present = [...new Set(step.map(({ objective }) => objective ?? ""))];
     const total = present.reduce((all, name) => all + weightOf(name), 0);
     const count = step.filter(({ objective }) => objective === one.objective).length;
@@ -111,6 +124,7 @@ export const preferenceTask = (options: PreferenceTaskOptions): Task<PairRecord>
 
   return {
     name: "align",
+    ...(options.readerOf === undefined ? {} : { readerOf: options.readerOf }),
     steps: options.steps,
     rows: (step) => {
       const chosen = options.batch(step).map((index) => {

@@ -1,14 +1,15 @@
-/** The align stage: MAH-DPO, one head an objective over a shared backbone. */
-
+/** The align stage: MAH-DPO, one head an objective over a shared backbone, or a method it is compared with. */
 import type { EncodedPair } from "../../data/encode.ts";
 import type { LanguageModel } from "../../model/load.ts";
-import { preferenceTask, type ReferencePair } from "../../train/preference.ts";
+import { type PreferenceTaskOptions, preferenceTask, type ReferencePair } from "../../train/preference.ts";
+import { logProbReaders } from "../../train/reader.ts";
 import { cachedReference } from "../../train/reference.ts";
 import { selectTrained, train } from "../../train/trainer.ts";
 import { hasPairs } from "../objective-schema.ts";
 import type { AlignOptions, ObjectiveOptions, Recipe } from "../schema.ts";
 import { modelFiles } from "../sources.ts";
 import { needFolder, type Stage, type StageContext } from "../stages.ts";
+import { lossesOf, rankedPairs, rewardModels, singleHead, weightsOf } from "./align-methods.ts";
 import { readAllPairs } from "./data-files.ts";
 import {
   loadForTraining,
@@ -40,6 +41,28 @@ const referenceOf = async (
   });
 };
 
+/** Rows of the method's own objective, where it trains on one, in as many steps as all objectives' rows would take. */
+const rowsOf = (
+  all: readonly EncodedPair[],
+  heldOut: readonly EncodedPair[],
+  objectives: readonly string[],
+  align: AlignOptions,
+  seed: number,
+) => {
+  const whole = scheduleRows(all, objectives, align, seed);
+  const { objective } = align;
+  if (objective === undefined) return { ...reachedRows(all, whole), heldOut, objectives };
+  const own = all.filter((pair) => pair.objective === objective);
+  const { batchSize } = align;
+  // Methods are compared at one budget: the same number of pairs seen.
+  const endless = { batchSize, epochs: Number.POSITIVE_INFINITY, maxSteps: whole.steps };
+  return {
+    ...reachedRows(own, scheduleRows(own, [objective], endless, seed)),
+    heldOut: heldOut.filter((pair) => pair.objective === objective),
+    objectives: [objective],
+  };
+};
+
 /** Trains a head for each objective and the backbone; its folder then holds `model/` and metrics. */
 export const alignStage: Stage<Recipe> = {
   name: "align",
@@ -53,29 +76,54 @@ export const alignStage: Stage<Recipe> = {
           ...trainingInputs(align),
           weights: Object.fromEntries(Object.entries(objectives).map(([name, { weight }]) => [name, weight])),
         },
-  sources: ({ sft, model, revision }) => (sft === false ? [modelFiles(model, revision)] : []),
+  sources: ({ sft, align, model, revision }) => [
+    ...(sft === false ? [modelFiles(model, revision)] : []),
+    ...(align === false ? [] : rewardModels(align)),
+  ],
   run: async (context) => {
     const { recipe, folder, folderOf, signal } = context;
     const { align, seed } = recipe;
     if (align === false) return;
     const data = needFolder("align", "data", folderOf);
-    const { train: all, heldOut } = await readAllPairs(data, folderOf("pairs"));
-    const objectives = Object.keys(recipe.objectives).filter((name) =>
+    const read = await readAllPairs(data, folderOf("pairs"));
+    const named = Object.keys(recipe.objectives).filter((name) =>
       hasPairs(recipe.objectives[name] as ObjectiveOptions),
     );
-    const { rows: pairs, schedule } = reachedRows(all, scheduleRows(all, objectives, align, seed));
+    const {
+      rows,
+      schedule,
+      heldOut: held,
+      objectives,
+    } = rowsOf(read.train, read.heldOut, named, align, seed);
     const tuned = folderOf("sft");
     const model = await loadForTraining(recipe, tuned === undefined ? undefined : modelFolder(tuned), align);
     try {
+      const weights = weightsOf(align, named);
+      const ranked = await rankedPairs(
+        model,
+        { pairs: rows, heldOut: held },
+        weights,
+        referenceOf,
+        align,
+        context,
+      );
+      const { pairs, heldOut } = ranked;
       const reference = await referenceOf(model, pairs, align, context);
       const heldOutReference = await referenceOf(model, heldOut, align, context);
-      model.heads.addNoisyCopies(objectives, { seed, std: align.headNoise, compute: model.backbone.compute });
-      const trained = selectTrained(model, align.train, model.heads.parameters(), seed);
+      const single = singleHead(align);
+      if (!single)
+        model.heads.addNoisyCopies(objectives, {
+          seed,
+          std: align.headNoise,
+          compute: model.backbone.compute,
+        });
+      const heads = single ? [model.heads.base] : model.heads.parameters();
+      const trained = selectTrained(model, align.train, heads, seed);
       const { loss, beta, smoothing } = align;
       const objectiveWeights = Object.fromEntries(
         objectives.map((name) => [name, recipe.objectives[name]?.weight ?? 1]),
       );
-      const task = preferenceTask({
+      const options: PreferenceTaskOptions = {
         pairs,
         reference,
         heldOut,
@@ -85,7 +133,10 @@ export const alignStage: Stage<Recipe> = {
         beta,
         smoothing,
         objectiveWeights,
-      });
+        losses: lossesOf(ranked, weights, align),
+        ...(single ? { readerOf: logProbReaders(() => model.heads.base) } : {}),
+      };
+      const task = preferenceTask(options);
       await train(model, task, align, trained, { folder, seed, signal });
       await saveTrained(model, context);
     } finally {

@@ -81,6 +81,10 @@ const decodingOf = ({ maxNewTokens, temperature, topK, topP, minP, repetitionPen
   repetitionPenalty,
 });
 
+/** What a model without objectives' heads is called: by the method that aligned it with one head. */
+const onlyPolicy = ({ recipe: { align }, folderOf }: Context): string =>
+  align === false || folderOf("align") === undefined ? "model" : align.method;
+
 /** Generates and judges; undefined where the recipe has no judge or asks for no prompts. */
 const sweep = async (
   context: Context,
@@ -120,7 +124,7 @@ const sweep = async (
       return answers;
     });
   const policies = mixesOf(recipe, model).map((mix, index): Policy => {
-    const label = mix === undefined ? "model" : formatMix(mix);
+    const label = mix === undefined ? onlyPolicy(context) : formatMix(mix);
     return {
       label,
       ...(mix === undefined ? {} : { mix }),
@@ -179,7 +183,9 @@ const rank = async (context: Context, model: LanguageModel): Promise<Results["pa
   }
   const own = model.heads.objectives.map((name) => [name, model.heads.get(name)] as const);
   throwIfAborted(signal, "evaluating", goesOn);
-  cells.push(...pairMargins(model, own.length > 0 ? own : [[before, model.heads.base]], pairs, objectives));
+  // A model of one head goes by its method's name, or by that of the model it still is.
+  const only = baseline === undefined || recipe.align === false ? before : recipe.align.method;
+  cells.push(...pairMargins(model, own.length > 0 ? own : [[only, model.heads.base]], pairs, objectives));
   return pairAccuracy(cells, baseline === undefined ? undefined : before);
 };
 

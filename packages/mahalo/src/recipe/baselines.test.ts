@@ -1,0 +1,131 @@
+/** The methods that MAH-DPO is compared with, through the real stages over a tiny model. */
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { silenceProgress } from "../core/progress.ts";
+import { readResults } from "../evaluate/results.ts";
+import { loadModel } from "../model/load.ts";
+import { tinyFolder } from "../model/testing/tiny.ts";
+import { type MetricsRow, readMetrics } from "../train/metrics.ts";
+import { parseRecipe } from "./load.ts";
+import { runRecipe } from "./run.ts";
+
+let folder = "";
+beforeAll(async () => {
+  silenceProgress(true);
+  folder = await mkdtemp(join(tmpdir(), "mahalo-baselines-"));
+  const rows = (good: string, bad: string, count: number): string =>
+    Array.from({ length: count }, (_, at) =>
+      JSON.stringify({ prompt: `say ${at}`, chosen: `${good} ${at}`, rejected: `${bad} ${at}` }),
+    ).join("\n");
+  await writeFile(join(folder, "a.jsonl"), rows("yes", "no", 10));
+  await writeFile(join(folder, "b.jsonl"), rows("go", "stop", 6));
+  for (const name of ["a", "b"])
+    await runRecipe(recipe(`dpo-${name}`, `method: dpo, objective: ${name}`), { until: "align" });
+});
+afterAll(async () => {
+  silenceProgress(false);
+  await rm(folder, { recursive: true });
+});
+
+const recipe = (name: string, align: string) =>
+  parseRecipe(
+    `name: ${name}
+model: ${tinyFolder("tiny-llama")}
+out: ${folder}
+objectives:
+  a: { pairs: { path: a.jsonl }, judge: { kind: rule, minWords: 1 } }
+  b: { pairs: { path: b.jsonl }, judge: { kind: rule, maxWords: 3 } }
+data: { maxPromptTokens: 64, maxTokens: 128, heldOut: 0.2 }
+sft: false
+align: { learningRate: 1e-3, batchSize: 4, precision: f32, ${align} }
+evaluate: { mixes: 3, prompts: 2, maxNewTokens: 4 }
+`,
+    "recipe.yaml",
+    { folder },
+  );
+
+const modelOf = (name: string): string => join(folder, name, "align", "model");
+const metricsOf = (name: string): Promise<MetricsRow[]> =>
+  readMetrics(join(folder, name, "align", "metrics.jsonl"));
+const rewards = (): string => `rewards: { a: ${modelOf("dpo-a")}, b: ${modelOf("dpo-b")} }`;
+/** Metrics without the norm, which is of all gradients in an order that heads change. */
+const numbers = (rows: readonly MetricsRow[]): MetricsRow[] => rows.map((row) => ({ ...row, grad_norm: 0 }));
+
+describe("methods of one head", () => {
+  test("dpo sees one objective's pairs, in as many steps as all methods take, and leaves a plain model", async () => {
+    const [a, mixed] = [await metricsOf("dpo-a"), recipe("dpo-mixed", "method: dpo-mixed")];
+    await runRecipe(mixed);
+    const all = await metricsOf("dpo-mixed");
+    expect(a.at(-1)?.step).toBe(all.at(-1)?.step);
+    expect(a[0]).toHaveProperty("a/loss");
+    expect(a[0]).not.toHaveProperty("b/loss");
+    expect(all[0]).toMatchObject({ "a/loss": expect.any(Number), "b/loss": expect.any(Number) });
+    const model = await loadModel(modelOf("dpo-mixed"));
+    expect(model.heads.objectives).toEqual([]);
+    model.dispose();
+    const results = await readResults(join(folder, "dpo-mixed", "report", "results.json"));
+    expect(results.sweep?.points.map(({ label }) => label)).toEqual(["dpo-mixed", "base"]);
+    expect(results.pairAccuracy?.heads).toEqual(["base", "dpo-mixed"]);
+  });
+
+  test("modpo with weight 1 on one objective is dpo on it, weight for weight", async () => {
+    await runRecipe(
+      recipe("modpo-one", `method: modpo, objective: a, weights: { a: 1, b: 0 }, ${rewards()}`),
+      {
+        until: "align",
+      },
+    );
+    expect(await metricsOf("modpo-one")).toEqual(await metricsOf("dpo-a"));
+  });
+
+  test("modpo trains one policy on the pairs of all objectives for given weights", async () => {
+    await runRecipe(recipe("modpo", `method: modpo, weights: { a: 3, b: 1 }, ${rewards()}`), {
+      until: "align",
+    });
+    const [modpo, mixed] = [await metricsOf("modpo"), await metricsOf("dpo-mixed")];
+    expect(modpo).toHaveLength(mixed.length);
+    expect(modpo[0]?.["a/loss"]).not.toBe(mixed[0]?.["a/loss"]);
+    // At the start every margin against the reference is 0; what is left is the other objective's reward.
+    expect(modpo[0]?.["logps/chosen"]).toBe(mixed[0]?.["logps/chosen"]);
+  });
+
+  test("dpo-scalarized ranks pairs by the weighted rewards and keeps the batches", async () => {
+    await runRecipe(recipe("scalarized", `method: dpo-scalarized, weights: { a: 1, b: 0 }, ${rewards()}`), {
+      until: "align",
+    });
+    const [ranked, mixed] = [await metricsOf("scalarized"), await metricsOf("dpo-mixed")];
+    expect(ranked.map(({ step }) => step)).toEqual(mixed.map(({ step }) => step));
+    // The model of objective a was trained on these very pairs, and ranks them as they are.
+    expect(ranked[0]?.["a/logps/chosen"]).toBe(mixed[0]?.["a/logps/chosen"]);
+    expect(numbers(ranked)).not.toEqual(numbers(mixed));
+  });
+});
+
+describe("a recipe is refused", () => {
+  test.each([
+    ["method: dpo", /align.objective: is missing/],
+    ["method: dpo, objective: c", /unknown objective "c"/],
+    ["method: modpo, weights: { a: 1 }", /align.rewards: is missing/],
+    ["method: dpo-mixed, weights: { a: 1 }", /align.weights: has no meaning for dpo-mixed/],
+    ["objective: a", /align.objective: has no meaning for mah-dpo/],
+    ["method: modpo, rewards: { a: ./x }, weights: { a: 0 }", /at least one weight above 0/],
+  ])("that says %s", (align, message) => {
+    expect(() => recipe("refused", align)).toThrow(message);
+  });
+
+  test("whose rewards are a model of several heads, or are missing", async () => {
+    await runRecipe(recipe("heads", "maxSteps: 1"), { until: "align" });
+    const wrong = `rewards: { a: ${modelOf("heads")}, b: ${modelOf("dpo-b")} }`;
+    await expect(runRecipe(recipe("x", `method: modpo, ${wrong}`), { until: "align" })).rejects.toMatchObject(
+      {
+        code: "E_REWARD_MODEL",
+      },
+    );
+    const few = `rewards: { b: ${modelOf("dpo-b")} }`;
+    await expect(runRecipe(recipe("y", `method: modpo, ${few}`), { until: "align" })).rejects.toMatchObject({
+      code: "E_REWARD_GAP",
+    });
+  });
+});

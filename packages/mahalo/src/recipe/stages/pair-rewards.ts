@@ -1,0 +1,131 @@
+/** Rewards of encoded pairs by other models: what dpo-scalarized and modpo weigh objectives by. */
+import { MahaloError } from "@mahalo/torch";
+import type { EncodedPair } from "../../data/encode.ts";
+import { type LanguageModel, loadModel } from "../../model/load.ts";
+import { computeDType } from "../../model/precision.ts";
+import { loadRewardModel } from "../../model/reward-model.ts";
+import { namedPrompt } from "../../model/reward-prompt.ts";
+import { scoreSteps } from "../../reward/score.ts";
+import type { ReferencePair } from "../../train/preference.ts";
+import { cachedReference } from "../../train/reference.ts";
+import type { RewardGaps } from "../../train/scalarize.ts";
+import type { AlignOptions, Recipe } from "../schema.ts";
+import { modelHash } from "../sources.ts";
+import type { StageContext } from "../stages.ts";
+
+/** What rewards are measured against. */
+export type RewardsOptions = {
+  align: AlignOptions;
+  policy: LanguageModel;
+  /** The reference's log-probabilities of the pairs. */
+  reference: readonly ReferencePair[];
+  context: StageContext<Recipe>;
+};
+
+const sameTokens = (
+  where: string,
+  own: ReadonlyMap<string, string>,
+  policy: ReadonlyMap<string, string>,
+): void => {
+  const [theirs, ours] = [own, policy].map((files) => files.get("tokenizer.json"));
+  if (theirs === undefined || ours === undefined || theirs === ours) return;
+  throw new MahaloError("E_REWARD_TOKENS", `${where}: has another tokenizer than the model that is aligned`, {
+    hint: "pairs are rewarded as tokens; name a model of the same family",
+  });
+};
+
+/** The model of a folder; undefined for a reward model, which has no words to say. */
+const languageModel = async (name: string, { align }: RewardsOptions): Promise<LanguageModel | undefined> => {
+  try {
+    return await loadModel(name, { compute: computeDType(align.precision) });
+  } catch (error) {
+    if (error instanceof MahaloError && error.code === "E_MODEL_IS_REWARD") return undefined;
+    throw error;
+  }
+};
+
+/** β (log π_j - log π_ref) of the chosen response less that of the rejected one: DPO's implicit reward. */
+const implicitGaps = async (
+  where: string,
+  name: string,
+  model: LanguageModel,
+  pairs: readonly EncodedPair[],
+  { align, policy, reference, context }: RewardsOptions,
+): Promise<number[]> => {
+  try {
+    if (model.heads.objectives.length > 0) {
+      throw new MahaloError("E_REWARD_MODEL", `${where}: ${name} has a head for each objective`, {
+        hint: "name a model of one head (align.method: dpo), or export the objective's head with mahalo export --mix",
+      });
+    }
+    sameTokens(where, model.files, policy.files);
+    const logps = await cachedReference(model, pairs, {
+      tokensPerPass: align.tokensPerPass,
+      folder: context.cache,
+      policy: await modelHash(name),
+      signal: context.signal,
+    });
+    return logps.map(({ chosen, rejected }, at) => {
+      const known = reference[at] ?? { chosen: Number.NaN, rejected: Number.NaN };
+      return align.beta * (chosen - known.chosen - (rejected - known.rejected));
+    });
+  } finally {
+    model.dispose();
+  }
+};
+
+/** What a reward model says behind the last token of each response. */
+const scoredGaps = async (
+  where: string,
+  name: string,
+  objective: string,
+  pairs: readonly EncodedPair[],
+  { align, policy, context }: RewardsOptions,
+): Promise<number[]> => {
+  const model = await loadRewardModel(name, { compute: computeDType(align.precision) });
+  try {
+    sameTokens(where, model.files, policy.files);
+    const [only, ...more] = model.rewards.objectives;
+    const asked = only !== undefined && more.length === 0 ? only : objective;
+    const responses = pairs.flatMap(({ prompt, chosen, rejected }) =>
+      [chosen, rejected].map((response) => ({
+        prompt: namedPrompt(model, asked, prompt),
+        response,
+        ends: [response.length],
+        objective: asked,
+      })),
+    );
+    const { tokensPerPass } = align;
+    const scores = scoreSteps(model, responses, { tokensPerPass, signal: context.signal });
+    const score = (at: number): number => scores[at]?.[0] ?? Number.NaN;
+    return pairs.map((_, at) => score(2 * at) - score(2 * at + 1));
+  } finally {
+    model.dispose();
+  }
+};
+
+/**
+ * r_j(chosen) - r_j(rejected) of every pair for every objective that has a weight, by the models of `align.rewards`: a
+ * reward model's score of the whole response, or the implicit reward β (log π_j - log π_ref) of an aligned model.
+ *
+ * @throws MahaloError E_REWARD_MODEL for a model of several heads; E_REWARD_TOKENS for one with another tokenizer
+ */
+export const pairRewards = async (
+  pairs: readonly EncodedPair[],
+  weights: ReadonlyMap<string, number>,
+  options: RewardsOptions,
+): Promise<RewardGaps> => {
+  const gaps = new Map<string, readonly number[]>();
+  for (const [objective, name] of Object.entries(options.align.rewards ?? {})) {
+    if ((weights.get(objective) ?? 0) === 0) continue;
+    const where = `align.rewards.${objective}`;
+    const aligned = await languageModel(name, options);
+    gaps.set(
+      objective,
+      aligned === undefined
+        ? await scoredGaps(where, name, objective, pairs, options)
+        : await implicitGaps(where, name, aligned, pairs, options),
+    );
+  }
+  return gaps;
+};
