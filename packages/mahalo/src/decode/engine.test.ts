@@ -235,6 +235,26 @@ describe("an engine", () => {
     engine.close();
   });
 
+  test("may be told anything by those who listen, in the middle of a step", async () => {
+    const engine = new Engine(model, { batchSize: 2 });
+    const events: string[] = [];
+    const jobs: Job[] = [];
+    jobs.push(
+      engine.submit({ ids: [5, 17, 200], mix: { a: 1 }, maxNewTokens: 20 }, "first", (event) => {
+        events.push(event.type);
+        engine.step();
+        if (events.length === 2) jobs.push(engine.submit(requests[0] ?? { ids: [1] }));
+        if (events.length === 3) jobs[0]?.cancel();
+      }),
+    );
+    drain(engine);
+    expect(events).toEqual(["token", "token", "token"]);
+    expect(await jobs[1]?.completion()).toEqual(expected[0]);
+    const last = engine.submit({ ids: [5], maxNewTokens: 9 }, "last", () => engine.close());
+    engine.step();
+    expect(last.over).toBe(true);
+  });
+
   test("refuses options that make no sense", () => {
     const code = (options: object) => () => new Engine(model, options);
     expect(code({ batchSize: 0 })).toThrow(expect.objectContaining({ code: "E_BATCH_SIZE" }));

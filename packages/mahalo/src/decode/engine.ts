@@ -216,10 +216,10 @@ export class Engine {
   /**
    * One step: a token for every row, then waiting requests join and get their first.
    *
-   * An error of one row is its own; one of the whole step fails every request that decodes.
+   * An error of one row is its own; one of the whole step fails every request that decodes. Does nothing inside a step.
    */
   step(): void {
-    if (this.#closed) return;
+    if (this.#closed || this.#stepping) return;
     this.#stepping = true;
     try {
       this.#leave();
