@@ -2,6 +2,7 @@
 import { MahaloError } from "@mahalo/torch";
 import { canonicalJson } from "../../core/json.ts";
 import type { Finish } from "../request.ts";
+import { hasBoxed } from "./boxed.ts";
 import type { Branch, Grown } from "./branches.ts";
 import { aggregatePath, weighScores } from "./combine.ts";
 import type { SearchOptions } from "./options.ts";
@@ -27,9 +28,6 @@ export type Path = {
   alive: { branch: Branch; state: number | undefined } | undefined;
 };
 
-/** A whole boxed answer. */
-const boxed = /\\boxed\s*\{(?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*\}/;
-
 /** Makes a path of a candidate that has grown. */
 export const pathOf = (
   { branch, finish: found }: Grown,
@@ -45,7 +43,7 @@ export const pathOf = (
   const { answer } = branch;
   const ids = [...answer.ids];
   const before = parent?.text.length ?? 0;
-  const ends = found === undefined && options.boxed && boxed.test(answer.text.slice(before));
+  const ends = found === undefined && options.boxed && hasBoxed(answer.text);
   if (ends) answer.end();
   const finish = ends ? "stop" : found;
   const { text } = answer;

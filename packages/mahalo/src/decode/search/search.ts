@@ -24,7 +24,10 @@ import { strategies } from "./strategies/registry.ts";
 import type { Shape, Strategy } from "./strategies/types.ts";
 import { type SearchNode, type SearchTree, traceVersion } from "./tree.ts";
 
-/** What is asked of a guided model; the settings' step boundary is the request's. */
+/** Tokens of the longest answer where the request does not say: the method's. */
+const mostTokens = 4000;
+
+/** What is asked of a guided model; the settings' step boundary is the request's. `maxNewTokens` is 4000 by default. */
 export type SearchRequest = Omit<GenerateRequest, "step" | "logprobs"> & {
   /** The prompt as scorers and traces get it; `ids` are its tokens as the model gets it. */
   prompt: Prompt;
@@ -89,7 +92,7 @@ class Search {
     const options = searchOptionsOf(request.search);
     const strategy = strategies[options.strategy];
     check(strategy, options.strategy, tools);
-    const { sampling = { temperature: 1 } } = request;
+    const { sampling = { temperature: 1 }, maxNewTokens = mostTokens } = request;
     this.#request = request;
     this.#options = options;
     this.#tools = tools;
@@ -98,7 +101,7 @@ class Search {
     this.#objectives = tools.scorer?.objectives ?? [];
     this.#weights = guidanceWeights(this.#objectives, request.guidance);
     this.#branches = new Branches(model, decoder);
-    this.#answer = new Answer(model, { ...request, sampling, step: options.step });
+    this.#answer = new Answer(model, { ...request, sampling, maxNewTokens, step: options.step });
     this.#groups = Array.from({ length: this.#shape.groups }, () => ({ live: [], ended: [] }));
     this.#scoredBefore = tools.scorer?.tokens ?? 0;
   }
@@ -130,7 +133,8 @@ class Search {
   async #first(): Promise<Path[]> {
     const { groups, first } = this.#shape;
     const root = this.#branches.begin(this.#answer);
-    const state = await this.#tools.scorer?.begin(this.#request.prompt, this.#request.reference);
+    const { scorer } = this.#tools;
+    const state = await this.#asked(() => scorer?.begin(this.#request.prompt, this.#request.reference));
     const keys = Array.from({ length: groups * first }, (_, at) => `${Math.floor(at / first)}:${at % first}`);
     const paths = await this.#grow([{ from: { branch: root, state }, parent: undefined, keys }], 1, (at) =>
       Math.floor(at / first),
@@ -202,7 +206,7 @@ class Search {
     const { scorer, signal } = this.#tools;
     if (scorer === undefined) return;
     const steps = paths.map((path) => scoredStepOf(path, path.alive?.state ?? 0));
-    const found = await scorer.score(steps, signal);
+    const found = await this.#asked(() => scorer.score(steps, signal));
     for (const [at, path] of paths.entries()) {
       const one = found[at];
       if (one === undefined)
@@ -210,6 +214,21 @@ class Search {
       if (takeScores(path, one, this.#objectives, this.#options)) continue;
       this.#release(path);
       path.scores = [];
+    }
+  }
+
+  /** What the scorer answers; an error that says not what it is becomes one of the scorer's. */
+  async #asked<T>(ask: () => T | Promise<T>): Promise<T> {
+    try {
+      return await ask();
+    } catch (cause) {
+      if (cause instanceof MahaloError) throw cause;
+      const reason = cause instanceof Error ? cause.message : String(cause);
+      const names = this.#objectives.join(", ");
+      throw new MahaloError("E_SEARCH_SCORER_FAILED", `the scorer of ${names} failed: ${reason}`, {
+        cause,
+        exitStatus: 1,
+      });
     }
   }
 
@@ -288,8 +307,8 @@ class Search {
  * Source: arXiv 2510.01167, section on PRM-guided decoding, for the strategy `step`.
  *
  * @throws MahaloError E_SEARCH_OPTIONS, E_SEARCH_SCORER, E_SEARCH_VOTE, E_GUIDE_WEIGHT; E_SEARCH_EMPTY where all first
- *   candidates are empty; E_SEARCH_SCORE for scores that are not finite; E_INTERRUPTED; what a wrong request throws, and
- *   what the scorer throws
+ *   candidates are empty; E_SEARCH_SCORE for scores that are not finite; E_SEARCH_SCORER_FAILED where the scorer throws an
+ *   error without a code, else its own; E_INTERRUPTED; what a wrong request throws
  *
  * @example
  * for await (const event of search(model, { ids, prompt }, { scorer })) {

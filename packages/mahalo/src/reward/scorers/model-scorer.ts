@@ -29,6 +29,9 @@ type View = { objectives: readonly string[]; scorer: RunningScorer };
 /** A prefix: its row in every view, and what it says. */
 type State = { rows: number[]; prompt: Prompt; promptLengths: number[] };
 
+/** A candidate to read: the first `shared` tokens of a row, and those that follow. */
+type Plan = { row: number; shared: number; ids: readonly number[] };
+
 /** Whether two tokenizers have the same tokens, as far as a sample of them shows. */
 export const sameTokens = (a: TextCodec, b: TextCodec): boolean => {
   if (a === b) return true;
@@ -95,8 +98,25 @@ export const modelScorer = (model: RewardModel, options: ModelScorerOptions): Sc
   };
   /** Tokens of a whole response, as training had them. */
   const encoded = ({ text, ended }: ScoredStep, { prompt }: State): readonly number[] => {
+    // An answer that has said nothing yet has no tokens.
+    if (text === "") return ended ? codec.eosIds.slice(0, 1) : [];
     const { response } = encodeExample(prompt, text, encoding);
     return ended ? response : withoutEnd(response, codec.eosIds);
+  };
+  /** What of a candidate is there already, in a row of a view, and what is to be read. */
+  const planOf = (step: ScoredStep, { scorer }: View, at: number): Plan => {
+    const from = stateOf(step.from);
+    const row = from.rows[at] ?? 0;
+    const held = scorer.ids(row);
+    if (exact && step.exact) {
+      fits(held.length + step.ids.length);
+      return { row, shared: held.length, ids: step.ids };
+    }
+    const whole = [...held.slice(0, from.promptLengths[at]), ...encoded(step, from)];
+    fits(whole.length);
+    // The last token is always read: its hidden state is what is scored.
+    const shared = Math.min(common(whole, held), whole.length - 1);
+    return { row, shared, ids: whole.slice(shared) };
   };
   return {
     objectives: objectives.map((one) => names[one] ?? one),
@@ -105,39 +125,27 @@ export const modelScorer = (model: RewardModel, options: ModelScorerOptions): Sc
     },
     async begin(prompt) {
       const ids = encodePrompt(prompt, encoding);
-      const [rows, promptLengths]: number[][] = [[], []];
-      for (const { objectives: own, scorer } of views) {
-        const named = namedPrompt(model, own[0] ?? "", ids);
-        fits(named.length);
+      const prompts = views.map(({ objectives: own }) => namedPrompt(model, own[0] ?? "", ids));
+      for (const { length } of prompts) fits(length);
+      const rows = views.map(({ scorer }, at) => {
+        const named = prompts[at] ?? [];
         const row = scorer.addRow();
         scorer.extend([{ row, ids: named }]);
         tokens += named.length;
-        rows?.push(row);
-        promptLengths?.push(named.length);
-      }
-      return add({ rows: rows ?? [], prompt, promptLengths: promptLengths ?? [] });
+        return row;
+      });
+      return add({ rows, prompt, promptLengths: prompts.map(({ length }) => length) });
     },
     async score(steps) {
       const scores = steps.map((): Record<string, number> => ({}));
       const rows = steps.map((): number[] => []);
+      // All that may be refused comes before the first fork, so that nothing is left behind.
+      const plans = views.map((view, at) => steps.map((step) => planOf(step, view, at)));
       for (const [at, { objectives: own, scorer }] of views.entries()) {
-        const extensions = steps.map((step, index) => {
-          const from = stateOf(step.from);
-          const row = from.rows[at] ?? 0;
-          if (exact && step.exact) {
-            fits(scorer.ids(row).length + step.ids.length);
-            const fork = scorer.fork(row);
-            rows[index]?.push(fork);
-            return { row: fork, ids: step.ids };
-          }
-          const prompt = scorer.ids(row).slice(0, from.promptLengths[at]);
-          const whole = [...prompt, ...encoded(step, from)];
-          fits(whole.length);
-          // The last token is always read: its hidden state is what is scored.
-          const shared = Math.min(common(whole, scorer.ids(row)), whole.length - 1);
+        const extensions = (plans[at] ?? []).map(({ row, shared, ids }, index) => {
           const fork = scorer.fork(row, shared);
           rows[index]?.push(fork);
-          return { row: fork, ids: whole.slice(shared) };
+          return { row: fork, ids };
         });
         tokens += extensions.reduce((sum, { ids }) => sum + ids.length, 0);
         for (const [index, found] of scorer.extend(extensions).entries()) {

@@ -1,7 +1,9 @@
 /** Guided search by reward models and judges: the tree of a slow search that recomputes everything, and the rules. */
+import { type Tensor, tensor } from "@mahalo/torch";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Message } from "../../data/messages.ts";
-import { cachedDecoder, uncachedDecoder } from "../../decode/decoder.ts";
+import { stepEndsOf } from "../../data/steps.ts";
+import { cachedDecoder, type Decoder, uncachedDecoder } from "../../decode/decoder.ts";
 import type { SearchInput } from "../../decode/search/options.ts";
 import type { Scorer } from "../../decode/search/scorer.ts";
 import { type SearchRequest, type SearchTools, searchAnswer } from "../../decode/search/search.ts";
@@ -114,6 +116,8 @@ describe.each(strategyNames)("%s", (strategy: StrategyName) => {
       end += node.ids.length;
       return end;
     });
+    // Steps end where training cuts them, and where a limit does.
+    for (const one of stepEndsOf(model.codec, response, { by: "line" })) expect(ends).toContain(one);
     const { prompt: promptIds } = encodeScored(rewardModel, prompt, "So.", { objective: "accuracy" });
     const [wanted = []] = scoreSteps(rewardModel, [
       { prompt: promptIds, response, ends, objective: "accuracy" },
@@ -236,11 +240,62 @@ describe("rules", () => {
       if (calls > 4) throw new Error("out of order");
       return 1;
     });
-    await expect(run({}, broken)).rejects.toThrow("out of order");
+    await expect(run({}, broken)).rejects.toMatchObject({
+      code: "E_SEARCH_SCORER_FAILED",
+      message: "the scorer of text failed: out of order",
+      cause: expect.any(Error),
+    });
     expect(broken.states.size).toBe(0);
     const whole = byText(({ length }) => length);
     await run({ strategy: "beam" }, whole);
     expect(whole.states.size).toBe(0);
+  });
+
+  /** A decoder whose states make one token by far the likeliest. */
+  const always =
+    (id: number) =>
+    (guidedModel: LanguageModel): Decoder => {
+      const decoder = cachedDecoder(guidedModel);
+      const towards = (hidden_ND: Tensor): Tensor =>
+        guidedModel.heads.base.value
+          .indexSelect(0, tensor(new Int32Array(hidden_ND.size(0)).fill(id), { dtype: "int64" }))
+          .mul(1e4);
+      return new Proxy(decoder, {
+        get: (target, name) => {
+          if (name === "extend")
+            return (...given: Parameters<Decoder["extend"]>) => towards(decoder.extend(...given));
+          if (name === "step")
+            return (...given: Parameters<Decoder["step"]>) => towards(decoder.step(...given));
+          const value: unknown = Reflect.get(target, name, target);
+          return typeof value === "function" ? value.bind(target) : value;
+        },
+      });
+    };
+
+  test("candidates that all say nothing are an error, not an answer", async () => {
+    const [eos = 0] = model.codec.eosIds;
+    const scorer = byText(() => 1);
+    const nothing = searchAnswer(model, request({}), { scorer, decoder: always(eos) });
+    await expect(nothing).rejects.toMatchObject({
+      code: "E_SEARCH_EMPTY",
+      message: "all 1 candidates of the first step are empty",
+    });
+    expect(scorer.states.size).toBe(0);
+  });
+
+  test("a step of whole turns ends with the answer or a limit", async () => {
+    const tree = await run(
+      { step: "turn", maxStepTokens: 64 },
+      byText(({ length }) => length),
+    );
+    expect(tree.path).toHaveLength(1);
+    expect(["end", "length"]).toContain(tree.finish);
+    const cut = await run(
+      { step: "turn", maxStepTokens: 5, maxSteps: 2 },
+      byText(({ length }) => length),
+    );
+    expect(cut.nodes.every((node) => node.ids.length <= 5)).toBe(true);
+    expect(cut.tokens.answer).toBeLessThanOrEqual(10);
   });
 
   test("an answer that ends is final, and can still be the best later", async () => {
@@ -272,7 +327,7 @@ describe("rules", () => {
       code: "E_GUIDE_WEIGHT",
       message: expect.stringMatching(/no scorer scores "texd".*"?text/),
     });
-    expect(() => severalScorers([byText(() => 1), byText(() => 1)])).toThrow('two scorers score "text"');
+    expect(() => severalScorers([byText(() => 1), byText(() => 1)])).toThrow('two scores are called "text"');
   });
 
   test("several scorers side by side give what each gives alone", async () => {

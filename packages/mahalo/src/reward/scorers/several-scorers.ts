@@ -8,15 +8,15 @@ import type { Scorer, StepScores } from "../../decode/search/scorer.ts";
  * @throws MahaloError E_GUIDE_NAME where two scores have the same name
  */
 export const severalScorers = (scorers: readonly Scorer[]): Scorer => {
-  const [only, ...others] = scorers;
-  if (only !== undefined && others.length === 0) return only;
   const objectives = scorers.flatMap((one) => one.objectives);
   const twice = objectives.find((name, at) => objectives.indexOf(name) !== at);
   if (twice !== undefined) {
-    throw new MahaloError("E_GUIDE_NAME", `guidance: two scorers score "${twice}"`, {
-      hint: "give one of them a name of its own: NAME=MODEL",
+    throw new MahaloError("E_GUIDE_NAME", `guidance: two scores are called "${twice}"`, {
+      hint: "give one of them a name of its own: NAME=MODEL#OBJECTIVE",
     });
   }
+  const [only, ...others] = scorers;
+  if (only !== undefined && others.length === 0) return only;
   const states = new Map<number, readonly number[]>();
   let next = 0;
   const add = (own: readonly number[]): number => {
@@ -28,6 +28,10 @@ export const severalScorers = (scorers: readonly Scorer[]): Scorer => {
     if (own !== undefined) return own;
     throw new MahaloError("E_SCORER_STATE", `there is no state ${id}`, { exitStatus: 1 });
   };
+  /** Drops what the first scorers have made, where a later one has failed. */
+  const forget = (made: readonly (readonly number[])[]): void => {
+    for (const own of made) for (const [at, state] of own.entries()) scorers[at]?.drop(state);
+  };
   return {
     objectives,
     get tokens() {
@@ -35,14 +39,24 @@ export const severalScorers = (scorers: readonly Scorer[]): Scorer => {
     },
     async begin(prompt, reference) {
       const own: number[] = [];
-      for (const scorer of scorers) own.push(await scorer.begin(prompt, reference));
+      try {
+        for (const scorer of scorers) own.push(await scorer.begin(prompt, reference));
+      } catch (error) {
+        forget([own]);
+        throw error;
+      }
       return add(own);
     },
     async score(steps, signal) {
       const found: StepScores[][] = [];
-      for (const [at, scorer] of scorers.entries()) {
-        const mine = steps.map((step) => ({ ...step, from: statesOf(step.from)[at] ?? 0 }));
-        found.push(await scorer.score(mine, signal));
+      try {
+        for (const [at, scorer] of scorers.entries()) {
+          const mine = steps.map((step) => ({ ...step, from: statesOf(step.from)[at] ?? 0 }));
+          found.push(await scorer.score(mine, signal));
+        }
+      } catch (error) {
+        forget(steps.map((_, index) => found.map((one) => one[index]?.state ?? 0)));
+        throw error;
       }
       return steps.map((_, index) => ({
         state: add(found.map((one) => one[index]?.state ?? 0)),
