@@ -179,3 +179,38 @@ test("a candidate can be kept once, right after it was tried", () => {
   expect(scorer.bytes).toBeGreaterThan(0);
   scorer.dispose();
 });
+
+test("candidates share the memory of their row, and are refused where they do not fit", () => {
+  const [model] = models;
+  if (model === undefined) throw new Error("no model");
+  const prompt = Array.from({ length: 70 }, (_, at) => 3 + at);
+  const candidates = [[1], [2, 3], [4, 5, 6], [7, 8], [9]];
+  const open = (maxBytes?: number): { scorer: RunningScorer; row: number; page: number } => {
+    const scorer = runningScorer(model, { objectives, maxBytes });
+    const row = scorer.addRow();
+    scorer.extend([{ row, ids: prompt.slice(0, 1) }]);
+    const page = scorer.usedBytes;
+    scorer.extend([{ row, ids: prompt.slice(1) }]);
+    return { scorer, row, page };
+  };
+  const { scorer, row, page } = open();
+  expect(scorer.usedBytes).toBe(3 * page);
+  const scores = numbers(scorer.tryCandidates(row, candidates));
+  // A page for each candidate, and the row's own.
+  expect(scorer.usedBytes).toBe((3 + candidates.length) * page);
+  scorer.keepCandidate(2);
+  expect(scorer.usedBytes).toBe(3 * page);
+  scorer.dispose();
+
+  const small = open(6 * page);
+  expect(() => small.scorer.tryCandidates(small.row, candidates)).toThrow(
+    expect.objectContaining({ code: "E_KV_MEMORY" }),
+  );
+  expect(() => small.scorer.keepCandidate(0)).toThrow(
+    expect.objectContaining({ code: "E_SCORER_CANDIDATE" }),
+  );
+  expect(small.scorer.usedBytes).toBe(3 * page);
+  const some = numbers(small.scorer.tryCandidates(small.row, candidates.slice(0, 3)));
+  expect(distance(some, scores.slice(0, some.length))).toBeLessThan(1e-5);
+  small.scorer.dispose();
+});

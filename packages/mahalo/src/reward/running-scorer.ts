@@ -53,8 +53,10 @@ export type RunningScorer = {
   fork(row: number, length?: number): number;
   /** Drops a row; the last row takes its number. */
   removeRow(row: number): void;
-  /** Bytes of the cache. */
+  /** Bytes of the cache, used or not. */
   readonly bytes: number;
+  /** Bytes that rows hold; what several hold counts once. */
+  readonly usedBytes: number;
   dispose(): void;
 };
 
@@ -164,6 +166,9 @@ export const runningScorer = (
     get bytes() {
       return cache.bytes;
     },
+    get usedBytes() {
+      return cache.usedBytes;
+    },
     ids: idsOf,
     addRow() {
       forget();
@@ -215,10 +220,16 @@ export const runningScorer = (
       }
       const forks = candidates.map(() => cache.fork(rowOf(row).kv));
       tried = { row, candidates, forks };
-      return extendCached(
-        forks.map((fork, index) => ({ row: fork, ids: candidates[index] ?? [] })),
-        ends,
-      );
+      try {
+        return extendCached(
+          forks.map((fork, index) => ({ row: fork, ids: candidates[index] ?? [] })),
+          ends,
+        );
+      } catch (error) {
+        // What was not read must not be kept.
+        forget();
+        throw error;
+      }
     },
     keepCandidate(index) {
       const ids = tried?.candidates[index];
