@@ -180,6 +180,18 @@ describe("an engine", () => {
     engine.close();
   });
 
+  test("reads so many prompt tokens between two steps and no more, but for a longer prompt alone", () => {
+    const engine = new Engine(model, { maxPromptTokensPerStep: 50, sharePrefixes: false });
+    for (const length of [20, 20, 20, 80, 5])
+      engine.submit({ ids: prompt(length, length), maxNewTokens: 20 });
+    const active = Array.from({ length: 4 }, () => {
+      engine.step();
+      return engine.active;
+    });
+    expect(active).toEqual([2, 3, 4, 5]);
+    engine.close();
+  });
+
   test("fails the row that goes wrong and no other", async () => {
     const { heads } = model;
     const head = heads.get("b").value;

@@ -21,7 +21,7 @@ export type EngineOptions = {
   maxBytes?: number | undefined;
   /** Whether prompts begin with what other rows, finished ones included, hold of them already. Default true. */
   sharePrefixes?: boolean | undefined;
-  /** Prompt tokens read between two steps: longer ones are read alone. Default 4096. */
+  /** Prompt tokens read between two steps, which bounds a pass's memory; a longer prompt is read alone. Default 8192. */
   maxPromptTokensPerStep?: number | undefined;
   /** What holds the rows; default with a key-value cache of `maxBytes`. */
   decoder?: ((model: LanguageModel) => Decoder) | undefined;
@@ -148,7 +148,7 @@ export class Engine {
   #closed = false;
 
   constructor(model: LanguageModel, options: EngineOptions = {}) {
-    const { batchSize = 16, sharePrefixes = true, maxPromptTokensPerStep = 4096 } = options;
+    const { batchSize = 16, sharePrefixes = true, maxPromptTokensPerStep = 8192 } = options;
     const { maxBytes = Math.max(2 ** 26, Math.floor(findMemory().available / 2)) } = options;
     checkPositive("batchSize", batchSize, "E_BATCH_SIZE");
     checkPositive("maxBytes", maxBytes, "E_ENGINE_OPTION");

@@ -9,7 +9,7 @@ import type { Completion, GenerateRequest } from "./request.ts";
 export type GenerateEvent = DecodeEvent & { index: number };
 
 /** Options of {@link generate}. */
-export type GenerateOptions = Omit<EngineOptions, "sharePrefixes" | "maxPromptTokensPerStep"> & {
+export type GenerateOptions = Omit<EngineOptions, "sharePrefixes"> & {
   /** Stops between two steps with an error. */
   signal?: AbortSignal | undefined;
   /**
@@ -38,9 +38,7 @@ export async function* generate(
   requests: readonly GenerateRequest[],
   { signal, sharePrefixes = false, ...options }: GenerateOptions = {},
 ): AsyncGenerator<GenerateEvent, void, undefined> {
-  // Prompts are read as they find room, all at once, so that the longest of a list is there for the others.
-  const maxPromptTokensPerStep = Number.MAX_SAFE_INTEGER;
-  const engine = new Engine(model, { ...options, sharePrefixes, maxPromptTokensPerStep });
+  const engine = new Engine(model, { ...options, sharePrefixes });
   try {
     const events: GenerateEvent[] = [];
     const jobs = requests.map((request, index) =>
