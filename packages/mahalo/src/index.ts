@@ -41,6 +41,7 @@ export { cachedDecoder, type Decoder, type DecoderOptions, uncachedDecoder } fro
 export { Engine, type EngineOptions, Job } from "./decode/engine.ts";
 export type { DecodeEvent, DoneEvent, StepEvent, TokenEvent } from "./decode/events.ts";
 export { type GenerateEvent, type GenerateOptions, generate, generateAll } from "./decode/generate.ts";
+export { type JointModel, jointModel } from "./decode/joint-model.ts";
 export type { MixPhase, MixPlan } from "./decode/mix-schedule.ts";
 export type { Completion, Finish, GenerateRequest } from "./decode/request.ts";
 export { type Sampling, type SamplingInput, samplingFor } from "./decode/sampling.ts";
@@ -76,6 +77,7 @@ export {
 } from "./model/reward-model.ts";
 export { namedPrompt } from "./model/reward-prompt.ts";
 export { exportMix, type SaveOptions, saveModel } from "./model/save.ts";
+export { soupModel } from "./model/soup.ts";
 // Recipe: a whole pipeline from one file.
 export { type AlignOptions, alignSchema } from "./recipe/align-schema.ts";
 export { type LoadedRecipe, loadRecipe, parseRecipe } from "./recipe/load.ts";

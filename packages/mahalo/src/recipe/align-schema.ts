@@ -10,6 +10,8 @@ export const alignMethods = {
   "dpo-mixed": "one head, on the same batches of all objectives' pairs.",
   "dpo-scalarized": "one head, on all pairs, ranked anew by the weighted sum of rewards.",
   modpo: "one head for fixed weights, with the other objectives' rewards as margin.",
+  soup: "no training: the weighted sum of aligned models' weights, for every mix of the sweep.",
+  mod: "no training: the weighted sum of aligned models' logits at every token, for every mix of the sweep.",
 } as const;
 
 /** Name of a method. */
@@ -33,7 +35,9 @@ export const alignSchema = trainingSchema
     weights: z
       .record(z.string(), z.number().nonnegative())
       .optional()
-      .describe("Weights over objectives of dpo-scalarized and modpo, scaled to sum 1. Default: equal."),
+      .describe(
+        "Weights over objectives of dpo-scalarized and modpo, and of the soup that is saved; scaled to sum 1. Default: equal.",
+      ),
     rewards: z
       .record(z.string(), z.string().min(1))
       .optional()
@@ -60,6 +64,11 @@ export const alignSchema = trainingSchema
       .nonnegative()
       .default(0.001)
       .describe("Standard deviation of the noise that lets heads part ways."),
+    models: z
+      .record(z.string(), z.string().min(1))
+      .refine((models) => Object.keys(models).length > 0, { error: "needs at least one model" })
+      .optional()
+      .describe("Of soup and mod: the folder of a model of one head for each objective."),
     optimizer: trainingSchema.shape.optimizer
       .unwrap()
       .default("rmsprop")
@@ -72,7 +81,10 @@ export const alignSchema = trainingSchema
   .superRefine((align, context) => {
     const fail = (field: string, message: string): void =>
       context.addIssue({ code: "custom", path: [field], message });
-    const { method, weights, rewards, objective } = align;
+    const { method, weights, rewards, objective, models } = align;
+    const merged = method === "soup" || method === "mod";
+    if (merged !== (models !== undefined))
+      fail("models", merged ? `is missing; ${method} merges aligned models` : `has no meaning for ${method}`);
     if (align.loss === "ipo" && align.smoothing > 0)
       fail("smoothing", "is a form of the sigmoid loss; ipo has none");
     if (method === "dpo" && objective === undefined)
@@ -83,7 +95,7 @@ export const alignSchema = trainingSchema
     if (rewarded && rewards === undefined)
       fail("rewards", `is missing; ${method} needs a reward for each objective that it weighs`);
     if (!rewarded && rewards !== undefined) fail("rewards", `has no meaning for ${method}`);
-    if (!rewarded && weights !== undefined)
+    if (!rewarded && method !== "soup" && weights !== undefined)
       fail("weights", `has no meaning for ${method}; objectives have a weight of their own`);
     if (weights !== undefined && Object.values(weights).every((weight) => weight === 0))
       fail("weights", "needs at least one weight above 0");

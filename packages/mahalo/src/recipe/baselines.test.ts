@@ -1,8 +1,10 @@
 /** The methods that MAH-DPO is compared with, through the real stages over a tiny model. */
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { z } from "zod";
+import { parseJson } from "../core/json.ts";
 import { silenceProgress } from "../core/progress.ts";
 import { readResults } from "../evaluate/results.ts";
 import { loadModel } from "../model/load.ts";
@@ -10,6 +12,7 @@ import { tinyFolder } from "../model/testing/tiny.ts";
 import { type MetricsRow, readMetrics } from "../train/metrics.ts";
 import { parseRecipe } from "./load.ts";
 import { runRecipe } from "./run.ts";
+import { statedWeights } from "./stages/prompted.ts";
 
 let folder = "";
 beforeAll(async () => {
@@ -29,7 +32,9 @@ afterAll(async () => {
   await rm(folder, { recursive: true });
 });
 
-const recipe = (name: string, align: string) =>
+const answerSchema = z.looseObject({ label: z.string(), response: z.string() });
+
+const recipe = (name: string, align: string, set: string[] = []) =>
   parseRecipe(
     `name: ${name}
 model: ${tinyFolder("tiny-llama")}
@@ -43,7 +48,7 @@ align: { learningRate: 1e-3, batchSize: 4, precision: f32, ${align} }
 evaluate: { mixes: 3, prompts: 2, maxNewTokens: 4 }
 `,
     "recipe.yaml",
-    { folder },
+    { folder, set },
   );
 
 const modelOf = (name: string): string => join(folder, name, "align", "model");
@@ -103,12 +108,67 @@ describe("methods of one head", () => {
   });
 });
 
+describe("methods that merge models", () => {
+  const models = (): string => `models: { a: ${modelOf("dpo-a")}, b: ${modelOf("dpo-b")} }`;
+  /** What policies answered, by label. */
+  const answersOf = async (name: string): Promise<Map<string, string[]>> => {
+    const lines = (await readFile(join(folder, name, "evaluate", "answers.jsonl"), "utf8"))
+      .trim()
+      .split("\n");
+    const found = new Map<string, string[]>();
+    for (const line of lines) {
+      const { label, response } = parseJson(line, answerSchema, "answers.jsonl");
+      found.set(label, [...(found.get(label) ?? []), response]);
+    }
+    return found;
+  };
+
+  test("soup saves the soup of its weights and answers under every mix by its own", async () => {
+    await runRecipe(recipe("dpo-a", "method: dpo, objective: a"));
+    await runRecipe(recipe("soup", `method: soup, ${models()}, weights: { a: 1, b: 0 }`));
+    const [soup, alone] = [await loadModel(modelOf("soup")), await loadModel(modelOf("dpo-a"))];
+    expect(soup.heads.base.value.toFloat32Array()).toEqual(alone.heads.base.value.toFloat32Array());
+    soup.dispose();
+    alone.dispose();
+    const results = await readResults(join(folder, "soup", "report", "results.json"));
+    expect(results.sweep?.points.map(({ label }) => label)).toEqual([
+      "a=1,b=0",
+      "a=0.5,b=0.5",
+      "a=0,b=1",
+      "base",
+    ]);
+    expect(results.pairAccuracy?.heads).toEqual(["base", "soup"]);
+    expect((await answersOf("soup")).get("a=1,b=0")).toEqual((await answersOf("dpo-a")).get("dpo"));
+  });
+
+  test("mod trains nothing and mixes logits; with one model's weight alone it answers like it", async () => {
+    const { stages } = await runRecipe(recipe("mod", `method: mod, ${models()}`));
+    expect(stages.map(({ name }) => name)).toEqual(["data", "evaluate", "report"]);
+    const answers = await answersOf("mod");
+    expect([...answers.keys()]).toEqual(["a=1,b=0", "a=0.5,b=0.5", "a=0,b=1", "base"]);
+    expect(answers.get("a=1,b=0")).toEqual((await answersOf("soup")).get("a=1,b=0"));
+    expect(answers.get("a=0,b=1")).toEqual((await answersOf("soup")).get("a=0,b=1"));
+  });
+
+  test("evaluate.prompted asks the base model to weigh objectives", async () => {
+    const asked = recipe("prompted", "maxSteps: 1", ["evaluate.prompted=true", "evaluate.mixes=2"]);
+    await runRecipe(asked);
+    const labels = [...(await answersOf("prompted")).keys()];
+    expect(labels).toEqual(["a=1,b=0", "a=0,b=1", "base", "prompted a=1,b=0", "prompted a=0,b=1"]);
+    expect(statedWeights({ a: 0.25, b: 0.75 }, { ...asked.objectives })).toBe(
+      "Weigh these goals in your reply. a: 25 percent. b: 75 percent.",
+    );
+  });
+});
+
 describe("a recipe is refused", () => {
   test.each([
     ["method: dpo", /align.objective: is missing/],
     ["method: dpo, objective: c", /unknown objective "c"/],
     ["method: modpo, weights: { a: 1 }", /align.rewards: is missing/],
     ["method: dpo-mixed, weights: { a: 1 }", /align.weights: has no meaning for dpo-mixed/],
+    ["method: soup", /align.models: is missing/],
+    ["models: { a: ./x }", /align.models: has no meaning for mah-dpo/],
     ["objective: a", /align.objective: has no meaning for mah-dpo/],
     ["method: modpo, rewards: { a: ./x }, weights: { a: 0 }", /at least one weight above 0/],
   ])("that says %s", (align, message) => {

@@ -105,7 +105,13 @@ const resolvePaths = (recipe: Recipe, folder: string): Recipe => {
     ),
     sft: sft === false ? sft : { ...sft, from: examples(sft.from) },
     align:
-      align === false || align.rewards === undefined ? align : { ...align, rewards: models(align.rewards) },
+      align === false
+        ? align
+        : {
+            ...align,
+            ...(align.rewards === undefined ? {} : { rewards: models(align.rewards) }),
+            ...(align.models === undefined ? {} : { models: models(align.models) }),
+          },
     evaluate: evaluate.from === "heldOut" ? evaluate : { ...evaluate, from: source(evaluate.from) },
   };
 };

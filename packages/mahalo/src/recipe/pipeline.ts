@@ -14,7 +14,7 @@ import { sftStage } from "./stages/sft.ts";
 import type { Stage } from "./stages.ts";
 
 /** Answers the prompts of the sweep with the decoder. */
-const answer: Answer = async (model, prompts, { mix, decoding, seed, signal, onAnswer }) => {
+const answer: Answer = async (model, prompts, { mix, decoding, seed, signal, onAnswer, decoder }) => {
   const { maxNewTokens, temperature, topK, topP, minP, repetitionPenalty, batchSize } = decoding;
   const completions = await generateAll(
     model,
@@ -25,7 +25,7 @@ const answer: Answer = async (model, prompts, { mix, decoding, seed, signal, onA
       seed: seed + index,
       maxNewTokens,
     })),
-    { batchSize, signal, onCompletion: onAnswer },
+    { batchSize, signal, onCompletion: onAnswer, decoder },
   );
   return completions.map(({ text }) => text);
 };

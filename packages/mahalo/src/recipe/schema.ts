@@ -94,6 +94,10 @@ export const evaluateSchema = z.strictObject({
     .default(1)
     .describe("Above 1 makes tokens that were used less likely."),
   batchSize: z.int().positive().default(16).describe("Answers generated side by side."),
+  prompted: z
+    .boolean()
+    .optional()
+    .describe("Also answer with the base model under a system message that states each mix's weights."),
   baseline: z
     .boolean()
     .default(true)
@@ -222,7 +226,7 @@ export const recipeSchema = z.strictObject(recipeShape).superRefine((recipe, con
     context.addIssue({ code: "custom", path: ["evaluate", "from", "objective"], message });
   }
   if (recipe.align !== false) {
-    const { objective, weights = {}, rewards = {} } = recipe.align;
+    const { objective, weights = {}, rewards = {}, models = {} } = recipe.align;
     const unknown = (name: string, path: (string | number)[]): void => {
       if (names.includes(name)) return;
       const message = `unknown objective "${name}". ${didYouMean(name, names)}`;
@@ -236,6 +240,7 @@ export const recipeSchema = z.strictObject(recipeShape).superRefine((recipe, con
     if (objective !== undefined) unknown(objective, ["objective"]);
     for (const name of Object.keys(weights)) unknown(name, ["weights", name]);
     for (const name of Object.keys(rewards)) unknown(name, ["rewards", name]);
+    for (const name of Object.keys(models)) unknown(name, ["models", name]);
   }
   const heads = names.filter((name) => hasPairs(recipe.objectives[name] as ObjectiveOptions));
   if (Array.isArray(recipe.evaluate.mixes)) {

@@ -1,6 +1,7 @@
 /** The align stage: MAH-DPO, one head an objective over a shared backbone, or a method it is compared with. */
 import type { EncodedPair } from "../../data/encode.ts";
 import type { LanguageModel } from "../../model/load.ts";
+import { soupModel } from "../../model/soup.ts";
 import { type PreferenceTaskOptions, preferenceTask, type ReferencePair } from "../../train/preference.ts";
 import { logProbReaders } from "../../train/reader.ts";
 import { cachedReference } from "../../train/reference.ts";
@@ -11,6 +12,7 @@ import { modelFiles } from "../sources.ts";
 import { needFolder, type Stage, type StageContext } from "../stages.ts";
 import { lossesOf, rankedPairs, rewardModels, singleHead, weightsOf } from "./align-methods.ts";
 import { readAllPairs } from "./data-files.ts";
+import { mergedSources } from "./merged-policies.ts";
 import {
   loadForTraining,
   modelFolder,
@@ -41,6 +43,17 @@ const referenceOf = async (
   });
 };
 
+/** Saves the soup of the block's weights; other mixes are made of the same models when they are asked for. */
+const saveSoup = async (align: AlignOptions, context: StageContext<Recipe>): Promise<void> => {
+  const { models = {} } = align;
+  const soup = await soupModel(models, Object.fromEntries(weightsOf(align, Object.keys(models))));
+  try {
+    await saveTrained(soup, context);
+  } finally {
+    soup.dispose();
+  }
+};
+
 /** Rows of the method's own objective, where it trains on one, in as many steps as all objectives' rows would take. */
 const rowsOf = (
   all: readonly EncodedPair[],
@@ -68,7 +81,7 @@ export const alignStage: Stage<Recipe> = {
   name: "align",
   version: "1",
   dependencies: ["data", "sft", "pairs"],
-  leftOut: ({ align }) => align === false,
+  leftOut: ({ align }) => align === false || align.method === "mod",
   inputs: ({ align, objectives }) =>
     align === false
       ? null
@@ -78,12 +91,13 @@ export const alignStage: Stage<Recipe> = {
         },
   sources: ({ sft, align, model, revision }) => [
     ...(sft === false ? [modelFiles(model, revision)] : []),
-    ...(align === false ? [] : rewardModels(align)),
+    ...(align === false ? [] : [...rewardModels(align), ...mergedSources({ align })]),
   ],
   run: async (context) => {
     const { recipe, folder, folderOf, signal } = context;
     const { align, seed } = recipe;
     if (align === false) return;
+    if (align.method === "soup") return saveSoup(align, context);
     const data = needFolder("align", "data", folderOf);
     const read = await readAllPairs(data, folderOf("pairs"));
     const named = Object.keys(recipe.objectives).filter((name) =>

@@ -8,6 +8,7 @@ import { goesOn, throwIfAborted } from "../../core/interrupt.ts";
 import { readJsonFile } from "../../core/json.ts";
 import { progress } from "../../core/progress.ts";
 import { type EncodeOptions, encodePrompt } from "../../data/encode.ts";
+import type { JointModel } from "../../decode/joint-model.ts";
 import { formatMix, mixGrid, type SweepMix } from "../../evaluate/mixes.ts";
 import { type Margins, pairAccuracy } from "../../evaluate/pair-accuracy.ts";
 import { type Results, resultsVersion, type SweepResults, writeResults } from "../../evaluate/results.ts";
@@ -22,7 +23,9 @@ import { readStamp } from "../stamp.ts";
 import { bestOfRollouts, rewardMetricsOf } from "./best-of.ts";
 import { readAllPairs } from "./data-files.ts";
 import { forJudges, judgeInputs, judgeSources } from "./judges.ts";
+import { mergedOf, mergedSources, withMerged } from "./merged-policies.ts";
 import { pairMargins } from "./pair-margins.ts";
+import { statedWeights, withSystem } from "./prompted.ts";
 import { evaluationPrompts, withModel } from "./prompts.ts";
 import { modelFolder } from "./training.ts";
 
@@ -36,6 +39,8 @@ export type Answer = (
     seed: number;
     signal: AbortSignal;
     onAnswer: () => void;
+    /** What holds the rows, where it is not the model's own decoder. */
+    decoder?: JointModel["decoder"] | undefined;
   },
 ) => Promise<string[]>;
 
@@ -47,7 +52,7 @@ const modelNames = ({ recipe, folderOf }: Context): { evaluated: string; baselin
   const aligned = folderOf("align");
   const before = tuned === undefined ? recipe.model : modelFolder(tuned);
   return aligned === undefined
-    ? { evaluated: before, baseline: undefined }
+    ? { evaluated: before, baseline: mergedOf(recipe) === undefined ? undefined : before }
     : { evaluated: modelFolder(aligned), baseline: before };
 };
 
@@ -62,7 +67,7 @@ const kept = async (folder: string, name: string, generate: () => Promise<string
 
 /** The mixes of the sweep; a single policy without a mix where the model has no heads of its own. */
 const mixesOf = (recipe: Recipe, model: LanguageModel): (SweepMix | undefined)[] => {
-  const { objectives } = model.heads;
+  const objectives = Object.keys(mergedOf(recipe)?.models ?? {}).concat(model.heads.objectives);
   if (objectives.length === 0) return [undefined];
   const { mixes } = recipe.evaluate;
   if (!Array.isArray(mixes)) return mixGrid(objectives, mixes);
@@ -80,6 +85,10 @@ const decodingOf = ({ maxNewTokens, temperature, topK, topP, minP, repetitionPen
   minP,
   repetitionPenalty,
 });
+
+/** The mixes that a prompt states: those of the sweep, over all objectives. */
+const promptedMixes = ({ evaluate: { mixes }, objectives }: Recipe): SweepMix[] =>
+  Array.isArray(mixes) ? mixes : mixGrid(Object.keys(objectives), mixes);
 
 /** What a model without objectives' heads is called: by the method that aligned it with one head. */
 const onlyPolicy = ({ recipe: { align }, folderOf }: Context): string =>
@@ -103,6 +112,7 @@ const sweep = async (
     name: string,
     label: string,
     mix: SweepMix | undefined,
+    { decoder, system }: { decoder?: JointModel["decoder"] | undefined; system?: string } = {},
   ): Promise<string[]> =>
     kept(folder, name, async () => {
       throwIfAborted(signal, "evaluating", goesOn);
@@ -118,17 +128,24 @@ const sweep = async (
         done += 1;
         bar.update(done);
       };
-      const ids = prompts.map(({ prompt }) => encodePrompt(prompt, encoding));
-      const answers = await answer(one, ids, { mix, decoding: evaluate, seed, signal, onAnswer });
+      const ids = prompts.map(({ prompt }) =>
+        encodePrompt(system === undefined ? prompt : withSystem(prompt, system), encoding),
+      );
+      const answers = await answer(one, ids, { mix, decoding: evaluate, seed, signal, onAnswer, decoder });
       bar.done();
       return answers;
     });
+  const merged = mergedOf(recipe);
   const policies = mixesOf(recipe, model).map((mix, index): Policy => {
     const label = mix === undefined ? onlyPolicy(context) : formatMix(mix);
+    const name = `mix-${index}`;
     return {
       label,
       ...(mix === undefined ? {} : { mix }),
-      respond: () => respond(model, `mix-${index}`, label, mix),
+      respond: () =>
+        merged === undefined || mix === undefined
+          ? respond(model, name, label, mix)
+          : withMerged(merged, mix, (one, own, decoder) => respond(one, name, label, own, { decoder })),
     };
   });
   const { baseline } = modelNames(context);
@@ -138,6 +155,19 @@ const sweep = async (
       label,
       respond: () => withModel(baseline, context, (one) => respond(one, label, label, undefined)),
     });
+  }
+  if (evaluate.prompted) {
+    for (const [index, mix] of promptedMixes(recipe).entries()) {
+      const label = `prompted ${formatMix(mix)}`;
+      const system = statedWeights(mix, recipe.objectives);
+      policies.push({
+        label,
+        respond: () =>
+          withModel(recipe.model, context, (one) =>
+            respond(one, `prompted-${index}`, label, undefined, { system }),
+          ),
+      });
+    }
   }
   const outcome = await runSweep({
     policies,
@@ -164,6 +194,8 @@ const sweep = async (
 const rank = async (context: Context, model: LanguageModel): Promise<Results["pairAccuracy"]> => {
   const { recipe, folderOf, signal } = context;
   if (!recipe.evaluate.pairAccuracy) return undefined;
+  // A distribution made of several models' logits has no log-probabilities of its own to rank by.
+  if (mergedOf(recipe)?.method === "mod") return undefined;
   const data = needFolder("evaluate", "data", folderOf);
   const { heldOut: pairs } = await readAllPairs(data, folderOf("pairs"));
   const objectives = Object.keys(recipe.objectives).filter((name) =>
@@ -213,12 +245,17 @@ export const evaluateStage = (answer: Answer): Stage<Recipe> => ({
       from: from === "heldOut" ? from : sourceInputs(from),
       judges: judgeInputs(recipe),
       prompt: [data.chat, data.maxPromptTokens],
+      ...(mergedOf(recipe) === undefined ? {} : { merged: mergedOf(recipe)?.method }),
+      ...(evaluate.prompted
+        ? { stated: Object.entries(recipe.objectives).map(([name, { description }]) => [name, description]) }
+        : {}),
     };
   },
   sources: (recipe) => [
     ...(recipe.sft === false ? [modelFiles(recipe.model, recipe.revision)] : []),
     ...(recipe.evaluate.from === "heldOut" ? [] : [rowSourceFiles("evaluate.from", recipe.evaluate.from)]),
     ...judgeSources(recipe),
+    ...mergedSources(recipe),
   ],
   run: async (context) => {
     const { recipe, folder } = context;
