@@ -1,39 +1,17 @@
 /** One setting of our greedy generation, one stream and a batch; prints one line of JSON. Started by ../generate.ts. */
 import { parseArgs } from "node:util";
 import { setThreads } from "@mahalo/torch";
-import type { TextCodec } from "../../packages/mahalo/src/data/codec.ts";
-import { generateAll } from "../../packages/mahalo/src/decode/generate.ts";
 import { type LanguageModel, loadModel } from "../../packages/mahalo/src/model/load.ts";
+import { answer, endless } from "../endless.ts";
 import { count, dtypeNames, dtypes, names } from "../options.ts";
 import { benchModel } from "../peer-model.ts";
 import { readRows } from "../rows.ts";
-import { cpuSeconds, peakMemory, resetPeakMemory } from "../usage.ts";
+import { peakMemory, resetPeakMemory } from "../usage.ts";
 import type { Side, Timed } from "./results.ts";
-
-/** A codec without end tokens: every prompt gets the same number of tokens, so that both sides do the same work. */
-const endless = (codec: TextCodec): TextCodec => ({
-  encode: (text, options) => codec.encode(text, options),
-  decode: (ids, options) => codec.decode(ids, options),
-  specialIds: codec.specialIds,
-  vocabSize: codec.vocabSize,
-  eosIds: [],
-});
 
 const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);
 
 type Prompts = readonly (readonly number[])[];
-
-/** Answers prompts side by side; gives the answers, and wall and processor time. */
-const answer = async (model: LanguageModel, group: Prompts, maxNewTokens: number) => {
-  const [began, cpuBegan] = [performance.now(), cpuSeconds()];
-  const answers = await generateAll(
-    model,
-    group.map((ids) => ({ ids, maxNewTokens })),
-    { batchSize: group.length },
-  );
-  const seconds = (performance.now() - began) / 1000;
-  return { answers, seconds, cpu: cpuSeconds() - cpuBegan };
-};
 
 /** All prompts in groups of `size`: first for one token each, then for all. */
 const measure = async (
@@ -42,7 +20,7 @@ const measure = async (
   { size, newTokens, threads }: { size: number; newTokens: number; threads: number },
 ): Promise<{ timed: Timed; first: readonly number[] }> => {
   const groups = Array.from({ length: Math.ceil(prompts.length / size) }, (_, at) =>
-    prompts.slice(at * size, (at + 1) * size),
+    prompts.slice(at * size, (at + 1) * size).map((ids) => ({ ids })),
   );
   await answer(model, groups[0] ?? [], 8);
   let promptSeconds = 0;
@@ -50,13 +28,10 @@ const measure = async (
   const runs = [];
   for (const group of groups) runs.push(await answer(model, group, newTokens));
   const seconds = sum(runs.map((run) => run.seconds));
-  const tokens = sum(runs.flatMap(({ answers }) => answers.map(({ ids }) => ids.length)));
-  if (tokens !== prompts.length * newTokens) {
-    throw new Error(`generated ${tokens} tokens instead of ${prompts.length * newTokens}`);
-  }
+  const tokens = prompts.length * newTokens;
   const cpuShare = sum(runs.map(({ cpu }) => cpu)) / (threads * seconds);
   const timed = { batch: size, tokens, seconds, prompt_seconds: promptSeconds, cpu_share: cpuShare };
-  return { timed, first: runs[0]?.answers[0]?.ids ?? [] };
+  return { timed, first: runs[0]?.ids[0] ?? [] };
 };
 
 const main = async (): Promise<Side> => {
@@ -70,7 +45,7 @@ const main = async (): Promise<Side> => {
   setThreads(threads);
   const prompts = readRows(values.rows ?? "").map(({ prompt_ids }) => prompt_ids);
   const loaded = await loadModel(benchModel, { compute: dtypes[dtype] });
-  const model = { ...loaded, codec: endless(loaded.codec) };
+  const model = endless(loaded);
   const loadedBytes = resetPeakMemory();
   const { timed: single, first } = await measure(model, prompts, { size: 1, newTokens, threads });
   const size = Math.min(batch, prompts.length);
