@@ -1,5 +1,6 @@
 /** The options of guided search that generate and chat share: guides, strategy, steps and limits. */
-import { type Command, Option } from "commander";
+import { MahaloError } from "@mahalo/torch";
+import { type Command, InvalidArgumentError, Option } from "commander";
 import { parseStepBoundary, type StepBoundary } from "../data/steps.ts";
 import {
   normalizations,
@@ -8,13 +9,18 @@ import {
   searchOptionsOf,
 } from "../decode/search/options.ts";
 import type { Scorer } from "../decode/search/scorer.ts";
-import { type StrategyName, strategies, strategyNames } from "../decode/search/strategies/registry.ts";
+import {
+  type ChoiceName,
+  choiceNames,
+  choiceOf,
+  type StrategyName,
+  strategyNames,
+} from "../decode/search/strategies/registry.ts";
 import type { LanguageModel } from "../model/load.ts";
 import { computeDType, type Precision } from "../model/precision.ts";
 import { type Guide, openGuides, parseGuides } from "../reward/scorers/guides.ts";
 import { votesOf } from "../reward/votes.ts";
 import { usage } from "./command.ts";
-import { number } from "./sampling-options.ts";
 
 /** What the options hold once parsed. */
 export type SearchFlags = {
@@ -27,6 +33,7 @@ export type SearchFlags = {
   maxStepTokens?: number;
   aggregate?: (typeof pathAggregates)[number];
   normalize?: (typeof normalizations)[number];
+  choose?: ChoiceName;
   dropBadScores?: boolean;
 };
 
@@ -34,6 +41,21 @@ const collectGuides = (text: string, before: readonly Guide[] = []): Guide[] => 
   ...before,
   ...parseGuides(text),
 ];
+
+const whole = (text: string): number => {
+  if (/^[1-9]\d*$/.test(text.trim())) return Number(text);
+  throw new InvalidArgumentError("It must be a whole number above 0.");
+};
+
+/** A step boundary; an error names the option. */
+const boundary = (text: string): StepBoundary => {
+  try {
+    return parseStepBoundary(text);
+  } catch (error) {
+    if (!(error instanceof MahaloError)) throw error;
+    throw new InvalidArgumentError(`${error.message} ${error.hint ?? ""}`.trim());
+  }
+};
 
 /** Adds the options to a command. */
 export const withSearch = (command: Command): Command =>
@@ -48,11 +70,11 @@ export const withSearch = (command: Command): Command =>
         strategyNames,
       ),
     )
-    .option("--candidates <n>", "candidates of a step, or whole answers of best-of-n and votes", number)
-    .option("--width <n>", "branches that beam keeps, subtrees of dvts", number)
-    .option("--step <boundary>", "what ends a step: blank-line, line, sentence:8 or turn", parseStepBoundary)
-    .option("--max-steps <n>", "longest answer in steps", number)
-    .option("--max-step-tokens <n>", "longest step in tokens", number)
+    .option("--candidates <n>", "candidates of a step, or whole answers of best-of-n and votes", whole)
+    .option("--width <n>", "branches that beam keeps, subtrees of dvts", whole)
+    .option("--step <boundary>", "what ends a step: blank-line, line, sentence:8 or turn", boundary)
+    .option("--max-steps <n>", "longest answer in steps", whole)
+    .option("--max-step-tokens <n>", "longest step in tokens", whole)
     .addOption(
       new Option("--aggregate <name>", "how a path's step scores become its own").choices(pathAggregates),
     )
@@ -60,6 +82,12 @@ export const withSearch = (command: Command): Command =>
       new Option("--normalize <name>", "how scores become comparable before they are weighed").choices(
         normalizations,
       ),
+    )
+    .addOption(
+      new Option(
+        "--choose <rule>",
+        "which finished answer is taken; default: the best, of majority and weighted-vote their own",
+      ).choices(choiceNames),
     )
     .option("--drop-bad-scores", "leave candidates without a finite score out, instead of an error");
 
@@ -82,8 +110,8 @@ export const openSearch = async (
   { codec }: Pick<LanguageModel, "codec">,
 ): Promise<OpenSearch | undefined> => {
   const { guide: guides = [], search: asked, dropBadScores, precision } = flags;
-  const { candidates, width, step, maxSteps, maxStepTokens, aggregate, normalize } = flags;
-  const given = { candidates, width, step, maxSteps, maxStepTokens, aggregate, normalize };
+  const { candidates, width, step, maxSteps, maxStepTokens, aggregate, normalize, choose } = flags;
+  const given = { candidates, width, step, maxSteps, maxStepTokens, aggregate, normalize, choose };
   const set = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
   if (guides.length === 0 && asked === undefined) {
     const [first] = Object.keys(set);
@@ -98,7 +126,7 @@ export const openSearch = async (
   };
   searchOptionsOf(search);
   if (guides.length === 0) {
-    if (strategies[strategy].scored) throw usage(`--search ${strategy} needs a --guide to choose by`);
+    if (choiceOf(strategy, choose).scored) throw usage(`--search ${strategy} needs a --guide to choose by`);
     return { search, guidance: {}, scorer: undefined, vote: votesOf, dispose: () => undefined };
   }
   const { scorer, weights, dispose } = await openGuides(guides, { codec, compute: computeDType(precision) });

@@ -120,10 +120,24 @@ describe("generate --guide", () => {
     expect(await refused(generate(...prompt, "--search", "beam"))).toContain("--search beam needs a --guide");
     expect(await refused(run(["generate", model, ...prompt, "--trace", trace]))).toContain("--trace");
     const guided = [...prompt, "--guide", rewards];
-    expect(await refused(generate(...guided, "--candidates", "0"))).toContain("candidates");
+    for (const [flag, value] of [
+      ["--candidates", "0"],
+      ["--width", "2.5"],
+      ["--step", "word"],
+      ["--choose", "worst"],
+      ["--search", "depth"],
+    ] as const)
+      expect(await refused(generate(...guided, flag, value)), flag).toMatch(`option '${flag}`);
+    expect(await refused(generate(...prompt, "--search", "majority", "--choose", "best"))).toContain(
+      "--guide",
+    );
     expect(await refused(generate(...prompt, "--guide", `${rewards}#grace`))).toContain("grace");
     expect(await refused(generate(...prompt, "--guide", "judge:mathh"))).toContain("math");
-    expect(await refused(generate(...prompt, "--guide", `${rewards},a=${rewards}#wit`))).toMatch(/guide|wit/);
+    const doubled = await refused(generate(...prompt, "--guide", `${rewards},a=${rewards}#wit`));
+    expect(doubled).toContain(`guide ${rewards}: is named for "wit" twice`);
+    expect(await refused(generate(...prompt, "--guide", `a=${rewards}`))).toContain(
+      'two scores are called "a"',
+    );
     const torn = join(folder, "torn.jsonl");
     await writeFile(torn, (await readFile(trace, "utf8")).slice(0, 50));
     expect(await refused(run(["trace", torn]))).toContain("torn.jsonl:1");

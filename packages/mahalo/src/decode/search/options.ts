@@ -2,7 +2,8 @@
 import { z } from "zod";
 import { checkValue } from "../../core/json.ts";
 import { stepBoundarySchema } from "../../data/steps.ts";
-import { type StrategyName, strategyNames } from "./strategies/registry.ts";
+import { type ChoiceName, choiceNames, type StrategyName, strategyNames } from "./strategies/registry.ts";
+import type { SearchTree } from "./tree.ts";
 
 /** How a path's step scores become one number. */
 export const pathAggregates = ["last", "min", "product", "mean"] as const;
@@ -37,6 +38,12 @@ export const searchSchema = z.strictObject({
     .enum(normalizations)
     .default("raw")
     .describe("How scores become comparable among competing candidates before they are weighed."),
+  choose: z
+    .enum(choiceNames as [ChoiceName, ...ChoiceName[]])
+    .optional()
+    .describe(
+      "Which of the finished answers is taken: the best, or by votes of what they state, plain or weighted by their scores. Default: the strategy's own.",
+    ),
   boxed: z.boolean().default(true).describe("A whole \\boxed{} answer ends the response with its step."),
   badScores: z
     .enum(["fail", "drop"])
@@ -54,3 +61,7 @@ export type SearchInput = z.input<typeof searchSchema>;
 /** Settings with defaults filled in. @throws MahaloError E_SEARCH_OPTIONS naming the field */
 export const searchOptionsOf = (input: SearchInput = {}): SearchOptions =>
   checkValue(input, searchSchema, "search", { code: "E_SEARCH_OPTIONS" });
+
+/** Settings as traces and results record them: none that is not set. */
+export const recordedSettings = ({ choose, ...rest }: SearchOptions): SearchTree["settings"] =>
+  choose === undefined ? { ...rest } : { ...rest, choose };

@@ -8,7 +8,7 @@ import { cachedDecoder, type Decoder } from "../decoder.ts";
 import { Answer, type Completion, type GenerateRequest } from "../request.ts";
 import { Branches } from "./branches.ts";
 import { guidanceWeights } from "./combine.ts";
-import { type SearchInput, type SearchOptions, searchOptionsOf } from "./options.ts";
+import { recordedSettings, type SearchInput, type SearchOptions, searchOptionsOf } from "./options.ts";
 import {
   cutShort,
   lineOf,
@@ -20,8 +20,8 @@ import {
   totalsOf,
 } from "./paths.ts";
 import { OwnStates, type Scorer } from "./scorer.ts";
-import { strategies } from "./strategies/registry.ts";
-import type { Shape, Strategy } from "./strategies/types.ts";
+import { choiceOf, strategies } from "./strategies/registry.ts";
+import type { Choice, Shape } from "./strategies/types.ts";
 import { type SearchNode, type SearchTree, traceVersion } from "./tree.ts";
 
 /** Tokens of the longest answer where the request does not say: the method's. */
@@ -62,14 +62,22 @@ export type SearchEvent =
 /** A subtree: paths that go on, and answers that still compete with them. */
 type Group = { live: Path[]; ended: Path[] };
 
-const check = (strategy: Strategy, name: string, { scorer, vote }: SearchTools): void => {
-  if (strategy.scored && scorer === undefined) {
-    throw new MahaloError("E_SEARCH_SCORER", `search: ${name} needs a scorer to choose by`, {
+/** The rule that takes the answer. @throws MahaloError where the tools lack what it or the strategy needs */
+const checkedChoice = (
+  { strategy, choose }: Pick<SearchOptions, "strategy" | "choose">,
+  { scorer, vote }: SearchTools,
+): Choice => {
+  const { choice, scored } = choiceOf(strategy, choose);
+  if (scored && scorer === undefined) {
+    throw new MahaloError("E_SEARCH_SCORER", `search: ${strategy} needs a scorer to choose by`, {
       hint: "name a reward model or a judge that guides it",
     });
   }
-  if (strategy.votes && vote === undefined)
+  if (choice.votes && vote === undefined) {
+    const name = choose ?? strategy;
     throw new MahaloError("E_SEARCH_VOTE", `search: ${name} needs to know which answers are the same`);
+  }
+  return choice;
 };
 
 /** One search under way. */
@@ -77,7 +85,7 @@ class Search {
   readonly #request: SearchRequest;
   readonly #options: SearchOptions;
   readonly #tools: SearchTools;
-  readonly #strategy: Strategy;
+  readonly #choice: Choice;
   readonly #shape: Shape;
   readonly #weights: number[];
   readonly #objectives: readonly string[];
@@ -90,14 +98,12 @@ class Search {
 
   constructor(model: LanguageModel, request: SearchRequest, tools: SearchTools, decoder: Decoder) {
     const options = searchOptionsOf(request.search);
-    const strategy = strategies[options.strategy];
-    check(strategy, options.strategy, tools);
+    this.#choice = checkedChoice(options, tools);
     const { sampling = { temperature: 1 }, maxNewTokens = mostTokens } = request;
     this.#request = request;
     this.#options = options;
     this.#tools = tools;
-    this.#strategy = strategy;
-    this.#shape = strategy.shape(options);
+    this.#shape = strategies[options.strategy].shape(options);
     this.#objectives = tools.scorer?.objectives ?? [];
     this.#weights = guidanceWeights(this.#objectives, request.guidance);
     this.#branches = new Branches(model, decoder);
@@ -263,8 +269,8 @@ class Search {
   #done(): SearchEvent {
     const ended = this.#groups.flatMap((group) => group.ended).sort((a, b) => a.node.id - b.node.id);
     const totals = totalsOf(ended, this.#weights, this.#options);
-    const votes = this.#strategy.votes ? this.#tools.vote?.(ended.map(({ text }) => text)) : undefined;
-    const chosen = this.#strategy.choose(
+    const votes = this.#choice.votes ? this.#tools.vote?.(ended.map(({ text }) => text)) : undefined;
+    const chosen = this.#choice.choose(
       ended.map(({ node }, at) => ({ node, total: totals[at] ?? 0, vote: votes?.[at] })),
     );
     const path = ended.find(({ node }) => node === chosen?.node);
@@ -278,7 +284,7 @@ class Search {
       version: traceVersion,
       prompt: typeof prompt === "string" ? prompt : [...prompt],
       strategy: this.#options.strategy,
-      settings: { ...this.#options },
+      settings: recordedSettings(this.#options),
       seed,
       ...(this.#answer.mix === undefined ? {} : { mix: { ...this.#answer.mix } }),
       weights: Object.fromEntries(this.#objectives.map((name, k) => [name, this.#weights[k] ?? 0])),

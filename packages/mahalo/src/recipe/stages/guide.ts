@@ -8,6 +8,7 @@ import { readJsonFile } from "../../core/json.ts";
 import { progress } from "../../core/progress.ts";
 import { encodePrompt } from "../../data/encode.ts";
 import { generateAll } from "../../decode/generate.ts";
+import { recordedSettings } from "../../decode/search/options.ts";
 import { searchAnswer } from "../../decode/search/search.ts";
 import {
   describeWeights,
@@ -233,7 +234,7 @@ export const guideStage: Stage<Recipe> = {
       name: recipe.name,
       seed: recipe.seed,
       prompts: prompts.length,
-      search: { ...options.search },
+      search: recordedSettings(options.search),
       sampling: { ...options.sampling },
       maxNewTokens: options.maxNewTokens,
       points,

@@ -99,6 +99,13 @@ const modelGuide = (
   );
   const names = Object.fromEntries(named.map(({ objective, name }) => [objective, name]));
   const objectives = named.map(({ objective }) => objective);
+  const twice = objectives.find((one, at) => objectives.indexOf(one) !== at);
+  if (twice !== undefined) {
+    const [{ model: folder } = { model: "" }] = guides;
+    throw new MahaloError("E_GUIDE_NAME", `guide ${folder}: is named for "${twice}" twice`, {
+      hint: "name each objective of a reward model once",
+    });
+  }
   return {
     scorer: modelScorer(model, { codec, chat, objectives, names }),
     weights: Object.fromEntries(named.map(({ name, weight }) => [name, weight])),

@@ -178,6 +178,22 @@ describe("what is chosen", () => {
     }
     expect(counts.get(vote([plain.text])[0] ?? -1)).toBe(Math.max(...counts.values()));
   });
+
+  test("any search may let its answers vote", async () => {
+    const texts: string[][] = [];
+    const counted = (given: readonly string[]): number[] => {
+      texts.push([...given]);
+      return given.map((_, at) => (at === 0 ? 0 : 1));
+    };
+    const asked = request({ strategy: "dvts", width: 3, choose: "majority" });
+    const tree = await guided(asked, { vote: counted });
+    const [answers = []] = texts;
+    expect(answers).toHaveLength(3);
+    expect(tree.text).toBe(answers[1]);
+    expect(tree.settings).toMatchObject({ strategy: "dvts", choose: "majority" });
+    const same = await guided(request({ strategy: "dvts", width: 3 }));
+    expect(tree.nodes.map(({ ids: own }) => own)).toEqual(same.nodes.map(({ ids: own }) => own));
+  });
 });
 
 describe("rules", () => {

@@ -1,5 +1,5 @@
 /** Whole answers side by side, of which the best is taken; over whole turns this is guidance by an outcome model. */
-import { bestTotal, type Shape, type Sizes, type Strategy } from "./types.ts";
+import { best, type Shape, type Sizes, type Strategy } from "./types.ts";
 
 /** Answers that do not compete before their ends. */
 export const independent = ({ candidates }: Sizes): Shape => ({
@@ -9,4 +9,4 @@ export const independent = ({ candidates }: Sizes): Shape => ({
   keep: 1,
 });
 
-export const bestOfN: Strategy = { scored: true, votes: false, shape: independent, choose: bestTotal };
+export const bestOfN: Strategy = { scored: false, choice: best, shape: independent };

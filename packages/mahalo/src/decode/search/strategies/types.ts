@@ -25,15 +25,23 @@ export type Finished = {
   vote?: number | undefined;
 };
 
-/** A strategy is one file that exports such a value, and one line in `registry.ts`. */
-export type Strategy = {
-  /** Whether it needs scores at all. */
-  readonly scored: boolean;
+/** A rule that takes one of the answers in which a search has ended. */
+export type Choice = {
   /** Whether it needs votes. */
   readonly votes: boolean;
-  shape(sizes: Sizes): Shape;
-  /** The finished path to take; at least one is given, in the order they were made. */
+  /** Whether it needs scores. */
+  readonly scored: boolean;
+  /** The answer to take; at least one is given, in the order they were made. */
   choose(finished: readonly Finished[]): Finished | undefined;
+};
+
+/** A strategy is one file that exports such a value, and one line in `registry.ts`. */
+export type Strategy = {
+  /** Whether its steps need scores, whatever chooses among the answers. */
+  readonly scored: boolean;
+  /** The rule that takes an answer, unless the request names another. */
+  readonly choice: Choice;
+  shape(sizes: Sizes): Shape;
 };
 
 /** The first of those with the highest value. */
@@ -46,3 +54,6 @@ export const firstBest = <T>(all: readonly T[], of: (one: T) => number): T | und
 /** The path with the highest total; the first of equals. */
 export const bestTotal = (finished: readonly Finished[]): Finished | undefined =>
   firstBest(finished, ({ total }) => total);
+
+/** The answer with the highest total. */
+export const best: Choice = { votes: false, scored: true, choose: bestTotal };

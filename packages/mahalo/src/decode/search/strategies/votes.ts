@@ -1,6 +1,6 @@
 /** Whole answers that vote: the answer most of them state (Wang et al. 2023, self-consistency), or that scores favour. */
 import { independent } from "./best-of-n.ts";
-import { bestTotal, type Finished, firstBest, type Strategy } from "./types.ts";
+import { bestTotal, type Choice, type Finished, firstBest, type Strategy } from "./types.ts";
 
 /** The members of the class with the most weight, of equals of the first; none where nobody votes. */
 const winners = (finished: readonly Finished[], weight: (one: Finished) => number): Finished[] => {
@@ -15,21 +15,28 @@ const winners = (finished: readonly Finished[], weight: (one: Finished) => numbe
   return heaviest ?? [];
 };
 
-/** Every answer has one vote; the first of the winning ones is taken. */
-export const majority: Strategy = {
-  scored: false,
+/** Every answer has one vote; the first of the winning ones is taken, of all where none states an answer. */
+export const mostVotes: Choice = {
   votes: true,
-  shape: independent,
+  scored: false,
   choose: (finished) => winners(finished, () => 1)[0] ?? finished[0],
 };
 
-/** Votes weigh what their answers score, moved to begin at 0; the best of the winning ones is taken. */
-export const weightedVote: Strategy = {
-  scored: true,
+/**
+ * Votes weigh what their answers score, moved to begin at 0; the best of the winning ones is taken, of all where none states
+ * an answer.
+ */
+export const mostWeight: Choice = {
   votes: true,
-  shape: independent,
+  scored: true,
   choose: (finished) => {
     const least = Math.min(...finished.map(({ total }) => total));
     return bestTotal(winners(finished, ({ total }) => total - least)) ?? bestTotal(finished);
   },
 };
+
+/** Whole answers, each with one vote. */
+export const majority: Strategy = { scored: false, choice: mostVotes, shape: independent };
+
+/** Whole answers whose votes weigh their scores. */
+export const weightedVote: Strategy = { scored: false, choice: mostWeight, shape: independent };
