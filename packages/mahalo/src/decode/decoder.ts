@@ -4,6 +4,7 @@ import { packedAttention } from "../model/attention.ts";
 import type { LanguageModel } from "../model/load.ts";
 import { type CachedAttentionOptions, cachedPass, promptBatch } from "./cached-attention.ts";
 import { KvCache, type KvCacheOptions, type KvRow, pagesOf } from "./kv-cache.ts";
+import { defaultMaxBytes } from "./kv-pages.ts";
 import { commonLength, longestHeld, PrefixCache } from "./prefix-cache.ts";
 
 // Shapes: R rows, N rows of one call, D hidden.
@@ -47,6 +48,8 @@ export type Decoder = {
   fits(lengths: readonly number[]): boolean;
   /** Bytes that rows of these lengths need if they share nothing. */
   bytesFor(lengths: readonly number[]): number;
+  /** Bound on the bytes of the cache; infinite where there is none. */
+  readonly maxBytes: number;
   /** Bytes of the cache, used or not. */
   readonly bytes: number;
   /** Bytes that rows hold, parked ones included; what several hold counts once. */
@@ -96,8 +99,8 @@ const removeAt = <T>(list: T[], index: number): T => {
 /** Decodes with a key-value cache: every token passes through the model once. */
 export const cachedDecoder = (model: LanguageModel, options: DecoderOptions = {}): Decoder => {
   const { backbone, config } = model;
-  const { maxBytes = Number.POSITIVE_INFINITY, fused } = options;
   const device = deviceOf(model);
+  const { maxBytes = defaultMaxBytes(device), fused } = options;
   const cache = KvCache.for(config, backbone.compute, device, { maxBytes });
   const parked = new PrefixCache(cache, options.maxParkedBytes ?? Math.min(PARKED_BYTES, maxBytes / 2));
   const held: { ids: number[]; row: KvRow }[] = [];
@@ -123,6 +126,7 @@ export const cachedDecoder = (model: LanguageModel, options: DecoderOptions = {}
       }),
     );
   return {
+    maxBytes,
     get rows() {
       return held.length;
     },
@@ -199,6 +203,7 @@ export const uncachedDecoder = (model: LanguageModel): Decoder => {
     get rows() {
       return held.length;
     },
+    maxBytes: Number.POSITIVE_INFINITY,
     bytes: 0,
     usedBytes: 0,
     ids: at,

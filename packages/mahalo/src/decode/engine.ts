@@ -1,7 +1,6 @@
 /** The scheduler: requests join and leave between steps, share passes, memory and prefixes, and never each other's luck. */
 import { setImmediate as nextTick } from "node:timers/promises";
 import { MahaloError, scope } from "@mahalo/torch";
-import { findMemory } from "../core/machine.ts";
 import type { LanguageModel } from "../model/load.ts";
 import { cachedDecoder, type Decoder } from "./decoder.ts";
 import type { DecodeEvent } from "./events.ts";
@@ -138,7 +137,6 @@ export class Engine {
   readonly #decoder: Decoder;
   readonly #batchSize: number;
   readonly #share: boolean;
-  readonly #maxBytes: number;
   readonly #maxPromptTokens: number;
   readonly #waiting: Task[] = [];
   /** Row r of the decoder is answered by tasks[r]. */
@@ -149,14 +147,13 @@ export class Engine {
 
   constructor(model: LanguageModel, options: EngineOptions = {}) {
     const { batchSize = 16, sharePrefixes = true, maxPromptTokensPerStep = 8192 } = options;
-    const { maxBytes = Math.max(2 ** 26, Math.floor(findMemory().available / 2)) } = options;
+    const { maxBytes } = options;
     checkPositive("batchSize", batchSize, "E_BATCH_SIZE");
-    checkPositive("maxBytes", maxBytes, "E_ENGINE_OPTION");
+    if (maxBytes !== undefined) checkPositive("maxBytes", maxBytes, "E_ENGINE_OPTION");
     checkPositive("maxPromptTokensPerStep", maxPromptTokensPerStep, "E_ENGINE_OPTION");
     this.model = model;
     this.#batchSize = batchSize;
     this.#share = sharePrefixes;
-    this.#maxBytes = maxBytes;
     this.#maxPromptTokens = maxPromptTokensPerStep;
     this.#decoder = (options.decoder ?? ((one) => cachedDecoder(one, { maxBytes })))(model);
   }
@@ -190,7 +187,7 @@ export class Engine {
     const needed = [answer.mostTokens];
     if (!this.#decoder.fits(needed)) {
       const what = `${where}: an answer of up to ${answer.mostTokens} tokens with its prompt`;
-      throw memoryError(what, this.#decoder.bytesFor(needed), this.#maxBytes);
+      throw memoryError(what, this.#decoder.bytesFor(needed), this.#decoder.maxBytes);
     }
     const job = new Job({
       turn: () => this.turn(),

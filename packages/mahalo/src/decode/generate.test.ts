@@ -6,6 +6,7 @@ import type { LanguageModel } from "../model/load.ts";
 import { type TinyName, tinyModel, tinyNames } from "../model/testing/tiny.ts";
 import { uncachedDecoder } from "./decoder.ts";
 import { type GenerateOptions, generate, generateAll } from "./generate.ts";
+import { jointModel } from "./joint-model.ts";
 import type { GenerateRequest } from "./request.ts";
 
 const models = new Map<TinyName, LanguageModel>();
@@ -114,6 +115,31 @@ describe("generate", () => {
     const together = await generateAll(model, list);
     expect(together.map(({ ids }) => ids)).toEqual(expected);
     expect(together.every(({ ids, logprobs }) => logprobs?.length === ids.length)).toBe(true);
+  });
+
+  test("so are those of several models that answer as one", async () => {
+    const models = [await tinyModel("tiny-llama"), await tinyModel("tiny-llama")];
+    const [first, second] = models;
+    if (first === undefined || second === undefined) throw new Error("no models");
+    const joint = jointModel(
+      new Map([
+        ["a", first],
+        ["b", second],
+      ]),
+    );
+    const list = Array.from({ length: 10 }, (_, at): GenerateRequest => {
+      return { ids: [5, 17, at], mix: { a: at + 1, b: 10 - at }, maxNewTokens: 4 };
+    });
+    const together = await idsOf(joint.model, list, { decoder: joint.decoder });
+    // The models are the same, so every mix of them is.
+    expect(together).toEqual(
+      await alone(
+        first,
+        list.map(({ mix: _, ...rest }) => rest),
+      ),
+    );
+    joint.model.dispose();
+    for (const model of models) model.dispose();
   });
 
   test("the same seed gives the same answer, another seed another", async () => {

@@ -35,6 +35,7 @@ const jointDecoder = (decoders: readonly Decoder[]): Decoder => {
   const sum = (of: (decoder: Decoder) => number): number =>
     decoders.reduce((total, decoder) => total + of(decoder), 0);
   return {
+    maxBytes: sum(({ maxBytes }) => maxBytes),
     get rows() {
       return first.rows;
     },

@@ -14,7 +14,7 @@ export type KvSpan = { row: KvRow; start: number; length: number };
 
 /** Options of a cache. */
 export type KvCacheOptions = {
-  /** Bound on the memory of all rows in bytes; what does not fit is refused with E_KV_MEMORY. Default: none. */
+  /** Bound on the memory of all rows in bytes; what does not fit is refused with E_KV_MEMORY. Default: none; decoders and scorers take half of the available memory. */
   maxBytes?: number | undefined;
 };
 

@@ -1,5 +1,6 @@
 /** Pages of key-value memory: preallocated in slabs, counted by their holders, never copied as a whole. */
 import { keep, MahaloError, noGrad, ops, scope, type Tensor, tensor } from "@mahalo/torch";
+import { findMemory } from "../core/machine.ts";
 import type { ComputeDType } from "../model/parameters.ts";
 
 // Shapes: L layers, S pages of a slab, G key-value heads, E head width, P positions of a page.
@@ -26,6 +27,13 @@ export type KvShape = {
 /** Bytes of one page: keys and values of {@link PAGE_POSITIONS} positions in every layer. */
 export const pageBytes = ({ layers, kvHeads, headDim, dtype }: KvShape): number =>
   layers * 2 * kvHeads * PAGE_POSITIONS * headDim * (dtype === "bfloat16" ? 2 : 4);
+
+/**
+ * The bound where nobody sets one: half of the memory that is available now, so that what does not fit is refused before
+ * the system ends the process. None on other devices, whose own allocator refuses.
+ */
+export const defaultMaxBytes = (device: string): number =>
+  device === "cpu" ? Math.max(2 ** 26, Math.floor(findMemory().available / 2)) : Number.POSITIVE_INFINITY;
 
 const megabytes = (bytes: number): string => `${(bytes / 2 ** 20).toFixed(1)} MB`;
 

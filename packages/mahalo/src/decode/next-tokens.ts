@@ -4,7 +4,7 @@ import { CACHED_MIXES } from "../model/heads.ts";
 import type { LanguageModel } from "../model/load.ts";
 import type { Answer } from "./request.ts";
 import { notFinite } from "./sampling.ts";
-import { weightedLogits } from "./weighted-logits.ts";
+import { canWeigh, weightedLogits } from "./weighted-logits.ts";
 
 // Shapes: R rows, N rows of one mix, D hidden, V vocabulary.
 
@@ -121,7 +121,7 @@ export const nextTokens = (
 ): Choice[] => {
   const choices: Choice[] = new Array(answers.length).fill({ id: 0 });
   const groups = byMix(answers);
-  if (groups.length > CACHED_MIXES) {
+  if (groups.length > CACHED_MIXES && canWeigh(model, hidden_RD)) {
     // Merged heads would push each other out at every step.
     const mixes = answers.map(({ mix }) => mix ?? {});
     return noGrad(() => scope(() => choose(weightedLogits(model, hidden_RD, mixes), answers, native)));

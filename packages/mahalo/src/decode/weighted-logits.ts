@@ -5,6 +5,10 @@ import type { LanguageModel } from "../model/load.ts";
 
 // Shapes: R rows, D hidden, V vocabulary.
 
+/** Whether each objective's head reads these hidden states by itself; heads of several models do so only merged. */
+export const canWeigh = ({ heads }: Pick<LanguageModel, "heads">, hidden_RD: Tensor): boolean =>
+  heads.parameters().every(({ value }) => value.size(1) === hidden_RD.size(1));
+
 /**
  * Logits [R, V] of rows that each have their own mix, in float32: sum_k w_rk (W_k h_r).
  *

@@ -2,6 +2,7 @@
 import { MahaloError, noGrad, scope, type Tensor, tensor } from "@mahalo/torch";
 import { cachedPass, type KvExtension, promptBatch } from "../decode/cached-attention.ts";
 import { KvCache, type KvRow } from "../decode/kv-cache.ts";
+import { defaultMaxBytes } from "../decode/kv-pages.ts";
 import { packedAttention } from "../model/attention.ts";
 import type { RewardHead } from "../model/reward-heads.ts";
 import type { RewardModel } from "../model/reward-model.ts";
@@ -66,7 +67,7 @@ export type RunningScorerOptions = {
   objectives?: readonly string[] | undefined;
   /** Keep keys and values (default). False reads whole rows anew each time: slow, the yardstick of the tests. */
   cached?: boolean | undefined;
-  /** Bound on the bytes of keys and values; what does not fit is refused with E_KV_MEMORY. Default: none. */
+  /** Bound on the bytes of keys and values; what does not fit is refused with E_KV_MEMORY. Default: half of what is available. */
   maxBytes?: number | undefined;
 };
 
@@ -122,7 +123,9 @@ export const runningScorer = (
       ? [rewards.get()].map((head) => ({ objective: head.name, head }))
       : objectives.map((objective) => ({ objective, head: rewards.get(objective) }));
   const { device } = backbone.weights.embedding.value;
-  const cache = KvCache.for(config, backbone.compute, device, { maxBytes });
+  const cache = KvCache.for(config, backbone.compute, device, {
+    maxBytes: maxBytes ?? defaultMaxBytes(device),
+  });
   const held: Held[] = [];
   let tried: Tried | undefined;
   const rowOf = (row: number): Held => {
