@@ -58,9 +58,22 @@ export {
 export { readTraces, writeTraces } from "./decode/search/trace-file.ts";
 export type { SearchNode, SearchTree } from "./decode/search/tree.ts";
 // Evaluate: sweeps, intervals, results.
+export { distinct, klOfSamples, winRates } from "./evaluate/answer-metrics.ts";
+export { type CompareOptions, compareRuns } from "./evaluate/compare.ts";
+export { type Comparison, readComparison } from "./evaluate/comparison.ts";
+export {
+  coverage,
+  dominates,
+  frontOf,
+  hypervolume,
+  interference,
+  leastRegret,
+  regrets,
+} from "./evaluate/front.ts";
 export { bootstrapMean, type Estimate, wilson } from "./evaluate/intervals.ts";
 export { mixGrid } from "./evaluate/mixes.ts";
 export { type Results, readResults } from "./evaluate/results.ts";
+export { overSeeds, pairedOverSeeds } from "./evaluate/seeds.ts";
 export { type Policy, runSweep, type SweepOptions, type SweepOutcome } from "./evaluate/sweep.ts";
 // Model: load, heads and mixes, save, export.
 export type { ModelConfig } from "./model/config.ts";

@@ -2,6 +2,7 @@
 
 import { chatCommand } from "./chat.ts";
 import type { CommandFile } from "./command.ts";
+import { compareCommand } from "./compare.ts";
 import { doctorCommand } from "./doctor.ts";
 import { exportCommand } from "./export.ts";
 import { generateCommand } from "./generate.ts";
@@ -30,6 +31,7 @@ export const commands: readonly CommandFile[] = [
   traceCommand,
   exportCommand,
   reportCommand,
+  compareCommand,
   schemaCommand,
   doctorCommand,
 ];

@@ -1,0 +1,77 @@
+/** mahalo compare: several runs beside each other, in one table, one figure and one results.json. */
+import type { Command } from "commander";
+import { compareRuns } from "../evaluate/compare.ts";
+import type { Comparison } from "../evaluate/comparison.ts";
+import { verdictOf, writeComparison } from "../evaluate/report/compare-page.ts";
+import { formatNumber } from "../evaluate/report/scale.ts";
+import type { SeedEstimate } from "../evaluate/seeds.ts";
+import { type CommonOptions, command, type Io, outputOf } from "./command.ts";
+
+const withInterval = (found: SeedEstimate | undefined): string =>
+  found === undefined
+    ? "–"
+    : `${formatNumber(found.mean)} (${formatNumber(found.low)} to ${formatNumber(found.high)})`;
+
+const aligned = (rows: readonly (readonly string[])[]): string => {
+  const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
+  return rows
+    .map((row) =>
+      row
+        .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+        .join("  ")
+        .trimEnd(),
+    )
+    .join("\n");
+};
+
+const asText = (comparison: Comparison): string => {
+  const { groups, objectives, differences, notes } = comparison;
+  const policies = groups.flatMap(({ name, points }) =>
+    points.map(({ label, results, onFront }) => [
+      name,
+      label,
+      ...objectives.map((objective) => withInterval(results[objective])),
+      onFront ? "front" : "",
+    ]),
+  );
+  const volumes = groups.map(({ name, hypervolume, leastRegret }) => [
+    name,
+    withInterval(hypervolume),
+    formatNumber(leastRegret),
+  ]);
+  const rows = differences.map((one) => [
+    `${one.a} - ${one.b}`,
+    one.of,
+    withInterval(one.difference),
+    verdictOf(one),
+  ]);
+  const parts = [
+    aligned([["method", "policy", ...objectives, ""], ...policies]),
+    aligned([["method", "hypervolume", "least regret"], ...volumes]),
+    rows.length > 0 ? aligned([["difference", "of", "mean (95%)", "verdict"], ...rows]) : "",
+    ...notes,
+  ];
+  return `${parts.filter((part) => part !== "").join("\n\n")}\n`;
+};
+
+/** Compares runs and writes what came out. */
+export const compareCommand = (io: Io): Command =>
+  command({
+    name: "compare",
+    summary: "Compare runs: fronts, hypervolumes and paired differences over prompts and seeds.",
+    examples: [
+      ["mahalo compare runs/mah-dpo runs/dpo-mixed --to runs/compared", "two methods"],
+      [
+        "mahalo compare runs/mah-dpo-* runs/soup-*",
+        "several seeds of each: runs that differ by seed are one method",
+      ],
+    ],
+  })
+    .argument("<runs...>", "folders of runs")
+    .option("--to <folder>", "where results.json, report.html and the figures go", "comparison")
+    .action(async (runs: string[], { to, ...common }: CommonOptions & { to: string }) => {
+      const output = outputOf(io, common);
+      const comparison = await compareRuns(runs);
+      const files = await writeComparison(to, comparison);
+      output.result({ ...files, ...comparison }, () => `${asText(comparison)}\nreport: ${files.html}\n`);
+    });

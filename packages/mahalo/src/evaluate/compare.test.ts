@@ -1,0 +1,183 @@
+/** Comparing runs: grouping over seeds, fronts, paired differences, and the page and files that come of it. */
+import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { compareRuns } from "./compare.ts";
+import { readComparison } from "./comparison.ts";
+import { wilson } from "./intervals.ts";
+import { formatMix, type SweepMix } from "./mixes.ts";
+import { comparePage, writeComparison } from "./report/compare-page.ts";
+import { hostile, inventedResults } from "./report/fixture.ts";
+import { type Results, writeResults } from "./results.ts";
+
+let folder = "";
+const prompts = 40;
+
+/** A policy of a run: right on this share of prompts for each objective. */
+type Invented = { mix?: SweepMix; label?: string; shares: Record<string, number> };
+
+/** Writes a run's results and answers; with more right the same prompts and more are right. */
+const invent = async (
+  name: string,
+  { method, seed, policies }: { method: string | false; seed: number; policies: readonly Invented[] },
+): Promise<string> => {
+  const run = join(folder, name);
+  await mkdir(join(run, "evaluate"), { recursive: true });
+  const all = policies.map(({ mix, label, shares }) => ({
+    label: label ?? (mix === undefined ? String(method) : formatMix(mix)),
+    ...(mix === undefined ? {} : { mix }),
+    shares,
+  }));
+  const align = method === false ? "false" : `{ method: ${method}, rewards: { x: run-of-seed-${seed} } }`;
+  const results: Results = {
+    ...inventedResults(),
+    name,
+    seed,
+    recipe: `name: ${name}\nseed: ${seed}\nalign: ${align}\n`,
+    sweep: {
+      prompts,
+      decoding: {},
+      points: all.map(({ shares, ...point }) => ({
+        ...point,
+        results: Object.fromEntries(
+          Object.entries(shares).map(([key, share]) => [key, wilson(Math.round(share * prompts), prompts)]),
+        ),
+      })),
+      steering: [],
+      samples: [{ prompt: [{ role: "user", content: `seed ${seed}` }], replies: [] }],
+    },
+  };
+  await writeResults(join(run, "results.json"), results);
+  const lines = all.flatMap(({ label, shares }) =>
+    Array.from({ length: prompts }, (_, prompt) => {
+      const verdicts = Object.fromEntries(
+        Object.entries(shares).map(([key, share]) => [
+          key,
+          { score: prompt < share * prompts ? 1 : 0, reason: "invented" },
+        ]),
+      );
+      return `${JSON.stringify({ label, prompt, response: `answer ${prompt} of ${label}`, verdicts })}\n`;
+    }),
+  );
+  await writeFile(join(run, "evaluate", "answers.jsonl"), lines.join(""));
+  return run;
+};
+
+const mixes = [
+  { a: 1, b: 0 },
+  { a: 0.5, b: 0.5 },
+  { a: 0, b: 1 },
+];
+const runs: string[] = [];
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), "mahalo-compare-"));
+  for (const seed of [1, 2, 3]) {
+    const shares = [
+      { a: 0.9, b: 0.2 },
+      { a: 0.8, b: 0.7 },
+      { a: 0.3, b: 0.9 },
+    ];
+    const lower = [
+      { a: 0.85, b: 0.1 },
+      { a: 0.5, b: 0.45 },
+      { a: 0.2, b: 0.85 },
+    ];
+    const of = (results: readonly Record<string, number>[]): Invented[] => [
+      ...mixes.map((mix, at) => ({ mix, shares: results[at] ?? {} })),
+      { label: "sft", shares: { a: 0.4, b: 0.4 } },
+    ];
+    runs.push(
+      await invent(`heads-${seed}`, { method: "mah-dpo", seed, policies: of(shares) }),
+      await invent(`soup-${seed}`, { method: "soup", seed, policies: of(lower) }),
+      await invent(`mixed-${seed}`, {
+        method: "dpo-mixed",
+        seed,
+        policies: [{ shares: { a: 0.8, b: 0.65 } }],
+      }),
+    );
+  }
+});
+afterAll(() => rm(folder, { recursive: true }));
+
+describe("a comparison", () => {
+  test("groups runs by recipe over their seeds, and baselines that they share once", async () => {
+    const { groups, objectives, shares, reference } = await compareRuns(runs, { resamples: 60 });
+    expect(objectives).toEqual(["a", "b"]);
+    expect([shares, reference]).toEqual([true, [0, 0]]);
+    expect(groups.map(({ name, runs: own }) => [name, own.map(({ seed }) => seed)])).toEqual([
+      ["mah-dpo", [1, 2, 3]],
+      ["sft", [1, 2, 3]],
+      ["soup", [1, 2, 3]],
+      ["dpo-mixed", [1, 2, 3]],
+    ]);
+    expect(groups[0]?.centre).toBe("a=0.5,b=0.5");
+    expect(groups[3]?.centre).toBe("dpo-mixed");
+  });
+
+  test("measures fronts: 0.9 x 0.2 + 0.8 x 0.5 + 0.3 x 0.2 for the heads", async () => {
+    const { groups, coverage } = await compareRuns(runs, { resamples: 60 });
+    expect(groups[0]?.hypervolume?.mean).toBeCloseTo(0.9 * 0.2 + 0.8 * 0.5 + 0.3 * 0.2, 10);
+    expect(groups[0]?.points.every(({ onFront }) => onFront)).toBe(true);
+    expect(groups[0]?.leastRegret).toBeCloseTo(0.2, 10);
+    expect(coverage).toContainEqual({ a: "mah-dpo", b: "soup", coverage: 1 });
+    expect(coverage).toContainEqual({ a: "soup", b: "mah-dpo", coverage: 0 });
+  });
+
+  test("decides what is clear, prompt by prompt, and says where it is not", async () => {
+    const found = await compareRuns(runs, { resamples: 150 });
+    const of = (b: string, what: string) =>
+      found.differences.find((one) => one.a === "mah-dpo" && one.b === b && one.of === what);
+    expect(of("soup", "a")?.difference.mean).toBeCloseTo(0.3, 10);
+    expect(of("soup", "a")).toMatchObject({ decided: true, win: { win: 0.65 } });
+    expect(of("soup", "hypervolume")).toMatchObject({ decided: true });
+    expect(of("dpo-mixed", "a")).toMatchObject({ decided: false });
+    expect(found.notes).toEqual([]);
+    expect(await compareRuns(runs, { resamples: 150 })).toEqual(found);
+  });
+
+  test("does not compare answers to other prompts, and warns of few seeds", async () => {
+    const { differences, notes } = await compareRuns([runs[0] ?? "", runs[4] ?? ""], { resamples: 20 });
+    expect(differences.map(({ a, b }) => [a, b])).not.toContainEqual(["mah-dpo", "soup"]);
+    expect(notes).toContainEqual(expect.stringContaining("mah-dpo and soup are not compared"));
+    expect(notes.at(-1)).toContain("fewer than 3 seeds");
+  });
+
+  test("refuses runs without answers, and one recipe and seed twice", async () => {
+    const [first = ""] = runs;
+    await expect(compareRuns([first, first])).rejects.toMatchObject({ code: "E_COMPARE" });
+    const bare = await invent("bare", { method: "mah-dpo", seed: 9, policies: [{ shares: { a: 1, b: 1 } }] });
+    await rm(join(bare, "evaluate"), { recursive: true });
+    await expect(compareRuns([bare])).rejects.toMatchObject({ code: "E_COMPARE" });
+  });
+});
+
+test("the files of a comparison can be read again; the page runs nothing and tells its figures in words", async () => {
+  const found = await compareRuns(runs, { resamples: 50 });
+  const to = join(folder, "out");
+  const files = await writeComparison(to, found);
+  expect(await readComparison(files.results)).toEqual(found);
+  expect(files.svgs).toEqual([join(to, "front.svg")]);
+  const [html, svg] = [await readFile(files.html, "utf8"), await readFile(files.svgs[0] ?? "", "utf8")];
+  expect(html).toContain('tabindex="0" role="region" aria-label="Chart of b against a"');
+  expect(svg).toContain("<title>mah-dpo, a=0.5,b=0.5: a 80.0%");
+  expect(svg).toContain('role="img"');
+  const renamed = { ...found, groups: found.groups.map((group) => ({ ...group, name: hostile })) };
+  expect(comparePage(renamed)).not.toContain("<script>");
+});
+
+test("three objectives have a figure for every two", async () => {
+  const run = await invent("three", {
+    method: "mah-dpo",
+    seed: 1,
+    policies: [{ mix: { a: 1, b: 0, c: 0 }, shares: { a: 0.5, b: 0.5, c: 0.5 } }],
+  });
+  const found = await compareRuns([run], { resamples: 20 });
+  expect(found.groups[0]?.hypervolume?.mean).toBeCloseTo(0.125, 10);
+  const { svgs } = await writeComparison(join(folder, "three-out"), found);
+  expect(svgs.map((path) => path.split("/").at(-1))).toEqual([
+    "front-a-b.svg",
+    "front-a-c.svg",
+    "front-b-c.svg",
+  ]);
+});

@@ -1,0 +1,138 @@
+/** Runs to compare, out of their folders: what each policy's answers scored prompt by prompt, grouped over seeds. */
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { MahaloError } from "@mahalo/torch";
+import { parse } from "yaml";
+import { z } from "zod";
+import { checkValue } from "../core/json.ts";
+import { readRows } from "../data/readers.ts";
+import type { SweepMix } from "./mixes.ts";
+import { type Results, readResults } from "./results.ts";
+
+/** One policy's answers of one run, in the order of the prompts. */
+export type PolicyAnswers = {
+  label: string;
+  mix: SweepMix | undefined;
+  responses: string[];
+  /** By objective; null where the judge abstained. */
+  scores: Record<string, (number | null)[]>;
+};
+
+/** One method's policies in one run. */
+export type RunPart = {
+  folder: string;
+  seed: number;
+  prompts: number;
+  asked: string;
+  policies: PolicyAnswers[];
+};
+
+/** One method over its seeds. */
+export type RunGroup = { name: string; parts: RunPart[] };
+
+const answerSchema = z.looseObject({
+  label: z.string(),
+  prompt: z.int().nonnegative(),
+  response: z.string(),
+  verdicts: z.record(z.string(), z.looseObject({ score: z.number().nullable() })),
+});
+
+const recipeSchema = z.looseObject({
+  align: z.union([z.literal(false), z.looseObject({ method: z.string() })]).optional(),
+});
+
+/** The method that a run's policies were made by, and what beside the seed tells runs of it apart. */
+const methodOf = ({ recipe }: Results, where: string): { method: string; key: string } => {
+  const read = checkValue(parse(recipe), recipeSchema, `${where}: recipe`, { code: "E_RESULTS" });
+  const { align } = read;
+  const method = align === undefined || align === false ? "sft" : align.method;
+  const { seed: _s, name: _n, out: _o, description: _d, align: _a, ...rest } = read;
+  // Models that a run refers to are of its own seed.
+  const options = align === undefined || align === false ? {} : { ...align, rewards: null, models: null };
+  return { method, key: JSON.stringify({ ...rest, align: options }) };
+};
+
+/** What an evaluation asked, as far as its results tell: the prompts of its samples, which a seed draws. */
+const askedOf = ({ sweep }: Results): string =>
+  JSON.stringify([sweep?.prompts, sweep?.samples.map(({ prompt }) => prompt)]);
+
+const readRun = async (folder: string): Promise<{ results: Results; policies: PolicyAnswers[] }> => {
+  const results = await readResults(join(folder, "results.json"));
+  const path = join(folder, "evaluate", "answers.jsonl");
+  if (results.sweep === undefined || !existsSync(path)) {
+    throw new MahaloError("E_COMPARE", `${folder}: has no answers to compare (evaluate/answers.jsonl)`, {
+      hint: "give an objective a judge and evaluate.prompts above 0, and run the recipe",
+    });
+  }
+  const policies = new Map<string, PolicyAnswers>(
+    results.sweep.points.map(({ label, mix }) => [label, { label, mix, responses: [], scores: {} }]),
+  );
+  for await (const { value, origin } of readRows(path)) {
+    const answer = checkValue(value, answerSchema, `${path}:${origin.line}`, { code: "E_RESULTS" });
+    const policy = policies.get(answer.label);
+    if (policy === undefined) continue;
+    policy.responses[answer.prompt] = answer.response;
+    for (const [objective, { score }] of Object.entries(answer.verdicts)) {
+      policy.scores[objective] ??= [];
+      policy.scores[objective][answer.prompt] = score;
+    }
+  }
+  return { results, policies: [...policies.values()] };
+};
+
+/** Which group a policy belongs to: its run's method, or a baseline that stands beside it. */
+const groupOf = ({ label, mix }: PolicyAnswers, method: string): string => {
+  if (mix !== undefined) return method;
+  if (label === "sft" || label === "base") return label;
+  return label.startsWith("prompted ") ? "prompted" : method;
+};
+
+/**
+ * Reads runs and groups them: runs of one recipe that differ by seed are one group, named by its method (and by the run
+ * where a method has several recipes). Baselines that runs share are groups of their own, one part a seed.
+ *
+ * @throws MahaloError E_COMPARE for a run without answers, two runs of one recipe and seed, or runs that were judged on
+ *   different objectives; E_FILE_READ, E_RESULTS
+ */
+export const readGroups = async (folders: readonly string[]): Promise<RunGroup[]> => {
+  const groups = new Map<string, RunGroup & { method: string; run: string }>();
+  let judged: string | undefined;
+  for (const folder of folders) {
+    const { results, policies } = await readRun(folder);
+    const { method, key } = methodOf(results, folder);
+    const objectives = Object.keys(policies[0]?.scores ?? {})
+      .sort()
+      .join(", ");
+    if (judged !== undefined && judged !== objectives) {
+      throw new MahaloError(
+        "E_COMPARE",
+        `${folder}: was judged on ${objectives}, the first run on ${judged}`,
+      );
+    }
+    judged = objectives;
+    for (const name of new Set(policies.map((policy) => groupOf(policy, method)))) {
+      const own = name === method;
+      const id = own ? key : name;
+      const group = groups.get(id) ?? { name, method: name, run: results.name, parts: [] };
+      groups.set(id, group);
+      const known = group.parts.find(({ seed }) => seed === results.seed);
+      if (known !== undefined && own) {
+        throw new MahaloError("E_COMPARE", `${folder}: is of the same recipe and seed as ${known.folder}`);
+      }
+      if (known !== undefined) continue;
+      group.parts.push({
+        folder,
+        seed: results.seed,
+        prompts: results.sweep?.prompts ?? 0,
+        asked: askedOf(results),
+        policies: policies.filter((policy) => groupOf(policy, method) === name),
+      });
+    }
+  }
+  const all = [...groups.values()];
+  const alone = (method: string): boolean => all.filter((group) => group.method === method).length === 1;
+  return all.map(({ method, run, parts }) => ({
+    name: alone(method) ? method : `${method} (${run})`,
+    parts: parts.toSorted((a, b) => a.seed - b.seed),
+  }));
+};

@@ -1,0 +1,105 @@
+/** The page of a comparison: fronts, a table of all policies, and the differences with their verdicts. */
+import { join } from "node:path";
+import { writeFileAtomic, writeJsonFile } from "../../core/files.ts";
+import type { ComparedGroup, Comparison } from "../comparison.ts";
+import type { SeedEstimate } from "../seeds.ts";
+import { frontChart, frontSvg, panelsOf } from "./front-chart.ts";
+import { type Insert, Markup, markup } from "./markup.ts";
+import { formatNumber } from "./scale.ts";
+import { pageStyle } from "./style.ts";
+import { formatResult } from "./sweep-chart.ts";
+
+const interval = ({ low, high }: SeedEstimate, shares: boolean): string =>
+  `${formatResult(low, shares)} to ${formatResult(high, shares)}`;
+
+const estimateCell = (found: SeedEstimate | undefined, shares: boolean): Insert =>
+  found === undefined
+    ? markup`<td>–</td>`
+    : markup`<td>${formatResult(found.mean, shares)}<small>${interval(found, shares)}</small></td>`;
+
+const heads = (names: readonly string[]): Insert =>
+  names.map((name): Insert => markup`<th scope="col">${name}</th>`);
+
+const table = (label: string, names: readonly string[], rows: readonly Insert[]): Markup =>
+  markup`<div class="scroll" tabindex="0" role="region" aria-label="${label}"><table><thead><tr>${heads(names)}</tr></thead><tbody>${rows}</tbody></table></div>`;
+
+const policyRows = ({ name, points }: ComparedGroup, { objectives, shares }: Comparison): Insert[] =>
+  points.map((point): Insert => {
+    const cells = objectives.map((objective): Insert => estimateCell(point.results[objective], shares));
+    return markup`<tr><th scope="row">${name}</th><td>${point.label}</td>${cells}<td>${point.onFront ? "yes" : "no"}</td><td>${formatNumber(point.distinct)}</td><td>${formatNumber(point.words)}</td></tr>`;
+  });
+
+/** What a difference says, in words. */
+export const verdictOf = ({ a, b, difference, decided }: Comparison["differences"][number]): string => {
+  if (!decided) return "not decided";
+  return difference.mean > 0 ? `${a} is above ${b}` : `${b} is above ${a}`;
+};
+
+const differenceRows = ({ differences, shares }: Comparison): Insert[] =>
+  differences.map((one): Insert => {
+    const asShares = shares && one.of !== "hypervolume";
+    const wins =
+      one.win === undefined
+        ? "–"
+        : `${formatResult(one.win.win, true)}, ${formatResult(one.win.controlled, true)}`;
+    return markup`<tr><th scope="row">${one.a} − ${one.b}</th><td>${one.of}</td>${estimateCell(one.difference, asShares)}<td>${wins}</td><td>${verdictOf(one)}</td></tr>`;
+  });
+
+const groupRows = ({ groups, shares }: Comparison): Insert[] =>
+  groups.map((group): Insert => {
+    const seeds = group.runs.map(({ seed }) => seed).join(", ");
+    return markup`<tr><th scope="row">${group.name}</th><td>${seeds}</td>${estimateCell(group.hypervolume, false)}<td>${formatResult(group.leastRegret, shares)}</td><td>${group.centre}</td></tr>`;
+  });
+
+/** The whole page; it needs nothing from the network and has no script. */
+export const comparePage = (comparison: Comparison): string => {
+  const { groups, objectives, reference, notes } = comparison;
+  const figures = panelsOf(objectives).map(
+    (panel, at): Insert =>
+      markup`<figure class="wide"><div class="scroll" tabindex="0" role="region" aria-label="Chart of ${panel[1]} against ${panel[0]}">${frontChart(comparison, panel, `front-${at}`)}</div><figcaption>Means over seeds and prompts, a mark a policy; lines join the points of a group that none of its others beats on these two objectives. The table below has the numbers.</figcaption></figure>`,
+  );
+  const page = markup`<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
+<title>${groups.map(({ name }) => name).join(", ")} · mahalo comparison</title>
+<style>${new Markup(pageStyle())}</style>
+</head>
+<body>
+<header><p class="soft">mahalo comparison</p><h1>${groups.map(({ name }) => name).join(", ")}</h1></header>
+<main>
+${notes.length > 0 && markup`<ul>${notes.map((note): Insert => markup`<li>${note}</li>`)}</ul>`}
+${figures.length > 0 && markup`<section id="fronts"><h2>Fronts</h2>${figures}</section>`}
+<section id="policies"><h2>Policies</h2><p>Small lines: 95% intervals, by a bootstrap that draws seeds and then prompts. Distinct is the share of different pairs of words; words are means an answer.</p>${table(
+    "Results of all policies",
+    ["method", "policy", ...objectives, "on front", "distinct", "words"],
+    comparison.groups.flatMap((group) => policyRows(group, comparison)),
+  )}</section>
+<section id="groups"><h2>Fronts in numbers</h2><p>Hypervolume above (${reference.map(formatNumber).join(", ")}); least regret is the smallest of the largest shortfalls against the best result of each objective.</p>${table("Hypervolume and regret", ["method", "seeds", "hypervolume", "least regret", "compared at"], groupRows(comparison))}</section>
+<section id="differences"><h2>Differences</h2><p>Paired over seeds and prompts; between the policies that a method is compared at, or of hypervolumes. Wins: how often the first one's answer scores above the second's (ties half), and the same at equal length.</p>${table("Differences of methods", ["methods", "of", "difference", "wins, at equal length", "verdict"], differenceRows(comparison))}</section>
+</main>
+</body>
+</html>
+`;
+  return page.toString();
+};
+
+/** The files that {@link writeComparison} wrote. */
+export type ComparisonFiles = { results: string; html: string; svgs: string[] };
+
+/** Writes results.json, report.html and a figure for every two objectives into a folder. @throws MahaloError E_FILE_WRITE */
+export const writeComparison = async (folder: string, comparison: Comparison): Promise<ComparisonFiles> => {
+  const panels = panelsOf(comparison.objectives);
+  const [results, html] = [join(folder, "results.json"), join(folder, "report.html")];
+  await writeJsonFile(results, comparison);
+  await writeFileAtomic(html, comparePage(comparison));
+  const svgs: string[] = [];
+  for (const panel of panels) {
+    const path = join(folder, panels.length === 1 ? "front.svg" : `front-${panel[0]}-${panel[1]}.svg`);
+    await writeFileAtomic(path, frontSvg(comparison, panel));
+    svgs.push(path);
+  }
+  return { results, html, svgs };
+};
