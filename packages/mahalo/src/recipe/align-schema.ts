@@ -12,6 +12,8 @@ export const alignMethods = {
   modpo: "one head for fixed weights, with the other objectives' rewards as margin.",
   soup: "no training: the weighted sum of aligned models' weights, for every mix of the sweep.",
   mod: "no training: the weighted sum of aligned models' logits at every token, for every mix of the sweep.",
+  "add-head":
+    "heads for the objectives that the recipe's model has none for; all else of the model stays as it is.",
 } as const;
 
 /** Name of a method. */
@@ -69,6 +71,22 @@ export const alignSchema = trainingSchema
       .refine((models) => Object.keys(models).length > 0, { error: "needs at least one model" })
       .optional()
       .describe("Of soup and mod: the folder of a model of one head for each objective."),
+    conflict: z
+      .strictObject({
+        every: z
+          .int()
+          .nonnegative()
+          .default(0)
+          .describe(
+            "Steps between measurements of the cosine of objectives' gradients, by layer; 0 for none.",
+          ),
+        project: z
+          .boolean()
+          .default(false)
+          .describe("Take out of each objective's gradient what points against another's (PCGrad)."),
+      })
+      .optional()
+      .describe("Measure, and lessen, how objectives pull the shared weights apart. Needs memory for each."),
     optimizer: trainingSchema.shape.optimizer
       .unwrap()
       .default("rmsprop")
@@ -97,6 +115,8 @@ export const alignSchema = trainingSchema
     if (!rewarded && rewards !== undefined) fail("rewards", `has no meaning for ${method}`);
     if (!rewarded && method !== "soup" && weights !== undefined)
       fail("weights", `has no meaning for ${method}; objectives have a weight of their own`);
+    if (align.conflict !== undefined && (merged || method === "dpo"))
+      fail("conflict", `has no meaning for ${method}, which trains no weights that objectives share`);
     if (weights !== undefined && Object.values(weights).every((weight) => weight === 0))
       fail("weights", "needs at least one weight above 0");
   });

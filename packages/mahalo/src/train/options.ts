@@ -1,5 +1,6 @@
 /** What every training stage can be told; the recipe's training block has this form. */
 import { adamW, type OptimizerOptions, rmsProp, sgd, type UpdateRule } from "@mahalo/torch";
+import type { ConflictOptions } from "./conflict.ts";
 
 /** Options of a training run, with nothing left out. */
 export type TrainOptions = {
@@ -24,6 +25,8 @@ export type TrainOptions = {
   evaluateEvery: number;
   /** Steps between checkpoints. */
   saveEvery: number;
+  /** What is done about objectives whose gradients of the shared weights point apart. Default: nothing. */
+  conflict?: ConflictOptions | undefined;
 };
 
 /** Update rules by name. RMSprop smooths with 0.99, PyTorch's default, which the method's reference uses. */

@@ -7,6 +7,7 @@ import { layerParameters } from "../model/backbone.ts";
 import { addLora } from "../model/lora.ts";
 import type { Parameter } from "../model/parameters.ts";
 import { clearCheckpoints, latestCheckpoint, loadCheckpoint, saveCheckpoint } from "./checkpoint.ts";
+import { passByObjective } from "./conflict.ts";
 import { HiddenCache } from "./hidden-cache.ts";
 import { type Metrics, MetricsLog, metricsFile, readMetrics } from "./metrics.ts";
 import { decays, optimizerRules, type TrainOptions, warmupSteps } from "./options.ts";
@@ -75,8 +76,16 @@ class Run<R> {
   readonly #masters: ReadonlyMap<string, Tensor>;
   readonly #optimizer: Optimizer;
   readonly #factor: (step: number) => number;
+  readonly #seed: number;
 
-  constructor(model: TrainedModel, task: Task<R>, options: TrainOptions, parameters: readonly Parameter[]) {
+  constructor(
+    model: TrainedModel,
+    task: Task<R>,
+    options: TrainOptions,
+    parameters: readonly Parameter[],
+    seed: number,
+  ) {
+    this.#seed = seed;
     this.#model = model;
     this.#task = task;
     const cached = options.train === "heads" && (options.cacheHidden ?? true);
@@ -125,16 +134,24 @@ class Run<R> {
     const began = now();
     const rows = this.#task.rows(step);
     const records = new Map<TaskRow, R>();
-    trainPass(
-      this.#model,
-      rows,
-      (row, values) => {
-        const { slopes, record } = this.#task.outcome(row, values, rows);
-        records.set(row, record);
-        return slopes;
-      },
-      { ...this.#options, trained: this.#parameters },
-    );
+    const pass = (some: readonly TaskRow[]): void =>
+      trainPass(
+        this.#model,
+        some,
+        (row, values) => {
+          const { slopes, record } = this.#task.outcome(row, values, rows);
+          records.set(row, record);
+          return slopes;
+        },
+        { ...this.#options, trained: this.#parameters },
+      );
+    const { every, project } = this.#options.conflict ?? { every: 0, project: false };
+    const measured = every > 0 && step % every === 0;
+    const random = stream(this.#seed, "conflict", String(step));
+    const conflict =
+      measured || project
+        ? passByObjective(rows, this.#parameters, pass, { measure: measured, project, random })
+        : pass(rows);
     const { maxGradNorm, learningRate } = this.#options;
     const norm = maxGradNorm > 0 ? clipGradNorm(this.#masters, maxGradNorm) : gradNorm(this.#masters);
     this.#optimizer.learningRate = learningRate * this.#factor(step);
@@ -147,6 +164,7 @@ class Run<R> {
     const inOrder = rows.flatMap((row) => records.get(row) ?? []);
     return {
       ...this.#task.metrics(inOrder),
+      ...conflict,
       grad_norm: norm,
       learning_rate: this.#optimizer.learningRate,
       seconds,
@@ -190,9 +208,9 @@ export const train = async <R>(
   task: Task<R>,
   options: TrainOptions,
   parameters: readonly Parameter[],
-  { folder, resume = true, signal }: TrainContext,
+  { folder, seed, resume = true, signal }: TrainContext,
 ): Promise<Metrics> => {
-  const run = new Run(model, task, options, parameters);
+  const run = new Run(model, task, options, parameters, seed);
   // A run that begins anew must not be gone on with from an older one's checkpoint.
   if (!resume) clearCheckpoints(folder);
   const known = latestCheckpoint(folder);
