@@ -5,10 +5,11 @@ import type { Command } from "commander";
 import { throwIfAborted } from "../core/interrupt.ts";
 import { Conversation } from "../decode/conversation.ts";
 import { hasPhases, type MixPlan } from "../decode/mix-schedule.ts";
+import { describeFacts, guidedFacts } from "../decode/search/answer-guided.ts";
 import { formatMix } from "../evaluate/mixes.ts";
 import { type Mix, normalizeMix, parseMix } from "../model/heads.ts";
 import { type LanguageModel, loadModel } from "../model/load.ts";
-import { type CommonOptions, command, type Input, type Io, outputOf } from "./command.ts";
+import { type CommonOptions, command, type Input, type Io, type Output, outputOf } from "./command.ts";
 import { loadOptionsOf, requestOf, type SamplingFlags, withSampling } from "./sampling-options.ts";
 import { openSearch, type SearchFlags, withSearch } from "./search-options.ts";
 
@@ -132,7 +133,7 @@ const converse = async (
         if (line.startsWith("/")) {
           if (!obey(line, chat, model, output.note)) break;
         } else if (line.trim() !== "") {
-          await reply(chat, line, io, { json: output.json, signal: replying.signal });
+          await reply(chat, line, io, { ...output, signal: replying.signal });
         }
       } catch (error) {
         if (!(error instanceof MahaloError)) throw error;
@@ -154,14 +155,16 @@ const reply = async (
   chat: Conversation,
   line: string,
   io: Io,
-  { json, signal }: { json: boolean; signal: AbortSignal },
+  { json, note, signal }: Pick<Output, "json" | "note"> & { signal: AbortSignal },
 ): Promise<void> => {
   const pieces = chat.say(line, signal);
   for (;;) {
     const { value, done } = await pieces.next();
     if (done) {
-      const { text, finish, ids } = value;
-      io.out(json ? `${JSON.stringify({ response: text, finish, tokens: ids.length })}\n` : "\n");
+      const { text, finish, ids, tree } = value;
+      const facts = tree === undefined ? undefined : guidedFacts(tree);
+      io.out(json ? `${JSON.stringify({ response: text, finish, tokens: ids.length, ...facts })}\n` : "\n");
+      if (facts !== undefined) note(describeFacts(facts));
       return;
     }
     if (!json) io.out(value);

@@ -154,6 +154,18 @@ test("chat --guide replies by a search, as the conversation goes on", async () =
   const replies = out
     .trimEnd()
     .split("\n")
-    .map((line) => parseJson(line, z.looseObject({ response: z.string().min(1), tokens: z.int() }), "out"));
+    .map((line) =>
+      parseJson(
+        line,
+        z.looseObject({
+          response: z.string().min(1),
+          tokens: z.int(),
+          scores: z.strictObject({ wit: z.number() }),
+          steps: z.int().positive(),
+          spent: z.strictObject({ generated: z.int().positive(), scored: z.int().positive() }),
+        }),
+        "out",
+      ),
+    );
   expect(replies).toHaveLength(2);
 });

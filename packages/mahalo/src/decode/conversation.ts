@@ -8,6 +8,7 @@ import type { Decoder } from "./decoder.ts";
 import { Engine } from "./engine.ts";
 import type { MixPlan } from "./mix-schedule.ts";
 import type { Completion, GenerateRequest } from "./request.ts";
+import type { SearchTree } from "./search/tree.ts";
 
 /** Options of a {@link Conversation}. */
 export type ConversationOptions = Omit<GenerateRequest, "ids"> & {
@@ -20,6 +21,9 @@ export type ConversationOptions = Omit<GenerateRequest, "ids"> & {
   /** What guides the replies; they then come step by step, or whole where a search carries several branches. */
   guide?: Omit<Guide, "prompt"> | undefined;
 };
+
+/** A reply, and what a search for it tried. */
+export type Reply = Completion & { tree?: SearchTree };
 
 /** Whether a search carries one branch from step to step, whose text is certain. */
 const carriesOne = ({ search }: Omit<Guide, "prompt">): boolean => (search?.strategy ?? "step") === "step";
@@ -56,7 +60,7 @@ export class Conversation {
    * @throws MahaloError E_INTERRUPTED when `signal` is aborted (the turn is then forgotten), E_GENERATE_CONTEXT when the
    *   conversation no longer fits, and what a wrong mix throws
    */
-  async *say(text: string, signal?: AbortSignal): AsyncGenerator<string, Completion, undefined> {
+  async *say(text: string, signal?: AbortSignal): AsyncGenerator<string, Reply, undefined> {
     const said: Message = { role: "user", content: text };
     const rendered = this.#model.template.render([...this.messages, said], { addGenerationPrompt: true });
     const turn = this.messages.filter(({ role }) => role === "user").length;
@@ -79,7 +83,7 @@ export class Conversation {
       if (event.type === "done") {
         if (guide !== undefined) yield event.completion.text.slice(given);
         this.messages.push(said, { role: "assistant", content: event.completion.text });
-        return event.completion;
+        return event.tree === undefined ? event.completion : { ...event.completion, tree: event.tree };
       }
       const text = event.type === "token" || event.type === "step" ? event.text : undefined;
       // Steps of several branches give no text, and what came before of one that loses would be wrong.

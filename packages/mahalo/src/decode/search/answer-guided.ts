@@ -7,8 +7,10 @@ import { type AnswerRow, idsOf, withSystem } from "../answer-file.ts";
 import { type SearchEvent, type SearchRequest, type SearchTools, searchAnswer } from "./search.ts";
 import type { SearchNode, SearchTree } from "./tree.ts";
 
-/** An answer of a search, as it stands in the file. */
-export type GuidedAnswerRow = AnswerRow & {
+const number = (value: number): string => value.toFixed(3);
+
+/** What an answer cost and how it is liked. */
+export type GuidedFacts = {
   /** Scores of the answer's last step, by name. */
   scores?: Record<string, number>;
   /** Steps of the answer. */
@@ -16,6 +18,27 @@ export type GuidedAnswerRow = AnswerRow & {
   /** Tokens that were generated and that scorers read. */
   spent: { generated: number; scored: number };
 };
+
+/** An answer of a search, as it stands in the file. */
+export type GuidedAnswerRow = AnswerRow & GuidedFacts;
+
+/** What a tree says of its answer. */
+export const guidedFacts = ({ nodes, path, tokens: { generated, scored } }: SearchTree): GuidedFacts => {
+  const last = nodes.find(({ id }) => id === path.at(-1));
+  return {
+    ...(last?.scores === undefined ? {} : { scores: last.scores }),
+    steps: path.length,
+    spent: { generated, scored },
+  };
+};
+
+/** The same in a few words. */
+export const describeFacts = ({ scores = {}, steps, spent }: GuidedFacts): string =>
+  [
+    `${steps} ${steps === 1 ? "step" : "steps"}`,
+    ...Object.entries(scores).map(([name, score]) => `${name} ${number(score)}`),
+    `${spent.generated} tokens generated, ${spent.scored} scored`,
+  ].join(", ");
 
 /** What every prompt is answered under. */
 export type GuidedAnswerOptions = Omit<SearchRequest, "ids" | "prompt" | "mix" | "reference"> &
@@ -27,8 +50,6 @@ export type GuidedAnswerOptions = Omit<SearchRequest, "ids" | "prompt" | "mix" |
     /** Called with every step. */
     onStep?: ((event: SearchEvent & { type: "step" }) => void) | undefined;
   };
-
-const number = (value: number): string => value.toFixed(3);
 
 /** The best of a step's candidates and its scores in a few words. */
 export const describeStep = (step: number, candidates: readonly SearchNode[]): string => {
@@ -80,7 +101,6 @@ export const answerGuided = async (
           },
         },
       );
-      const last = tree.nodes.find(({ id }) => id === tree.path.at(-1));
       rows.push({
         prompt: row.prompt,
         response: completion.text,
@@ -88,9 +108,7 @@ export const answerGuided = async (
         tokens: completion.ids.length,
         ...(mix === undefined ? {} : { mix }),
         ...(row.answer === undefined ? {} : { answer: row.answer }),
-        ...(last?.scores === undefined ? {} : { scores: last.scores }),
-        steps: tree.path.length,
-        spent: { generated: tree.tokens.generated, scored: tree.tokens.scored },
+        ...guidedFacts(tree),
       });
       trees.push(tree);
       bar.update(rows.length);
