@@ -115,7 +115,7 @@ export const alignSchema = trainingSchema
     if (!rewarded && rewards !== undefined) fail("rewards", `has no meaning for ${method}`);
     if (!rewarded && method !== "soup" && weights !== undefined)
       fail("weights", `has no meaning for ${method}; objectives have a weight of their own`);
-    if (align.conflict !== undefined && (merged || method === "dpo"))
+    if (align.conflict !== undefined && (merged || method === "dpo" || method === "add-head"))
       fail("conflict", `has no meaning for ${method}, which trains no weights that objectives share`);
     if (weights !== undefined && Object.values(weights).every((weight) => weight === 0))
       fail("weights", "needs at least one weight above 0");

@@ -243,11 +243,17 @@ export const recipeSchema = z.strictObject(recipeShape).superRefine((recipe, con
     for (const name of Object.keys(models)) unknown(name, ["models", name]);
   }
   const heads = names.filter((name) => hasPairs(recipe.objectives[name] as ObjectiveOptions));
+  const adds = recipe.align !== false && recipe.align.method === "add-head";
+  if (adds && recipe.sft !== false) {
+    const message = "must be false for add-head, whose backbone stays as it is";
+    context.addIssue({ code: "custom", path: ["sft"], message });
+  }
   if (Array.isArray(recipe.evaluate.mixes)) {
     for (const [at, mix] of recipe.evaluate.mixes.entries()) {
       const path = ["evaluate", "mixes", at];
       for (const name of Object.keys(mix)) {
-        if (heads.includes(name)) continue;
+        // Of a head that the model brings with it, the recipe may know nothing.
+        if (adds || heads.includes(name)) continue;
         context.addIssue({
           code: "custom",
           path: [...path, name],

@@ -1,4 +1,5 @@
 /** What the methods of align differ in: whose head reads a pair, which response is the better one, and the loss. */
+import { MahaloError } from "@mahalo/torch";
 import type { EncodedPair } from "../../data/encode.ts";
 import { normalizeMix } from "../../model/heads.ts";
 import type { LanguageModel } from "../../model/load.ts";
@@ -13,7 +14,35 @@ import type { StageContext } from "../stages.ts";
 import { pairRewards } from "./pair-rewards.ts";
 
 /** Whether the method trains one head for all pairs, the model's own, and no head for each objective. */
-export const singleHead = ({ method }: AlignOptions): boolean => method !== "mah-dpo";
+export const singleHead = ({ method }: AlignOptions): boolean =>
+  method !== "mah-dpo" && method !== "add-head";
+
+/**
+ * The objectives that get new heads, by add-head those that the model has none for.
+ *
+ * @throws MahaloError E_ADD_HEAD where there is nothing to add, or nothing to add it to
+ */
+export const newHeads = (
+  { method }: AlignOptions,
+  { heads }: Pick<LanguageModel, "heads">,
+  objectives: readonly string[],
+): readonly string[] => {
+  if (method !== "add-head") return objectives;
+  const known = heads.objectives;
+  const added = objectives.filter((name) => !known.includes(name));
+  if (known.length > 0 && added.length > 0) return added;
+  const [fault, hint] =
+    known.length === 0
+      ? [
+          "the model has no heads to add to",
+          "name an aligned model as the recipe's model, and set sft: false",
+        ]
+      : [
+          `the model has a head for each objective with pairs: ${known.join(", ")}`,
+          "give the recipe pairs of a new objective",
+        ];
+  throw new MahaloError("E_ADD_HEAD", `align.method: add-head: ${fault}`, { hint });
+};
 
 /** The models that reward pairs, for the stage's content hash. */
 export const rewardModels = ({ rewards = {} }: AlignOptions): SourceFiles[] =>

@@ -10,7 +10,7 @@ import { hasPairs } from "../objective-schema.ts";
 import type { AlignOptions, ObjectiveOptions, Recipe } from "../schema.ts";
 import { modelFiles } from "../sources.ts";
 import { needFolder, type Stage, type StageContext } from "../stages.ts";
-import { lossesOf, rankedPairs, rewardModels, singleHead, weightsOf } from "./align-methods.ts";
+import { lossesOf, newHeads, rankedPairs, rewardModels, singleHead, weightsOf } from "./align-methods.ts";
 import { readAllPairs } from "./data-files.ts";
 import { mergedSources } from "./merged-policies.ts";
 import {
@@ -56,12 +56,13 @@ const saveSoup = async (align: AlignOptions, context: StageContext<Recipe>): Pro
 
 /** Rows of the method's own objective, where it trains on one, in as many steps as all objectives' rows would take. */
 const rowsOf = (
-  all: readonly EncodedPair[],
-  heldOut: readonly EncodedPair[],
+  read: { train: readonly EncodedPair[]; heldOut: readonly EncodedPair[] },
   objectives: readonly string[],
   align: AlignOptions,
   seed: number,
 ) => {
+  const ours = ({ objective }: EncodedPair): boolean => objectives.includes(objective);
+  const [all, heldOut] = [read.train.filter(ours), read.heldOut.filter(ours)];
   const whole = scheduleRows(all, objectives, align, seed);
   const { objective } = align;
   if (objective === undefined) return { ...reachedRows(all, whole), heldOut, objectives };
@@ -103,15 +104,15 @@ export const alignStage: Stage<Recipe> = {
     const named = Object.keys(recipe.objectives).filter((name) =>
       hasPairs(recipe.objectives[name] as ObjectiveOptions),
     );
-    const {
-      rows,
-      schedule,
-      heldOut: held,
-      objectives,
-    } = rowsOf(read.train, read.heldOut, named, align, seed);
     const tuned = folderOf("sft");
     const model = await loadForTraining(recipe, tuned === undefined ? undefined : modelFolder(tuned), align);
     try {
+      const {
+        rows,
+        schedule,
+        heldOut: held,
+        objectives,
+      } = rowsOf(read, newHeads(align, model, named), align, seed);
       const weights = weightsOf(align, named);
       const ranked = await rankedPairs(
         model,
@@ -131,13 +132,15 @@ export const alignStage: Stage<Recipe> = {
           std: align.headNoise,
           compute: model.backbone.compute,
         });
-      const heads = single ? [model.heads.base] : model.heads.parameters();
-      const trained = selectTrained(model, align.train, heads, seed);
+      const heads = single ? [model.heads.base] : objectives.map((name) => model.heads.get(name));
+      // Heads that are there answer over this backbone: it must stay as it is.
+      const options = align.method === "add-head" ? { ...align, train: "heads" as const } : align;
+      const trained = selectTrained(model, options.train, heads, seed);
       const { loss, beta, smoothing } = align;
       const objectiveWeights = Object.fromEntries(
         objectives.map((name) => [name, recipe.objectives[name]?.weight ?? 1]),
       );
-      const options: PreferenceTaskOptions = {
+      const taskOptions: PreferenceTaskOptions = {
         pairs,
         reference,
         heldOut,
@@ -150,8 +153,8 @@ export const alignStage: Stage<Recipe> = {
         losses: lossesOf(ranked, weights, align),
         ...(single ? { readerOf: logProbReaders(() => model.heads.base) } : {}),
       };
-      const task = preferenceTask(options);
-      await train(model, task, align, trained, { folder, seed, signal });
+      const task = preferenceTask(taskOptions);
+      await train(model, task, options, trained, { folder, seed, signal });
       await saveTrained(model, context);
     } finally {
       model.dispose();
