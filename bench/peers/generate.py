@@ -69,7 +69,7 @@ def main():
     first = None
     if not args.only_batched:
         result["single"], first = measure(1)
-    if args.batch > 1:
+    if args.batch > 1 or args.only_batched:
         result["batched"], beside = measure(min(args.batch, len(prompts)))
         first = first or beside
     result["peak_memory_bytes"] = common.peak_memory()
