@@ -75,6 +75,7 @@ export { mixGrid } from "./evaluate/mixes.ts";
 export { type Results, readResults } from "./evaluate/results.ts";
 export { overSeeds, pairedOverSeeds } from "./evaluate/seeds.ts";
 export { type Policy, runSweep, type SweepOptions, type SweepOutcome } from "./evaluate/sweep.ts";
+export { parseTarget, type Tuned, tune } from "./evaluate/tune.ts";
 // Model: load, heads and mixes, save, export.
 export type { ModelConfig } from "./model/config.ts";
 export { Heads, type Mix, normalizeMix, parseMix } from "./model/heads.ts";

@@ -16,6 +16,7 @@ import { runCommand } from "./run.ts";
 import { schemaCommand } from "./schema.ts";
 import { scoreCommand } from "./score.ts";
 import { traceCommand } from "./trace.ts";
+import { tuneCommand } from "./tune.ts";
 
 /** All commands, in the order in which `--help` lists them. */
 export const commands: readonly CommandFile[] = [
@@ -32,6 +33,7 @@ export const commands: readonly CommandFile[] = [
   exportCommand,
   reportCommand,
   compareCommand,
+  tuneCommand,
   schemaCommand,
   doctorCommand,
 ];
