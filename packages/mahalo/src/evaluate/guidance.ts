@@ -50,6 +50,16 @@ export type GuidedMeasurement = Omit<GuidedPoint, "results" | "gains" | "tokens"
   tokens: readonly GuidedPoint["tokens"][];
 };
 
+/** One line of scores.jsonl: what each prompt's answer scored under one guidance, by objective. */
+export const guidedScoresSchema = z.strictObject({
+  policy: z.string(),
+  mix: weights.optional(),
+  guidance: weights.optional(),
+  scores: z.record(z.string(), z.array(z.number().nullable())),
+});
+
+export type GuidedScores = z.infer<typeof guidedScoresSchema>;
+
 /** Pairs of scores where neither judge abstained. */
 const paired = (own: readonly (number | null)[], other: readonly (number | null)[]): [number, number][] =>
   own.flatMap((score, at): [number, number][] => {

@@ -2,7 +2,7 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
-import { writeJsonFile } from "../../core/files.ts";
+import { JsonlWriter, writeJsonFile } from "../../core/files.ts";
 import { goesOn, throwIfAborted } from "../../core/interrupt.ts";
 import { readJsonFile } from "../../core/json.ts";
 import { progress } from "../../core/progress.ts";
@@ -168,7 +168,7 @@ const measure = async (
   return { ...what, scores, tokens, seconds };
 };
 
-/** Guides policies; the folder then holds every answer, and guidance.json. */
+/** Guides policies; the folder then holds every answer, guidance.json, and in scores.jsonl each prompt's scores by point. */
 export const guideStage: Stage<Recipe> = {
   name: "guide",
   version: "1",
@@ -193,6 +193,7 @@ export const guideStage: Stage<Recipe> = {
       makeJudge(judge, where, { cache: join(cache, "judges") }),
     );
     const points: GuidanceResults["points"] = [];
+    const measurements: GuidedMeasurement[] = [];
     try {
       for (const { policy, name, mixes } of policiesOf(context, options)) {
         await withModel(name, context, async (model) => {
@@ -217,6 +218,7 @@ export const guideStage: Stage<Recipe> = {
               const point = guidedPoint(measured, unguided, recipe.seed);
               unguided ??= measured;
               points.push(point);
+              measurements.push(measured);
               const results = Object.entries(point.results).map(
                 ([one, { mean }]) => `${one} ${mean.toFixed(3)}`,
               );
@@ -239,6 +241,9 @@ export const guideStage: Stage<Recipe> = {
       maxNewTokens: options.maxNewTokens,
       points,
     };
+    const scores = new JsonlWriter(join(folder, "scores.jsonl"));
+    for (const { tokens: _t, seconds: _s, ...one } of measurements) scores.write(one);
+    scores.close();
     await writeJsonFile(join(folder, "guidance.json"), results);
   },
 };

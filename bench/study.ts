@@ -1,0 +1,102 @@
+/**
+ * The study: do the method's claims hold on real data? Every domain, seed and method, then a verdict on each claim.
+ *
+ *   npx tsx bench/study.ts --domains math --methods mah-dpo,dpo-mixed,soup --seeds 3
+ *
+ * Hours on real recipes; the same command goes on where it was stopped. JSON lines and then Markdown go to stdout.
+ */
+import { join, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+import { describeError, MahaloError } from "@mahalo/torch";
+import { say } from "./lines.ts";
+import { count, names } from "./options.ts";
+import type { Study } from "./study/format.ts";
+import { type Domain, methodNames } from "./study/plan.ts";
+import { runStudy } from "./study/run.ts";
+import { studyText } from "./study/tables.ts";
+import { tinyDomains } from "./study/tiny.ts";
+
+const domainNames = ["math", "values", "tutoring"] as const;
+
+const usage = `Usage: npx tsx bench/study.ts [options]
+  --domains LIST    of ${domainNames.join(", ")} (default: all)
+  --methods LIST    of ${methodNames.join(", ")} (default: all); those that they need are added
+  --seeds N         seeds 0 to N - 1 (default 3)
+  --out DIR         the study's folder (default: runs/study)
+  --set FIELD=VALUE sets a field of every recipe, or DOMAIN:FIELD=VALUE of one; may be given again
+  --margin X        how far below a rival still counts as near it (default 0.05)
+  --tiny            tiny recipes over a tiny model: seconds, and figures that mean nothing
+`;
+
+/** Overrides of one domain: those of all, and those that name it. */
+const overridesOf = (domain: string, set: readonly string[]): string[] =>
+  set.flatMap((one) => {
+    const [, named, field] = /^([a-z]+):(.*)$/s.exec(one) ?? [];
+    if (named === undefined || field === undefined) return [one];
+    names("set", named, domainNames);
+    return named === domain ? [field] : [];
+  });
+
+/** One JSON line for each finding of a verdict, as benches print them. */
+const printLines = ({ domains }: Study): void => {
+  for (const { name, verdicts } of domains)
+    for (const { claim, outcome, findings, notes } of verdicts)
+      process.stdout.write(
+        `${JSON.stringify({ bench: "study", data: name, claim, outcome, findings, notes })}\n`,
+      );
+};
+
+const main = async (args: string[]): Promise<void> => {
+  const text = { type: "string" } as const;
+  const { values } = parseArgs({
+    args,
+    options: {
+      domains: text,
+      methods: text,
+      seeds: text,
+      out: text,
+      margin: text,
+      set: { type: "string", multiple: true },
+      tiny: { type: "boolean" },
+      help: { type: "boolean" },
+    },
+  });
+  if (values.help) {
+    process.stdout.write(usage);
+    return;
+  }
+  const tiny = values.tiny === true;
+  const asked = names("domains", values.domains ?? domainNames.join(","), domainNames);
+  const methods = names("methods", values.methods ?? methodNames.join(","), methodNames);
+  const margin = Number(values.margin ?? "0.05");
+  if (!(margin >= 0 && margin < 1))
+    throw new MahaloError("E_BENCH_OPTION", `--margin: "${values.margin}" is no number from 0 to 1`);
+  const out = resolve(values.out ?? join("runs", tiny ? "study-tiny" : "study"));
+  const recipes = fileURLToPath(new URL("../recipes", import.meta.url));
+  const known: Domain[] = tiny
+    ? await tinyDomains(asked, out)
+    : asked.map((name) => ({ name, file: join(recipes, `${name}.yaml`), set: [] }));
+  const stop = new AbortController();
+  process.once("SIGINT", () => stop.abort(new Error("SIGINT")));
+  const study = await runStudy({
+    domains: known.map((one) => ({ ...one, set: [...one.set, ...overridesOf(one.name, values.set ?? [])] })),
+    methods,
+    seeds: count("seeds", values.seeds ?? "3"),
+    out,
+    tiny,
+    command: ["npx tsx bench/study.ts", ...args].join(" "),
+    margin,
+    signal: stop.signal,
+    log: say,
+  });
+  printLines(study);
+  process.stdout.write(`\n${studyText(study)}`);
+};
+
+try {
+  await main(process.argv.slice(2));
+} catch (error) {
+  say(`bench/study: ${describeError(error)}`);
+  process.exitCode = error instanceof MahaloError ? error.exitStatus : 1;
+}

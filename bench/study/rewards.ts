@@ -1,0 +1,51 @@
+/** Claim (e): one reward model for all objectives of a domain, against a model for each. */
+import { stream } from "../../packages/mahalo/src/core/random.ts";
+import type { Results } from "../../packages/mahalo/src/evaluate/results.ts";
+import { pairedOverSeeds } from "../../packages/mahalo/src/evaluate/seeds.ts";
+import type { Rule } from "./claims.ts";
+import { type Finding, finding, type Verdict, verdict } from "./verdict.ts";
+
+/** Area under the curve on an objective's held-out rows, a seed a place. */
+export type Aucs = { unified: readonly number[]; specialised: readonly number[] };
+
+/** Areas out of the results of the runs of every seed, by objective; objectives that a seed lacks are left out. */
+export const aucsOf = (specialised: readonly Results[], unified: readonly Results[]): Map<string, Aucs> => {
+  const names = Object.keys(specialised[0]?.rewardModels ?? {});
+  const found = names.map((name): [string, Aucs] => [
+    name,
+    {
+      specialised: specialised.flatMap(({ rewardModels }) => rewardModels?.[name]?.[`${name}/auc`] ?? []),
+      unified: unified.flatMap(({ rewardModels }) => rewardModels?.unified?.[`${name}/auc`] ?? []),
+    },
+  ]);
+  const whole = ({ unified: own, specialised: other }: Aucs): boolean =>
+    own.length === unified.length && other.length === specialised.length && own.length === other.length;
+  return new Map(found.filter(([, aucs]) => aucs.unified.length > 0 && whole(aucs)));
+};
+
+/**
+ * Claim (e). For every objective: AUC(unified) - AUC(specialised) on the same held-out rows lies above -margin.
+ *
+ * Only seeds are drawn, since a run tells the area and not each row's score; with few seeds the interval spans little more
+ * than what the seeds gave, so one seed decides nothing.
+ */
+export const unifiedNear = (aucs: ReadonlyMap<string, Aucs>, rule: Rule): Verdict => {
+  const { margin = 0.05, resamples = 1000, seed = 0 } = rule;
+  const seeds = [...aucs.values()][0]?.unified.length ?? 0;
+  const notes = [`close means within ${margin} of area under the curve`];
+  if (aucs.size === 0)
+    return verdict("e", [undefined], ["the unified model or the specialised ones did not run"]);
+  const findings = [...aucs].map(([name, { unified, specialised }]): Finding | undefined => {
+    const of = `${name}: AUC unified - specialised`;
+    const rows = [unified, specialised].map((values) => values.map((value) => [value]));
+    const difference = pairedOverSeeds(rows[0] ?? [], rows[1] ?? [], stream(seed, "study", "e", name), {
+      resamples,
+    });
+    return difference === undefined ? undefined : finding(of, difference, -margin);
+  });
+  if (seeds > 1) return verdict("e", findings, notes);
+  const undecided = findings.flatMap((one): Finding[] =>
+    one === undefined ? [] : [{ ...one, outcome: "not decided at this size" }],
+  );
+  return verdict("e", undecided, [...notes, "one seed: no interval"]);
+};

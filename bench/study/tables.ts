@@ -1,0 +1,82 @@
+/** A study as Markdown, ready for a page of results: methods, and for each claim its verdict with its intervals. */
+import type { Study, StudyDomain } from "./format.ts";
+import { claims, type Verdict } from "./verdict.ts";
+
+type Span = { mean: number; low: number; high: number };
+
+const number = (value: number): string => value.toFixed(3);
+const signed = (value: number): string => (value < 0 ? number(value) : `+${number(value)}`);
+
+const span = ({ mean, low, high }: Span, write = number): string =>
+  `${write(mean)} [${write(low)}, ${write(high)}]`;
+
+const cell = (text: string): string => text.replaceAll("|", "\\|");
+
+/** A table of Markdown; the first column is text, the others are numbers. */
+export const table = (head: readonly string[], rows: readonly (readonly string[])[]): string =>
+  [head, head.map((_, at) => (at === 0 ? "---" : "--:")), ...rows]
+    .map((row) => `| ${row.map(cell).join(" | ")} |`)
+    .join("\n");
+
+const methodsTable = ({ comparison, runs }: StudyDomain): string => {
+  if (comparison === undefined) return "No objective is judged, so no answers are compared.";
+  const { objectives, groups } = comparison;
+  const rows = groups.flatMap(({ name, points, hypervolume, leastRegret }) =>
+    points.map(({ label, results, distinct, words, mix }, at) => [
+      mix === undefined ? (points.length > 1 ? label : name) : `${name} ${label}`,
+      ...objectives.map((objective) => {
+        const found = results[objective];
+        return found === undefined ? "" : span(found);
+      }),
+      at > 0 || hypervolume === undefined ? "" : span(hypervolume),
+      at > 0 ? "" : number(leastRegret),
+      number(distinct),
+      words.toFixed(1),
+      at > 0 ? "" : (runs.find((run) => run.name === name)?.hours.toFixed(2) ?? ""),
+    ]),
+  );
+  return table(
+    ["policy", ...objectives, "hypervolume", "least regret", "distinct-2", "words", "hours"],
+    rows,
+  );
+};
+
+/** One claim's verdict: what decided it. */
+export const claimText = ({ claim, outcome, findings, notes }: Verdict): string => {
+  const rows = findings.map(({ of, difference, bound, outcome: one }) => [
+    of,
+    span(difference, signed),
+    signed(bound),
+    one,
+  ]);
+  return [
+    `#### (${claim}) ${claims[claim]}: **${outcome}**`,
+    ...(rows.length === 0 ? [] : [table(["difference", "mean [95%]", "must lie above", "outcome"], rows)]),
+    ...(notes.length === 0 ? [] : [`Notes: ${notes.join("; ")}.`]),
+  ].join("\n\n");
+};
+
+const domainText = (domain: StudyDomain): string => {
+  const { name, seeds, objectives, comparison, verdicts, model } = domain;
+  const prompts = comparison?.groups[0]?.points[0]?.results[objectives[0] ?? ""]?.prompts;
+  const size = `${model.split("/").at(-1)}; seeds ${seeds.join(", ")}${prompts === undefined ? "" : `; ${prompts} answers a policy`}.`;
+  return [`### ${name}`, size, methodsTable(domain), ...verdicts.map(claimText)].join("\n\n");
+};
+
+/** The whole study as Markdown. */
+export const studyText = ({ domains, command, tiny }: Study): string => {
+  const letters = [...new Set(domains.flatMap(({ verdicts }) => verdicts.map(({ claim }) => claim)))].sort();
+  const summary = table(
+    ["claim", ...domains.map(({ name }) => name)],
+    letters.map((letter) => [
+      `(${letter}) ${claims[letter]}`,
+      ...domains.map(
+        ({ verdicts }) => verdicts.find(({ claim }) => claim === letter)?.outcome ?? "not measured",
+      ),
+    ]),
+  );
+  const size = tiny
+    ? "\n\nThis is the tiny form: it shows that the study runs, and its figures mean nothing."
+    : "";
+  return `${[`Made by \`${command}\`.${size}`, summary, ...domains.map(domainText)].join("\n\n")}\n`;
+};

@@ -1,0 +1,243 @@
+/** The study: its verdicts on worked examples, and its tiny form from recipes to study.json. */
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, describe, expect, test } from "vitest";
+import {
+  equalGain,
+  equalMix,
+  type MixScores,
+  ownHeads,
+  type PolicyScores,
+  pureMix,
+} from "../bench/study/claims.ts";
+import { readStudy } from "../bench/study/format.ts";
+import { frontOverSoups } from "../bench/study/fronts.ts";
+import { guidanceAdds, guidedPoints } from "../bench/study/guided.ts";
+import { completeMethods, planSeed } from "../bench/study/plan.ts";
+import { aucsOf, unifiedNear } from "../bench/study/rewards.ts";
+import { runStudy, type StudyOptions } from "../bench/study/run.ts";
+import { shareStages } from "../bench/study/share.ts";
+import { claimText } from "../bench/study/tables.ts";
+import { tinyDomains } from "../bench/study/tiny.ts";
+import { finding, verdict } from "../bench/study/verdict.ts";
+import { silenceProgress } from "../packages/mahalo/src/core/progress.ts";
+import type { Results } from "../packages/mahalo/src/evaluate/results.ts";
+
+/** Three seeds of twelve prompts, of which so many in twelve score 1; the same prompts first for all policies. */
+const seeds = (twelfths: number): number[][] =>
+  Array.from({ length: 3 }, () => Array.from({ length: 12 }, (_, at) => Number(at < twelfths)));
+const policy = (label: string, x: number, y: number): PolicyScores => ({
+  label,
+  scores: { x: seeds(x), y: seeds(y) },
+});
+const mixed = (weight: number, x: number, y: number): MixScores => ({
+  ...policy(`x=${weight}`, x, y),
+  mix: { x: weight, y: 1 - weight },
+});
+const rule = { objectives: ["x", "y"], resamples: 200 };
+const sweep = [mixed(1, 11, 3), mixed(0.5, 8, 8), mixed(0, 3, 11)];
+const means = ({ findings }: { findings: { difference: { mean: number } }[] }): number[] =>
+  findings.map(({ difference }) => Number(difference.mean.toFixed(4)));
+
+describe("a verdict", () => {
+  const span = (low: number, high: number) => ({ mean: (low + high) / 2, low, high, seeds: 3, prompts: 36 });
+
+  test("says what the whole interval says", () => {
+    expect(finding("d", span(0.1, 0.3), 0).outcome).toBe("holds");
+    expect(finding("d", span(-0.3, -0.1), 0).outcome).toBe("does not hold");
+    expect(finding("d", span(-0.1, 0.3), 0).outcome).toBe("not decided at this size");
+    expect(finding("d", span(-0.04, 0.3), -0.05).outcome).toBe("holds");
+    expect(finding("d", span(0, 0), 0).outcome).toBe("not decided at this size");
+  });
+
+  test("on a claim holds where all parts do, and falls with one of them", () => {
+    const [yes, no, open] = [
+      finding("d", span(0.1, 0.2), 0),
+      finding("d", span(-2, -1), 0),
+      finding("d", span(-1, 1), 0),
+    ];
+    expect(verdict("a", [yes, yes]).outcome).toBe("holds");
+    expect(verdict("a", [yes, open, no]).outcome).toBe("does not hold");
+    expect(verdict("a", [yes, open]).outcome).toBe("not decided at this size");
+    expect(verdict("a", [yes, undefined]).outcome).toBe("not decided at this size");
+    expect(verdict("a", []).outcome).toBe("not decided at this size");
+  });
+
+  test("is told with its intervals", () => {
+    const text = claimText(verdict("e", [finding("a|b", span(0.1, 0.2), -0.05)], ["so"]));
+    expect(text).toContain("reward model comes close to the specialised ones: **holds**");
+    expect(text).toContain("| a\\|b | +0.150 [+0.100, +0.200] | -0.050 | holds |");
+    expect(text).toContain("Notes: so.");
+  });
+});
+
+describe("claim (a), each head on its own objective", () => {
+  test("holds where no policy of one head and no other head is better", () => {
+    const found = ownHeads(sweep, [policy("sft", 2, 2), policy("dpo", 10, 2), policy("dpo y", 2, 11)], rule);
+    expect(found.outcome).toBe("holds");
+    expect(means(found)).toEqual([0.0833, 0.6667, 0, 0.6667]);
+  });
+
+  test("falls with a rival that is better beyond the margin", () => {
+    expect(ownHeads([mixed(1, 4, 4), mixed(0, 4, 11)], [policy("dpo", 12, 4)], rule).outcome).toBe(
+      "does not hold",
+    );
+    expect(ownHeads([mixed(1, 4, 4), mixed(0, 4, 11)], [], rule).outcome).toBe("not decided at this size");
+  });
+
+  test("finds the mixes that it speaks of", () => {
+    expect([pureMix(sweep, "y")?.label, equalMix(sweep)?.label]).toEqual(["x=0", "x=0.5"]);
+    expect(pureMix([mixed(0.5, 1, 1)], "x")).toBeUndefined();
+  });
+});
+
+describe("claim (b), the equal mix", () => {
+  test("is measured against SFT on each objective, and by its least gain against mixed data", () => {
+    const found = equalGain(sweep, policy("sft", 2, 3), policy("dpo-mixed", 12, 3), rule);
+    expect(means(found)).toEqual([0.5, 0.4167, 0.4167]);
+    expect(found.outcome).toBe("holds");
+  });
+
+  test("is not decided without the rival, and falls where an objective loses", () => {
+    const alone = equalGain(sweep, policy("sft", 2, 3), undefined, rule);
+    expect([alone.outcome, alone.notes[0]]).toEqual([
+      "not decided at this size",
+      "dpo-mixed did not run, so interference is not compared",
+    ]);
+    expect(equalGain(sweep, policy("sft", 2, 12), policy("m", 2, 2), rule).outcome).toBe("does not hold");
+  });
+});
+
+describe("claim (c), the front", () => {
+  const soups = [mixed(1, 7, 2), mixed(0.5, 4, 4), mixed(0, 2, 7)];
+
+  test("holds where the sweep encloses more than the soups and each step goes up", () => {
+    const found = frontOverSoups(sweep, soups, rule);
+    expect(found.outcome).toBe("holds");
+    // Volume of the sweep in 144ths: 11 x 3 + 8 x 5 + 3 x 3 = 82; of the soups 14 + 8 + 6 = 28.
+    expect(means(found)).toEqual([0.375, 0.6667, 0.6667, 0.25, 0.25]);
+  });
+
+  test("falls where results go back on the way, or do not move", () => {
+    const back = [mixed(1, 11, 3), mixed(0.5, 1, 8), mixed(0, 8, 11)];
+    const found = frontOverSoups(back, soups, rule);
+    expect(found.outcome).toBe("does not hold");
+    expect(means(found)[3]).toBeCloseTo(-7 / 12, 3);
+    expect(frontOverSoups([mixed(1, 4, 4), mixed(0, 4, 4)], undefined, rule).outcome).toBe(
+      "not decided at this size",
+    );
+    expect(frontOverSoups(sweep, soups, { ...rule, objectives: ["x"] }).findings).toEqual([]);
+  });
+});
+
+test("claim (d) takes the most even mix and guidance of all seeds", () => {
+  const point = (policy: string, x: number, mix?: object, guidance?: object) => ({
+    policy,
+    ...(mix === undefined ? {} : { mix: { ...mix } as Record<string, number> }),
+    ...(guidance === undefined ? {} : { guidance: { ...guidance } as Record<string, number> }),
+    scores: { x: seeds(x)[0] ?? [], y: seeds(x)[0] ?? [] },
+  });
+  const even = { x: 1, y: 1 };
+  const all = [
+    point("sft", 1),
+    point("sft", 5, undefined, even),
+    point("aligned", 12, { x: 1 }, { x: 1 }),
+    point("aligned", 4, even),
+    point("aligned", 2, even, { x: 1 }),
+    point("aligned", 9, even, even),
+  ];
+  const found = guidanceAdds(guidedPoints([all, all, all]), rule);
+  expect(means(found)).toEqual([0.4167, 0.3333]);
+  expect(found.outcome).toBe("holds");
+  const without = guidanceAdds(guidedPoints([all.slice(2)]), rule);
+  expect([without.outcome, without.notes]).toEqual(["not decided at this size", ["not measured: guidedSft"]]);
+});
+
+test("claim (e) compares areas seed by seed, and one seed decides nothing", () => {
+  const results = (rewardModels: Record<string, Record<string, number>>) =>
+    ({ rewardModels }) as unknown as Results;
+  const own = (auc: number) => results({ x: { "x/auc": auc }, y: { "y/loss": 1 } });
+  const one = (auc: number) => results({ unified: { "x/auc": auc } });
+  const aucs = aucsOf([own(0.8), own(0.7), own(0.75)], [one(0.78), one(0.7), one(0.74)]);
+  expect([...aucs.keys()]).toEqual(["x"]);
+  expect(unifiedNear(aucs, rule).outcome).toBe("holds");
+  expect(means(unifiedNear(aucs, rule))).toEqual([-0.01]);
+  expect(unifiedNear(aucsOf([own(0.8)], [one(0.5)]), rule).outcome).toBe("not decided at this size");
+  expect(unifiedNear(new Map(), rule).outcome).toBe("not decided at this size");
+});
+
+describe("the tiny form", () => {
+  const out = mkdtempSync(join(tmpdir(), "mahalo-study-"));
+  silenceProgress(true);
+  afterAll(() => {
+    silenceProgress(false);
+    rmSync(out, { recursive: true });
+  });
+  const options = async (more: Partial<StudyOptions> = {}): Promise<StudyOptions> => ({
+    domains: await tinyDomains(["math"], out),
+    methods: ["mah-dpo", "dpo-mixed"],
+    seeds: 1,
+    out,
+    tiny: true,
+    command: "npx tsx bench/study.ts --tiny",
+    resamples: 20,
+    ...more,
+  });
+
+  test("runs methods on the same stages, decides the claims, and keeps all when it is asked again", async () => {
+    const lines: string[] = [];
+    await runStudy(await options({ log: (line) => lines.push(line) }));
+    const folder = join(out, "math", "seed-0");
+    expect(lines).toContain("math, seed 0, dpo-mixed (2 of 2): takes over data, sft, reward");
+    for (const stage of ["data", "sft", "reward"]) {
+      expect(lines).toContain(`math, seed 0, dpo-mixed (2 of 2): ${stage}: fresh, kept`);
+      const file = join(folder, "dpo-mixed", stage, "stage.json");
+      expect(statSync(file).ino).toBe(statSync(join(folder, "mah-dpo", stage, "stage.json")).ino);
+    }
+    const study = await readStudy(join(out, "study.json"));
+    const [domain] = study.domains;
+    expect(domain?.comparison?.groups.map(({ name }) => name)).toEqual(["mah-dpo", "sft", "dpo-mixed"]);
+    expect(domain?.verdicts.map(({ claim }) => claim)).toEqual(["a", "b", "c", "d"]);
+    expect(domain?.verdicts[0]?.findings).toHaveLength(4);
+    expect(readFileSync(join(out, "study.md"), "utf8")).toContain("#### (b) the equal mix");
+
+    const again: string[] = [];
+    await runStudy(await options({ log: (line) => again.push(line) }));
+    expect(again.filter((line) => /begins \(|goes on|takes over/.test(line))).toEqual([]);
+    expect((await readStudy(join(out, "study.json"))).domains).toEqual(study.domains);
+  });
+
+  test("stops on request, and takes a stage over only once it is done", async () => {
+    const stop = new AbortController();
+    stop.abort(new Error("enough"));
+    const stopped = runStudy(await options({ out: join(out, "stopped"), signal: stop.signal }));
+    await expect(stopped).rejects.toMatchObject({ code: "E_INTERRUPTED" });
+    expect(await shareStages(join(out, "nothing"), join(out, "other"))).toEqual([]);
+    expect(existsSync(join(out, "other"))).toBe(false);
+  });
+
+  test("plans each method as a variant of the recipe", async () => {
+    expect(completeMethods(["soup"])).toEqual(["mah-dpo", "dpo", "soup"]);
+    const [domain] = await tinyDomains(["math"], out);
+    if (domain === undefined) throw new Error("no domain");
+    const all = completeMethods(["dpo-scalarized", "modpo", "soup", "mod", "prompted", "unified"]);
+    const { runs, heads } = await planSeed(domain, 2, all, out);
+    expect(heads).toEqual(["kind", "brief"]);
+    expect(runs.map(({ name }) => name)).toEqual([
+      "mah-dpo",
+      "dpo-only-kind",
+      "dpo-only-brief",
+      "dpo-scalarized",
+      "modpo",
+      "soup",
+      "mod",
+      "prompted",
+      "unified",
+    ]);
+    const models = { kind: join(out, "math/seed-2/dpo-only-kind/align/model") };
+    const soup = runs.find(({ name }) => name === "soup")?.recipe;
+    expect(soup).toMatchObject({ seed: 2, align: { method: "soup", models }, evaluate: { baseline: false } });
+    expect(runs.map(({ recipe }) => recipe.guide === undefined)).toEqual([false, ...Array(8).fill(true)]);
+  });
+});
