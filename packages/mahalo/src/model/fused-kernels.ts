@@ -13,7 +13,7 @@ const weightFor = ({ weight, int8 }: FewRowsLinear, x_TD: Tensor): [Tensor, Tens
 /** With AVX-512's products of bfloat16 and int8 a weight in registers serves many rows; elsewhere rows go one by one. */
 const mostRows = (): number => {
   const { avx512, bf16 } = findProcessor();
-  return avx512 && bf16 ? 32 : 4;
+  return avx512 && bf16 ? 16 : 4;
 };
 
 /** Two native calls a layer, each weight read once; a row's result does not depend on the rows beside it. */
