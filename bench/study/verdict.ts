@@ -1,5 +1,6 @@
 /** Verdicts on claims: what an interval over seeds and prompts says of a difference, and what several say of a claim. */
 import { z } from "zod";
+import { seedEstimateSchema } from "../../packages/mahalo/src/evaluate/comparison.ts";
 import type { SeedEstimate } from "../../packages/mahalo/src/evaluate/seeds.ts";
 
 /** All that may be said of a claim. */
@@ -8,20 +9,11 @@ export const outcomes = ["holds", "does not hold", "not decided at this size"] a
 /** What is said of a claim. */
 export type Outcome = (typeof outcomes)[number];
 
-/** See `SeedEstimate` in seeds.ts. */
-const estimateSchema = z.strictObject({
-  mean: z.number(),
-  low: z.number(),
-  high: z.number(),
-  seeds: z.int().positive(),
-  prompts: z.int().positive(),
-});
-
 /** One difference that a claim rests on. */
 export const findingSchema = z.strictObject({
   /** What is compared with what. */
   of: z.string(),
-  difference: estimateSchema,
+  difference: seedEstimateSchema,
   /** The difference must lie above this: 0 for "better", below 0 for "not worse by more than". */
   bound: z.number(),
   outcome: z.enum(outcomes),

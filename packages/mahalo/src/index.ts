@@ -1,7 +1,8 @@
 /** mahalo as a library: what programs use, room by room; everything else is inner and may change. */
 
-// Errors and display.
 export { describeError, MahaloError, setThreads } from "@mahalo/torch";
+// Errors and display.
+export { type AggregateName, type Aggregates, aggregateScores } from "./core/aggregate.ts";
 export { type Diagnosis, diagnose } from "./core/doctor.ts";
 export { silenceProgress } from "./core/progress.ts";
 // Data: files to checked rows, rows to token ids, ids to batches.
@@ -100,8 +101,6 @@ export { type RunOutcome, type RunRecipeOptions, runRecipe } from "./recipe/run.
 export { type Recipe, type RecipeInput, recipeSchema } from "./recipe/schema.ts";
 export { type Schedule, scheduleRows } from "./recipe/stages/training.ts";
 export { type SftOptions, sftSchema } from "./recipe/training-schema.ts";
-// Reward: scoring.
-export { type AggregateName, type Aggregates, aggregateScores, unitScore } from "./reward/aggregate.ts";
 // Reward: rollouts, and labels and pairs made of them.
 export { type Continuer, modelContinuer } from "./reward/continuer.ts";
 export {
@@ -130,6 +129,8 @@ export { openGuides, parseGuides } from "./reward/scorers/guides.ts";
 export { judgeScorer } from "./reward/scorers/judge-scorer.ts";
 export { type ModelScorerOptions, modelScorer } from "./reward/scorers/model-scorer.ts";
 export { severalScorers } from "./reward/scorers/several-scorers.ts";
+// Reward: scoring.
+export { unitScore } from "./reward/unit-score.ts";
 export { votesOf } from "./reward/votes.ts";
 // Train: one trainer, tasks and losses.
 export { type PairLoss, type PairLossName, type PairLossOptions, pairLoss } from "./train/losses.ts";

@@ -81,10 +81,9 @@ export const chatCommand = (io: Io): Command =>
     const model = await loadModel(name, loadOptionsOf(options));
     try {
       const guide = await openSearch(options, model);
-      const request = requestOf(options, model);
-      const { mix, system, temperature = 1 } = options;
-      const sampling = guide === undefined ? request.sampling : { ...request.sampling, temperature };
-      const chat = new Conversation(model, { ...request, sampling, mix, system, guide });
+      const request = requestOf(options, model, { guided: guide !== undefined });
+      const { mix, system } = options;
+      const chat = new Conversation(model, { ...request, mix, system, guide });
       try {
         await converse(chat, model, io, output);
       } finally {

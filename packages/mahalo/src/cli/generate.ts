@@ -34,17 +34,16 @@ const collectMix = (text: string, before: readonly Mix[] = []): Mix[] => [...bef
 const show = ({ response, mix }: AnswerRow, several: boolean): string =>
   several && mix !== undefined ? `── ${formatMix(mix)}\n${response}\n` : `${response}\n`;
 
-/** Answers by guided search; candidates are sampled at temperature 1 unless the user says otherwise. */
+/** Answers by guided search. */
 const searchAnswers = async (
   model: LanguageModel,
   rows: readonly PromptRow[],
   { batchSize: _, ...asked }: AnswerOptions,
   { dispose, ...guide }: OpenSearch,
-  { trace, temperature = 1 }: { trace: string | undefined; temperature: number | undefined },
+  trace: string | undefined,
 ): Promise<GuidedAnswerRow[]> => {
   try {
-    const sampling = { ...asked.sampling, temperature };
-    const found = await answerGuided(model, rows, { ...asked, ...guide, sampling });
+    const found = await answerGuided(model, rows, { ...asked, ...guide });
     if (trace !== undefined) await writeTraces(trace, found.trees);
     return found.rows;
   } finally {
@@ -112,11 +111,17 @@ export const generateCommand = (io: Io): Command =>
       try {
         const guide = await openSearch(options, model);
         if (guide === undefined && trace !== undefined) throw usage("--trace needs a search: give a --guide");
-        const asked = { ...requestOf(options, model), mixes, system, batchSize, signal: io.signal };
+        const asked = {
+          ...requestOf(options, model, { guided: guide !== undefined }),
+          mixes,
+          system,
+          batchSize,
+          signal: io.signal,
+        };
         const answers =
           guide === undefined
             ? await answerPrompts(model, rows, asked)
-            : await searchAnswers(model, rows, asked, guide, { trace, temperature: options.temperature });
+            : await searchAnswers(model, rows, asked, guide, trace);
         if (out !== undefined) {
           await writeAnswers(out, answers);
           output.result(

@@ -65,12 +65,26 @@ export const loadOptionsOf = ({
   weights,
 });
 
-/** A request without its prompt. */
+/**
+ * A request without its prompt.
+ *
+ * @param guided candidates of a search are sampled at temperature 1, unless the user says otherwise
+ */
 export const requestOf = (
   flags: SamplingFlags,
   { generation }: LanguageModel,
+  { guided = false }: { guided?: boolean } = {},
 ): Omit<GenerateRequest, "ids"> => {
-  const { temperature, topK, topP, minP, repetitionPenalty, stop, seed, maxNewTokens } = flags;
+  const {
+    temperature = guided ? 1 : undefined,
+    topK,
+    topP,
+    minP,
+    repetitionPenalty,
+    stop,
+    seed,
+    maxNewTokens,
+  } = flags;
   return {
     sampling: samplingFor(generation, { temperature, topK, topP, minP, repetitionPenalty }),
     seed,

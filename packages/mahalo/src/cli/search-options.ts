@@ -1,13 +1,9 @@
 /** The options of guided search that generate and chat share: guides, strategy, steps and limits. */
 import { MahaloError } from "@mahalo/torch";
 import { type Command, InvalidArgumentError, Option } from "commander";
+import { type AggregateName, aggregateNames } from "../core/aggregate.ts";
 import { parseStepBoundary, type StepBoundary } from "../data/steps.ts";
-import {
-  normalizations,
-  pathAggregates,
-  type SearchInput,
-  searchOptionsOf,
-} from "../decode/search/options.ts";
+import { normalizations, type SearchInput, searchOptionsOf } from "../decode/search/options.ts";
 import type { Scorer } from "../decode/search/scorer.ts";
 import {
   type ChoiceName,
@@ -31,7 +27,7 @@ export type SearchFlags = {
   step?: StepBoundary;
   maxSteps?: number;
   maxStepTokens?: number;
-  aggregate?: (typeof pathAggregates)[number];
+  aggregate?: AggregateName;
   normalize?: (typeof normalizations)[number];
   choose?: ChoiceName;
   dropBadScores?: boolean;
@@ -76,7 +72,7 @@ export const withSearch = (command: Command): Command =>
     .option("--max-steps <n>", "longest answer in steps", whole)
     .option("--max-step-tokens <n>", "longest step in tokens", whole)
     .addOption(
-      new Option("--aggregate <name>", "how a path's step scores become its own").choices(pathAggregates),
+      new Option("--aggregate <name>", "how a path's step scores become its own").choices(aggregateNames),
     )
     .addOption(
       new Option("--normalize <name>", "how scores become comparable before they are weighed").choices(

@@ -10,7 +10,7 @@ import { type Prompt, type PromptRow, promptMessages } from "../data/rows.ts";
 import type { Mix } from "../model/heads.ts";
 import type { LanguageModel } from "../model/load.ts";
 import { generateAll } from "./generate.ts";
-import type { Finish, GenerateRequest } from "./request.ts";
+import type { Completion, Finish, GenerateRequest } from "./request.ts";
 
 /** One answer, as it stands in the file. */
 export type AnswerRow = {
@@ -64,6 +64,20 @@ export const idsOf = (
   }
 };
 
+/** A completion as a row of the file. */
+export const answerRow = (
+  { prompt, answer }: PromptRow,
+  mix: Mix | undefined,
+  { text, finish, ids }: Completion,
+): AnswerRow => ({
+  prompt,
+  response: text,
+  finish,
+  tokens: ids.length,
+  ...(mix === undefined ? {} : { mix }),
+  ...(answer === undefined ? {} : { answer }),
+});
+
 /**
  * Answers prompts; the rows come in the order of the prompts, and of the mixes under each.
  *
@@ -98,16 +112,7 @@ export const answerPrompts = async (
   return asked.flatMap(({ row, mix }, index): AnswerRow[] => {
     const completion = completions[index];
     if (completion === undefined) return [];
-    return [
-      {
-        prompt: row.prompt,
-        response: completion.text,
-        finish: completion.finish,
-        tokens: completion.ids.length,
-        ...(mix === undefined ? {} : { mix }),
-        ...(row.answer === undefined ? {} : { answer: row.answer }),
-      },
-    ];
+    return [answerRow(row, mix, completion)];
   });
 };
 

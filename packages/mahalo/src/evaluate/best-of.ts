@@ -1,9 +1,11 @@
 /** Best of n: what choosing among sampled answers by a reward model gains over one answer, and over a vote. */
+
+import { type AggregateName, aggregateNames, aggregateScores } from "../core/aggregate.ts";
 import { bootstrapInterval } from "../core/bootstrap.ts";
 import { areaUnderCurve } from "../core/label-metrics.ts";
 import { mean } from "../core/mean.ts";
 import type { Random } from "../core/random.ts";
-import { type AggregateName, aggregateNames, aggregateScores } from "../reward/aggregate.ts";
+import { firstBest, winners } from "../core/votes.ts";
 import { type Estimate, estimate, pairedDifference } from "./intervals.ts";
 import type { BestOf } from "./results.ts";
 
@@ -17,13 +19,6 @@ export type Candidate = {
   vote?: number | undefined;
 };
 
-/** The first of those with the highest value. */
-const firstBest = <T>(all: readonly T[], of: (one: T) => number): T | undefined =>
-  all.reduce<T | undefined>(
-    (best, one) => (best === undefined || of(one) > of(best) ? one : best),
-    undefined,
-  );
-
 /**
  * The candidate that most votes go to, each weighing `weight`; of classes with as many the one that came first.
  *
@@ -32,15 +27,7 @@ const firstBest = <T>(all: readonly T[], of: (one: T) => number): T | undefined 
 export const majority = (
   candidates: readonly Candidate[],
   weight: (candidate: Candidate) => number = () => 1,
-): Candidate | undefined => {
-  const votes = new Map<number, { first: Candidate; weight: number }>();
-  for (const candidate of candidates) {
-    if (candidate.vote === undefined) continue;
-    const known = votes.get(candidate.vote) ?? { first: candidate, weight: 0 };
-    votes.set(candidate.vote, { ...known, weight: known.weight + weight(candidate) });
-  }
-  return firstBest([...votes.values()], (one) => one.weight)?.first ?? candidates[0];
-};
+): Candidate | undefined => winners(candidates, weight)[0] ?? candidates[0];
 
 /** The candidate whose steps a reward model likes best; one that it could not read comes last. */
 export const bestBy = (candidates: readonly Candidate[], aggregate: AggregateName): Candidate | undefined =>

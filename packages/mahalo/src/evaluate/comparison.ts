@@ -3,7 +3,7 @@ import { z } from "zod";
 import { readJsonFile } from "../core/json.ts";
 
 /** See `SeedEstimate` in seeds.ts. */
-const estimateSchema = z.strictObject({
+export const seedEstimateSchema = z.strictObject({
   mean: z.number(),
   low: z.number(),
   high: z.number(),
@@ -15,7 +15,7 @@ const pointSchema = z.strictObject({
   label: z.string(),
   mix: z.record(z.string(), z.number()).optional(),
   /** By objective, over all seeds of the group. */
-  results: z.record(z.string(), estimateSchema),
+  results: z.record(z.string(), seedEstimateSchema),
   /** Whether no other point of the group dominates its means. */
   onFront: z.boolean(),
   /** Different pairs of words among all of its answers' pairs (distinct-2), mean over seeds. */
@@ -31,7 +31,7 @@ const groupSchema = z.strictObject({
   points: z.array(pointSchema).min(1),
   /** Label of the point that stands for the group: the only one, or the mix nearest to equal weights. */
   centre: z.string(),
-  hypervolume: estimateSchema.optional(),
+  hypervolume: seedEstimateSchema.optional(),
   /** The least that any of its points gives up of the best results known of each objective. */
   leastRegret: z.number(),
 });
@@ -41,7 +41,7 @@ const differenceSchema = z.strictObject({
   b: z.string(),
   /** An objective (both groups' centres compared), or the hypervolume of the two fronts. */
   of: z.string(),
-  difference: estimateSchema,
+  difference: seedEstimateSchema,
   /** Whether the interval leaves 0 out. */
   decided: z.boolean(),
   /** Of an objective: the rate at which a's answers score above b's, plainly and at equal length. */

@@ -8,7 +8,7 @@ import {
   relabelSchema,
   rolloutSchema,
 } from "./rollout-schema.ts";
-import { type RowSource, sourceSchema, sourcesSchema, stepSourcesSchema } from "./source-schema.ts";
+import { listOf, type RowSource, sourceSchema, sourcesSchema, stepSourcesSchema } from "./source-schema.ts";
 
 /** One objective: where its pairs come from, how its answers are judged, how much it counts. */
 export const objectiveSchema = z
@@ -88,10 +88,7 @@ export const hasPairs = ({ pairs, generator }: ObjectiveOptions): boolean =>
 /** A source, or several, as a list. */
 export const sourceList = <Source extends RowSource>(
   given: Source | readonly Source[] | undefined,
-): readonly Source[] => (given === undefined ? [] : isList(given) ? given : [given]);
-
-const isList = <Source>(given: Source | readonly Source[]): given is readonly Source[] =>
-  Array.isArray(given);
+): readonly Source[] => (given === undefined ? [] : listOf(given));
 
 type Objectives = Readonly<Record<string, ObjectiveOptions>>;
 

@@ -76,3 +76,8 @@ export type StepSource = z.output<typeof stepSourceSchema>;
 
 /** A source of rows, as a checked recipe holds it. */
 export type RowSource = z.output<typeof sourceSchema>;
+
+const isList = <T>(given: T | readonly T[]): given is readonly T[] => Array.isArray(given);
+
+/** One, or several, as a list. */
+export const listOf = <T>(given: T | readonly T[]): readonly T[] => (isList(given) ? given : [given]);

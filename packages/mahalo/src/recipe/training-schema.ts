@@ -1,6 +1,6 @@
 /** The training blocks of a recipe: what sft, reward and align share, and what is sft's own. */
 import { z } from "zod";
-import { type RowSource, sourceSchema } from "./source-schema.ts";
+import { listOf, type RowSource, sourceSchema } from "./source-schema.ts";
 
 /** Keys that every training stage has. */
 export const trainingSchema = z.strictObject({
@@ -97,12 +97,9 @@ export const sftSchema = trainingSchema.extend({
 /** The sft block, defaults filled in. */
 export type SftOptions = z.output<typeof sftSchema>;
 
-const isList = <T>(given: T | readonly T[]): given is readonly T[] => Array.isArray(given);
-
 const listed = (sft: SftOptions | false): readonly ("chosen" | RowSource)[] => {
   if (sft === false) return [];
-  const { from } = sft;
-  return isList(from) ? from : [from];
+  return listOf(sft.from);
 };
 
 /** Whether the chosen responses of the objectives' pairs are learnt. */

@@ -1,6 +1,6 @@
 /** What scores are worth: pairs, labelled responses and labelled steps, objective by objective. */
 import { expect, test } from "vitest";
-import { aggregateScores } from "./aggregate.ts";
+import { aggregateScores } from "../core/aggregate.ts";
 import { scoreMetrics } from "./score-metrics.ts";
 import type { JudgedScore, ScoredRow, StepwiseScore } from "./score-rows.ts";
 import { describeMetrics, describeScored } from "./score-summary.ts";

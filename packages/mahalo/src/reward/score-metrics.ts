@@ -1,12 +1,12 @@
 /** How good scores are, where the rows say what is right: pairs, labelled responses and labelled steps. */
 
+import { aggregateNames } from "../core/aggregate.ts";
 import { bootstrapInterval, type Interval } from "../core/bootstrap.ts";
 import { areaUnderCurve, calibrationError, correlation, scoreMargin } from "../core/label-metrics.ts";
 import { mean } from "../core/mean.ts";
 import { stream } from "../core/random.ts";
 import { promptKey } from "../data/rows.ts";
 import type { HeadKind } from "../model/reward-heads.ts";
-import { aggregateNames } from "./aggregate.ts";
 import type { JudgedScore, ScoredRow, StepwiseScore } from "./score-rows.ts";
 
 /** Scores against labels; what the rows do not define (the area under the curve without positives, say) is left out. */

@@ -1,8 +1,9 @@
 /** Rows with their scores: what a reward model says of every step, or a judge of every response. */
+
+import { type Aggregates, aggregateScores } from "../core/aggregate.ts";
 import { formatOrigin, type ProblemStep, Problems } from "../data/problems.ts";
 import { type Prompt, promptMessages } from "../data/rows.ts";
 import { type StepBoundary, stepTexts } from "../data/steps.ts";
-import { type Aggregates, aggregateScores } from "./aggregate.ts";
 import type { Judge } from "./judges/types.ts";
 import type { ScorableRow } from "./scorable-rows.ts";
 import { type ScoredResponse, type ScoringModel, scoreSteps } from "./score.ts";

@@ -1,12 +1,13 @@
 /** Scoring: one pass is every prefix by itself, and neither packing nor shared prompts change a score. */
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { aggregateScores } from "../core/aggregate.ts";
 import { headKinds } from "../model/reward-heads.ts";
 import type { RewardModel } from "../model/reward-model.ts";
 import { distance, type TinyName } from "../model/testing/tiny.ts";
-import { aggregateScores, unitScore } from "./aggregate.ts";
 import { type ScoredResponse, scoreSteps } from "./score.ts";
 import { tinyRewardModel } from "./testing/reward-model.ts";
+import { unitScore } from "./unit-score.ts";
 
 const names: readonly TinyName[] = ["tiny-llama", "tiny-qwen3"];
 const models = new Map<TinyName, RewardModel>();

@@ -3,7 +3,7 @@ import { progress } from "../../core/progress.ts";
 import type { PromptRow } from "../../data/rows.ts";
 import type { Mix } from "../../model/heads.ts";
 import type { LanguageModel } from "../../model/load.ts";
-import { type AnswerRow, idsOf, withSystem } from "../answer-file.ts";
+import { type AnswerRow, answerRow, idsOf, withSystem } from "../answer-file.ts";
 import { type SearchEvent, type SearchRequest, type SearchTools, searchAnswer } from "./search.ts";
 import type { SearchNode, SearchTree } from "./tree.ts";
 
@@ -101,15 +101,7 @@ export const answerGuided = async (
           },
         },
       );
-      rows.push({
-        prompt: row.prompt,
-        response: completion.text,
-        finish: completion.finish,
-        tokens: completion.ids.length,
-        ...(mix === undefined ? {} : { mix }),
-        ...(row.answer === undefined ? {} : { answer: row.answer }),
-        ...guidedFacts(tree),
-      });
+      rows.push({ ...answerRow(row, mix, completion), ...guidedFacts(tree) });
       trees.push(tree);
       bar.update(rows.length);
     }

@@ -1,11 +1,12 @@
 /** Scores into totals: worked examples of every aggregate and norm, and what must not change the order. */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { aggregatePath, guidanceWeights, normalizeScores, weighScores } from "./combine.ts";
+import { aggregateScores } from "../../core/aggregate.ts";
+import { guidanceWeights, normalizeScores, weighScores } from "./combine.ts";
 
 test("a path's scores become one number", () => {
   const scores = [0.5, 0.25, 0.75];
-  expect(["last", "min", "product", "mean"].map((how) => aggregatePath(scores, how as "last"))).toEqual([
+  expect(["last", "min", "product", "mean"].map((how) => aggregateScores(scores)[how as "last"])).toEqual([
     0.75, 0.25, 0.09375, 0.5,
   ]);
 });

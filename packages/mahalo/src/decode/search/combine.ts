@@ -1,23 +1,10 @@
-/** From step scores to what candidates compete with: along the path, among competitors, and over objectives. */
+/** From scores to what candidates compete with: among competitors, and over objectives. */
 import { MahaloError } from "@mahalo/torch";
+import { mean } from "../../core/mean.ts";
 import { didYouMean } from "../../core/suggest.ts";
-import type { normalizations, pathAggregates } from "./options.ts";
+import type { normalizations } from "./options.ts";
 
-type Aggregate = (typeof pathAggregates)[number];
 type Normalization = (typeof normalizations)[number];
-
-const mean = (values: readonly number[]): number =>
-  values.reduce((sum, value) => sum + value, 0) / values.length;
-
-const aggregates: Record<Aggregate, (scores: readonly number[]) => number> = {
-  last: (scores) => scores.at(-1) ?? Number.NaN,
-  min: (scores) => Math.min(...scores),
-  product: (scores) => scores.reduce((product, score) => product * score, 1),
-  mean,
-};
-
-/** One number of a path's step scores, at least one. */
-export const aggregatePath = (scores: readonly number[], how: Aggregate): number => aggregates[how](scores);
 
 /** Values less their mean, over their standard deviation; all 0 where they are equal. */
 const zScores = (values: readonly number[]): number[] => {

@@ -1,12 +1,10 @@
 /** What a guided search may be told: strategy, candidates, steps and limits, with the method's defaults. */
 import { z } from "zod";
+import { aggregateNames } from "../../core/aggregate.ts";
 import { checkValue } from "../../core/json.ts";
 import { stepBoundarySchema } from "../../data/steps.ts";
 import { type ChoiceName, choiceNames, type StrategyName, strategyNames } from "./strategies/registry.ts";
 import type { SearchTree } from "./tree.ts";
-
-/** How a path's step scores become one number. */
-export const pathAggregates = ["last", "min", "product", "mean"] as const;
 
 /** How scores become comparable among the candidates they compete with, before they are weighed. */
 export const normalizations = ["raw", "z-score", "rank"] as const;
@@ -31,7 +29,7 @@ export const searchSchema = z.strictObject({
   maxSteps: z.int().positive().default(20).describe("Longest answer in steps."),
   maxStepTokens: z.int().positive().default(512).describe("Longest step in tokens; it is cut there."),
   aggregate: z
-    .enum(pathAggregates)
+    .enum(aggregateNames)
     .default("last")
     .describe("How the scores of a path's steps become its own; last is what a score of prefixes means."),
   normalize: z

@@ -1,10 +1,11 @@
 /** Paths of a search: a candidate with all before it, its scores step by step, and what keeps it alive. */
 import { MahaloError } from "@mahalo/torch";
+import { aggregateScores } from "../../core/aggregate.ts";
 import { canonicalJson } from "../../core/json.ts";
 import type { Finish } from "../request.ts";
 import { hasBoxed } from "./boxed.ts";
 import type { Branch, Grown } from "./branches.ts";
-import { aggregatePath, weighScores } from "./combine.ts";
+import { weighScores } from "./combine.ts";
 import type { SearchOptions } from "./options.ts";
 import type { ScoredStep, StepScores } from "./scorer.ts";
 import type { SearchNode } from "./tree.ts";
@@ -143,12 +144,7 @@ export const totalsOf = (
   { aggregate, normalize }: Pick<SearchOptions, "aggregate" | "normalize">,
 ): number[] => {
   const values = paths.map(({ scores }) =>
-    weights.map((_, k) =>
-      aggregatePath(
-        scores.map((step) => step[k] ?? Number.NaN),
-        aggregate,
-      ),
-    ),
+    weights.map((_, k) => aggregateScores(scores.map((step) => step[k] ?? Number.NaN))[aggregate]),
   );
   const totals = weighScores(values, weights, normalize);
   if (weights.length > 0) for (const [at, { node }] of paths.entries()) node.total = totals[at] ?? Number.NaN;

@@ -1,13 +1,14 @@
 /** The judge `model`: what one of our reward models says of a reply. */
 import { z } from "zod";
+import { aggregateNames, aggregateScores } from "../../core/aggregate.ts";
 import { throwIfAborted } from "../../core/interrupt.ts";
 import { RowProblem } from "../../data/problems.ts";
 import { stepBoundarySchema } from "../../data/steps.ts";
 import { computeDType } from "../../model/precision.ts";
 import { loadRewardModel, type RewardModel } from "../../model/reward-model.ts";
-import { aggregateNames, aggregateScores, unitScore } from "../aggregate.ts";
 import { type ScoredResponse, scoreSteps } from "../score.ts";
 import { encodeScored, scoredObjective } from "../score-text.ts";
+import { unitScore } from "../unit-score.ts";
 import type { JudgeKind, Verdict } from "./types.ts";
 
 /** Options of the judge `model`. */

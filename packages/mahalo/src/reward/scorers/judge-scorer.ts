@@ -1,8 +1,8 @@
 /** A judge that guides a search: it is shown the response so far, as text. */
-import { MahaloError } from "@mahalo/torch";
 import { type Prompt, promptMessages } from "../../data/rows.ts";
 import type { Scorer } from "../../decode/search/scorer.ts";
 import type { Judge } from "../judges/types.ts";
+import { States } from "./states.ts";
 
 /** What is asked, and what is right. */
 type Question = { prompt: Prompt; reference: unknown };
@@ -15,36 +15,24 @@ type Question = { prompt: Prompt; reference: unknown };
  * @param name of its score; default: the judge's
  */
 export const judgeScorer = (judge: Judge, name: string = judge.name): Scorer => {
-  const states = new Map<number, Question>();
-  let next = 0;
-  const add = (question: Question): number => {
-    states.set(next, question);
-    return next++;
-  };
-  const questionOf = (state: number): Question => {
-    const question = states.get(state);
-    if (question !== undefined) return question;
-    throw new MahaloError("E_SCORER_STATE", `there is no state ${state}`, { exitStatus: 1 });
-  };
+  const states = new States<Question>();
   return {
     objectives: [name],
     tokens: 0,
-    begin: async (prompt, reference) => add({ prompt, reference }),
+    begin: async (prompt, reference) => states.add({ prompt, reference }),
     async score(steps, signal) {
       const items = steps.map(({ from, text }) => {
-        const { prompt, reference } = questionOf(from);
+        const { prompt, reference } = states.get(from);
         const item = { prompt: promptMessages(prompt), response: text };
         return reference === undefined ? item : { ...item, reference };
       });
       const verdicts = await judge.score(items, { signal });
       return steps.map(({ from }, at) => ({
-        state: add(questionOf(from)),
+        state: states.add(states.get(from)),
         scores: { [name]: verdicts[at]?.score ?? Number.NaN },
       }));
     },
-    drop: (state) => {
-      states.delete(state);
-    },
+    drop: (state) => states.drop(state),
     dispose: () => judge.dispose?.(),
   };
 };

@@ -3,11 +3,13 @@ import { MahaloError } from "@mahalo/torch";
 import type { TextCodec } from "../../data/codec.ts";
 import { encodeExample, encodePrompt } from "../../data/encode.ts";
 import type { Prompt } from "../../data/rows.ts";
+import { commonLength } from "../../decode/prefix-cache.ts";
 import type { ScoredStep, Scorer, StepScores } from "../../decode/search/scorer.ts";
 import type { RewardModel } from "../../model/reward-model.ts";
 import { namedPrompt } from "../../model/reward-prompt.ts";
 import { withoutEnd } from "../prefix-ids.ts";
 import { type RunningScorer, runningScorer } from "../running-scorer.ts";
+import { States } from "./states.ts";
 
 /** Options of {@link modelScorer}. */
 export type ModelScorerOptions = {
@@ -44,13 +46,6 @@ export const sameTokens = (a: TextCodec, b: TextCodec): boolean => {
   );
 };
 
-/** Length of the common beginning of two lists. */
-const common = (a: readonly number[], b: readonly number[]): number => {
-  const most = Math.min(a.length, b.length);
-  for (let at = 0; at < most; at++) if (a[at] !== b[at]) return at;
-  return most;
-};
-
 /**
  * A reward model as a scorer: specialised, or unified with heads or prompts for several objectives.
  *
@@ -77,17 +72,8 @@ export const modelScorer = (model: RewardModel, options: ModelScorerOptions): Sc
   const views = groups.map(
     (own): View => ({ objectives: own, scorer: runningScorer(model, { objectives: own, cached }) }),
   );
-  const states = new Map<number, State>();
-  let [next, tokens] = [0, 0];
-  const add = (state: State): number => {
-    states.set(next, state);
-    return next++;
-  };
-  const stateOf = (id: number): State => {
-    const state = states.get(id);
-    if (state !== undefined) return state;
-    throw new MahaloError("E_SCORER_STATE", `there is no state ${id}`, { exitStatus: 1 });
-  };
+  const states = new States<State>();
+  let tokens = 0;
   const fits = (length: number): void => {
     if (length <= config.maxPositions) return;
     throw new MahaloError(
@@ -105,7 +91,7 @@ export const modelScorer = (model: RewardModel, options: ModelScorerOptions): Sc
   };
   /** What of a candidate is there already, in a row of a view, and what is to be read. */
   const planOf = (step: ScoredStep, { scorer }: View, at: number): Plan => {
-    const from = stateOf(step.from);
+    const from = states.get(step.from);
     const row = from.rows[at] ?? 0;
     const held = scorer.ids(row);
     if (exact && step.exact) {
@@ -115,7 +101,7 @@ export const modelScorer = (model: RewardModel, options: ModelScorerOptions): Sc
     const whole = [...held.slice(0, from.promptLengths[at]), ...encoded(step, from)];
     fits(whole.length);
     // The last token is always read: its hidden state is what is scored.
-    const shared = Math.min(common(whole, held), whole.length - 1);
+    const shared = Math.min(commonLength(whole, held), whole.length - 1);
     return { row, shared, ids: whole.slice(shared) };
   };
   return {
@@ -134,7 +120,7 @@ export const modelScorer = (model: RewardModel, options: ModelScorerOptions): Sc
         tokens += named.length;
         return row;
       });
-      return add({ rows, prompt, promptLengths: prompts.map(({ length }) => length) });
+      return states.add({ rows, prompt, promptLengths: prompts.map(({ length }) => length) });
     },
     async score(steps) {
       const scores = steps.map((): Record<string, number> => ({}));
@@ -157,16 +143,16 @@ export const modelScorer = (model: RewardModel, options: ModelScorerOptions): Sc
         }
       }
       return steps.map(({ from }, index): StepScores => {
-        const { prompt, promptLengths } = stateOf(from);
+        const { prompt, promptLengths } = states.get(from);
         return {
-          state: add({ rows: rows[index] ?? [], prompt, promptLengths }),
+          state: states.add({ rows: rows[index] ?? [], prompt, promptLengths }),
           scores: scores[index] ?? {},
         };
       });
     },
     drop(id) {
-      const { rows } = stateOf(id);
-      states.delete(id);
+      const { rows } = states.get(id);
+      states.drop(id);
       for (const [at, { scorer }] of views.entries()) {
         const row = rows[at] ?? 0;
         const last = scorer.rows - 1;

@@ -1,6 +1,7 @@
 /** Several scorers as one: a state of each, and the scores of all. */
 import { MahaloError } from "@mahalo/torch";
 import type { Scorer, StepScores } from "../../decode/search/scorer.ts";
+import { States } from "./states.ts";
 
 /**
  * Scorers side by side; the user's weights decide what each counts.
@@ -17,17 +18,7 @@ export const severalScorers = (scorers: readonly Scorer[]): Scorer => {
   }
   const [only, ...others] = scorers;
   if (only !== undefined && others.length === 0) return only;
-  const states = new Map<number, readonly number[]>();
-  let next = 0;
-  const add = (own: readonly number[]): number => {
-    states.set(next, own);
-    return next++;
-  };
-  const statesOf = (id: number): readonly number[] => {
-    const own = states.get(id);
-    if (own !== undefined) return own;
-    throw new MahaloError("E_SCORER_STATE", `there is no state ${id}`, { exitStatus: 1 });
-  };
+  const states = new States<readonly number[]>();
   /** Drops what the first scorers have made, where a later one has failed. */
   const forget = (made: readonly (readonly number[])[]): void => {
     for (const own of made) for (const [at, state] of own.entries()) scorers[at]?.drop(state);
@@ -45,13 +36,13 @@ export const severalScorers = (scorers: readonly Scorer[]): Scorer => {
         forget([own]);
         throw error;
       }
-      return add(own);
+      return states.add(own);
     },
     async score(steps, signal) {
       const found: StepScores[][] = [];
       try {
         for (const [at, scorer] of scorers.entries()) {
-          const mine = steps.map((step) => ({ ...step, from: statesOf(step.from)[at] ?? 0 }));
+          const mine = steps.map((step) => ({ ...step, from: states.get(step.from)[at] ?? 0 }));
           found.push(await scorer.score(mine, signal));
         }
       } catch (error) {
@@ -59,13 +50,13 @@ export const severalScorers = (scorers: readonly Scorer[]): Scorer => {
         throw error;
       }
       return steps.map((_, index) => ({
-        state: add(found.map((one) => one[index]?.state ?? 0)),
+        state: states.add(found.map((one) => one[index]?.state ?? 0)),
         scores: Object.assign({}, ...found.map((one) => one[index]?.scores ?? {})),
       }));
     },
     drop(id) {
-      const own = statesOf(id);
-      states.delete(id);
+      const own = states.get(id);
+      states.drop(id);
       for (const [at, scorer] of scorers.entries()) scorer.drop(own[at] ?? 0);
     },
     dispose() {

@@ -1,4 +1,5 @@
 /** What a search strategy is: how widely the tree grows, what survives a step, and which answer is taken. */
+import { firstBest } from "../../../core/votes.ts";
 import type { SearchNode } from "../tree.ts";
 
 /** The sizes that a strategy is made of. */
@@ -43,13 +44,6 @@ export type Strategy = {
   readonly choice: Choice;
   shape(sizes: Sizes): Shape;
 };
-
-/** The first of those with the highest value. */
-export const firstBest = <T>(all: readonly T[], of: (one: T) => number): T | undefined =>
-  all.reduce<T | undefined>(
-    (best, one) => (best === undefined || of(one) > of(best) ? one : best),
-    undefined,
-  );
 
 /** The path with the highest total; the first of equals. */
 export const bestTotal = (finished: readonly Finished[]): Finished | undefined =>

@@ -1,19 +1,7 @@
 /** Whole answers that vote: the answer most of them state (Wang et al. 2023, self-consistency), or that scores favour. */
+import { winners } from "../../../core/votes.ts";
 import { independent } from "./best-of-n.ts";
-import { bestTotal, type Choice, type Finished, firstBest, type Strategy } from "./types.ts";
-
-/** The members of the class with the most weight, of equals of the first; none where nobody votes. */
-const winners = (finished: readonly Finished[], weight: (one: Finished) => number): Finished[] => {
-  const classes = new Map<number, Finished[]>();
-  for (const one of finished) {
-    if (one.vote === undefined) continue;
-    classes.set(one.vote, [...(classes.get(one.vote) ?? []), one]);
-  }
-  const heaviest = firstBest([...classes.values()], (members) =>
-    members.reduce((sum, one) => sum + weight(one), 0),
-  );
-  return heaviest ?? [];
-};
+import { bestTotal, type Choice, type Strategy } from "./types.ts";
 
 /** Every answer has one vote; the first of the winning ones is taken, of all where none states an answer. */
 export const mostVotes: Choice = {

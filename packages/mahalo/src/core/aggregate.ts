@@ -1,7 +1,6 @@
-/** One number for a whole response out of the scores of its steps. */
+/** One number out of the scores of a response's steps. */
 import { MahaloError } from "@mahalo/torch";
-import { logistic } from "../core/logistic.ts";
-import type { HeadKind } from "../model/reward-heads.ts";
+import { mean } from "./mean.ts";
 
 /** Ways to make one number of the scores of a response's steps. */
 export const aggregateNames = ["last", "min", "product", "mean"] as const;
@@ -27,14 +26,6 @@ export const aggregateScores = (scores: readonly number[]): Aggregates => {
     last,
     min: scores.reduce((least, score) => Math.min(least, score)),
     product: scores.reduce((product, score) => product * score, 1),
-    mean: scores.reduce((sum, score) => sum + score, 0) / scores.length,
+    mean: mean(scores),
   };
 };
-
-/**
- * A head's score as a number in [0, 1]: the probabilities of `soft` and `hard` heads as they are; the numbers of `value`
- * and `bradley-terry` heads, which have no bounds, by the logistic function 1 / (1 + exp(-score)), which keeps their
- * order.
- */
-export const unitScore = (kind: HeadKind, score: number): number =>
-  kind === "soft" || kind === "hard" ? score : logistic(score);
