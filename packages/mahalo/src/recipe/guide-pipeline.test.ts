@@ -1,5 +1,5 @@
 /** A small recipe whose policies are guided by its own reward models: what the guide stage writes, and what is refused. */
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -22,6 +22,7 @@ beforeAll(async () => {
       rejected: "No.",
     }));
   const lines = (rows: readonly unknown[]): string => rows.map((row) => `${JSON.stringify(row)}\n`).join("");
+  await writeFile(join(folder, "asked.jsonl"), lines([{ prompt: "What else?" }, { prompt: "And then?" }]));
   await writeFile(join(folder, "pairs.jsonl"), lines([...pairs("kind"), ...pairs("wit")]));
 });
 afterAll(async () => {
@@ -89,6 +90,27 @@ describe("the guide stage", () => {
       [{ wit: 1 }, undefined],
       [{ wit: 1 }, { kind: 0.7, wit: 0.3 }],
     ]);
+  });
+
+  test("keeps the answers of every guidance apart, also of weights that differ in sign or in the third place", async () => {
+    const set = [
+      "guide.policies=[sft]",
+      "guide.weights=[{ kind: 1 }, { kind: -1 }, { kind: 0.501 }, { kind: 0.502 }]",
+    ];
+    await runRecipe(recipe("apart", set));
+    expect(await readdir(join(folder, "apart", "guide", "answers"))).toHaveLength(5);
+  });
+
+  test("refuses a weight on an objective that has no reward model", async () => {
+    const unlabelled =
+      "objectives.calm={ prompts: { path: asked.jsonl }, judge: { kind: rule, minWords: 1 } }";
+    const set = [unlabelled, "guide.policies=[sft]", "guide.weights=[{ calm: 1 }]"];
+    await expect(runRecipe(recipe("lacking", set))).rejects.toMatchObject({
+      code: "E_GUIDE",
+      message: expect.stringContaining('"calm"'),
+    });
+    const nothing = recipe("nothing", ["guide.policies=[sft]", "guide.weights=[{ kind: 0 }]"]);
+    await expect(runRecipe(nothing)).rejects.toMatchObject({ code: "E_GUIDE" });
   });
 
   test("needs reward models, and objectives that there are", () => {

@@ -1,11 +1,9 @@
 /** The evaluate stage: every mix answers held-out prompts and is judged; every head ranks held-out pairs. */
-import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { stringify } from "yaml";
 import { z } from "zod";
-import { JsonlWriter, writeJsonFile } from "../../core/files.ts";
+import { JsonlWriter } from "../../core/files.ts";
 import { goesOn, throwIfAborted } from "../../core/interrupt.ts";
-import { readJsonFile } from "../../core/json.ts";
 import { progress } from "../../core/progress.ts";
 import { type EncodeOptions, encodePrompt } from "../../data/encode.ts";
 import type { JointModel } from "../../decode/joint-model.ts";
@@ -26,7 +24,7 @@ import { forJudges, judgeInputs, judgeSources } from "./judges.ts";
 import { mergedOf, mergedSources, withMerged } from "./merged-policies.ts";
 import { pairMargins } from "./pair-margins.ts";
 import { statedWeights, withSystem } from "./prompted.ts";
-import { evaluationPrompts, withModel } from "./prompts.ts";
+import { evaluationPrompts, keptAnswers, withModel } from "./prompts.ts";
 import { modelFolder } from "./training.ts";
 
 /** What generates answers: one text a prompt, under a mix of the model's heads or its base head. */
@@ -54,15 +52,6 @@ const modelNames = ({ recipe, folderOf }: Context): { evaluated: string; baselin
   return aligned === undefined
     ? { evaluated: before, baseline: mergedOf(recipe) === undefined ? undefined : before }
     : { evaluated: modelFolder(aligned), baseline: before };
-};
-
-/** Answers of a policy, kept in the stage's folder so that a run that was cut short does not generate them again. */
-const kept = async (folder: string, name: string, generate: () => Promise<string[]>): Promise<string[]> => {
-  const path = join(folder, "answers", `${name}.json`);
-  if (existsSync(path)) return readJsonFile(path, z.array(z.string()));
-  const answers = await generate();
-  await writeJsonFile(path, answers);
-  return answers;
 };
 
 /** The mixes of the sweep; a single policy without a mix where the model has no heads of its own. */
@@ -114,7 +103,7 @@ const sweep = async (
     mix: SweepMix | undefined,
     { decoder, system }: { decoder?: JointModel["decoder"] | undefined; system?: string } = {},
   ): Promise<string[]> =>
-    kept(folder, name, async () => {
+    keptAnswers(context, name, z.array(z.string()), async () => {
       throwIfAborted(signal, "evaluating", goesOn);
       const encoding: EncodeOptions = {
         codec: one.codec,

@@ -1,10 +1,10 @@
 /** The guide stage: policies answer held-out prompts guided by the recipe's reward models, and unguided. */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
+import { MahaloError } from "@mahalo/torch";
 import { z } from "zod";
 import { JsonlWriter, writeJsonFile } from "../../core/files.ts";
 import { goesOn, throwIfAborted } from "../../core/interrupt.ts";
-import { readJsonFile } from "../../core/json.ts";
 import { progress } from "../../core/progress.ts";
 import { encodePrompt } from "../../data/encode.ts";
 import { generateAll } from "../../decode/generate.ts";
@@ -30,7 +30,7 @@ import type { Recipe } from "../schema.ts";
 import { modelFiles } from "../sources.ts";
 import { needFolder, type Stage, type StageContext } from "../stages.ts";
 import { forJudges, judgeInputs, judgeSources } from "./judges.ts";
-import { evaluationPrompts, withModel } from "./prompts.ts";
+import { evaluationPrompts, keptAnswers, withModel } from "./prompts.ts";
 import { modelFolder } from "./training.ts";
 
 type Context = StageContext<Recipe>;
@@ -119,7 +119,11 @@ const respond = async (
   const models = rewardModels(context);
   const guides = Object.entries(guidance).flatMap(([objective, weight]): ModelGuide[] => {
     const folder = models.get(objective);
-    return folder === undefined || weight === 0 ? [] : [{ model: folder, objective, weight }];
+    if (weight === 0) return [];
+    if (folder !== undefined) return [{ model: folder, objective, weight }];
+    throw new MahaloError("E_GUIDE", `guide.weights: the recipe trains no reward model for "${objective}"`, {
+      hint: "give the objective labelled steps or pairs, or leave it out of the weights",
+    });
   });
   const { scorer, weights, dispose } = await openGuides(guides, {
     codec,
@@ -171,7 +175,7 @@ const measure = async (
 /** Guides policies; the folder then holds every answer, guidance.json, and in scores.jsonl each prompt's scores by point. */
 export const guideStage: Stage<Recipe> = {
   name: "guide",
-  version: "1",
+  version: "2",
   dependencies: ["data", "sft", "reward", "align"],
   leftOut: ({ guide }) => guide === undefined,
   inputs: (recipe) => {
@@ -204,11 +208,10 @@ export const guideStage: Stage<Recipe> = {
               const label = [policy, describeWeights(mix), describeWeights(guidance) || "unguided"]
                 .filter((part) => part !== "")
                 .join(" · ");
-              const file = join(folder, "answers", `${label.replaceAll(/[^A-Za-z0-9.]+/g, "-")}.json`);
-              const answers = existsSync(file)
-                ? await readJsonFile(file, answersSchema)
-                : await respond(model, prompts, { mix, guidance, label }, context, options);
-              await writeJsonFile(file, answers);
+              // By number, since labels are rounded.
+              const answers = await keptAnswers(context, `point-${points.length}`, answersSchema, () =>
+                respond(model, prompts, { mix, guidance, label }, context, options),
+              );
               const what = {
                 policy,
                 ...(mix === undefined ? {} : { mix }),

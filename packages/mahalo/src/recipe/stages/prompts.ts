@@ -1,4 +1,9 @@
-/** The prompts that a recipe's policies are evaluated on, and the policies themselves. */
+/** The prompts that a recipe's policies are evaluated on, the policies themselves, and their answers. */
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import type { z } from "zod";
+import { writeJsonFile } from "../../core/files.ts";
+import { readJsonFile } from "../../core/json.ts";
 import { stream } from "../../core/random.ts";
 import { loadPrompts, locateRows } from "../../data/load.ts";
 import type { Message } from "../../data/messages.ts";
@@ -47,4 +52,22 @@ export const withModel = async <T>(
   } finally {
     model.dispose();
   }
+};
+
+/**
+ * What a policy has answered, kept in the stage's folder so that a run that was cut short does not make it again.
+ *
+ * @param name of the file; another for every policy of the stage
+ */
+export const keptAnswers = async <T>(
+  { folder }: Pick<Context, "folder">,
+  name: string,
+  schema: z.ZodType<T>,
+  make: () => Promise<T>,
+): Promise<T> => {
+  const path = join(folder, "answers", `${name}.json`);
+  if (existsSync(path)) return readJsonFile(path, schema);
+  const answers = await make();
+  await writeJsonFile(path, answers);
+  return answers;
 };

@@ -6,8 +6,8 @@ import { MahaloError } from "@mahalo/torch";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { loadRewardModel, saveRewardModel } from "../../model/reward-model.ts";
 import { ALL_KINDS, scoresOfHead, tinyRewards } from "../../model/testing/rewards.ts";
-import { unitScore } from "../unit-score.ts";
 import { encodeScored } from "../score-text.ts";
+import { unitScore } from "../unit-score.ts";
 import { judgeFiles, makeJudge } from "./registry.ts";
 import type { JudgedItem } from "./types.ts";
 

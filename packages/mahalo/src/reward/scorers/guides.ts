@@ -116,12 +116,16 @@ const modelGuide = (
  * Loads reward models, makes judges, and puts them together.
  *
  * @param guides at least one
- * @throws MahaloError E_GUIDE_NAME where two scores have one name; what loading models and making judges throws
+ * @throws MahaloError E_GUIDE without any; E_GUIDE_NAME where two scores have one name; what loading models and making judges throws
  */
 export const openGuides = async (
   guides: readonly Guide[],
   options: OpenGuidesOptions,
 ): Promise<OpenGuides> => {
+  if (guides.length === 0)
+    throw new MahaloError("E_GUIDE", "guidance: nothing guides the search", {
+      hint: "give a weight above 0",
+    });
   const models: RewardModel[] = [];
   const scorers: Scorer[] = [];
   const weights: Record<string, number> = {};
