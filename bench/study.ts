@@ -19,6 +19,11 @@ import { tinyDomains } from "./study/tiny.ts";
 
 const domainNames = ["math", "values", "tutoring"] as const;
 
+/** What the study sets of a recipe that guides nothing by itself. */
+const setOf: Readonly<Record<string, readonly string[]>> = {
+  values: ['guide={"prompts":16,"policies":["sft","aligned"],"maxNewTokens":96}'],
+};
+
 const usage = `Usage: npx tsx bench/study.ts [options]
   --domains LIST    of ${domainNames.join(", ")} (default: all)
   --methods LIST    of ${methodNames.join(", ")} (default: all); those that they need are added
@@ -76,7 +81,7 @@ const main = async (args: string[]): Promise<void> => {
   const recipes = fileURLToPath(new URL("../recipes", import.meta.url));
   const known: Domain[] = tiny
     ? await tinyDomains(asked, out)
-    : asked.map((name) => ({ name, file: join(recipes, `${name}.yaml`), set: [] }));
+    : asked.map((name) => ({ name, file: join(recipes, `${name}.yaml`), set: setOf[name] ?? [] }));
   const stop = new AbortController();
   process.once("SIGINT", () => stop.abort(new Error("SIGINT")));
   const study = await runStudy({

@@ -14,6 +14,7 @@ import {
 import { readStudy } from "../bench/study/format.ts";
 import { frontOverSoups } from "../bench/study/fronts.ts";
 import { guidanceAdds, guidedPoints } from "../bench/study/guided.ts";
+import { isForJudge, withJudges } from "../bench/study/judges.ts";
 import { completeMethods, planSeed } from "../bench/study/plan.ts";
 import { aucsOf, unifiedNear } from "../bench/study/rewards.ts";
 import { runStudy, type StudyOptions } from "../bench/study/run.ts";
@@ -215,6 +216,30 @@ describe("the tiny form", () => {
     await expect(stopped).rejects.toMatchObject({ code: "E_INTERRUPTED" });
     expect(await shareStages(join(out, "nothing"), join(out, "other"))).toEqual([]);
     expect(existsSync(join(out, "other"))).toBe(false);
+  });
+
+  test("gives an objective without a judge a reward model of rows that no run reads", async () => {
+    const [domain] = await tinyDomains(["values"], out);
+    if (domain === undefined) throw new Error("no domain");
+    const judged = await withJudges(domain, out);
+    const { runs } = await planSeed(judged, 0, [], out);
+    const prompts = (side: string): string[] =>
+      readFileSync(join(out, "values", "rows", `brief-${side}.jsonl`), "utf8").match(/\d+ and 1\?/g) ?? [];
+    const [own, policy] = [prompts("judge"), prompts("policy")];
+    expect([...own, ...policy]).toHaveLength(10);
+    expect(own.every((prompt) => isForJudge(prompt) && !policy.includes(prompt))).toBe(true);
+    const model = join(out, "values", "judges", "reward", "brief", "model");
+    expect(existsSync(join(model, "config.json"))).toBe(true);
+    expect(runs[0]?.recipe.objectives).toMatchObject({
+      kind: { pairs: { path: expect.stringMatching(/pairs\.jsonl$/) }, judge: { kind: "rule" } },
+      brief: {
+        pairs: { path: expect.stringMatching(/brief-policy\.jsonl$/) },
+        judge: { kind: "model", model },
+      },
+    });
+    expect(judged.notes?.[0]).toMatch(
+      /^brief is judged by a reward model of other rows than any run's, right on/,
+    );
   });
 
   test("plans each method as a variant of the recipe", async () => {

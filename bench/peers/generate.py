@@ -22,6 +22,8 @@ def main():
     args.bf16_weights = args.dtype == "bf16"
     dtype = torch.bfloat16 if args.bf16_weights else torch.float32
     model = AutoModelForCausalLM.from_pretrained(args.model, dtype=dtype).eval()
+    # `generate` fills what a given configuration leaves empty from the model's own, end tokens included.
+    model.generation_config.eos_token_id = None
     prompts = [row["prompt_ids"] for row in common.read_rows(args, tokenizer, args.pairs)]
     pad_id = tokenizer.pad_token_id or 0
 

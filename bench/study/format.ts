@@ -18,6 +18,8 @@ const domainSchema = z.strictObject({
   /** All methods over their seeds; left out where no objective is judged. */
   comparison: comparisonSchema.optional(),
   verdicts: z.array(verdictSchema),
+  /** What a reader should know, for example which objectives are judged by a reward model. */
+  notes: z.array(z.string()),
 });
 
 /** All of study.json. */

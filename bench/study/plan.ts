@@ -22,7 +22,13 @@ export const methodNames = [
 export type Method = (typeof methodNames)[number];
 
 /** A domain: its recipe's file, and fields of it that the study sets. */
-export type Domain = { name: string; file: string; set: readonly string[] };
+export type Domain = {
+  name: string;
+  file: string;
+  set: readonly string[];
+  /** What a reader of its results should know. Default: nothing. */
+  notes?: readonly string[];
+};
 
 /** One run of a study. */
 export type StudyRun = {

@@ -9,6 +9,7 @@ import { runRecipe } from "../../packages/mahalo/src/recipe/run.ts";
 import { readStamp } from "../../packages/mahalo/src/recipe/stamp.ts";
 import { decide, readStudyGroups } from "./collect.ts";
 import { type Study, type StudyDomain, studyVersion } from "./format.ts";
+import { withJudges } from "./judges.ts";
 import { completeMethods, type Domain, type Method, planSeed, type SeedPlan } from "./plan.ts";
 import { sharedStages, shareStages } from "./share.ts";
 import { studyText } from "./tables.ts";
@@ -69,7 +70,11 @@ const runSeed = async (
   }
 };
 
-const domainOf = async (plans: readonly SeedPlan[], options: StudyOptions): Promise<StudyDomain> => {
+const domainOf = async (
+  plans: readonly SeedPlan[],
+  { notes = [] }: Domain,
+  options: StudyOptions,
+): Promise<StudyDomain> => {
   const { margin = 0.05, resamples = 1000 } = options;
   const [first] = plans;
   const groups = await readStudyGroups(plans);
@@ -83,6 +88,7 @@ const domainOf = async (plans: readonly SeedPlan[], options: StudyOptions): Prom
     runs: await Promise.all(names.map(async (name) => ({ name, hours: await hoursOf(plans, name) }))),
     ...(comparison === undefined ? {} : { comparison }),
     verdicts: await decide(plans, groups, { margin, resamples }),
+    notes: [...notes],
   };
 };
 
@@ -95,17 +101,26 @@ const domainOf = async (plans: readonly SeedPlan[], options: StudyOptions): Prom
  */
 export const runStudy = async (options: StudyOptions): Promise<Study> => {
   const { domains, methods, seeds, out, tiny, command } = options;
-  const all = new Map<string, SeedPlan[]>(domains.map(({ name }) => [name, []]));
+  const { signal, log = () => undefined } = options;
+  const all: { domain: Domain; plans: SeedPlan[] }[] = [];
+  for (const given of domains) {
+    throwIfAborted(signal, "running the study", goesOn);
+    const domain = await withJudges(given, out, {
+      log: (line) => log(`${given.name}, judges: ${line}`),
+      ...(signal === undefined ? {} : { signal }),
+    });
+    const plans: SeedPlan[] = [];
+    for (let seed = 0; seed < seeds; seed++) plans.push(await planSeed(domain, seed, methods, out));
+    all.push({ domain, plans });
+  }
   for (let seed = 0; seed < seeds; seed++)
-    for (const domain of domains) all.get(domain.name)?.push(await planSeed(domain, seed, methods, out));
-  for (let seed = 0; seed < seeds; seed++)
-    for (const plans of all.values()) {
+    for (const { plans } of all) {
       const plan = plans[seed];
       if (plan !== undefined) await runSeed(plan, options);
     }
   const { mahalo, ...machine } = await provenance();
   const found: StudyDomain[] = [];
-  for (const plans of all.values()) found.push(await domainOf(plans, options));
+  for (const { domain, plans } of all) found.push(await domainOf(plans, domain, options));
   const study: Study = {
     format: "mahalo-study",
     version: studyVersion,

@@ -57,10 +57,11 @@ export const claimText = ({ claim, outcome, findings, notes }: Verdict): string 
 };
 
 const domainText = (domain: StudyDomain): string => {
-  const { name, seeds, objectives, comparison, verdicts, model } = domain;
+  const { name, seeds, objectives, comparison, verdicts, model, notes } = domain;
   const prompts = comparison?.groups[0]?.points[0]?.results[objectives[0] ?? ""]?.prompts;
   const size = `${model.split("/").at(-1)}; seeds ${seeds.join(", ")}${prompts === undefined ? "" : `; ${prompts} answers a policy`}.`;
-  return [`### ${name}`, size, methodsTable(domain), ...verdicts.map(claimText)].join("\n\n");
+  const told = notes.length === 0 ? [] : [`${notes.join("; ")}.`];
+  return [`### ${name}`, size, ...told, methodsTable(domain), ...verdicts.map(claimText)].join("\n\n");
 };
 
 /** The whole study as Markdown. */

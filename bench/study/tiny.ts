@@ -13,12 +13,15 @@ const rows = (objective: string, chosen: string, rejected: string): string =>
       `${JSON.stringify({ objective, prompt: `${at} and 1?`, chosen: `${chosen} ${at}.`, rejected: `${rejected} ${at}.` })}\n`,
   ).join("");
 
+/** One domain has an objective without a judge, so that the study trains one. */
+const judged = (name: string): string => (name === "values" ? "" : ", judge: { kind: rule, maxWords: 2 }");
+
 const recipe = (name: string): string => `# The tiny form of the study: what it finds means nothing.
 name: ${name}
 model: ${JSON.stringify(model)}
 objectives:
   kind: { description: The reply is kind., pairs: { path: pairs.jsonl }, judge: { kind: rule, pattern: "e" } }
-  brief: { description: The reply is brief., pairs: { path: pairs.jsonl }, judge: { kind: rule, maxWords: 2 } }
+  brief: { description: The reply is brief., pairs: { path: pairs.jsonl }${judged(name)} }
 data: { maxPromptTokens: 64, maxTokens: 96, heldOut: 0.3 }
 sft: { maxSteps: 1, batchSize: 4, precision: f32 }
 reward: { maxSteps: 1, batchSize: 4, precision: f32, train: frozen }
