@@ -57,7 +57,8 @@ const invent = async (
           { score: prompt < share * prompts ? 1 : 0, reason: "invented" },
         ]),
       );
-      return `${JSON.stringify({ label, prompt, response: `answer ${prompt} of ${label}`, verdicts })}\n`;
+      const kl = label === "sft" ? {} : { kl: 1 + (prompt % 2) };
+      return `${JSON.stringify({ label, prompt, response: `answer ${prompt} of ${label}`, ...kl, verdicts })}\n`;
     }),
   );
   await writeFile(join(run, "evaluate", "answers.jsonl"), lines.join(""));
@@ -134,6 +135,24 @@ describe("a comparison", () => {
     expect(of("dpo-mixed", "a")).toMatchObject({ decided: false });
     expect(found.notes).toEqual([]);
     expect(await compareRuns(runs, { resamples: 150 })).toEqual(found);
+  });
+
+  test("tells what each policy gained over the model before alignment, and where it lost", async () => {
+    const { gains } = await compareRuns(runs, { resamples: 150 });
+    const of = (name: string, label: string, objective: string) =>
+      gains.find((one) => one.name === name && one.label === label && one.of === objective);
+    expect(of("mah-dpo", "a=1,b=0", "a")?.gain.mean).toBeCloseTo(0.5, 10);
+    expect(of("mah-dpo", "a=1,b=0", "b")).toMatchObject({ over: "sft", decided: true });
+    expect(of("mah-dpo", "a=1,b=0", "b")?.gain.mean).toBeCloseTo(-0.2, 10);
+    expect(of("dpo-mixed", "dpo-mixed", "b")?.gain.mean).toBeCloseTo(0.25, 10);
+    expect(gains.some(({ name }) => name === "sft")).toBe(false);
+  });
+
+  test("gives the divergence from the reference where the answers have it", async () => {
+    const { groups } = await compareRuns(runs, { resamples: 60 });
+    const points = groups.find(({ name }) => name === "mah-dpo")?.points;
+    expect(points?.[0]?.kl?.mean).toBeCloseTo(1.5, 10);
+    expect(groups.find(({ name }) => name === "sft")?.points[0]?.kl).toBeUndefined();
   });
 
   test("does not compare answers to other prompts, and warns of few seeds", async () => {

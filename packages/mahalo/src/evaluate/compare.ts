@@ -1,18 +1,13 @@
 /** Compares runs: every policy over its seeds, fronts, and paired differences with their intervals. */
 import { mean } from "../core/mean.ts";
 import { stream } from "../core/random.ts";
-import { distinct, winRates } from "./answer-metrics.ts";
-import { type PolicyAnswers, type RunGroup, type RunPart, readGroups } from "./compared-runs.ts";
+import { winRates } from "./answer-metrics.ts";
+import { type RunGroup, readGroups } from "./compared-runs.ts";
 import type { ComparedGroup, ComparedPoint, Comparison } from "./comparison.ts";
 import { coverage, type FrontPoint, frontOf, hypervolume, leastRegret } from "./front.ts";
-import {
-  type Draw,
-  drawnMean,
-  overSeeds,
-  pairedOverSeeds,
-  type SeedEstimate,
-  type SeedScores,
-} from "./seeds.ts";
+import { gainsOf } from "./gains.ts";
+import { type OverSeeds, onSharedSeeds, policiesOf, samePrompts, scoresOf } from "./over-seeds.ts";
+import { type Draw, drawnMean, overSeeds, pairedOverSeeds, type SeedEstimate } from "./seeds.ts";
 
 /** Options of {@link compareRuns}. */
 export type CompareOptions = {
@@ -21,19 +16,6 @@ export type CompareOptions = {
   /** Seed of the bootstrap's streams. Default 0. */
   seed?: number;
 };
-
-/** One policy's answers over the group's seeds. */
-type OverSeeds = { label: string; mix: PolicyAnswers["mix"]; bySeed: PolicyAnswers[] };
-
-/** Policies that every seed of the group has. */
-const policiesOf = ({ parts }: RunGroup): OverSeeds[] =>
-  (parts[0]?.policies ?? []).flatMap(({ label, mix }) => {
-    const bySeed = parts.flatMap(({ policies }) => policies.find((one) => one.label === label) ?? []);
-    return bySeed.length === parts.length ? [{ label, mix, bySeed }] : [];
-  });
-
-const scoresOf = ({ bySeed }: OverSeeds, objective: string): SeedScores =>
-  bySeed.map(({ scores }) => scores[objective] ?? []);
 
 /** The mix nearest to equal weights; the first policy where there are no mixes. */
 const centreOf = (policies: readonly OverSeeds[]): OverSeeds | undefined => {
@@ -59,20 +41,14 @@ const pointsAt = (
   return points.every(({ length }) => length === objectives.length) ? points : undefined;
 };
 
-/** A group restricted to the seeds that another has too, in their order. */
-const onSeeds = ({ name, parts }: RunGroup, seeds: readonly number[]): RunGroup => ({
-  name,
-  parts: seeds.flatMap((seed) => parts.find((part) => part.seed === seed) ?? []),
-});
-
 const duelsOf = (a: OverSeeds, b: OverSeeds, objective: string) =>
   a.bySeed.flatMap((own, seed) =>
-    own.responses.flatMap((response, at) => {
+    own.characters.flatMap((length, at) => {
       const other = b.bySeed[seed];
       const [score, against] = [own.scores[objective]?.[at] ?? null, other?.scores[objective]?.[at] ?? null];
       if (score === null || against === null) return [];
       const win = score === against ? 0.5 : Number(score > against);
-      return [{ win, length: response.length, otherLength: other?.responses[at]?.length ?? 0 }];
+      return [{ win, length, otherLength: other?.characters[at] ?? 0 }];
     }),
   );
 
@@ -80,10 +56,6 @@ const decided = ({ low, high }: SeedEstimate): boolean => low > 0 || high < 0;
 
 const pairs = <T>(all: readonly T[]): [T, T][] =>
   all.flatMap((a, at) => all.slice(at + 1).map((b): [T, T] => [a, b]));
-
-/** Sides answered the same prompts, so that they can be compared prompt by prompt. */
-const samePrompts = (a: readonly RunPart[], b: readonly RunPart[]): boolean =>
-  a.length > 0 && a.length === b.length && a.every(({ asked }, at) => asked === b[at]?.asked);
 
 const differencesOf = (
   a: RunGroup,
@@ -150,16 +122,23 @@ const groupResults = (
       const found = overSeeds(prompts, (draws) => drawnMean(scores, draws), random, { resamples });
       return found === undefined ? [] : [[objective, found] as const];
     });
-    const words = policy.bySeed.flatMap(({ responses }) =>
-      responses.map((text) => text.split(/\s+/).filter((word) => word !== "").length),
-    );
+    const kl = policy.bySeed.map((one) => one.kl ?? []);
+    const far = kl.some(({ length }) => length === 0)
+      ? undefined
+      : overSeeds(
+          prompts,
+          (draws) => drawnMean(kl, draws),
+          stream(seed, "compare", group.name, policy.label, "kl"),
+          { resamples },
+        );
     return {
       label: policy.label,
       ...(policy.mix === undefined ? {} : { mix: policy.mix }),
       results: Object.fromEntries(results),
       onFront: front.includes(at),
-      distinct: mean(policy.bySeed.map(({ responses }) => distinct(responses, 2))),
-      words: mean(words),
+      distinct: mean(policy.bySeed.map((one) => one.distinct)),
+      words: mean(policy.bySeed.flatMap(({ words }) => words)),
+      ...(far === undefined ? {} : { kl: far }),
     };
   });
   const random = stream(seed, "compare", group.name, "hypervolume");
@@ -208,15 +187,12 @@ export const compareGroups = (groups: readonly RunGroup[], options: CompareOptio
   const notes: string[] = [];
   const differences: Comparison["differences"] = [];
   for (const [a, b] of pairs(groups)) {
-    const seeds = a.parts
-      .map(({ seed }) => seed)
-      .filter((seed) => b.parts.some((part) => part.seed === seed));
-    const [own, other] = [onSeeds(a, seeds), onSeeds(b, seeds)];
+    const [own, other] = onSharedSeeds(a, b);
     if (samePrompts(own.parts, other.parts)) {
       differences.push(...differencesOf(own, other, objectives, reference, options));
     } else {
       notes.push(
-        `${a.name} and ${b.name} are not compared prompt by prompt: ${seeds.length === 0 ? "they have no seed in common" : "they did not answer the same prompts"}.`,
+        `${a.name} and ${b.name} are not compared prompt by prompt: ${own.parts.length === 0 ? "they have no seed in common" : "they did not answer the same prompts"}.`,
       );
     }
   }
@@ -235,12 +211,13 @@ export const compareGroups = (groups: readonly RunGroup[], options: CompareOptio
   );
   return {
     format: "mahalo-comparison",
-    version: 1,
+    version: 2,
     objectives,
     shares,
     reference,
     groups: found,
     differences,
+    gains: gainsOf(groups, objectives, options),
     coverage: found.flatMap(({ name: a }) =>
       found.flatMap(({ name: b }) =>
         a === b ? [] : [{ a, b, coverage: coverage(means.get(a) ?? [], means.get(b) ?? []) }],

@@ -4,28 +4,41 @@ import { join } from "node:path";
 import { MahaloError } from "@mahalo/torch";
 import { parse } from "yaml";
 import { z } from "zod";
+import { hashBytes } from "../core/files.ts";
 import { checkValue } from "../core/json.ts";
 import { readRows } from "../data/readers.ts";
+import { distinct } from "./answer-metrics.ts";
 import type { SweepMix } from "./mixes.ts";
 import { type Results, readResults } from "./results.ts";
 
-/** One policy's answers of one run, in the order of the prompts. */
-export type PolicyAnswers = {
-  label: string;
-  mix: SweepMix | undefined;
-  responses: string[];
+/** What one policy's answers of one run are like, in the order of the prompts; kept by a study in place of the texts. */
+export const policyAnswersSchema = z.strictObject({
+  label: z.string(),
+  /** Weights of the heads; left out for a policy without a mix. */
+  mix: z.record(z.string(), z.number()).optional(),
   /** By objective; null where the judge abstained. */
-  scores: Record<string, (number | null)[]>;
-};
+  scores: z.record(z.string(), z.array(z.number().nullable())),
+  /** Length of each answer. */
+  characters: z.array(z.int().nonnegative()),
+  words: z.array(z.int().nonnegative()),
+  /** distinct-2 of all answers together; see `distinct`. */
+  distinct: z.number(),
+  /** KL from the reference of each answer in nats, where it was measured. */
+  kl: z.array(z.number()).optional(),
+});
 
 /** One method's policies in one run. */
-export type RunPart = {
-  folder: string;
-  seed: number;
-  prompts: number;
-  asked: string;
-  policies: PolicyAnswers[];
-};
+export const runPartSchema = z.strictObject({
+  folder: z.string(),
+  seed: z.int(),
+  prompts: z.int().nonnegative(),
+  /** Hash of what was asked: parts of equal ones are compared prompt by prompt. */
+  asked: z.string(),
+  policies: z.array(policyAnswersSchema),
+});
+
+export type PolicyAnswers = z.infer<typeof policyAnswersSchema>;
+export type RunPart = z.infer<typeof runPartSchema>;
 
 /** One method over its seeds. */
 export type RunGroup = { name: string; parts: RunPart[] };
@@ -34,6 +47,7 @@ const answerSchema = z.looseObject({
   label: z.string(),
   prompt: z.int().nonnegative(),
   response: z.string(),
+  kl: z.number().optional(),
   verdicts: z.record(z.string(), z.looseObject({ score: z.number().nullable() })),
 });
 
@@ -54,7 +68,25 @@ const methodOf = ({ recipe }: Results, where: string): { method: string; key: st
 
 /** What an evaluation asked, as far as its results tell: the prompts of its samples, which a seed draws. */
 const askedOf = ({ sweep }: Results): string =>
-  JSON.stringify([sweep?.prompts, sweep?.samples.map(({ prompt }) => prompt)]);
+  hashBytes(JSON.stringify([sweep?.prompts, sweep?.samples.map(({ prompt }) => prompt)])).slice(0, 16);
+
+/** Answers of one policy, as its file's lines come. */
+type Read = Pick<PolicyAnswers, "scores"> & { responses: string[]; kl: number[] };
+
+const wordsOf = (text: string): number => text.split(/\s+/).filter((word) => word !== "").length;
+
+const answersOf = (
+  { label, mix }: { label: string; mix?: SweepMix | undefined },
+  { responses, scores, kl }: Read,
+): PolicyAnswers => ({
+  label,
+  ...(mix === undefined ? {} : { mix }),
+  scores,
+  characters: responses.map(({ length }) => length),
+  words: responses.map(wordsOf),
+  distinct: distinct(responses, 2),
+  ...(kl.length === responses.length && kl.length > 0 ? { kl } : {}),
+});
 
 const readRun = async (folder: string): Promise<{ results: Results; policies: PolicyAnswers[] }> => {
   const results = await readResults(join(folder, "results.json"));
@@ -64,20 +96,25 @@ const readRun = async (folder: string): Promise<{ results: Results; policies: Po
       hint: "give an objective a judge and evaluate.prompts above 0, and run the recipe",
     });
   }
-  const policies = new Map<string, PolicyAnswers>(
-    results.sweep.points.map(({ label, mix }) => [label, { label, mix, responses: [], scores: {} }]),
+  const read = new Map<string, Read>(
+    results.sweep.points.map(({ label }) => [label, { responses: [], scores: {}, kl: [] }]),
   );
   for await (const { value, origin } of readRows(path)) {
     const answer = checkValue(value, answerSchema, `${path}:${origin.line}`, { code: "E_RESULTS" });
-    const policy = policies.get(answer.label);
+    const policy = read.get(answer.label);
     if (policy === undefined) continue;
     policy.responses[answer.prompt] = answer.response;
+    if (answer.kl !== undefined) policy.kl[answer.prompt] = answer.kl;
     for (const [objective, { score }] of Object.entries(answer.verdicts)) {
       policy.scores[objective] ??= [];
       policy.scores[objective][answer.prompt] = score;
     }
   }
-  return { results, policies: [...policies.values()] };
+  const policies = results.sweep.points.flatMap((point) => {
+    const own = read.get(point.label);
+    return own === undefined ? [] : [answersOf(point, own)];
+  });
+  return { results, policies };
 };
 
 /** Which group a policy belongs to: its run's method, or a baseline that stands beside it. */

@@ -22,6 +22,8 @@ const pointSchema = z.strictObject({
   distinct: z.number(),
   /** Words of an answer, mean. */
   words: z.number(),
+  /** KL from the reference in nats an answer, where the runs measured it. */
+  kl: seedEstimateSchema.optional(),
 });
 
 const groupSchema = z.strictObject({
@@ -48,10 +50,23 @@ const differenceSchema = z.strictObject({
   win: z.strictObject({ win: z.number(), controlled: z.number() }).optional(),
 });
 
+const gainSchema = z.strictObject({
+  /** The group, and its policy. */
+  name: z.string(),
+  label: z.string(),
+  /** The objective. */
+  of: z.string(),
+  /** The group that it is measured against: what was there before alignment. */
+  over: z.string(),
+  gain: seedEstimateSchema,
+  /** Whether the interval leaves 0 out. */
+  decided: z.boolean(),
+});
+
 /** All of comparison results. */
 export const comparisonSchema = z.strictObject({
   format: z.literal("mahalo-comparison"),
-  version: z.literal(1),
+  version: z.literal(2),
   objectives: z.array(z.string()).min(1),
   /** Whether all results lie in [0, 1]. */
   shares: z.boolean(),
@@ -59,6 +74,8 @@ export const comparisonSchema = z.strictObject({
   reference: z.array(z.number()),
   groups: z.array(groupSchema).min(1),
   differences: z.array(differenceSchema),
+  /** What each policy gained or lost of each objective against the model before alignment; see gains.ts. */
+  gains: z.array(gainSchema),
   /** Share of b's points that some point of a is at least as good as everywhere. */
   coverage: z.array(z.strictObject({ a: z.string(), b: z.string(), coverage: z.number() })),
   /** What a reader should know, for example that groups did not answer the same prompts. */

@@ -1,0 +1,48 @@
+/** What alignment did to every objective: each policy against the model before it, where a loss is interference. */
+import { stream } from "../core/random.ts";
+import type { RunGroup } from "./compared-runs.ts";
+import type { Comparison } from "./comparison.ts";
+import { onSharedSeeds, policiesOf, samePrompts, scoresOf } from "./over-seeds.ts";
+import { pairedOverSeeds } from "./seeds.ts";
+
+/**
+ * Results after alignment less results before it, paired over seeds and prompts, for every policy and objective: a table
+ * whose row is what was trained (a method, or a mix of heads) and whose column is what it did to an objective. Below 0 in
+ * a column that the row was not trained for is interference (`interference` in front.ts says the same of means).
+ *
+ * @param groups the model before is the group `sft`, else `base`; without one of them there are no gains
+ * @param options `resamples` of each bootstrap (default 1000), `seed` of their streams (default 0)
+ */
+export const gainsOf = (
+  groups: readonly RunGroup[],
+  objectives: readonly string[],
+  { resamples = 1000, seed = 0 }: { resamples?: number; seed?: number } = {},
+): Comparison["gains"] => {
+  const before = ["sft", "base"].flatMap((name) => groups.find((group) => group.name === name) ?? [])[0];
+  if (before === undefined) return [];
+  return groups.flatMap((group): Comparison["gains"] => {
+    const [own, other] = onSharedSeeds(group, before);
+    if (group === before || !samePrompts(own.parts, other.parts)) return [];
+    const [reference] = policiesOf(other);
+    if (reference === undefined) return [];
+    return policiesOf(own).flatMap((policy) =>
+      objectives.flatMap((of): Comparison["gains"] => {
+        const random = stream(seed, "compare", "gain", group.name, policy.label, of);
+        const scores = [policy, reference].map((one) => scoresOf(one, of));
+        const gain = pairedOverSeeds(scores[0] ?? [], scores[1] ?? [], random, { resamples });
+        return gain === undefined
+          ? []
+          : [
+              {
+                name: group.name,
+                label: policy.label,
+                of,
+                over: before.name,
+                gain,
+                decided: gain.low > 0 || gain.high < 0,
+              },
+            ];
+      }),
+    );
+  });
+};
