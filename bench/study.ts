@@ -29,6 +29,7 @@ const usage = `Usage: npx tsx bench/study.ts [options]
   --methods LIST    of ${methodNames.join(", ")} (default: all); those that they need are added
   --seeds N         seeds 0 to N - 1 (default 3)
   --out DIR         the study's folder (default: runs/study)
+  --records DIR     take the seeds whose records are there as they are, and write new ones there
   --set FIELD=VALUE sets a field of every recipe, or DOMAIN:FIELD=VALUE of one; may be given again
   --margin X        how far below a rival still counts as near it (default 0.05)
   --tiny            tiny recipes over a tiny model: seconds, and figures that mean nothing
@@ -61,6 +62,7 @@ const main = async (args: string[]): Promise<void> => {
       methods: text,
       seeds: text,
       out: text,
+      records: text,
       margin: text,
       set: { type: "string", multiple: true },
       tiny: { type: "boolean" },
@@ -89,6 +91,7 @@ const main = async (args: string[]): Promise<void> => {
     methods,
     seeds: count("seeds", values.seeds ?? "3"),
     out,
+    ...(values.records === undefined ? {} : { records: resolve(values.records) }),
     tiny,
     command: ["npx tsx bench/study.ts", ...args].join(" "),
     margin,

@@ -1,5 +1,5 @@
 /** The study: its verdicts on worked examples, and its tiny form from recipes to study.json. */
-import { existsSync, mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
@@ -16,6 +16,7 @@ import { frontOverSoups } from "../bench/study/fronts.ts";
 import { guidanceAdds, guidedPoints } from "../bench/study/guided.ts";
 import { isForJudge, withJudges } from "../bench/study/judges.ts";
 import { completeMethods, planSeed } from "../bench/study/plan.ts";
+import { readRecord, recordPath } from "../bench/study/record.ts";
 import { aucsOf, unifiedNear } from "../bench/study/rewards.ts";
 import { runStudy, type StudyOptions } from "../bench/study/run.ts";
 import { shareStages } from "../bench/study/share.ts";
@@ -23,7 +24,6 @@ import { claimText } from "../bench/study/tables.ts";
 import { tinyDomains } from "../bench/study/tiny.ts";
 import { finding, verdict } from "../bench/study/verdict.ts";
 import { silenceProgress } from "../packages/mahalo/src/core/progress.ts";
-import type { Results } from "../packages/mahalo/src/evaluate/results.ts";
 
 /** Three seeds of twelve prompts, of which so many in twelve score 1; the same prompts first for all policies. */
 const seeds = (twelfths: number): number[][] =>
@@ -156,15 +156,16 @@ test("claim (d) takes the most even mix and guidance of all seeds", () => {
 });
 
 test("claim (e) compares areas seed by seed, and one seed decides nothing", () => {
-  const results = (rewardModels: Record<string, Record<string, number>>) =>
-    ({ rewardModels }) as unknown as Results;
-  const own = (auc: number) => results({ x: { "x/auc": auc }, y: { "y/loss": 1 } });
-  const one = (auc: number) => results({ unified: { "x/auc": auc } });
-  const aucs = aucsOf([own(0.8), own(0.7), own(0.75)], [one(0.78), one(0.7), one(0.74)]);
+  const seed = (specialised: number, unified: number) => ({ aucs: { x: { specialised, unified } } });
+  const aucs = aucsOf([
+    { aucs: { ...seed(0.8, 0.78).aucs, y: { specialised: 1, unified: 1 } } },
+    seed(0.7, 0.7),
+    seed(0.75, 0.74),
+  ]);
   expect([...aucs.keys()]).toEqual(["x"]);
   expect(unifiedNear(aucs, rule).outcome).toBe("holds");
   expect(means(unifiedNear(aucs, rule))).toEqual([-0.01]);
-  expect(unifiedNear(aucsOf([own(0.8)], [one(0.5)]), rule).outcome).toBe("not decided at this size");
+  expect(unifiedNear(aucsOf([seed(0.8, 0.5)]), rule).outcome).toBe("not decided at this size");
   expect(unifiedNear(new Map(), rule).outcome).toBe("not decided at this size");
 });
 
@@ -207,6 +208,27 @@ describe("the tiny form", () => {
     await runStudy(await options({ log: (line) => again.push(line) }));
     expect(again.filter((line) => /begins \(|goes on|takes over/.test(line))).toEqual([]);
     expect((await readStudy(join(out, "study.json"))).domains).toEqual(study.domains);
+  });
+
+  test("decides by records alone where they are there, and runs what they lack", async () => {
+    const records = join(out, "records");
+    const path = recordPath(records, "math", 0);
+    const study = await readStudy(join(out, "study.json"));
+    const lines: string[] = [];
+    const elsewhere = { out: join(out, "elsewhere"), records, log: (line: string) => lines.push(line) };
+    const found = await runStudy(await options(elsewhere));
+    expect(lines).toEqual(["math, seed 0: its record is there"]);
+    expect(found.domains).toEqual(study.domains);
+    expect(statSync(path).size).toBeLessThan(20_000);
+
+    const record = JSON.parse(readFileSync(path, "utf8")) as { runs: { method: string }[] };
+    writeFileSync(path, JSON.stringify({ ...record, runs: record.runs.slice(0, 1) }));
+    await runStudy(await options({ records, log: (line) => lines.push(line) }));
+    expect(lines).toContain("math, seed 0, dpo-mixed (2 of 2): begins");
+    expect(await readRecord(records, "math", 0)).toMatchObject({ domain: "math", seed: 0 });
+    writeFileSync(path, JSON.stringify({ ...record, seed: "none" }));
+    await expect(readRecord(records, "math", 0)).rejects.toMatchObject({ code: "E_RESULTS" });
+    rmSync(path);
   });
 
   test("stops on request, and takes a stage over only once it is done", async () => {

@@ -1,12 +1,14 @@
-/** What a domain's runs found, gathered over seeds: policies' scores, the comparison's groups, and the verdicts. */
-import { existsSync } from "node:fs";
-import { join } from "node:path";
-import { type RunGroup, readGroups } from "../../packages/mahalo/src/evaluate/compared-runs.ts";
-import { readResults } from "../../packages/mahalo/src/evaluate/results.ts";
+/** What a domain's seeds found together: policies' scores, the comparison's groups, and the verdicts. */
+import type { RunGroup } from "../../packages/mahalo/src/evaluate/compared-runs.ts";
+import {
+  policiesOf as policiesOverSeeds,
+  samePrompts,
+  scoresOf,
+} from "../../packages/mahalo/src/evaluate/over-seeds.ts";
 import { equalGain, type MixScores, ownHeads, type PolicyScores, type Rule } from "./claims.ts";
 import { frontOverSoups } from "./fronts.ts";
-import { guidanceAdds, guidedPoints, readGuided } from "./guided.ts";
-import type { SeedPlan } from "./plan.ts";
+import { guidanceAdds, guidedPoints } from "./guided.ts";
+import type { SeedRecord } from "./record.ts";
 import { aucsOf, unifiedNear } from "./rewards.ts";
 import type { Verdict } from "./verdict.ts";
 
@@ -14,15 +16,12 @@ import type { Verdict } from "./verdict.ts";
 export type Groups = ReadonlyMap<string, RunGroup>;
 
 /** Scores of one group's policies, over its seeds. */
-const policiesOf = ({ name, parts }: RunGroup): (PolicyScores & { mix: MixScores["mix"] | undefined })[] =>
-  (parts[0]?.policies ?? []).flatMap(({ label, mix, scores }) => {
-    const bySeed = parts.flatMap(({ policies }) => policies.find((one) => one.label === label) ?? []);
-    if (bySeed.length < parts.length) return [];
-    const found = Object.keys(scores).map((objective) => [
-      objective,
-      bySeed.map((one) => one.scores[objective] ?? []),
-    ]);
-    return [{ label: mix === undefined ? name : `${name} ${label}`, mix, scores: Object.fromEntries(found) }];
+const policiesOf = (group: RunGroup): (PolicyScores & { mix: MixScores["mix"] | undefined })[] =>
+  policiesOverSeeds(group).map((policy) => {
+    const { label, mix, bySeed } = policy;
+    const found = Object.keys(bySeed[0]?.scores ?? {}).map((one) => [one, scoresOf(policy, one)]);
+    const called = mix === undefined ? group.name : `${group.name} ${label}`;
+    return { label: called, mix, scores: Object.fromEntries(found) };
   });
 
 const sweepOf = (group: RunGroup | undefined): MixScores[] =>
@@ -30,41 +29,14 @@ const sweepOf = (group: RunGroup | undefined): MixScores[] =>
     ? []
     : policiesOf(group).flatMap(({ mix, ...rest }) => (mix === undefined ? [] : [{ ...rest, mix }]));
 
-const foldersOf = (plans: readonly SeedPlan[], run: string): string[] =>
-  plans.flatMap(({ folder, runs }) => (runs.some(({ name }) => name === run) ? [join(folder, run)] : []));
-
-const finished = (folder: string): boolean => existsSync(join(folder, "evaluate", "answers.jsonl"));
-
-/**
- * Reads the groups of a domain's runs, their scores cut to the objectives that have heads.
- *
- * @throws MahaloError as `readGroups`
- */
-export const readStudyGroups = async (plans: readonly SeedPlan[]): Promise<Groups> => {
-  const groups = new Map<string, RunGroup>();
-  const heads = plans[0]?.heads ?? [];
-  const cut = (group: RunGroup, name: string): RunGroup => ({
+/** The groups of a domain over its seeds: those that every seed has. */
+export const groupsOf = (records: readonly SeedRecord[]): Groups => {
+  const names = (records[0]?.groups ?? []).map(({ name }) => name);
+  const found = names.map((name): [string, RunGroup] => [
     name,
-    parts: group.parts.map((part) => ({
-      ...part,
-      policies: part.policies.map((policy) => ({
-        ...policy,
-        scores: Object.fromEntries(Object.entries(policy.scores).filter(([one]) => heads.includes(one))),
-      })),
-    })),
-  });
-  for (const { name, method } of plans[0]?.runs ?? []) {
-    const folders = foldersOf(plans, name);
-    if (method === "unified" || !folders.every(finished)) continue;
-    for (const group of await readGroups(folders)) {
-      const own = group.name === method;
-      // The run that asks the base model by prompt also answers with the fine-tuned one, which stands in the first run.
-      if (method === "prompted" && !own) continue;
-      const called = own ? name : group.name;
-      if (!groups.has(called)) groups.set(called, cut(group, called));
-    }
-  }
-  return groups;
+    { name, parts: records.flatMap(({ groups }) => groups.find((one) => one.name === name)?.part ?? []) },
+  ]);
+  return new Map(found.filter(([, { parts }]) => parts.length === records.length));
 };
 
 /** Methods of one head: what a head of MAH-DPO on its own objective is measured against. */
@@ -75,26 +47,20 @@ const singleHead = (groups: Groups): PolicyScores[] =>
 
 /** Groups that answered other prompts than the first run, seed by seed: they cannot be compared prompt by prompt. */
 const strangers = (groups: Groups): string[] => {
-  const asked = groups.get("mah-dpo")?.parts.map((part) => part.asked);
-  return [...groups].flatMap(([name, { parts }]) =>
-    parts.length === asked?.length && parts.every((part, at) => part.asked === asked[at]) ? [] : [name],
-  );
+  const first = groups.get("mah-dpo")?.parts ?? [];
+  return [...groups].flatMap(([name, { parts }]) => (samePrompts(first, parts) ? [] : [name]));
 };
 
-/**
- * Decides all claims of one domain from its runs' folders.
- *
- * @throws MahaloError E_FILE_READ, E_RESULTS, E_COMPARE
- */
-export const decide = async (
-  plans: readonly SeedPlan[],
+/** Decides all claims of one domain from its seeds' records. */
+export const decide = (
+  records: readonly SeedRecord[],
   all: Groups,
   options: Omit<Rule, "objectives"> = {},
-): Promise<Verdict[]> => {
+): Verdict[] => {
   const others = strangers(all);
   const groups: Groups = new Map([...all].filter(([name]) => !others.includes(name)));
   const sweep = sweepOf(groups.get("mah-dpo"));
-  const heads = plans[0]?.heads ?? [];
+  const heads = records[0]?.objectives ?? [];
   const objectives = heads.filter((name) => name in (sweep[0]?.scores ?? {}));
   const rule: Rule = { ...options, objectives };
   const only = (name: string): PolicyScores | undefined => {
@@ -105,24 +71,16 @@ export const decide = async (
   const notes = [
     ...heads.flatMap((name) => (objectives.includes(name) ? [] : [`${name} has no judge`])),
     ...others.map((name) => `${name} answered other prompts and is left out`),
-    ...(plans.length < 3 ? ["fewer than 3 seeds: the interval says little of another seed"] : []),
+    ...(records.length < 3 ? ["fewer than 3 seeds: the interval says little of another seed"] : []),
   ];
   const verdicts = [
     ownHeads(sweep, singleHead(groups), rule),
     equalGain(sweep, only("sft"), only("dpo-mixed"), rule),
     frontOverSoups(sweep, soups === undefined ? undefined : sweepOf(soups), rule),
   ];
-  const first = foldersOf(plans, "mah-dpo");
-  if (first.every((folder) => existsSync(join(folder, "guide", "scores.jsonl")))) {
-    const seeds = await Promise.all(first.map(readGuided));
-    verdicts.push(guidanceAdds(guidedPoints(seeds), rule));
-  }
-  const unified = foldersOf(plans, "unified");
-  if (unified.length > 0) {
-    const [own, specialised] = [unified, first].map((folders) =>
-      Promise.all(folders.map((folder) => readResults(join(folder, "results.json")))),
-    );
-    verdicts.push(unifiedNear(aucsOf((await specialised) ?? [], (await own) ?? []), rule));
-  }
+  const guided = records.flatMap((record) => (record.guided === undefined ? [] : [record.guided]));
+  if (guided.length === records.length) verdicts.push(guidanceAdds(guidedPoints(guided), rule));
+  if (records.every(({ runs }) => runs.some(({ method }) => method === "unified")))
+    verdicts.push(unifiedNear(aucsOf(records), rule));
   return verdicts.map((one) => ({ ...one, notes: [...one.notes, ...notes] }));
 };

@@ -6,7 +6,7 @@ import { methodNames } from "./plan.ts";
 import { verdictSchema } from "./verdict.ts";
 
 /** The version written now; a reader refuses others. */
-export const studyVersion = 1;
+export const studyVersion = 2;
 
 const domainSchema = z.strictObject({
   name: z.string(),
@@ -15,6 +15,8 @@ const domainSchema = z.strictObject({
   seeds: z.array(z.int()),
   /** Each run's wall time of the stages that it ran itself, all seeds together, in hours. */
   runs: z.array(z.strictObject({ name: z.string(), hours: z.number().nonnegative() })),
+  /** Processors of the machines that the seeds ran on. */
+  machines: z.array(z.string()),
   /** All methods over their seeds; left out where no objective is judged. */
   comparison: comparisonSchema.optional(),
   verdicts: z.array(verdictSchema),

@@ -1,26 +1,27 @@
 /** Claim (e): one reward model for all objectives of a domain, against a model for each. */
 import { stream } from "../../packages/mahalo/src/core/random.ts";
-import type { Results } from "../../packages/mahalo/src/evaluate/results.ts";
 import { pairedOverSeeds } from "../../packages/mahalo/src/evaluate/seeds.ts";
 import type { Rule } from "./claims.ts";
+import type { SeedRecord } from "./record.ts";
 import { type Finding, finding, type Verdict, verdict } from "./verdict.ts";
 
 /** Area under the curve on an objective's held-out rows, a seed a place. */
 export type Aucs = { unified: readonly number[]; specialised: readonly number[] };
 
-/** Areas out of the results of the runs of every seed, by objective; objectives that a seed lacks are left out. */
-export const aucsOf = (specialised: readonly Results[], unified: readonly Results[]): Map<string, Aucs> => {
-  const names = Object.keys(specialised[0]?.rewardModels ?? {});
-  const found = names.map((name): [string, Aucs] => [
-    name,
-    {
-      specialised: specialised.flatMap(({ rewardModels }) => rewardModels?.[name]?.[`${name}/auc`] ?? []),
-      unified: unified.flatMap(({ rewardModels }) => rewardModels?.unified?.[`${name}/auc`] ?? []),
-    },
-  ]);
-  const whole = ({ unified: own, specialised: other }: Aucs): boolean =>
-    own.length === unified.length && other.length === specialised.length && own.length === other.length;
-  return new Map(found.filter(([, aucs]) => aucs.unified.length > 0 && whole(aucs)));
+/** Areas of every seed, by objective; objectives that a seed lacks are left out. */
+export const aucsOf = (records: readonly Pick<SeedRecord, "aucs">[]): Map<string, Aucs> => {
+  const names = Object.keys(records[0]?.aucs ?? {});
+  const found = names.map((name): [string, Aucs] => {
+    const own = records.flatMap(({ aucs }) => aucs[name] ?? []);
+    return [
+      name,
+      {
+        specialised: own.map(({ specialised }) => specialised),
+        unified: own.map(({ unified }) => unified),
+      },
+    ];
+  });
+  return new Map(found.filter(([, { unified }]) => unified.length === records.length));
 };
 
 /**

@@ -6,11 +6,11 @@ import { goesOn, throwIfAborted } from "../../packages/mahalo/src/core/interrupt
 import { compareGroups } from "../../packages/mahalo/src/evaluate/compare.ts";
 import { provenance } from "../../packages/mahalo/src/recipe/provenance.ts";
 import { runRecipe } from "../../packages/mahalo/src/recipe/run.ts";
-import { readStamp } from "../../packages/mahalo/src/recipe/stamp.ts";
-import { decide, readStudyGroups } from "./collect.ts";
+import { decide, groupsOf } from "./collect.ts";
 import { type Study, type StudyDomain, studyVersion } from "./format.ts";
 import { withJudges } from "./judges.ts";
 import { completeMethods, type Domain, type Method, planSeed, type SeedPlan } from "./plan.ts";
+import { readRecord, recordOf, type SeedRecord, writeRecord } from "./record.ts";
 import { sharedStages, shareStages } from "./share.ts";
 import { studyText } from "./tables.ts";
 
@@ -22,6 +22,8 @@ export type StudyOptions = {
   seeds: number;
   /** The study's folder. */
   out: string;
+  /** A folder of seeds' records: those there are taken as they are, new ones go there. Default: `<out>/records`, new ones only. */
+  records?: string;
   tiny: boolean;
   /** How it was called, for the record. */
   command: string;
@@ -32,18 +34,6 @@ export type StudyOptions = {
   signal?: AbortSignal;
   /** Prints a line for people. Default: nowhere. */
   log?: (line: string) => void;
-};
-
-/** Stages that a run makes itself. */
-const ownStages = ["align", "evaluate", "guide", "report"];
-
-/** Hours of the stages that the runs of one name made themselves, out of their stamps. */
-const hoursOf = async (plans: readonly SeedPlan[], name: string): Promise<number> => {
-  let seconds = 0;
-  for (const { folder } of plans)
-    for (const stage of name === "mah-dpo" ? [...sharedStages, ...ownStages] : ownStages)
-      seconds += (await readStamp(join(folder, name, stage)))?.seconds ?? 0;
-  return seconds / 3600;
 };
 
 const runSeed = async (
@@ -70,57 +60,67 @@ const runSeed = async (
   }
 };
 
-const domainOf = async (
-  plans: readonly SeedPlan[],
-  { notes = [] }: Domain,
-  options: StudyOptions,
-): Promise<StudyDomain> => {
+const domainOf = (records: readonly SeedRecord[], { name }: Domain, options: StudyOptions): StudyDomain => {
   const { margin = 0.05, resamples = 1000 } = options;
-  const [first] = plans;
-  const groups = await readStudyGroups(plans);
-  const comparison = groups.size === 0 ? undefined : compareGroups([...groups.values()], { resamples });
-  const names = (first?.runs ?? []).map(({ name }) => name);
+  const [first] = records;
+  const groups = groupsOf(records);
+  const hours = (run: string): number =>
+    records.reduce((sum, { runs }) => sum + (runs.find((one) => one.name === run)?.hours ?? 0), 0);
+  const unique = (values: readonly string[]): string[] => [...new Set(values)];
   return {
-    name: first?.domain ?? "",
-    model: first?.runs[0]?.recipe.model.split(/[\\/]/).at(-1) ?? "",
-    objectives: first?.heads ?? [],
-    seeds: plans.map(({ seed }) => seed),
-    runs: await Promise.all(names.map(async (name) => ({ name, hours: await hoursOf(plans, name) }))),
-    ...(comparison === undefined ? {} : { comparison }),
-    verdicts: await decide(plans, groups, { margin, resamples }),
-    notes: [...notes],
+    name,
+    model: first?.model ?? "",
+    objectives: first?.objectives ?? [],
+    seeds: records.map(({ seed }) => seed),
+    runs: (first?.runs ?? []).map((run) => ({ name: run.name, hours: hours(run.name) })),
+    machines: unique(records.map(({ machine }) => String(machine.processor ?? "unknown"))),
+    ...(groups.size === 0 ? {} : { comparison: compareGroups([...groups.values()], { resamples }) }),
+    verdicts: decide(records, groups, { margin, resamples }),
+    notes: unique(records.flatMap(({ notes }) => notes)),
   };
 };
 
+/** Whether a record has all runs of these methods. */
+const covers = ({ runs }: SeedRecord, methods: readonly Method[]): boolean =>
+  methods.every((method) => runs.some((run) => run.method === method));
+
+/** Runs one seed of a domain, unless its record is there already, and gives its record. */
+const recordSeed = async (domain: Domain, seed: number, options: StudyOptions): Promise<SeedRecord> => {
+  const { methods, out, records, signal, log = () => undefined } = options;
+  const known = records === undefined ? undefined : await readRecord(records, domain.name, seed);
+  const where = `${domain.name}, seed ${seed}`;
+  if (known !== undefined && covers(known, methods)) {
+    log(`${where}: its record is there`);
+    return known;
+  }
+  const judged = await withJudges(domain, out, {
+    log: (line) => log(`${domain.name}, judges: ${line}`),
+    ...(signal === undefined ? {} : { signal }),
+  });
+  const plan = await planSeed(judged, seed, methods, out);
+  await runSeed(plan, options);
+  const record = await recordOf(plan, judged.notes);
+  await writeRecord(records ?? join(out, "records"), record);
+  return record;
+};
+
 /**
- * Runs all that is not fresh yet, decides the claims, and writes study.json and study.md into the study's folder.
+ * Runs all that is not fresh yet, decides the claims, and writes study.json and study.md into the study's folder, and each
+ * seed's record into the folder of records.
  *
  * Seeds run in turn over all domains, so that what is there after any time is a study with fewer seeds.
  *
  * @throws MahaloError E_INTERRUPTED after an abort, and what the runs throw; the same command goes on from there
  */
 export const runStudy = async (options: StudyOptions): Promise<Study> => {
-  const { domains, methods, seeds, out, tiny, command } = options;
-  const { signal, log = () => undefined } = options;
-  const all: { domain: Domain; plans: SeedPlan[] }[] = [];
-  for (const given of domains) {
-    throwIfAborted(signal, "running the study", goesOn);
-    const domain = await withJudges(given, out, {
-      log: (line) => log(`${given.name}, judges: ${line}`),
-      ...(signal === undefined ? {} : { signal }),
-    });
-    const plans: SeedPlan[] = [];
-    for (let seed = 0; seed < seeds; seed++) plans.push(await planSeed(domain, seed, methods, out));
-    all.push({ domain, plans });
-  }
+  const { domains, methods, seeds, out, tiny, command, signal } = options;
+  const found = domains.map((domain) => ({ domain, records: [] as SeedRecord[] }));
   for (let seed = 0; seed < seeds; seed++)
-    for (const { plans } of all) {
-      const plan = plans[seed];
-      if (plan !== undefined) await runSeed(plan, options);
+    for (const { domain, records } of found) {
+      throwIfAborted(signal, "running the study", goesOn);
+      records.push(await recordSeed(domain, seed, options));
     }
   const { mahalo, ...machine } = await provenance();
-  const found: StudyDomain[] = [];
-  for (const { domain, plans } of all) found.push(await domainOf(plans, domain, options));
   const study: Study = {
     format: "mahalo-study",
     version: studyVersion,
@@ -130,7 +130,7 @@ export const runStudy = async (options: StudyOptions): Promise<Study> => {
     tiny,
     methods: completeMethods(methods),
     machine,
-    domains: found,
+    domains: found.map(({ domain, records }) => domainOf(records, domain, options)),
   };
   await writeJsonFile(join(out, "study.json"), study);
   await writeFileAtomic(join(out, "study.md"), studyText(study));

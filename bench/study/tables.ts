@@ -22,7 +22,7 @@ const methodsTable = ({ comparison, runs }: StudyDomain): string => {
   if (comparison === undefined) return "No objective is judged, so no answers are compared.";
   const { objectives, groups } = comparison;
   const rows = groups.flatMap(({ name, points, hypervolume, leastRegret }) =>
-    points.map(({ label, results, distinct, words, mix }, at) => [
+    points.map(({ label, results, distinct, words, mix, kl }, at) => [
       mix === undefined ? (points.length > 1 ? label : name) : `${name} ${label}`,
       ...objectives.map((objective) => {
         const found = results[objective];
@@ -32,11 +32,12 @@ const methodsTable = ({ comparison, runs }: StudyDomain): string => {
       at > 0 ? "" : number(leastRegret),
       number(distinct),
       words.toFixed(1),
+      kl === undefined ? "" : kl.mean.toFixed(2),
       at > 0 ? "" : (runs.find((run) => run.name === name)?.hours.toFixed(2) ?? ""),
     ]),
   );
   return table(
-    ["policy", ...objectives, "hypervolume", "least regret", "distinct-2", "words", "hours"],
+    ["policy", ...objectives, "hypervolume", "least regret", "distinct-2", "words", "KL (nats)", "hours"],
     rows,
   );
 };
@@ -57,9 +58,9 @@ export const claimText = ({ claim, outcome, findings, notes }: Verdict): string 
 };
 
 const domainText = (domain: StudyDomain): string => {
-  const { name, seeds, objectives, comparison, verdicts, model, notes } = domain;
+  const { name, seeds, objectives, comparison, verdicts, model, notes, machines } = domain;
   const prompts = comparison?.groups[0]?.points[0]?.results[objectives[0] ?? ""]?.prompts;
-  const size = `${model.split("/").at(-1)}; seeds ${seeds.join(", ")}${prompts === undefined ? "" : `; ${prompts} answers a policy`}.`;
+  const size = `${model.split("/").at(-1)}; seeds ${seeds.join(", ")}${prompts === undefined ? "" : `; ${prompts} answers a policy`}; on ${machines.join(", ")}.`;
   const told = notes.length === 0 ? [] : [`${notes.join("; ")}.`];
   return [`### ${name}`, size, ...told, methodsTable(domain), ...verdicts.map(claimText)].join("\n\n");
 };

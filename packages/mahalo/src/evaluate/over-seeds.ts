@@ -24,9 +24,7 @@ export const onSeeds = ({ name, parts }: RunGroup, seeds: readonly number[]): Ru
 
 /** Two groups restricted to the seeds that both have. */
 export const onSharedSeeds = (a: RunGroup, b: RunGroup): [RunGroup, RunGroup] => {
-  const shared = a.parts
-    .map(({ seed }) => seed)
-    .filter((seed) => b.parts.some((part) => part.seed === seed));
+  const shared = a.parts.map(({ seed }) => seed).filter((seed) => b.parts.some((part) => part.seed === seed));
   return [onSeeds(a, shared), onSeeds(b, shared)];
 };
 
