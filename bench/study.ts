@@ -19,8 +19,11 @@ import { tinyDomains } from "./study/tiny.ts";
 
 const domainNames = ["math", "values", "tutoring"] as const;
 
-/** What the study sets of a recipe that guides nothing by itself. */
-const setOf: Readonly<Record<string, readonly string[]>> = {
+/** The study's own recipes: a domain's, cut to what two cores can do. */
+const studyRecipes = fileURLToPath(new URL("study/recipes", import.meta.url));
+
+/** What the study sets of the full recipes, of which that of values guides nothing by itself. */
+const setOfFull: Readonly<Record<string, readonly string[]>> = {
   values: ['guide={"prompts":16,"policies":["sft","aligned"],"maxNewTokens":96}'],
 };
 
@@ -32,6 +35,7 @@ const usage = `Usage: npx tsx bench/study.ts [options]
   --records DIR     take the seeds whose records are there as they are, and write new ones there
   --set FIELD=VALUE sets a field of every recipe, or DOMAIN:FIELD=VALUE of one; may be given again
   --margin X        how far below a rival still counts as near it (default 0.05)
+  --full            the recipes of recipes/ in place of the study's own, which are cut to what two cores can do
   --tiny            tiny recipes over a tiny model: seconds, and figures that mean nothing
 `;
 
@@ -65,6 +69,7 @@ const main = async (args: string[]): Promise<void> => {
       records: text,
       margin: text,
       set: { type: "string", multiple: true },
+      full: { type: "boolean" },
       tiny: { type: "boolean" },
       help: { type: "boolean" },
     },
@@ -80,10 +85,15 @@ const main = async (args: string[]): Promise<void> => {
   if (!(margin >= 0 && margin < 1))
     throw new MahaloError("E_BENCH_OPTION", `--margin: "${values.margin}" is no number from 0 to 1`);
   const out = resolve(values.out ?? join("runs", tiny ? "study-tiny" : "study"));
-  const recipes = fileURLToPath(new URL("../recipes", import.meta.url));
+  const full = values.full === true;
+  const recipes = full ? fileURLToPath(new URL("../recipes", import.meta.url)) : studyRecipes;
   const known: Domain[] = tiny
     ? await tinyDomains(asked, out)
-    : asked.map((name) => ({ name, file: join(recipes, `${name}.yaml`), set: setOf[name] ?? [] }));
+    : asked.map((name) => ({
+        name,
+        file: join(recipes, `${name}.yaml`),
+        set: full ? (setOfFull[name] ?? []) : [],
+      }));
   const stop = new AbortController();
   process.once("SIGINT", () => stop.abort(new Error("SIGINT")));
   const study = await runStudy({

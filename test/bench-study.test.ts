@@ -2,6 +2,7 @@
 import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { afterAll, describe, expect, test } from "vitest";
 import {
   equalGain,
@@ -15,7 +16,7 @@ import { readStudy } from "../bench/study/format.ts";
 import { frontOverSoups } from "../bench/study/fronts.ts";
 import { guidanceAdds, guidedPoints } from "../bench/study/guided.ts";
 import { isForJudge, withJudges } from "../bench/study/judges.ts";
-import { completeMethods, planSeed } from "../bench/study/plan.ts";
+import { completeMethods, methodNames, planSeed } from "../bench/study/plan.ts";
 import { readRecord, recordPath } from "../bench/study/record.ts";
 import { aucsOf, unifiedNear } from "../bench/study/rewards.ts";
 import { runStudy, type StudyOptions } from "../bench/study/run.ts";
@@ -167,6 +168,17 @@ test("claim (e) compares areas seed by seed, and one seed decides nothing", () =
   expect(means(unifiedNear(aucs, rule))).toEqual([-0.01]);
   expect(unifiedNear(aucsOf([seed(0.8, 0.5)]), rule).outcome).toBe("not decided at this size");
   expect(unifiedNear(new Map(), rule).outcome).toBe("not decided at this size");
+});
+
+test("the study's own recipes give every method its runs, on objectives that are judged or get a judge", async () => {
+  for (const name of ["math", "values", "tutoring"]) {
+    const file = fileURLToPath(new URL(`../bench/study/recipes/${name}.yaml`, import.meta.url));
+    const { runs, heads } = await planSeed({ name, file, set: [] }, 1, methodNames, "/study");
+    expect(heads).toHaveLength(2);
+    expect(runs).toHaveLength(methodNames.length + heads.length - 1);
+    for (const { recipe } of runs) expect(recipe).toMatchObject({ name: expect.any(String), seed: 1 });
+    expect(runs[0]?.recipe.guide?.policies).toEqual(["sft", "aligned"]);
+  }
 });
 
 describe("the tiny form", () => {
