@@ -28,6 +28,8 @@ export const pointSchema = z.strictObject({
   mix: z.record(z.string(), z.number()).optional(),
   /** By objective. */
   results: z.record(z.string(), estimateSchema),
+  /** KL from the model that align began with, in nats an answer, along its own answers. */
+  kl: estimateSchema.optional(),
 });
 
 /** What an objective gains from its own end of the sweep. */

@@ -111,6 +111,10 @@ export const evaluateSchema = z.strictObject({
     .boolean()
     .default(true)
     .describe("Measure every head on every objective's held-out pairs, against SFT."),
+  kl: z
+    .boolean()
+    .default(true)
+    .describe("Measure how far each policy lies from the model that align began with, along its answers."),
 });
 
 const recipeShape = {

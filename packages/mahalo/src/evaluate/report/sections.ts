@@ -68,21 +68,26 @@ export const sweepNumbers = (sweep: SweepResults): Markup => {
   const objectives = judgedObjectives(sweep);
   const share = areShares(sweep);
   const head = objectives.map((name): Insert => markup`<th scope="col">${name}</th>`);
+  const measured = sweep.points.some(({ kl }) => kl !== undefined);
+  const klCell = (kl: Estimate | undefined): Insert =>
+    kl === undefined
+      ? markup`<td>–</td>`
+      : markup`<td>${formatResult(kl.mean, false)}<small>${formatInterval(kl, false)}</small></td>`;
   const rows = sweep.points.map(
-    ({ label, results }): Insert =>
+    ({ label, results, kl }): Insert =>
       markup`<tr><th scope="row">${breakable(label)}</th>${objectives.map((name): Insert => {
         const result = results[name];
         return result
           ? markup`<td>${formatResult(result.mean, share)}<small>${formatInterval(result, share)}</small></td>`
           : markup`<td>–</td>`;
-      })}</tr>`,
+      })}${measured && klCell(kl)}</tr>`,
   );
   const decoding = Object.entries(sweep.decoding).map(([name, value]) => `${name} ${value}`);
   const methods = new Set(
     sweep.points.flatMap(({ results }) => Object.values(results).map(({ method }) => method)),
   );
   const intervals = [...methods].map((method) => (method === "wilson" ? "Wilson" : "bootstrap")).join(" or ");
-  return markup`${sweep.steering.map((one): Insert => steeringSentence(one, sweep))}<p class="soft">Results on ${sweep.prompts} held-out prompts, the same for every row; below each its 95% interval (${intervals}).${decoding.length > 0 ? ` Decoding: ${decoding.join(", ")}.` : ""}</p><div class="scroll" tabindex="0" role="region" aria-label="Table of results"><table><thead><tr><th scope="col">mix</th>${head}</tr></thead><tbody>${rows}</tbody></table></div>`;
+  return markup`${sweep.steering.map((one): Insert => steeringSentence(one, sweep))}<p class="soft">Results on ${sweep.prompts} held-out prompts, the same for every row; below each its 95% interval (${intervals}).${decoding.length > 0 ? ` Decoding: ${decoding.join(", ")}.` : ""}${measured ? " KL is how far a policy lies from the model before alignment, in nats an answer, along its own answers." : ""}</p><div class="scroll" tabindex="0" role="region" aria-label="Table of results"><table><thead><tr><th scope="col">mix</th>${head}${measured && markup`<th scope="col">KL (nats)</th>`}</tr></thead><tbody>${rows}</tbody></table></div>`;
 };
 
 const accuracyTable = (

@@ -91,6 +91,11 @@ describe("evaluate", () => {
       .trim()
       .split("\n");
     expect(lines).toHaveLength(4 * 6);
+    // How far each mix moved; the fine-tuned model is what they are measured from.
+    const kl = results.sweep?.points.map((point) => point.kl);
+    expect(kl?.map((one) => one?.n)).toEqual([6, 6, 6, undefined]);
+    expect(kl?.slice(0, 3).every((one) => one !== undefined && one.mean > 0 && one.mean < 1)).toBe(true);
+    expect(lines.filter((line) => line.includes('"kl":'))).toHaveLength(3 * 6);
   });
 
   test("does not generate again what a run that was cut short had", async () => {
@@ -105,6 +110,12 @@ describe("evaluate", () => {
     expect(asked).toHaveLength(2);
     await run(answer, "cut");
     expect(asked).toHaveLength(4);
+  });
+
+  test("measures no divergence when told not to", async () => {
+    await run(fake().answer, "near", ["evaluate.kl=false"]);
+    const results = await readResults(join(folder, "near", "evaluate", "results.json"));
+    expect(results.sweep?.points.some(({ kl }) => kl !== undefined)).toBe(false);
   });
 
   test("takes mixes by hand, normalised, and leaves the baseline out when told to", async () => {

@@ -5,8 +5,10 @@ import { z } from "zod";
 import { JsonlWriter } from "../../core/files.ts";
 import { goesOn, throwIfAborted } from "../../core/interrupt.ts";
 import { progress } from "../../core/progress.ts";
+import { stream } from "../../core/random.ts";
 import { type EncodeOptions, encodePrompt } from "../../data/encode.ts";
 import type { JointModel } from "../../decode/joint-model.ts";
+import { bootstrapMean } from "../../evaluate/intervals.ts";
 import { formatMix, mixGrid, type SweepMix } from "../../evaluate/mixes.ts";
 import { type Margins, pairAccuracy } from "../../evaluate/pair-accuracy.ts";
 import { type Results, resultsVersion, type SweepResults, writeResults } from "../../evaluate/results.ts";
@@ -20,6 +22,7 @@ import { needFolder, type Stage, type StageContext } from "../stages.ts";
 import { readStamp } from "../stamp.ts";
 import { bestOfRollouts, rewardMetricsOf } from "./best-of.ts";
 import { readAllPairs } from "./data-files.ts";
+import { divergences } from "./divergences.ts";
 import { forJudges, judgeInputs, judgeSources } from "./judges.ts";
 import { mergedOf, mergedSources, withMerged } from "./merged-policies.ts";
 import { pairMargins } from "./pair-margins.ts";
@@ -172,10 +175,29 @@ const sweep = async (
   }).finally(() => {
     for (const judge of Object.values(judges)) judge.dispose?.();
   });
+  const moved =
+    baseline === undefined || !evaluate.kl
+      ? new Map<string, number[]>()
+      : await divergences(context, {
+          ...{ model, baseline, merged, prompts },
+          policies: mixesOf(recipe, model).map((mix, index) => {
+            const label = mix === undefined ? onlyPolicy(context) : formatMix(mix);
+            const own = outcome.answers.filter((one) => one.label === label);
+            return { label, mix, name: `mix-${index}`, responses: own.map(({ response }) => response) };
+          }),
+        });
   const answers = new JsonlWriter(join(folder, "answers.jsonl"));
-  for (const one of outcome.answers) answers.write(one);
+  for (const one of outcome.answers) {
+    const kl = moved.get(one.label)?.[one.prompt];
+    answers.write(kl === undefined ? one : { ...one, kl });
+  }
   answers.close();
-  const { points, steering, samples } = outcome;
+  const { steering, samples } = outcome;
+  const points = outcome.points.map((point) => {
+    const own = moved.get(point.label);
+    if (own === undefined) return point;
+    return { ...point, kl: bootstrapMean(own, stream(seed, "evaluate", "bootstrap", "kl", point.label)) };
+  });
   return { prompts: prompts.length, decoding: decodingOf(evaluate), points, steering, samples };
 };
 
@@ -224,7 +246,7 @@ const stageTimes = async ({ folderOf }: Context): Promise<Results["stages"]> => 
 /** Makes the evaluate stage; `answer` generates. */
 export const evaluateStage = (answer: Answer): Stage<Recipe> => ({
   name: "evaluate",
-  version: "3",
+  version: "4",
   dependencies: ["data", "sft", "rollout", "pairs", "reward", "align"],
   inputs: (recipe) => {
     const { evaluate, data } = recipe;
