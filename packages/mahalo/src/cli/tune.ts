@@ -1,6 +1,6 @@
 /** mahalo tune: which weights reach a target and are best on another objective, by what a run has measured. */
 import { existsSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { MahaloError } from "@mahalo/torch";
 import type { Command } from "commander";
 import { formatMix } from "../evaluate/mixes.ts";
@@ -13,8 +13,8 @@ import { type CommonOptions, collect, command, type Io, outputOf, usage } from "
 const resultsPath = (given: string): string => {
   const file = "results.json";
   if (given.endsWith(".json")) return given;
-  // runs/NAME/align/model is two folders down.
-  for (let folder = given, depth = 0; depth < 3; folder = dirname(folder), depth++) {
+  // runs/NAME/align/model is two folders down. A relative path may stand inside it, and says nothing of what is above.
+  for (let folder = resolve(given), depth = 0; depth < 3; folder = dirname(folder), depth++) {
     if (existsSync(join(folder, file))) return join(folder, file);
   }
   throw new MahaloError("E_TUNE", `${given}: no results.json here or in the run above`, {
@@ -31,7 +31,8 @@ const inWords = ({ mix, results, between }: TunedMix): string => {
   return [`--mix ${formatMix(mix)}`, `  ${from}`, ...found].join("\n");
 };
 
-const asText = ({ reached, best, sure, missed, cautious }: Tuned): string => {
+const asText = ({ reached, best, sure, missed, cautious }: Tuned, targets: number): string => {
+  if (targets === 0) return `${inWords(best)}\n`;
   if (!reached) {
     const by = missed.map((one) => `${one.objective} by ${formatNumber(one.by)}`).join(", ");
     return `cannot be reached by any mix that was measured; the nearest misses ${by}:\n${inWords(best)}\n`;
@@ -72,6 +73,6 @@ export const tuneCommand = (io: Io): Command =>
         const path = resultsPath(model);
         const { sweep } = await readResults(path);
         const found = tune(sweep?.points ?? [], target.map(parseTarget), maximize);
-        outputOf(io, common).result(found, () => asText(found));
+        outputOf(io, common).result(found, () => asText(found, target.length));
       },
     );

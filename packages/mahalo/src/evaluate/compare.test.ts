@@ -1,69 +1,16 @@
 /** Comparing runs: grouping over seeds, fronts, paired differences, and the page and files that come of it. */
-import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { compareRuns } from "./compare.ts";
 import { readComparison } from "./comparison.ts";
-import { wilson } from "./intervals.ts";
-import { formatMix, type SweepMix } from "./mixes.ts";
 import { comparePage, writeComparison } from "./report/compare-page.ts";
-import { hostile, inventedResults } from "./report/fixture.ts";
-import { type Results, writeResults } from "./results.ts";
+import { hostile } from "./report/fixture.ts";
+import { type InventedPolicy, type InventedRun, inventRun } from "./testing/runs.ts";
 
 let folder = "";
-const prompts = 40;
-
-/** A policy of a run: right on this share of prompts for each objective. */
-type Invented = { mix?: SweepMix; label?: string; shares: Record<string, number> };
-
-/** Writes a run's results and answers; with more right the same prompts and more are right. */
-const invent = async (
-  name: string,
-  { method, seed, policies }: { method: string | false; seed: number; policies: readonly Invented[] },
-): Promise<string> => {
-  const run = join(folder, name);
-  await mkdir(join(run, "evaluate"), { recursive: true });
-  const all = policies.map(({ mix, label, shares }) => ({
-    label: label ?? (mix === undefined ? String(method) : formatMix(mix)),
-    ...(mix === undefined ? {} : { mix }),
-    shares,
-  }));
-  const align = method === false ? "false" : `{ method: ${method}, rewards: { x: run-of-seed-${seed} } }`;
-  const results: Results = {
-    ...inventedResults(),
-    name,
-    seed,
-    recipe: `name: ${name}\nseed: ${seed}\nalign: ${align}\n`,
-    sweep: {
-      prompts,
-      decoding: {},
-      points: all.map(({ shares, ...point }) => ({
-        ...point,
-        results: Object.fromEntries(
-          Object.entries(shares).map(([key, share]) => [key, wilson(Math.round(share * prompts), prompts)]),
-        ),
-      })),
-      steering: [],
-      samples: [{ prompt: [{ role: "user", content: `seed ${seed}` }], replies: [] }],
-    },
-  };
-  await writeResults(join(run, "results.json"), results);
-  const lines = all.flatMap(({ label, shares }) =>
-    Array.from({ length: prompts }, (_, prompt) => {
-      const verdicts = Object.fromEntries(
-        Object.entries(shares).map(([key, share]) => [
-          key,
-          { score: prompt < share * prompts ? 1 : 0, reason: "invented" },
-        ]),
-      );
-      const kl = label === "sft" ? {} : { kl: 1 + (prompt % 2) };
-      return `${JSON.stringify({ label, prompt, response: `answer ${prompt} of ${label}`, ...kl, verdicts })}\n`;
-    }),
-  );
-  await writeFile(join(run, "evaluate", "answers.jsonl"), lines.join(""));
-  return run;
-};
+const invent = (name: string, run: InventedRun): Promise<string> => inventRun(folder, name, run);
 
 const mixes = [
   { a: 1, b: 0 },
@@ -84,7 +31,7 @@ beforeAll(async () => {
       { a: 0.5, b: 0.45 },
       { a: 0.2, b: 0.85 },
     ];
-    const of = (results: readonly Record<string, number>[]): Invented[] => [
+    const of = (results: readonly Record<string, number>[]): InventedPolicy[] => [
       ...mixes.map((mix, at) => ({ mix, shares: results[at] ?? {} })),
       { label: "sft", shares: { a: 0.4, b: 0.4 } },
     ];

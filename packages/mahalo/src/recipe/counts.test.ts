@@ -73,6 +73,13 @@ test("what the data stage has counted is taken as it is", () => {
   const given = recipe();
   const rolled = rolloutCounts(given, summary) ?? new Map();
   const counts = measuredCounts(given, summary, rolled);
-  expect(counts).toMatchObject({ measured: true, pairs: 46, largestObjective: 40, objectives: 2 });
+  expect(counts).toMatchObject({ measured: true, pairs: 46, objectives: 2, heldOutPairs: 1 });
+  expect([...counts.pairsOf]).toEqual([
+    ["accuracy", 40],
+    ["talk", 0],
+    ["liked", 6],
+    ["rated", 0],
+  ]);
+  expect(counts.heldOutOf.get("liked")).toBe(1);
   expect(rewardCounts(given, counts, rolled)).toEqual({ steps: 20 * 4 + 2 * 4 + 8, pairs: 6 });
 });

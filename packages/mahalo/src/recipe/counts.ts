@@ -19,6 +19,7 @@ import { exampleSources, learnsChosen } from "./training-schema.ts";
 export type Counted = DataCounts & {
   measured: boolean;
   pairsOf: ReadonlyMap<string, number>;
+  heldOutOf: ReadonlyMap<string, number>;
   /** Labelled responses of files; undefined while a file without a limit has not been read. */
   stepsOf: ReadonlyMap<string, number | undefined>;
 };
@@ -44,7 +45,6 @@ export const measuredCounts = (
     all.reduce((sum, { train, meanTokens }) => sum + train * meanTokens[part], 0) / Math.max(1, pairs);
   return {
     pairs,
-    largestObjective: Math.max(...all.map(({ train }) => train)),
     objectives: all.filter(({ train }) => train > 0).length,
     examples: examples.train,
     heldOutPairs: all.reduce((sum, { heldOut }) => sum + heldOut, 0),
@@ -52,6 +52,7 @@ export const measuredCounts = (
     responseTokens: weighted("response"),
     measured: true,
     pairsOf: new Map(all.map(({ name, train }) => [name, train])),
+    heldOutOf: new Map(all.map(({ name, heldOut }) => [name, heldOut])),
     stepsOf: new Map(Object.entries(objectives).map(([name, { steps }]) => [name, steps?.train ?? 0])),
   };
 };
@@ -125,17 +126,20 @@ export const boundedCounts = (
   if (examples === undefined) return undefined;
   const sizes = [...pairsOf.values()];
   const pairs = sizes.reduce((sum, size) => sum + size, 0);
+  const heldOutOf = new Map(
+    [...pairsOf].map(([name, size]) => [name, Math.min(size * data.heldOut, data.maxHeldOut)]),
+  );
   const promptTokens = Math.min(data.maxPromptTokens, data.maxTokens / 2);
   return {
     pairs,
-    largestObjective: Math.max(0, ...sizes),
     objectives: sizes.length,
     examples: examples + (learnsChosen(recipe.sft) ? known : 0),
-    heldOutPairs: Math.min(pairs * data.heldOut, data.maxHeldOut * sizes.length),
+    heldOutPairs: [...heldOutOf.values()].reduce((sum, size) => sum + size, 0),
     promptTokens,
     responseTokens: data.maxTokens - promptTokens,
     measured: false,
     pairsOf,
+    heldOutOf,
     stepsOf: new Map(
       Object.entries(objectives).map(([name, { steps }]) => [name, limitOf(sourceList(steps))]),
     ),

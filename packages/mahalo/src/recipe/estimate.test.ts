@@ -1,13 +1,16 @@
 /** Estimates of time and memory follow what they are estimates of, and come close to a measured run. */
 import { expect, test } from "vitest";
 import {
+  type AlignCounts,
   alignCost,
   backboneParameters,
   type DataCounts,
+  decodesOf,
   evaluateCost,
   rewardCost,
   rolloutCost,
   sftCost,
+  soupCost,
 } from "./estimate.ts";
 import { parseRecipe } from "./load.ts";
 import { rolloutSchema } from "./rollout-schema.ts";
@@ -24,12 +27,22 @@ const smollm2 = {
 const rates = { f32: 100e9, bf16: 350e9 };
 const counts: DataCounts = {
   pairs: 640,
-  largestObjective: 320,
   objectives: 2,
   examples: 640,
   heldOutPairs: 160,
   promptTokens: 130,
   responseTokens: 150,
+};
+
+/** Two heads on 320 pairs each, one reference. */
+const heads: AlignCounts = {
+  rows: 640,
+  pairs: [320, 320],
+  heldOut: 160,
+  heads: 2,
+  keptHeads: 1,
+  readings: 1,
+  frozen: false,
 };
 
 const recipe = (set: string[] = []) => {
@@ -49,18 +62,41 @@ test("counts the weights of the linear layers", () => {
 
 test("time grows with epochs and steps, and falls with what is frozen and with faster products", () => {
   const seconds = (set: string[] = [], speed = rates) =>
-    alignCost(recipe(set).align, smollm2, counts, speed).seconds;
+    alignCost(recipe(set).align, heads, smollm2, counts, speed).seconds;
   expect(seconds(["align.epochs=2"]) / seconds()).toBeGreaterThan(1.6);
   expect(seconds(["align.maxSteps=10"])).toBeLessThan(seconds());
   expect(seconds(["align.train={lastLayers: 6}"])).toBeLessThan(0.75 * seconds());
   expect(seconds([], { ...rates, f32: 200e9 })).toBeCloseTo(seconds() / 2);
   expect(seconds(["align.precision=bf16"])).toBeLessThan(seconds());
-  expect(seconds(["align.referenceFree=true"])).toBeLessThan(seconds());
+});
+
+test("what reads pairs costs a forward of each that steps reach; a frozen backbone reads each pair once", () => {
+  const cost = (change: Partial<AlignCounts> = {}, set: string[] = []) =>
+    alignCost(recipe(set).align, { ...heads, ...change }, smollm2, counts, rates);
+  const seconds = (change: Partial<AlignCounts> = {}, set: string[] = []) => cost(change, set).seconds;
+  const forward = seconds() - seconds({ readings: 0 });
+  expect(seconds({ readings: 4 })).toBeCloseTo(seconds() + 3 * forward);
+  // A pair's forward, and three of them a step: 800 pairs of 640 rows' training and 160 held out.
+  expect(forward / (seconds() - forward)).toBeCloseTo(800 / (3 * 640));
+  // Ten steps of 16 rows reach 80 pairs of each objective.
+  const few = ["align.maxSteps=10"];
+  expect(seconds({}, few) - seconds({ readings: 0 }, few)).toBeCloseTo((forward * (160 + 160)) / 800);
+  // One objective's pairs in as many steps.
+  expect(seconds({ pairs: [100] }) - seconds({ readings: 0 })).toBeCloseTo((forward * 260) / 800);
+  const frozen = { frozen: true, readings: 0 };
+  expect(seconds(frozen)).toBeLessThan(0.6 * seconds({ readings: 0 }));
+  // Further epochs cost the heads alone: 3 forwards of a head that is a fifth of the model and reads responses alone.
+  const epochs = (count: number): number => seconds(frozen, [`align.epochs=${count}`]);
+  expect(epochs(3) - epochs(2)).toBeCloseTo(epochs(2) - epochs(1));
+  expect(epochs(2) - epochs(1)).toBeLessThan(epochs(1));
+  expect(cost(frozen).bytes).toBeLessThan(cost().bytes);
+  expect(cost({ heads: 1, keptHeads: 0 }).bytes).toBeLessThan(cost().bytes);
+  expect(soupCost(smollm2).seconds).toBe(0);
 });
 
 test("lies within a factor of two of a measured run", () => {
   // Prototype on 2 cores at 113 GF/s: 0.24 to 0.41 pairs a second in f32, by length; these pairs lie between.
-  const seconds = alignCost(recipe(["align.referenceFree=true"]).align, smollm2, counts, {
+  const seconds = alignCost(recipe().align, { ...heads, readings: 0 }, smollm2, counts, {
     f32: 113e9,
     bf16: 386e9,
   }).seconds;
@@ -83,13 +119,17 @@ test("memory falls with smaller passes, checkpointing, a leaner optimiser and fr
   expect(bytes()).toBeGreaterThan(16 * 134e6);
 });
 
-test("a sweep costs by its mixes and prompts", () => {
-  const seconds = (mixes: number, set: string[] = []) =>
-    evaluateCost(recipe(set).evaluate, smollm2, counts, rates, mixes).seconds;
-  expect(
-    seconds(5, ["evaluate.pairAccuracy=false"]) / seconds(1, ["evaluate.pairAccuracy=false"]),
-  ).toBeCloseTo(5);
-  expect(seconds(5, ["evaluate.prompts=10"])).toBeLessThan(seconds(5));
+test("a sweep costs by its answers and prompts, ranking by the models and heads that read pairs", () => {
+  const cost = (decodes: number, change: object = {}, set: string[] = []) =>
+    evaluateCost(recipe(set).evaluate, { ...decodesOf(decodes), ...change }, smollm2, counts, rates);
+  const seconds = (...words: Parameters<typeof cost>): number => cost(...words).seconds;
+  expect(seconds(5) / seconds(1)).toBeCloseTo(5);
+  expect(seconds(5, {}, ["evaluate.prompts=10"])).toBeLessThan(seconds(5));
+  expect(seconds(0)).toBe(0);
+  const ranked = (rankings: number, rankingHeads: number): number => seconds(0, { rankings, rankingHeads });
+  expect(ranked(2, 2)).toBeCloseTo(2 * ranked(1, 1));
+  expect(ranked(1, 3)).toBeLessThan(2 * ranked(1, 1));
+  expect(cost(1, { models: 3 }).bytes).toBeGreaterThan(2.5 * cost(1).bytes);
 });
 
 test("reward models cost a pass over each row an epoch, and one in all where the backbone is frozen", () => {

@@ -1,4 +1,5 @@
 /** A rough estimate of a run's time and memory, from counts, the model's shape and a measured matrix-product rate. */
+import { totalmem } from "node:os";
 import type { GemmRates } from "../core/speed.ts";
 import { computeDType } from "../model/precision.ts";
 import type { RewardOptions } from "./reward-schema.ts";
@@ -20,8 +21,7 @@ export type ModelShape = {
 export type DataCounts = {
   /** Training pairs of all objectives. */
   pairs: number;
-  /** Pairs of the largest objective, which an epoch of align is defined by. */
-  largestObjective: number;
+  /** Objectives that have pairs. */
   objectives: number;
   /** Fine-tuning examples. */
   examples: number;
@@ -67,6 +67,25 @@ const headForward = (model: ModelShape, tokens: number): number => tokens * 2 * 
 const rateName = (precision: TrainingOptions["precision"]): keyof GemmRates =>
   computeDType(precision) === "bfloat16" ? "bf16" : "f32";
 
+/** What a training stage computes; tokens are those of a row. */
+type Work = {
+  /** Rows of an epoch. */
+  rows: number;
+  tokens: number;
+  headTokens: number;
+  length: number;
+  /** Heads that are trained, and heads that are only held. */
+  heads: number;
+  keptHeads: number;
+};
+
+/** Bytes of a value that is computed with. */
+const sizeOf = (dtype: keyof GemmRates): number => (dtype === "bf16" ? 2 : 4);
+
+/** Rows of all steps of a stage. */
+const rowsOfSteps = ({ maxSteps, epochs, batchSize }: TrainingOptions, rows: number): number =>
+  batchSize * Math.min(maxSteps ?? Number.POSITIVE_INFINITY, Math.ceil((rows * epochs) / batchSize));
+
 /**
  * Bytes at the peak of a training pass.
  *
@@ -76,12 +95,12 @@ const rateName = (precision: TrainingOptions["precision"]): keyof GemmRates =>
 const trainingBytes = (
   options: TrainingOptions,
   model: ModelShape,
-  heads: number,
+  { heads, keptHeads }: Pick<Work, "heads" | "keptHeads">,
   dtype: keyof GemmRates,
 ): number => {
   const backbone = backboneParameters(model);
   const embedding = headParameters(model);
-  const weights = backbone + embedding + heads * headParameters(model);
+  const weights = backbone + embedding + (heads + keptHeads) * headParameters(model);
   const lora = options.train !== "full" && "lora" in options.train ? options.train.lora.rank : undefined;
   const trainedBackbone =
     lora === undefined
@@ -89,37 +108,19 @@ const trainingBytes = (
       : model.layers * lora * (10 * model.hiddenSize + 4 * model.intermediateSize);
   const trained = trainedBackbone + heads * headParameters(model);
   const state = { adamw: 8, rmsprop: 4, sgd: 0 }[options.optimizer];
-  const bytes = dtype === "bf16" ? 2 : 4;
   const perToken = options.checkpointing
     ? model.layers * model.hiddenSize + 12 * model.hiddenSize + 4 * model.intermediateSize
     : model.layers * trainedShare(options, model) * (12 * model.hiddenSize + 4 * model.intermediateSize);
   return (
     weights * (4 + (dtype === "bf16" ? 2 : 0)) +
     trained * (4 + state) +
-    options.tokensPerPass * perToken * bytes +
+    options.tokensPerPass * perToken * sizeOf(dtype) +
     2 * 512 * model.vocabSize * 4
   );
 };
 
-const trainingCost = (
-  options: TrainingOptions,
-  model: ModelShape,
-  rates: GemmRates,
-  work: {
-    rows: number;
-    tokens: number;
-    headTokens: number;
-    length: number;
-    heads: number;
-    referenceRows: number;
-  },
-): Cost => {
+const trainingCost = (options: TrainingOptions, model: ModelShape, rates: GemmRates, work: Work): Cost => {
   const dtype = rateName(options.precision);
-  const steps = Math.min(
-    options.maxSteps ?? Number.POSITIVE_INFINITY,
-    Math.ceil((work.rows * options.epochs) / options.batchSize),
-  );
-  const passes = steps * options.batchSize;
   const body = bodyForward(model, work.tokens, work.length);
   const head = headForward(model, work.headTokens);
   // A backward pass costs one forward for the gradients of activations and one for those of trained weights; heads are
@@ -127,10 +128,10 @@ const trainingCost = (
   const share = trainedShare(options, model);
   const weightGradients = options.train !== "full" && "lora" in options.train ? 0.1 : share;
   const factor = 1 + share + weightGradients + (options.checkpointing ? share : 0);
-  const operations = passes * (body * factor + 3 * head) + work.referenceRows * (body + head);
+  const operations = rowsOfSteps(options, work.rows) * (body * factor + 3 * head);
   return {
     seconds: operations / (rates[dtype] * efficiency[dtype]),
-    bytes: trainingBytes(options, model, work.heads, dtype),
+    bytes: trainingBytes(options, model, work, dtype),
   };
 };
 
@@ -142,25 +143,72 @@ export const sftCost = (options: SftOptions, model: ModelShape, data: DataCounts
     headTokens: data.responseTokens,
     length: data.promptTokens + data.responseTokens,
     heads: 1,
-    referenceRows: 0,
+    keptHeads: 0,
   });
 
-/** Cost of MAH-DPO: one prompt a pair, own head at the responses only, the reference once. */
+/** What aligning by a method passes over. */
+export type AlignCounts = {
+  /** Rows of an epoch; smaller objectives are repeated until the largest has been seen once. */
+  rows: number;
+  /** Pairs of each objective that trains, and held-out pairs of them all. */
+  pairs: readonly number[];
+  heldOut: number;
+  /** Heads that are trained, and heads that are only held. */
+  heads: number;
+  keptHeads: number;
+  /** Passes without gradients over every pair, of the reference and of models that reward pairs. */
+  readings: number;
+  /** Whether the backbone is frozen, and only heads learn. */
+  frozen: boolean;
+};
+
+/**
+ * Cost of aligning: one prompt a pair, and a head at the responses only.
+ *
+ * What the reference and rewarding models read is each pair once that steps reach, an objective having an equal share of
+ * them, and the held-out pairs; rewarding models are taken to be as large as the policy, with a head over the vocabulary.
+ * With a frozen backbone, hidden states of each such pair are computed once and kept, so that steps cost the heads alone
+ * (3 forwards: one, and two for gradients) and no layer has gradients or kept activations.
+ */
 export const alignCost = (
   options: AlignOptions,
+  counts: AlignCounts,
   model: ModelShape,
   data: DataCounts,
   rates: GemmRates,
-): Cost =>
-  trainingCost(options, model, rates, {
-    // Smaller objectives are repeated until the largest has been seen once.
-    rows: data.largestObjective * data.objectives,
+): Cost => {
+  const work: Work = {
+    rows: counts.rows,
     tokens: data.promptTokens + 2 * data.responseTokens,
     headTokens: 2 * data.responseTokens,
     length: data.promptTokens + data.responseTokens,
-    heads: data.objectives + 1,
-    referenceRows: options.referenceFree ? 0 : data.pairs + data.heldOutPairs,
-  });
+    heads: counts.heads,
+    keptHeads: counts.keptHeads,
+  };
+  const dtype = rateName(options.precision);
+  const rate = rates[dtype] * efficiency[dtype];
+  const [body, head] = [bodyForward(model, work.tokens, work.length), headForward(model, work.headTokens)];
+  const share = rowsOfSteps(options, work.rows) / Math.max(1, counts.pairs.length);
+  const read = counts.pairs.reduce((sum, size) => sum + Math.min(size, share), counts.heldOut);
+  const readings = (counts.readings * read * (body + head)) / rate;
+  if (!counts.frozen) {
+    const { seconds, bytes } = trainingCost(options, model, rates, work);
+    return { seconds: seconds + readings, bytes };
+  }
+  const heads: AlignOptions = { ...options, train: { lastLayers: 0 }, checkpointing: false };
+  const kept = read * work.headTokens * model.hiddenSize * sizeOf(dtype);
+  return {
+    seconds: readings + (read * body + 3 * head * rowsOfSteps(options, work.rows)) / rate,
+    // No more than a quarter of the machine's memory is kept.
+    bytes: trainingBytes(heads, model, work, dtype) + Math.min(kept, totalmem() / 4),
+  };
+};
+
+/** Cost of merging models into a soup: seconds, and float32 weights of the soup and of the model that is added to it. */
+export const soupCost = (model: ModelShape): Cost => ({
+  seconds: 0,
+  bytes: 2 * 4 * (backboneParameters(model) + 2 * headParameters(model)),
+});
 
 /** Rows that reward models learn from: responses with labelled steps, and pairs. */
 export type RewardCounts = { steps: number; pairs: number };
@@ -187,7 +235,7 @@ export const rewardCost = (
     headTokens: 0,
     length: data.promptTokens + data.responseTokens,
     heads: 0,
-    referenceRows: 0,
+    keptHeads: 0,
   });
 };
 
@@ -210,26 +258,47 @@ export const rolloutCost = (
   const prefixes = options.from === "prompt" || options.from === "auto" || dialogues ? 1 : 4;
   const answers = prompts * options.samples * prefixes;
   const { maxNewTokens, parallel: batchSize } = options;
-  return evaluateCost(
-    { maxNewTokens, batchSize, prompts: answers, pairAccuracy: false },
-    model,
-    data,
-    rates,
-    1,
-  );
+  return evaluateCost({ maxNewTokens, batchSize, prompts: answers }, decodesOf(1), model, data, rates);
 };
 
-/** Cost of the sweep and of held-out pair accuracy. Decoding is bound by reading the weights once a token and batch. */
+/** What the policies of an evaluation take. */
+export type EvaluateCounts = {
+  /** Answers to all prompts, each by one model: a policy of several models counts for each of these. */
+  decodes: number;
+  /** Models that answer side by side, each with keys and values of its own. */
+  sideBySide: number;
+  /** Models that are in memory at once, and heads beside their own. */
+  models: number;
+  heads: number;
+  /** Models that read all held-out pairs, and heads that do. */
+  rankings: number;
+  rankingHeads: number;
+};
+
+/** One model that answers so many times, and ranks no pairs. */
+export const decodesOf = (decodes: number, heads = 0): EvaluateCounts => ({
+  decodes,
+  sideBySide: 1,
+  models: 1,
+  heads,
+  rankings: 0,
+  rankingHeads: 0,
+});
+
+/**
+ * Cost of answers and of held-out pair accuracy. Decoding is bound by reading the weights once a token and batch, or by
+ * the products of its rows; a model made for a mix (a soup, several models side by side) decodes like any other.
+ */
 export const evaluateCost = (
-  options: Pick<EvaluateOptions, "maxNewTokens" | "batchSize" | "prompts" | "pairAccuracy">,
+  options: Pick<EvaluateOptions, "maxNewTokens" | "batchSize" | "prompts">,
+  counts: EvaluateCounts,
   model: ModelShape,
   data: DataCounts,
   rates: GemmRates,
-  mixes: number,
 ): Cost => {
   const dtype = rateName("auto");
   const rate = rates[dtype] * efficiency[dtype];
-  const bytes = dtype === "bf16" ? 2 : 4;
+  const bytes = sizeOf(dtype);
   const weights = backboneParameters(model) + headParameters(model);
   const batches = Math.ceil(options.prompts / options.batchSize);
   const perToken = Math.max(
@@ -240,13 +309,13 @@ export const evaluateCost = (
     (bodyForward(model, options.prompts * data.promptTokens, data.promptTokens) +
       headForward(model, options.prompts)) /
     rate;
-  const sweep = mixes * (prefill + batches * options.maxNewTokens * perToken);
+  const answers = counts.decodes * (prefill + batches * options.maxNewTokens * perToken);
   const pairTokens = data.promptTokens + 2 * data.responseTokens;
-  const pairOnce =
-    bodyForward(model, pairTokens, pairTokens) +
-    headForward(model, 2 * data.responseTokens * (data.objectives + 1));
-  const accuracy = options.pairAccuracy ? (2 * data.heldOutPairs * pairOnce) / rate : 0;
+  const ranking =
+    counts.rankings * bodyForward(model, pairTokens, pairTokens) +
+    counts.rankingHeads * headForward(model, 2 * data.responseTokens);
   const cache =
+    counts.sideBySide *
     options.batchSize *
     (data.promptTokens + options.maxNewTokens) *
     model.layers *
@@ -255,9 +324,9 @@ export const evaluateCost = (
     model.headDim *
     bytes;
   return {
-    seconds: sweep + accuracy,
+    seconds: answers + (data.heldOutPairs * ranking) / rate,
     bytes:
-      (weights + data.objectives * headParameters(model)) * (bytes + 4) +
+      (counts.models * weights + counts.heads * headParameters(model)) * (bytes + 4) +
       cache +
       options.batchSize * model.vocabSize * 8,
   };

@@ -3,19 +3,21 @@ import { join } from "node:path";
 import { MahaloError } from "@mahalo/torch";
 import { formatBytes, formatDuration } from "../core/format.ts";
 import { type GemmRates, measureGemm } from "../core/speed.ts";
-import { mixGrid } from "../evaluate/mixes.ts";
 import { openModelSource } from "../model/source.ts";
 import { boundedCounts, type Counted, measuredCounts, rewardCounts, rolloutCounts } from "./counts.ts";
 import {
   alignCost,
   type Cost,
+  decodesOf,
   evaluateCost,
   type ModelShape,
   rewardCost,
   rolloutCost,
   sftCost,
+  soupCost,
 } from "./estimate.ts";
-import { hasPairs, rolloutBlock } from "./objective-schema.ts";
+import { alignCounts, evaluateCounts } from "./method-counts.ts";
+import { rolloutBlock } from "./objective-schema.ts";
 import { pipeline } from "./pipeline.ts";
 import { runFolder } from "./run.ts";
 import type { ObjectiveOptions, Recipe } from "./schema.ts";
@@ -44,20 +46,16 @@ export type Plan = {
   total: Cost;
 };
 
-/** Number of mixes that the sweep runs over. */
-const mixCount = (recipe: Recipe): number => {
-  const { mixes } = recipe.evaluate;
-  const names = Object.entries(recipe.objectives).flatMap(([name, one]) => (hasPairs(one) ? [name] : []));
-  if (Array.isArray(mixes)) return mixes.length;
-  // Without heads there is the one model.
-  return names.length === 0 ? 1 : mixGrid(names, mixes).length;
-};
+/** The recipe's model: its sizes, and the objectives that it has heads for. */
+type Known = { shape: ModelShape; objectives: readonly string[] };
 
-const openShape = async (recipe: Recipe): Promise<ModelShape | undefined> => {
+const openKnown = async ({ model, revision }: Recipe): Promise<Known | undefined> => {
   try {
-    return (
-      await openModelSource(recipe.model, recipe.revision === undefined ? {} : { revision: recipe.revision })
-    ).config;
+    const { config, objectives = [] } = await openModelSource(
+      model,
+      revision === undefined ? {} : { revision },
+    );
+    return { shape: config, objectives };
   } catch (error) {
     if (error instanceof MahaloError && error.code === "E_HUB_OFFLINE") return undefined;
     throw error;
@@ -67,7 +65,7 @@ const openShape = async (recipe: Recipe): Promise<ModelShape | undefined> => {
 const costOf = (
   name: string,
   recipe: Recipe,
-  model: ModelShape,
+  { shape: model, objectives }: Known,
   data: Counted,
   rates: GemmRates,
   rolled: Map<string, number> | undefined,
@@ -97,8 +95,13 @@ const costOf = (
     const rows = rewardCounts(recipe, data, rolled);
     return rows === undefined ? undefined : rewardCost(recipe.reward, rows, model, data, rates);
   }
-  if (name === "align" && recipe.align !== false) return alignCost(recipe.align, model, data, rates);
-  if (name === "evaluate") return evaluateCost(recipe.evaluate, model, data, rates, mixCount(recipe));
+  if (name === "align" && recipe.align !== false) {
+    const counts = alignCounts(recipe, data, objectives);
+    return counts === undefined ? soupCost(model) : alignCost(recipe.align, counts, model, data, rates);
+  }
+  if (name === "evaluate") {
+    return evaluateCost(recipe.evaluate, evaluateCounts(recipe, objectives), model, data, rates);
+  }
   if (name === "guide" && recipe.guide !== undefined) {
     const { guide } = recipe;
     // By default each reward model alone, all of them, and nothing; a search decodes its candidates side by side.
@@ -107,8 +110,8 @@ const costOf = (
     const { candidates, width, strategy } = guide.search;
     const rows = strategy === "beam" || strategy === "dvts" ? candidates * width : candidates;
     const { maxNewTokens, prompts } = guide;
-    const answers = { maxNewTokens, batchSize: rows, prompts: prompts * rows, pairAccuracy: false };
-    return evaluateCost(answers, model, data, rates, policies * guidances);
+    const answers = { maxNewTokens, batchSize: rows, prompts: prompts * rows };
+    return evaluateCost(answers, decodesOf(policies * guidances, data.objectives), model, data, rates);
   }
   // Reading, encoding and writing take seconds; they are shown as nothing next to the rest.
   return { seconds: 0, bytes: 0 };
@@ -131,12 +134,12 @@ export const planRecipe = async (recipe: Recipe, rates: GemmRates = measureGemm(
     summary === undefined || rolled === undefined
       ? boundedCounts(recipe, rolled)
       : measuredCounts(recipe, summary, rolled);
-  const shape = known ? await openShape(recipe) : undefined;
+  const opened = known ? await openKnown(recipe) : undefined;
   const stages = states.map(({ name, state, reasons }): PlannedStage => {
     const cost =
-      counts === undefined || shape === undefined
+      counts === undefined || opened === undefined
         ? undefined
-        : costOf(name, recipe, shape, counts, rates, rolled);
+        : costOf(name, recipe, opened, counts, rates, rolled);
     return { name, state, reasons, cost };
   });
   const due = stages.filter(({ state }) => state !== "fresh");

@@ -1,7 +1,7 @@
 /** Training curves: one small chart a metric, one line an objective, raw and smoothed. */
 import type { MetricsRow } from "../../train/metrics.ts";
 import { type Insert, type Markup, markup } from "./markup.ts";
-import { axes, legend, line, mark, type Point, svg } from "./plot.ts";
+import { axes, type Frame, legend, level, line, mark, type Point, svg } from "./plot.ts";
 import { extent, formatNumber, linear, ticks } from "./scale.ts";
 
 /** A curve's points: step and value. */
@@ -44,7 +44,8 @@ export const thin = (points: readonly Point[], most: number): Point[] => {
   });
 };
 
-const pick = (rows: readonly MetricsRow[], name: string): Point[] =>
+/** The points of one metric: the steps that logged it, and what they logged. */
+export const pick = (rows: readonly MetricsRow[], name: string): Point[] =>
   rows.flatMap((row) => {
     const value = row[name];
     return value === undefined ? [] : [[row.step, value] as const];
@@ -64,29 +65,55 @@ export const seriesOf = (
   return own.length > 0 ? own : plain.length > 0 ? [{ name: "all", points: plain }] : [];
 };
 
-const [width, height, mostPoints] = [380, 270, 300];
+const mostPoints = 300;
 
-const panel = (
-  id: string,
-  title: string,
-  train: readonly Series[],
-  held: readonly Series[],
-  objectives: readonly string[],
-): Markup => {
-  const indexOf = (name: string): number => Math.max(0, objectives.indexOf(name));
-  const all = [...train, ...held];
-  const key = legend(
-    train.map(({ name }) => name),
-    [58, 40],
-    width - 70,
-    (index) => indexOf(train[index]?.name ?? ""),
-  );
-  const frame = {
-    left: 66,
-    right: width - 14,
-    top: train.length > 1 ? 40 + key.height : 36,
-    bottom: height - 48,
+const [width, height] = [380, 270];
+
+/** Size, legend and frame of a panel; each further line of its legend makes it higher, so that curves keep their room. */
+export const panelLayout = (
+  names: readonly string[],
+  lookOf: (name: string) => number,
+  keyed = true,
+): { size: { width: number; height: number }; key: Insert; frame: Frame } => {
+  const key = legend(names, [58, 40], width - 70, (index) => lookOf(names[index] ?? ""));
+  const further = keyed ? Math.max(0, key.height - 20) : 0;
+  return {
+    size: { width, height: height + further },
+    key: keyed && key.drawn,
+    frame: { left: 66, right: width - 14, top: keyed ? 40 + key.height : 36, bottom: height + further - 48 },
   };
+};
+
+/** What {@link panel} draws. */
+export type Panel = {
+  /** Id of the element and prefix of those in it, unique in the page. */
+  id: string;
+  title: string;
+  /** Lines: raw ones, and their moving averages. */
+  train: readonly Series[];
+  /** Marks of the same series, by name. */
+  held?: readonly Series[];
+  /** The look of a series. */
+  lookOf: (name: string) => number;
+  /** Whether a legend names the series; default: where there are several. */
+  keyed?: boolean;
+  /** Whether zero belongs in the picture, with a line at it. */
+  zero?: boolean;
+};
+
+/** A panel of curves over training steps. */
+export const panel = ({
+  id,
+  title,
+  train,
+  held = [],
+  lookOf,
+  keyed = train.length > 1,
+  zero = false,
+}: Panel): Markup => {
+  const all = [...train, ...held];
+  const names = train.map(({ name }) => name);
+  const { size, key, frame } = panelLayout(names, lookOf, keyed);
   const steps = all.flatMap(({ points }) => points.map(([step]) => step));
   const [first, last] = extent(steps, 0);
   const smoothed = train.map(({ name, points }) => {
@@ -98,7 +125,7 @@ const panel = (
     return { name, raw: thinned, line: thinned.map(([step], index): Point => [step, values[index] ?? 0]) };
   });
   const drawn = [...smoothed.flatMap(({ raw }) => raw), ...held.flatMap(({ points }) => points)];
-  const [low, high] = extent(drawn.map(([, value]) => value));
+  const [low, high] = extent([...drawn.map(([, value]) => value), ...(zero ? [0] : [])]);
   const x = linear([first, last], [frame.left, frame.right]);
   const y = linear([low, high], [frame.bottom, frame.top]);
   const onPage = (points: readonly Point[]): Point[] => points.map(([step, value]) => [x(step), y(value)]);
@@ -109,9 +136,9 @@ const panel = (
   const evaluated = held.length > 0 ? " Marks: held-out rows." : "";
   return markup`<figure>${svg(
     id,
-    { width, height, title, description: `Smoothed, first to last step. ${ends.join("; ")}.${evaluated}` },
+    { ...size, title, description: `Smoothed, first to last step. ${ends.join("; ")}.${evaluated}` },
     markup`<text class="title" x="12" y="20">${title}</text>`,
-    train.length > 1 && key.drawn,
+    key,
     axes({
       frame,
       x,
@@ -123,9 +150,10 @@ const panel = (
       xLabel: "step",
       yLabel: "",
     }),
-    smoothed.map(({ name, raw }): Insert => line(indexOf(name), onPage(raw), "raw")),
-    smoothed.map(({ name, line: points }): Insert => line(indexOf(name), onPage(points))),
-    held.map(({ name, points }): Insert => onPage(points).map((point) => mark(indexOf(name), point))),
+    zero && level(frame, y(0)),
+    smoothed.map(({ name, raw }): Insert => line(lookOf(name), onPage(raw), "raw")),
+    smoothed.map(({ name, line: points }): Insert => line(lookOf(name), onPage(points))),
+    held.map(({ name, points }): Insert => onPage(points).map((point) => mark(lookOf(name), point))),
   )}</figure>`;
 };
 
@@ -140,10 +168,11 @@ export const trainingCurves = (
   rows: readonly MetricsRow[],
   objectives: readonly string[],
 ): Markup | undefined => {
+  const lookOf = (name: string): number => Math.max(0, objectives.indexOf(name));
   const panels = shown.flatMap(([metric, title], index): Insert[] => {
     const train = seriesOf(rows, metric, objectives);
     const held = seriesOf(rows, metric, objectives, "eval_");
-    return train.length > 0 ? [panel(`curve-${stage}-${index}`, title, train, held, objectives)] : [];
+    return train.length > 0 ? [panel({ id: `curve-${stage}-${index}`, title, train, held, lookOf })] : [];
   });
   return panels.length > 0 ? markup`<div class="panels">${panels}</div>` : undefined;
 };

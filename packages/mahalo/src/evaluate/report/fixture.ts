@@ -145,7 +145,17 @@ export const inventedResults = (): Results => {
   };
 };
 
-/** Metrics of an invented fine-tuning and an invented alignment. */
+/** Cosines of an invented pair's gradients, over all weights and by layer: apart in late layers, and later in training. */
+export const inventedCosines = (pair: string, progress: number, noise: number): Record<string, number> => {
+  const all = 0.25 - 0.5 * progress + noise;
+  const layers = Array.from({ length: 30 }, (_, layer) => [
+    `conflict/${pair}/layer_${String(layer).padStart(2, "0")}`,
+    all + 0.2 - 0.4 * (layer / 29) ** 2,
+  ]);
+  return { [`conflict/${pair}`]: all, ...Object.fromEntries(layers), [`conflict/${pair}/rest`]: all + 0.1 };
+};
+
+/** Metrics of an invented fine-tuning and an invented alignment that measured its conflicts. */
 export const inventedMetrics = (): StageMetrics => {
   const random = stream(0, "invented-metrics");
   const steps = (count: number, row: (progress: number) => Record<string, number>): MetricsRow[] =>
@@ -168,6 +178,9 @@ export const inventedMetrics = (): StageMetrics => {
       loss: 0.5,
       ...own("accuracy", 0.8, progress),
       ...own("engagement", 2, progress),
+      ...(Math.round(progress * 120) % 5 === 1
+        ? inventedCosines("accuracy~engagement", progress, noise(0.1))
+        : {}),
     })),
   };
 };

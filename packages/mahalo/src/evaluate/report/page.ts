@@ -2,6 +2,7 @@
 import type { MetricsRow } from "../../train/metrics.ts";
 import type { GuidanceResults } from "../guidance.ts";
 import type { Results } from "../results.ts";
+import { conflictSection } from "./conflict-section.ts";
 import { trainingCurves } from "./curves.ts";
 import { guidanceSection } from "./guidance-section.ts";
 import { type Insert, Markup, markup } from "./markup.ts";
@@ -27,7 +28,8 @@ const stageTitles: Record<string, string> = {
 const curvesSection = (metrics: StageMetrics, objectives: readonly string[]): Insert => {
   const stages = Object.entries(metrics).flatMap(([stage, rows]): Insert[] => {
     const curves = trainingCurves(stage, rows, objectives);
-    return curves ? [markup`<h3>${stageTitles[stage] ?? stage}</h3>${curves}`] : [];
+    const conflict = conflictSection(stage, rows, objectives);
+    return curves || conflict ? [markup`<h3>${stageTitles[stage] ?? stage}</h3>${curves}${conflict}`] : [];
   });
   return (
     stages.length > 0 &&

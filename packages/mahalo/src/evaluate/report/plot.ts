@@ -83,6 +83,10 @@ export const axes = ({ frame, x, y, xTicks, yTicks, xLabel, yLabel }: Axes): Mar
   return markup`<g>${rows}<path class="axis" d="M${left} ${bottom}H${right}"/>${columns}<text x="${place((left + right) / 2)}" y="${bottom + 26 + deepest * 16}" text-anchor="middle">${xLabel}</text>${yLabel !== "" && markup`<text x="${place(left - 50)}" y="${middle}" text-anchor="middle" transform="rotate(-90 ${place(left - 50)} ${middle})">${yLabel}</text>`}</g>`;
 };
 
+/** A line across the frame at a height, for example at zero. */
+export const level = ({ left, right }: Frame, height: number): Markup =>
+  markup`<path class="axis" d="M${left} ${place(height)}H${right}"/>`;
+
 /** Roughly how wide a text of 13 px is. */
 export const textWidth = (text: string): number => text.length * 7.2;
 

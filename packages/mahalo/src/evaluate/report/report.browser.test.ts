@@ -64,7 +64,7 @@ test.skipIf(!existsSync(executablePath))(
         const found = (await page.evaluate(facts)) as Facts;
         expect(errors).toEqual([]);
         expect(requests).toEqual([pathToFileURL(path).href]);
-        expect(found).toMatchObject({ overflow: 0, images: 5, named: true, samples: 14 });
+        expect(found).toMatchObject({ overflow: 0, images: 7, named: true, samples: 14 });
         expect(new Set(found.ids).size).toBe(found.ids.length);
         expect(found.smallest).toBeGreaterThan(8);
         backgrounds.add(found.background);
