@@ -26,7 +26,10 @@ const numbers = (count: number, seed: number, of: string): number[] => {
 
 /** Hidden states and a head as lists, and as tensors inside a scope. */
 const sideOf = (seed: number, of: string) => {
-  const [h, w] = [numbers(positions * hidden, seed, `${of} h`), numbers(vocabulary * hidden, seed, `${of} w`)];
+  const [h, w] = [
+    numbers(positions * hidden, seed, `${of} h`),
+    numbers(vocabulary * hidden, seed, `${of} w`),
+  ];
   const logits = Array.from({ length: positions }, (_, n) =>
     Array.from({ length: vocabulary }, (_, v) =>
       Array.from({ length: hidden }, (_, d) => (h[n * hidden + d] ?? 0) * (w[v * hidden + d] ?? 0)).reduce(
