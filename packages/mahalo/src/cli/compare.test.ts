@@ -55,7 +55,7 @@ describe("a comparison", () => {
   test("is told as tables of policies, fronts and differences, and where the report is", async () => {
     const { status, out, err } = await run(["compare", ...runs, "--to", at("told")]);
     expect({ status, err }).toEqual({ status: 0, err: "" });
-    const [policies = "", fronts = "", differences = "", ...rest] = out.split("\n\n");
+    const [policies = "", fronts = "", differences = "", gains = "", ...rest] = out.split("\n\n");
     expect(policies).toMatch(/^method +policy +a +b\n/);
     expect(policies).toMatch(/^mah-dpo +a=1,b=0 +1 \(1 to 1\) +0\.25 \(\S+ to \S+\) +front$/m);
     expect(policies).toMatch(/^sft +sft +0\.25 /m);
@@ -65,6 +65,9 @@ describe("a comparison", () => {
     expect(differences).toMatch(
       /^mah-dpo - dpo-mixed +hypervolume +0\.25 \(.*\) +mah-dpo is above dpo-mixed$/m,
     );
+    expect(gains).toMatch(/^method +gain over sft +a +b\n/);
+    expect(gains).toMatch(/^mah-dpo +a=1,b=0 +0\.75 \(.*\) \* +0 \(0 to 0\)$/m);
+    expect(gains).not.toMatch(/^sft/m);
     expect(rest).toEqual([`report: ${at("told", "report.html")}\n`]);
     // Columns stand below each other, and no line ends in blanks.
     const column = policies.split("\n").map((line) => /^\S+ +/.exec(line)?.[0].length);

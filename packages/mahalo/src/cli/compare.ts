@@ -24,6 +24,25 @@ const aligned = (rows: readonly (readonly string[])[]): string => {
     .join("\n");
 };
 
+/** What each policy gained over the model before alignment: a row a policy, a column an objective, marked where decided. */
+const gainsText = ({ gains, objectives }: Comparison): string => {
+  const over = gains[0]?.over;
+  if (over === undefined) return "";
+  const policies = [
+    ...new Map(gains.map(({ name, label }) => [JSON.stringify([name, label]), { name, label }])).values(),
+  ];
+  const rows = policies.map(({ name, label }) => [
+    name,
+    label,
+    ...objectives.map((objective) => {
+      const found = gains.find((one) => one.name === name && one.label === label && one.of === objective);
+      return `${withInterval(found?.gain)}${found?.decided === true ? " *" : ""}`;
+    }),
+  ]);
+  const table = aligned([["method", `gain over ${over}`, ...objectives], ...rows]);
+  return `${table}\n* its interval leaves 0 out; below 0 on an objective that was not trained for, that is interference`;
+};
+
 const asText = (comparison: Comparison): string => {
   const { groups, objectives, differences, notes } = comparison;
   const policies = groups.flatMap(({ name, points }) =>
@@ -49,6 +68,7 @@ const asText = (comparison: Comparison): string => {
     aligned([["method", "policy", ...objectives, ""], ...policies]),
     aligned([["method", "hypervolume", "least regret"], ...volumes]),
     rows.length > 0 ? aligned([["difference", "of", "mean (95%)", "verdict"], ...rows]) : "",
+    gainsText(comparison),
     ...notes,
   ];
   return `${parts.filter((part) => part !== "").join("\n\n")}\n`;

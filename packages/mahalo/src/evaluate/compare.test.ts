@@ -1,5 +1,5 @@
 /** Comparing runs: grouping over seeds, fronts, paired differences, and the page and files that come of it. */
-import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -7,6 +7,7 @@ import { compareRuns } from "./compare.ts";
 import { readComparison } from "./comparison.ts";
 import { comparePage, writeComparison } from "./report/compare-page.ts";
 import { hostile } from "./report/fixture.ts";
+import { readResults, writeResults } from "./results.ts";
 import { type InventedPolicy, type InventedRun, inventRun } from "./testing/runs.ts";
 
 let folder = "";
@@ -115,6 +116,22 @@ describe("a comparison", () => {
     const bare = await invent("bare", { method: "mah-dpo", seed: 9, policies: [{ shares: { a: 1, b: 1 } }] });
     await rm(join(bare, "evaluate"), { recursive: true });
     await expect(compareRuns([bare])).rejects.toMatchObject({ code: "E_COMPARE" });
+  });
+
+  test("says which file is broken: a recipe that is no YAML, an answer that is missing", async () => {
+    const broken = { method: "mah-dpo", seed: 9, policies: [{ shares: { a: 1, b: 1 } }] };
+    const lacking = await invent("lacking", broken);
+    const answers = join(lacking, "evaluate", "answers.jsonl");
+    const lines = (await readFile(answers, "utf8")).split("\n");
+    await writeFile(answers, lines.filter((_, at) => at !== 3).join("\n"));
+    await expect(compareRuns([lacking])).rejects.toMatchObject({
+      code: "E_RESULTS",
+      message: expect.stringContaining("answers.jsonl: mah-dpo has no answer to prompt 3 of 40"),
+    });
+    const garbled = await invent("garbled", { ...broken, seed: 10 });
+    const results = await readResults(join(garbled, "results.json"));
+    await writeResults(join(garbled, "results.json"), { ...results, recipe: "a: [" });
+    await expect(compareRuns([garbled])).rejects.toMatchObject({ code: "E_RESULTS" });
   });
 });
 

@@ -55,9 +55,22 @@ const recipeSchema = z.looseObject({
   align: z.union([z.literal(false), z.looseObject({ method: z.string() })]).optional(),
 });
 
+const parseRecipeText = (recipe: string, where: string): unknown => {
+  try {
+    return parse(recipe);
+  } catch (cause) {
+    throw new MahaloError("E_RESULTS", `${where}: the recipe in its results.json is no YAML`, {
+      cause,
+      hint: "run the evaluate stage again",
+    });
+  }
+};
+
 /** The method that a run's policies were made by, and what beside the seed tells runs of it apart. */
 const methodOf = ({ recipe }: Results, where: string): { method: string; key: string } => {
-  const read = checkValue(parse(recipe), recipeSchema, `${where}: recipe`, { code: "E_RESULTS" });
+  const read = checkValue(parseRecipeText(recipe, where), recipeSchema, `${where}: recipe`, {
+    code: "E_RESULTS",
+  });
   const { align } = read;
   const method = align === undefined || align === false ? "sft" : align.method;
   const { seed: _s, name: _n, out: _o, description: _d, align: _a, ...rest } = read;
@@ -110,9 +123,18 @@ const readRun = async (folder: string): Promise<{ results: Results; policies: Po
       policy.scores[objective][answer.prompt] = score;
     }
   }
+  const { prompts } = results.sweep;
   const policies = results.sweep.points.flatMap((point) => {
     const own = read.get(point.label);
-    return own === undefined ? [] : [answersOf(point, own)];
+    if (own === undefined) return [];
+    const missing = Array.from({ length: prompts }, (_, at) => at).filter((at) => !(at in own.responses));
+    if (missing.length > 0 || own.responses.length > prompts) {
+      const which = missing.length > 0 ? `no answer to prompt ${missing[0]}` : "more answers than prompts";
+      throw new MahaloError("E_RESULTS", `${path}: ${point.label} has ${which} of ${prompts}`, {
+        hint: "run the evaluate stage again",
+      });
+    }
+    return [answersOf(point, own)];
   });
   return { results, policies };
 };
