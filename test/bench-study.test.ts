@@ -175,6 +175,10 @@ test("the study's own recipes give every method its runs, on objectives that are
     const file = fileURLToPath(new URL(`../bench/study/recipes/${name}.yaml`, import.meta.url));
     const { runs, heads } = await planSeed({ name, file, set: [] }, 1, methodNames, "/study");
     expect(heads).toHaveLength(2);
+    expect(runs.find((one) => one.method === "mah-dpo-projected")?.recipe.align).toMatchObject({
+      method: "mah-dpo",
+      conflict: { project: true },
+    });
     expect(runs).toHaveLength(methodNames.length + heads.length - 1);
     for (const { recipe } of runs) expect(recipe).toMatchObject({ name: expect.any(String), seed: 1 });
     expect(runs[0]?.recipe.guide?.policies).toEqual(expect.arrayContaining(["sft", "aligned"]));
@@ -190,7 +194,7 @@ describe("the tiny form", () => {
   });
   const options = async (more: Partial<StudyOptions> = {}): Promise<StudyOptions> => ({
     domains: await tinyDomains(["math"], out),
-    methods: ["mah-dpo", "dpo-mixed"],
+    methods: ["mah-dpo", "mah-dpo-projected", "dpo-mixed"],
     seeds: 1,
     out,
     tiny: true,
@@ -203,18 +207,25 @@ describe("the tiny form", () => {
     const lines: string[] = [];
     await runStudy(await options({ log: (line) => lines.push(line) }));
     const folder = join(out, "math", "seed-0");
-    expect(lines).toContain("math, seed 0, dpo-mixed (2 of 2): takes over data, sft, reward");
+    expect(lines).toContain("math, seed 0, dpo-mixed (3 of 3): takes over data, sft, reward");
     for (const stage of ["data", "sft", "reward"]) {
-      expect(lines).toContain(`math, seed 0, dpo-mixed (2 of 2): ${stage}: fresh, kept`);
+      expect(lines).toContain(`math, seed 0, dpo-mixed (3 of 3): ${stage}: fresh, kept`);
       const file = join(folder, "dpo-mixed", stage, "stage.json");
       expect(statSync(file).ino).toBe(statSync(join(folder, "mah-dpo", stage, "stage.json")).ino);
     }
     const study = await readStudy(join(out, "study.json"));
     const [domain] = study.domains;
-    expect(domain?.comparison?.groups.map(({ name }) => name)).toEqual(["mah-dpo", "sft", "dpo-mixed"]);
+    expect(domain?.comparison?.groups.map(({ name }) => name)).toEqual([
+      "mah-dpo",
+      "sft",
+      "mah-dpo-projected",
+      "dpo-mixed",
+    ]);
+    expect(domain?.conflict).toEqual({ "brief~kind": [expect.any(Number)] });
     expect(domain?.verdicts.map(({ claim }) => claim)).toEqual(["a", "b", "c", "d"]);
     expect(domain?.verdicts[0]?.findings).toHaveLength(4);
     expect(readFileSync(join(out, "study.md"), "utf8")).toContain("#### (b) the equal mix");
+    expect(readFileSync(join(out, "study.md"), "utf8")).toMatch(/\| mah-dpo-projected \| hypervolume \| /);
 
     const again: string[] = [];
     await runStudy(await options({ log: (line) => again.push(line) }));
@@ -236,7 +247,7 @@ describe("the tiny form", () => {
     const record = JSON.parse(readFileSync(path, "utf8")) as { runs: { method: string }[] };
     writeFileSync(path, JSON.stringify({ ...record, runs: record.runs.slice(0, 1) }));
     await runStudy(await options({ records, log: (line) => lines.push(line) }));
-    expect(lines).toContain("math, seed 0, dpo-mixed (2 of 2): begins");
+    expect(lines).toContain("math, seed 0, dpo-mixed (3 of 3): begins");
     expect(await readRecord(records, "math", 0)).toMatchObject({ domain: "math", seed: 0 });
     writeFileSync(path, JSON.stringify({ ...record, seed: "none" }));
     await expect(readRecord(records, "math", 0)).rejects.toMatchObject({ code: "E_RESULTS" });

@@ -19,6 +19,8 @@ const domainSchema = z.strictObject({
   machines: z.array(z.string()),
   /** All methods over their seeds; left out where no objective is judged. */
   comparison: comparisonSchema.optional(),
+  /** Mean cosine of each two objectives' gradients at the shared weights, by seed, where projection ran. */
+  conflict: z.record(z.string(), z.array(z.number())),
   verdicts: z.array(verdictSchema),
   /** What a reader should know, for example which objectives are judged by a reward model. */
   notes: z.array(z.string()),

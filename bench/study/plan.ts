@@ -8,6 +8,7 @@ import type { Recipe } from "../../packages/mahalo/src/recipe/schema.ts";
 /** Methods of a study. `mah-dpo` runs always: the others take its stages over. */
 export const methodNames = [
   "mah-dpo",
+  "mah-dpo-projected",
   "dpo",
   "dpo-mixed",
   "dpo-scalarized",
@@ -18,8 +19,14 @@ export const methodNames = [
   "unified",
 ] as const;
 
-/** Name of a method; `dpo` is a run for each objective, `unified` is no policy but a reward model. */
+/**
+ * Name of a method; `dpo` is a run for each objective, `unified` is no policy but a reward model, and `mah-dpo-projected` is
+ * MAH-DPO with conflicting gradients projected.
+ */
 export type Method = (typeof methodNames)[number];
+
+/** The `align.method` of a method's recipe, or what its policies are called. */
+export const policyMethod = (method: Method): string => (method === "mah-dpo-projected" ? "mah-dpo" : method);
 
 /** A domain: its recipe's file, and fields of it that the study sets. */
 export type Domain = {
@@ -73,6 +80,8 @@ const overrides = (method: Method, heads: readonly string[], folder: string, mix
   switch (method) {
     case "mah-dpo":
       return [];
+    case "mah-dpo-projected":
+      return [flow("align.conflict", { every: 5, project: true }), "evaluate.baseline=false"];
     case "dpo":
     case "dpo-mixed":
       return trained;

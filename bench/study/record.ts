@@ -4,13 +4,15 @@ import { join } from "node:path";
 import { z } from "zod";
 import { writeJsonFile } from "../../packages/mahalo/src/core/files.ts";
 import { readJsonFile } from "../../packages/mahalo/src/core/json.ts";
+import { mean } from "../../packages/mahalo/src/core/mean.ts";
 import { readGroups, runPartSchema } from "../../packages/mahalo/src/evaluate/compared-runs.ts";
 import { guidedScoresSchema } from "../../packages/mahalo/src/evaluate/guidance.ts";
 import { readResults } from "../../packages/mahalo/src/evaluate/results.ts";
 import { provenance } from "../../packages/mahalo/src/recipe/provenance.ts";
 import { readStamp } from "../../packages/mahalo/src/recipe/stamp.ts";
+import { readMetrics } from "../../packages/mahalo/src/train/metrics.ts";
 import { readGuided } from "./guided.ts";
-import { methodNames, type SeedPlan, type StudyRun } from "./plan.ts";
+import { methodNames, policyMethod, type SeedPlan, type StudyRun } from "./plan.ts";
 import { sharedStages } from "./share.ts";
 
 const partSchema = z.strictObject({ name: z.string(), part: runPartSchema });
@@ -35,6 +37,8 @@ export const seedRecordSchema = z.strictObject({
   guided: z.array(guidedScoresSchema).optional(),
   /** Areas under the curve on held-out rows, by objective, of the reward models for one objective and of that for all. */
   aucs: z.record(z.string(), z.strictObject({ specialised: z.number(), unified: z.number() })),
+  /** Mean cosine of each two objectives' gradients at the shared weights, where projection ran. */
+  conflict: z.record(z.string(), z.number()).optional(),
   /** What a reader should know, for example which objectives are judged by a reward model. */
   notes: z.array(z.string()),
 });
@@ -61,7 +65,7 @@ const groupsOf = async ({ folder, heads, runs }: SeedPlan): Promise<SeedRecord["
     const run = join(folder, name);
     if (method === "unified" || !existsSync(join(run, "evaluate", "answers.jsonl"))) continue;
     for (const group of await readGroups([run])) {
-      const own = group.name === method;
+      const own = group.name === policyMethod(method);
       // The run that asks the base model by prompt also answers with the fine-tuned one, which stands in the first run.
       if (method === "prompted" && !own) continue;
       const called = own ? name : group.name;
@@ -98,11 +102,25 @@ const aucsOf = async ({ folder, runs }: SeedPlan): Promise<SeedRecord["aucs"]> =
   return Object.fromEntries(found);
 };
 
+/** Mean cosines of objectives' gradients, out of the metrics of the run that projects them. */
+const conflictOf = async ({ folder, runs }: SeedPlan): Promise<SeedRecord["conflict"]> => {
+  const path = join(folder, "mah-dpo-projected", "align", "metrics.jsonl");
+  if (!runs.some(({ method }) => method === "mah-dpo-projected") || !existsSync(path)) return undefined;
+  const found = new Map<string, number[]>();
+  for (const row of await readMetrics(path))
+    for (const [name, value] of Object.entries(row)) {
+      const [, pair] = /^conflict\/([^/]+~[^/]+)$/.exec(name) ?? [];
+      if (pair !== undefined && value !== undefined) found.set(pair, [...(found.get(pair) ?? []), value]);
+    }
+  return Object.fromEntries([...found].map(([pair, values]) => [pair, rounded(mean(values))]));
+};
+
 /** Gathers the finished runs of one seed. @throws MahaloError E_FILE_READ, E_RESULTS, E_COMPARE */
 export const recordOf = async (plan: SeedPlan, notes: readonly string[] = []): Promise<SeedRecord> => {
   const { domain, seed, folder, heads, runs } = plan;
   const first = join(folder, "mah-dpo");
   const guided = existsSync(join(first, "guide", "scores.jsonl")) ? await readGuided(first) : undefined;
+  const conflict = await conflictOf(plan);
   const { mahalo, ...machine } = await provenance();
   return {
     format: "mahalo-study-seed",
@@ -124,6 +142,7 @@ export const recordOf = async (plan: SeedPlan, notes: readonly string[] = []): P
     groups: await groupsOf(plan),
     ...(guided === undefined ? {} : { guided }),
     aucs: await aucsOf(plan),
+    ...(conflict === undefined ? {} : { conflict }),
     notes: [...notes],
   };
 };

@@ -60,6 +60,15 @@ const runSeed = async (
   }
 };
 
+/** Cosines by pair of objectives, a seed a place; pairs that a seed lacks are left out. */
+const conflictsOf = (records: readonly SeedRecord[]): StudyDomain["conflict"] => {
+  const found = Object.keys(records[0]?.conflict ?? {}).map((pair) => [
+    pair,
+    records.flatMap(({ conflict }) => conflict?.[pair] ?? []),
+  ]);
+  return Object.fromEntries(found.filter(([, values]) => values?.length === records.length));
+};
+
 const domainOf = (records: readonly SeedRecord[], { name }: Domain, options: StudyOptions): StudyDomain => {
   const { margin = 0.05, resamples = 1000 } = options;
   const [first] = records;
@@ -75,6 +84,7 @@ const domainOf = (records: readonly SeedRecord[], { name }: Domain, options: Stu
     runs: (first?.runs ?? []).map((run) => ({ name: run.name, hours: hours(run.name) })),
     machines: unique(records.map(({ machine }) => String(machine.processor ?? "unknown"))),
     ...(groups.size === 0 ? {} : { comparison: compareGroups([...groups.values()], { resamples }) }),
+    conflict: conflictsOf(records),
     verdicts: decide(records, groups, { margin, resamples }),
     notes: unique(records.flatMap(({ notes }) => notes)),
   };

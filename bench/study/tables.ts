@@ -42,6 +42,40 @@ const methodsTable = ({ comparison, runs }: StudyDomain): string => {
   );
 };
 
+/** MAH-DPO against every other method: on each objective at the most even mix, and its front's volume. */
+const rivalsTable = ({ comparison }: StudyDomain): string[] => {
+  const rows = (comparison?.differences ?? [])
+    .filter(({ a, b }) => a === "mah-dpo" || b === "mah-dpo")
+    .map(({ a, b, of, difference, decided, win }) => {
+      // The comparison has each two methods once, in the order of their runs; MAH-DPO is the first.
+      const turned = a !== "mah-dpo";
+      const { mean, low, high } = difference;
+      const shown = turned ? { mean: -mean, low: -high, high: -low } : difference;
+      const rate = (value: number): string => number(turned ? 1 - value : value);
+      return [
+        turned ? a : b,
+        of,
+        `${span(shown, signed)}${decided ? "" : ", covers 0"}`,
+        win === undefined ? "" : `${rate(win.win)}, ${rate(win.controlled)}`,
+      ];
+    });
+  return rows.length === 0
+    ? []
+    : [
+        "MAH-DPO less each other method, both at their most even mix; wins are the rate at which its answer scores above the other's, and the same at equal length:",
+        table(["method", "of", "difference [95%]", "wins, at equal length"], rows),
+      ];
+};
+
+const conflictText = ({ conflict }: StudyDomain): string[] => {
+  const parts = Object.entries(conflict).map(
+    ([pair, values]) => `${pair.replace("~", " and ")} ${values.map(signed).join(", ")}`,
+  );
+  return parts.length === 0
+    ? []
+    : [`Mean cosine of the objectives' gradients at the shared weights, by seed: ${parts.join("; ")}.`];
+};
+
 /** One claim's verdict: what decided it. */
 export const claimText = ({ claim, outcome, findings, notes }: Verdict): string => {
   const rows = findings.map(({ of, difference, bound, outcome: one }) => [
@@ -62,7 +96,15 @@ const domainText = (domain: StudyDomain): string => {
   const prompts = comparison?.groups[0]?.points[0]?.results[objectives[0] ?? ""]?.prompts;
   const size = `${model.split("/").at(-1)}; seeds ${seeds.join(", ")}${prompts === undefined ? "" : `; ${prompts} answers a policy`}; on ${machines.join(", ")}.`;
   const told = notes.length === 0 ? [] : [`${notes.join("; ")}.`];
-  return [`### ${name}`, size, ...told, methodsTable(domain), ...verdicts.map(claimText)].join("\n\n");
+  return [
+    `### ${name}`,
+    size,
+    ...told,
+    methodsTable(domain),
+    ...conflictText(domain),
+    ...rivalsTable(domain),
+    ...verdicts.map(claimText),
+  ].join("\n\n");
 };
 
 /** The whole study as Markdown. */
