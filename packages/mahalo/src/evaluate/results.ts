@@ -53,6 +53,10 @@ export const sampleSchema = z.strictObject({
       label: z.string(),
       response: z.string(),
       verdicts: z.record(z.string(), verdictSchema),
+      /** What the run's reward models say of each of its steps, by objective. */
+      steps: z
+        .record(z.string(), z.array(z.strictObject({ text: z.string(), score: z.number() })))
+        .optional(),
     }),
   ),
 });

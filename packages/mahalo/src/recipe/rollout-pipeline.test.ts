@@ -135,6 +135,21 @@ describe("a recipe that brings prompts and judges", () => {
     expect(results.stages.map(({ name }) => name)).toContain("rollout");
   });
 
+  test("scores each step of the answers that the report shows by the reward models that it trained", async () => {
+    const reward = "reward={maxSteps: 2, batchSize: 4, precision: f32, train: frozen}";
+    await runRecipe(recipe("shown", [reward, "evaluate.pairAccuracy=false"]), { until: "evaluate" });
+    const { sweep } = await readResults(at("shown", "evaluate", "results.json"));
+    const replies = (sweep?.samples ?? []).flatMap((sample) => sample.replies);
+    expect(replies.length).toBeGreaterThan(0);
+    for (const { response, steps } of replies) {
+      if (response.trim() === "") continue;
+      expect(Object.keys(steps ?? {})).toEqual(["accuracy", "engagement", "interest"]);
+      // The steps of a line-wise model are the answer's lines.
+      expect(steps?.accuracy?.map(({ text }) => text).join("")).toBe(response);
+      for (const { score } of steps?.accuracy ?? []) expect(score).toSatisfy(Number.isFinite);
+    }
+  });
+
   test("chooses among held-out answers by the reward models that it trained", async () => {
     const reward = "reward={maxSteps: 2, batchSize: 4, precision: f32, train: frozen}";
     await runRecipe(recipe("chosen", [reward, "evaluate.prompts=0"]), { until: "evaluate" });

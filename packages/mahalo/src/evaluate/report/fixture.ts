@@ -100,7 +100,21 @@ export const inventedResults = (): Results => {
             },
           ],
           reference: "19",
-          replies,
+          replies: replies.map((reply, at) => ({
+            ...reply,
+            // One answer without scores, as of a reply that was empty.
+            ...(at === 0
+              ? {}
+              : {
+                  steps: {
+                    accuracy: [
+                      { text: "12 + 7 = 19\n", score: 0.75 },
+                      { text: hostile, score: 0.25 },
+                    ],
+                    engagement: [{ text: "12 + 7 = 19 and so on", score: -1.5 }],
+                  },
+                }),
+          })),
         },
         {
           prompt: [

@@ -170,6 +170,15 @@ describe("the page", () => {
     }
   });
 
+  test("folds the scores of each step below an answer; a score of the whole stands at its last step", () => {
+    expect(page).toContain(
+      '<tr><th scope="row">12 + 7 = 19</th><td>0.75</td><td></td></tr><tr><th scope="row">',
+    );
+    expect(page).toContain(`${escapeText(hostile).trim()}</th><td>0.25</td><td>-1.5</td></tr>`);
+    const answers = inventedResults().sweep?.samples[0]?.replies.length ?? 0;
+    expect(page.split("<summary>scores of each step</summary>")).toHaveLength(answers);
+  });
+
   test("says so where the ends overlap, and leaves out what was not measured", () => {
     const results = inventedResults();
     const { sweep: found, pairAccuracy: _, ...rest } = results;

@@ -182,21 +182,43 @@ const bestOfBlock = (one: BestOf): Markup => {
 export const bestOfSection = (found: readonly BestOf[]): Markup =>
   markup`<section id="best-of"><h2>Best of n</h2><p>Answers of the model before alignment, sampled once and chosen from in every way.</p>${found.map((one): Insert => bestOfBlock(one))}</section>`;
 
+/** Scores of each step of an answer, a row a step and a column an objective; nothing where no reward model scored it. */
+const stepScores = ({ steps, label }: Sample["replies"][number]): Insert => {
+  const named = Object.entries(steps ?? {});
+  const longest = named.reduce<{ text: string }[]>(
+    (most, [, own]) => (own.length > most.length ? own : most),
+    [],
+  );
+  if (longest.length === 0) return false;
+  const head = named.map(([objective]): Insert => markup`<th scope="col">${objective}</th>`);
+  const rows = longest.map(({ text }, at): Insert => {
+    // A model of whole answers has one score, which stands at the last step.
+    const cells = named.map(([, own]): Insert => {
+      const found =
+        own.length === longest.length ? own[at] : at === longest.length - 1 ? own.at(-1) : undefined;
+      return markup`<td>${found === undefined ? "" : formatNumber(found.score)}</td>`;
+    });
+    return markup`<tr><th scope="row">${text.trim()}</th>${cells}</tr>`;
+  });
+  return markup`<details><summary>scores of each step</summary><div class="scroll" tabindex="0" role="region" aria-label="Scores of each step under ${label}"><table><thead><tr><th scope="col">step</th>${head}</tr></thead><tbody>${rows}</tbody></table></div></details>`;
+};
+
 const sampleBlock = ({ prompt, reference, replies }: Sample, index: number): Markup => {
   const asked = prompt
     .map(({ role, content }) => (prompt.length > 1 ? `${role}: ${content}` : content))
     .join("\n\n");
-  const answers = replies.map(({ label, response, verdicts }): Insert => {
+  const answers = replies.map((reply): Insert => {
+    const { label, response, verdicts } = reply;
     const judged = Object.entries(verdicts).map(([objective, { score, reason }]): Insert => {
       const colour = score === null ? "" : score >= 0.5 ? " good" : " bad";
       const mark = score === null ? "–" : score === 1 ? "✓" : score === 0 ? "✗" : formatNumber(score);
       return markup`<span class="verdict${colour}"><b>${objective} ${mark}</b> ${reason}</span>`;
     });
-    return markup`<article class="reply"><h4>${breakable(label)}</h4><p>${response === "" ? "(empty)" : response}</p>${judged}</article>`;
+    return markup`<article class="reply"><h4>${breakable(label)}</h4><p>${response === "" ? "(empty)" : response}</p>${judged}${stepScores(reply)}</article>`;
   });
   return markup`<h3>Prompt ${index + 1}${reference === undefined ? "" : ` (answer: ${reference})`}</h3><div class="question">${asked}</div><div class="scroll" tabindex="0" role="region" aria-label="Answers to prompt ${index + 1}"><div class="replies">${answers}</div></div>`;
 };
 
 /** Sample answers of every mix side by side, with their verdicts. */
 export const samplesSection = ({ samples }: SweepResults): Markup =>
-  markup`<section id="samples"><h2>Sample answers</h2><p>Prompts drawn at random by the run's seed; each answered under every mix.</p>${samples.map(sampleBlock)}</section>`;
+  markup`<section id="samples"><h2>Sample answers</h2><p>Prompts drawn at random by the run's seed; each answered under every mix. Where the run has reward models, their scores of each step are folded below an answer.</p>${samples.map(sampleBlock)}</section>`;

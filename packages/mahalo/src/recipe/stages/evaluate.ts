@@ -28,6 +28,7 @@ import { mergedOf, mergedSources, withMerged } from "./merged-policies.ts";
 import { pairMargins } from "./pair-margins.ts";
 import { statedWeights, withSystem } from "./prompted.ts";
 import { evaluationPrompts, keptAnswers, withModel } from "./prompts.ts";
+import { withStepScores } from "./sample-steps.ts";
 import { modelFolder } from "./training.ts";
 
 /** What generates answers: one text a prompt, under a mix of the model's heads or its base head. */
@@ -192,7 +193,8 @@ const sweep = async (
     answers.write(kl === undefined ? one : { ...one, kl });
   }
   answers.close();
-  const { steering, samples } = outcome;
+  const { steering } = outcome;
+  const samples = await withStepScores(context, outcome.samples);
   const points = outcome.points.map((point) => {
     const own = moved.get(point.label);
     if (own === undefined) return point;
@@ -246,7 +248,7 @@ const stageTimes = async ({ folderOf }: Context): Promise<Results["stages"]> => 
 /** Makes the evaluate stage; `answer` generates. */
 export const evaluateStage = (answer: Answer): Stage<Recipe> => ({
   name: "evaluate",
-  version: "4",
+  version: "5",
   dependencies: ["data", "sft", "rollout", "pairs", "reward", "align"],
   inputs: (recipe) => {
     const { evaluate, data } = recipe;
