@@ -171,10 +171,10 @@ describe("the page", () => {
   });
 
   test("folds the scores of each step below an answer; a score of the whole stands at its last step", () => {
+    expect(page).toContain("<li>12 + 7 = 19<small>accuracy 0.75</small></li>");
     expect(page).toContain(
-      '<tr><th scope="row">12 + 7 = 19</th><td>0.75</td><td></td></tr><tr><th scope="row">',
+      `${escapeText(hostile).trim()}<small>accuracy 0.25 · engagement -1.5</small></li>`,
     );
-    expect(page).toContain(`${escapeText(hostile).trim()}</th><td>0.25</td><td>-1.5</td></tr>`);
     const answers = inventedResults().sweep?.samples[0]?.replies.length ?? 0;
     expect(page.split("<summary>scores of each step</summary>")).toHaveLength(answers);
   });

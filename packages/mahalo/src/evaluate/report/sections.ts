@@ -182,25 +182,24 @@ const bestOfBlock = (one: BestOf): Markup => {
 export const bestOfSection = (found: readonly BestOf[]): Markup =>
   markup`<section id="best-of"><h2>Best of n</h2><p>Answers of the model before alignment, sampled once and chosen from in every way.</p>${found.map((one): Insert => bestOfBlock(one))}</section>`;
 
-/** Scores of each step of an answer, a row a step and a column an objective; nothing where no reward model scored it. */
-const stepScores = ({ steps, label }: Sample["replies"][number]): Insert => {
+/** Scores of each step of an answer, below its text; nothing where no reward model scored it. */
+const stepScores = ({ steps }: Sample["replies"][number]): Insert => {
   const named = Object.entries(steps ?? {});
   const longest = named.reduce<{ text: string }[]>(
     (most, [, own]) => (own.length > most.length ? own : most),
     [],
   );
   if (longest.length === 0) return false;
-  const head = named.map(([objective]): Insert => markup`<th scope="col">${objective}</th>`);
-  const rows = longest.map(({ text }, at): Insert => {
+  const items = longest.map(({ text }, at): Insert => {
     // A model of whole answers has one score, which stands at the last step.
-    const cells = named.map(([, own]): Insert => {
+    const scores = named.flatMap(([objective, own]) => {
       const found =
         own.length === longest.length ? own[at] : at === longest.length - 1 ? own.at(-1) : undefined;
-      return markup`<td>${found === undefined ? "" : formatNumber(found.score)}</td>`;
+      return found === undefined ? [] : [`${objective} ${formatNumber(found.score)}`];
     });
-    return markup`<tr><th scope="row">${text.trim()}</th>${cells}</tr>`;
+    return markup`<li>${text.trim()}<small>${scores.join(" · ")}</small></li>`;
   });
-  return markup`<details><summary>scores of each step</summary><div class="scroll" tabindex="0" role="region" aria-label="Scores of each step under ${label}"><table><thead><tr><th scope="col">step</th>${head}</tr></thead><tbody>${rows}</tbody></table></div></details>`;
+  return markup`<details><summary>scores of each step</summary><ol class="steps">${items}</ol></details>`;
 };
 
 const sampleBlock = ({ prompt, reference, replies }: Sample, index: number): Markup => {

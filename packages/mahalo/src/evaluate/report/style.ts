@@ -83,6 +83,7 @@ export const pageStyle = (): string =>
     ".question{background:var(--card);border-left:4px solid var(--soft);padding:.6rem .9rem;border-radius:.2rem;white-space:pre-wrap}",
     ".replies{display:grid;grid-auto-flow:column;grid-auto-columns:minmax(15rem,1fr);gap:.8rem;padding:.6rem 0}",
     ".reply{border:1px solid var(--line);border-radius:.4rem;padding:.6rem .8rem;min-width:0}.reply h4{margin:0 0 .4rem;font-size:.85rem;color:var(--soft);font-weight:600}.reply p{white-space:pre-wrap;margin:0 0 .6rem}",
+    ".steps{margin:.4rem 0 0;padding-left:1.3rem;font-size:.8rem;overflow-wrap:anywhere}.steps li{margin-bottom:.3rem}.steps small{display:block;color:var(--soft)}.reply summary{font-size:.8rem;color:var(--soft);margin-top:.4rem}",
     ".verdict{display:block;font-size:.82rem;line-height:1.35;margin-top:.25rem}.verdict b{font-weight:600}.good b{color:var(--good)}.bad b{color:var(--bad)}",
     "@media (max-width:30rem){table{font-size:.85rem}th,td{padding:.3rem .35rem}tbody th{min-width:6rem}body{padding:1rem .8rem 3rem}dl{grid-template-columns:1fr;gap:0}dd{margin-bottom:.4rem}}",
     ...chartRules,
