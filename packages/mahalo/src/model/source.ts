@@ -48,6 +48,14 @@ export type OpenModelOptions = {
   revision?: string;
 };
 
+/** What to tell of a name that is no model: E_MODEL_UNKNOWN, with the nearest packaged name. */
+export const unknownModel = (name: string, isFile = false): MahaloError =>
+  new MahaloError(
+    "E_MODEL_UNKNOWN",
+    `${name}: ${isFile ? "is no .gguf file" : `no such model. ${didYouMean(name, packagedNames)}`}`,
+    { hint: "give a packaged name, the path of a folder or of a .gguf file, or a hub id (owner/name)" },
+  );
+
 /**
  * Opens a model; weights are read only when its tensors are loaded.
  *
@@ -70,9 +78,5 @@ export const openModelSource = async (name: string, options: OpenModelOptions = 
       return openGguf(await resolveFile({ hub: id, file, revision: options.revision }, { kind: "model" }));
     }
   }
-  throw new MahaloError(
-    "E_MODEL_UNKNOWN",
-    `${name}: ${found?.isFile() ? "is no .gguf file" : `no such model. ${didYouMean(name, packagedNames)}`}`,
-    { hint: "give a packaged name, the path of a folder or of a .gguf file, or a hub id (owner/name)" },
-  );
+  throw unknownModel(name, found?.isFile());
 };

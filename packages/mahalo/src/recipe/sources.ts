@@ -4,9 +4,11 @@ import { join } from "node:path";
 import { MahaloError } from "@mahalo/torch";
 import { hashBytes, hashFile } from "../core/files.ts";
 import { canonicalJson } from "../core/json.ts";
+import { isRepoId } from "../data/hub/names.ts";
 import { type HubOptions, resolveFile, resolveModelFolder } from "../data/hub.ts";
 import { locateRows } from "../data/load.ts";
 import { packagedModel } from "../model/packaged.ts";
+import { unknownModel } from "../model/source.ts";
 import type { RowSource } from "./schema.ts";
 import type { SourceFiles } from "./source-files.ts";
 
@@ -58,6 +60,7 @@ const locateModel = async (
       ),
     ];
   }
+  if (!isRepoId(model)) throw unknownModel(model);
   return modelFolderFiles(await resolveModelFolder(model, revision, options));
 };
 

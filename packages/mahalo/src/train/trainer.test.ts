@@ -2,7 +2,7 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { liveTensors } from "@mahalo/torch";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { silenceProgress } from "../core/progress.ts";
 import { Parameter } from "../model/parameters.ts";
 import { trainAll } from "../model/testing/gradients.ts";
@@ -138,6 +138,26 @@ describe("held-out pairs", () => {
       expect(last).toEqual({ step: STEPS, ...Object.fromEntries(wanted) });
       expect(first.last).toMatchObject(Object.fromEntries(wanted));
       for (const { model } of [first, second]) model.dispose();
+    }));
+
+  test("show on a terminal how far their measurement is", () =>
+    withFolder(async (folder) => {
+      const shown: string[] = [];
+      const { isTTY } = process.stderr;
+      const write = vi
+        .spyOn(process.stderr, "write")
+        .mockImplementation((text) => shown.push(String(text)) > 0);
+      silenceProgress(false);
+      process.stderr.isTTY = true;
+      try {
+        const { model } = await go({ folder });
+        model.dispose();
+      } finally {
+        process.stderr.isTTY = isTTY;
+        silenceProgress(true);
+        write.mockRestore();
+      }
+      expect(shown.join("")).toMatch(/, held out .* \d+\/\d+ rows/);
     }));
 });
 

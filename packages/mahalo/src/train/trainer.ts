@@ -58,9 +58,15 @@ const tokensOf = (rows: readonly TaskRow[]): number =>
     0,
   );
 
-/** Measures a task's held-out rows; names get the prefix `eval_`. */
+/** Measures a task's held-out rows, which may take minutes and shows how far it is; names get the prefix `eval_`. */
 const evaluate = <R>(model: TrainedModel, task: Task<R>, options: TrainOptions & ReadOptions): Metrics => {
-  const values = measure(model, task.heldOut, options);
+  const bar = progress({ label: `${task.name}, held out`, total: task.heldOut.length, unit: "rows" });
+  let rows = 0;
+  const onPass = (some: number): void => {
+    rows += some;
+    bar.update(rows);
+  };
+  const values = measure(model, task.heldOut, { ...options, onPass });
   const records = task.heldOut.map((row, i) => task.outcome(row, values[i] ?? [], task.heldOut).record);
   return Object.fromEntries(
     Object.entries(task.metrics(records)).map(([name, value]) => [`eval_${name}`, value]),
