@@ -34,7 +34,8 @@ export class MahaloError extends Error {
 /** The text a person reads: message, hint and code. */
 export const describeError = (error: unknown): string => {
   if (error instanceof MahaloError) {
-    return `${error.message}${error.hint ? `; ${error.hint}` : ""}  (${error.code})`;
+    const message = error.hint === undefined ? error.message : error.message.replace(/\.$/, "");
+    return `${message}${error.hint ? `; ${error.hint}` : ""}  (${error.code})`;
   }
   return error instanceof Error ? error.message : String(error);
 };

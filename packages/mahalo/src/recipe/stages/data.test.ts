@@ -163,7 +163,7 @@ test("where a file lies, how answers are judged and how training goes do not mak
 describe("the recipes of this repository", () => {
   const recipes = resolve(import.meta.dirname, "../../../../../recipes");
   test("are valid", async () => {
-    for (const name of ["quickstart", "values"])
+    for (const name of ["quickstart", "brief", "math", "values", "tutoring", "unified"])
       expect((await loadRecipe(join(recipes, `${name}.yaml`))).recipe.name).toBe(name);
   });
 
