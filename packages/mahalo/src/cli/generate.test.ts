@@ -185,7 +185,7 @@ describe("a call that is interrupted or fails", () => {
     ["weights of 0", [...prompt, "--mix", "accuracy=0"], "E_MIX_SUM"],
     ["neither a prompt nor a file", [], "give either --prompts FILE or --prompt TEXT"],
     ["both", [...prompt, "--prompts", "p.txt"], "give either --prompts FILE or --prompt TEXT"],
-    ["a number that is none", [...prompt, "--temperature", "warm"], "It must be a number."],
+    ["a number that is none", [...prompt, "--temperature", "warm"], "It must be a number;"],
     ["a temperature below 0", [...prompt, "--temperature", "-1"], /temperature.*E_SAMPLING/s],
     ["a share above 1", [...prompt, "--top-p", "2"], /topP.*E_SAMPLING/s],
     ["no token to make", [...prompt, "--max-new-tokens", "0"], /maxNewTokens.*E_GENERATE_REQUEST/s],
