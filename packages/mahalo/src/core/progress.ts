@@ -119,3 +119,16 @@ export const progress = (options: ProgressOptions): Progress => {
     },
   };
 };
+
+/** A display that is told how many units are finished each time, not how many in all. */
+export const progressByParts = (options: ProgressOptions): { add(count: number): void; done(): void } => {
+  const bar = progress(options);
+  let finished = options.from ?? 0;
+  return {
+    add(count) {
+      finished += count;
+      bar.update(finished);
+    },
+    done: () => bar.done(),
+  };
+};

@@ -7,7 +7,7 @@ import { openSafetensors, scope, tensor, writeSafetensors } from "@mahalo/torch"
 import { ensureDir, hashBytes } from "../core/files.ts";
 import { goesOn, throwIfAborted } from "../core/interrupt.ts";
 import { canonicalJson } from "../core/json.ts";
-import { progress } from "../core/progress.ts";
+import { progressByParts } from "../core/progress.ts";
 import type { EncodedPair } from "../data/encode.ts";
 import type { LanguageModel } from "../model/load.ts";
 import { logProbs, type PassOptions } from "./passes.ts";
@@ -37,15 +37,7 @@ const referenceOf = (
   return logps.map(([chosen, rejected]) => ({ chosen: sum(chosen), rejected: sum(rejected) }));
 };
 
-const referenceBar = (total: number) => {
-  const bar = progress({ label: "reference", total, unit: "pairs" });
-  let done = 0;
-  const onPass = (count: number): void => {
-    done += count;
-    bar.update(done);
-  };
-  return { onPass, done: () => bar.done() };
-};
+const referenceBar = (total: number) => progressByParts({ label: "reference", total, unit: "pairs" });
 
 /** Summed log-probabilities of each pair's responses under the model's base head, in nats, without gradients. */
 export const computeReference = (
@@ -53,9 +45,9 @@ export const computeReference = (
   pairs: readonly EncodedPair[],
   options: PassOptions,
 ): ReferencePair[] => {
-  const { onPass, done } = referenceBar(pairs.length);
-  const reference = referenceOf(model, pairs, { ...options, onPass });
-  done();
+  const bar = referenceBar(pairs.length);
+  const reference = referenceOf(model, pairs, { ...options, onPass: bar.add });
+  bar.done();
   return reference;
 };
 
@@ -79,15 +71,15 @@ export const cachedReference = async (
     const flat = scope(() => openSafetensors(path).tensor("logps").toTypedArray());
     return pairs.map((_, i) => ({ chosen: Number(flat[2 * i]), rejected: Number(flat[2 * i + 1]) }));
   }
-  const { onPass, done } = referenceBar(pairs.length);
+  const bar = referenceBar(pairs.length);
   const reference: ReferencePair[] = [];
   for (let at = 0; at < pairs.length; at += slice) {
     // Lets signals through; a pass itself never waits.
     await nextTick();
     if (at > 0) throwIfAborted(options.signal, "computing the reference", goesOn);
-    reference.push(...referenceOf(model, pairs.slice(at, at + slice), { ...options, onPass }));
+    reference.push(...referenceOf(model, pairs.slice(at, at + slice), { ...options, onPass: bar.add }));
   }
-  done();
+  bar.done();
   await ensureDir(options.folder);
   const flat = Float64Array.from(reference.flatMap(({ chosen, rejected }) => [chosen, rejected]));
   writeSafetensors(path, { logps: tensor(flat, { shape: [pairs.length, 2] }) }, { metadata: { key } });
