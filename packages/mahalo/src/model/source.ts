@@ -5,7 +5,7 @@ import { didYouMean } from "../core/suggest.ts";
 import type { ChatTemplate } from "../data/chat-template.ts";
 import type { TextCodec } from "../data/codec.ts";
 import { isRepoId } from "../data/hub/names.ts";
-import { resolveFile, resolveModelFolder } from "../data/hub.ts";
+import { type HubOptions, resolveFile, resolveModelFolder } from "../data/hub.ts";
 import type { ModelConfig } from "./config.ts";
 import { openFolder } from "./folder.ts";
 import { openGguf } from "./gguf/open.ts";
@@ -48,13 +48,36 @@ export type OpenModelOptions = {
   revision?: string;
 };
 
-/** What to tell of a name that is no model: E_MODEL_UNKNOWN, with the nearest packaged name. */
-export const unknownModel = (name: string, isFile = false): MahaloError =>
-  new MahaloError(
+/**
+ * The file or folder that a model's name stands for; what lies on a hub is fetched.
+ *
+ * @param name as {@link openModelSource} takes it
+ * @throws MahaloError E_MODEL_UNKNOWN, and what fetching throws
+ */
+export const locateModel = async (
+  name: string,
+  revision: string | undefined,
+  options: HubOptions = {},
+): Promise<{ file: string } | { folder: string }> => {
+  const packaged = packagedModel(name);
+  if (packaged !== undefined) return { file: packaged };
+  const found = statSync(name, { throwIfNoEntry: false });
+  if (found?.isDirectory()) return { folder: name };
+  if (found?.isFile() && name.endsWith(".gguf")) return { file: name };
+  const [owner = "", repository = "", ...rest] = name.split("/");
+  const id = `${owner}/${repository}`;
+  if (found === undefined && isRepoId(id)) {
+    const file = rest.join("/");
+    if (file === "") return { folder: await resolveModelFolder(id, revision, options) };
+    if (file.endsWith(".gguf"))
+      return { file: await resolveFile({ hub: id, file, revision }, { ...options, kind: "model" }) };
+  }
+  throw new MahaloError(
     "E_MODEL_UNKNOWN",
-    `${name}: ${isFile ? "is no .gguf file" : `no such model. ${didYouMean(name, packagedNames)}`}`,
+    `${name}: ${found?.isFile() ? "is no .gguf file" : `no such model. ${didYouMean(name, packagedNames)}`}`,
     { hint: "give a packaged name, the path of a folder or of a .gguf file, or a hub id (owner/name)" },
   );
+};
 
 /**
  * Opens a model; weights are read only when its tensors are loaded.
@@ -64,19 +87,6 @@ export const unknownModel = (name: string, isFile = false): MahaloError =>
  * @throws MahaloError E_MODEL_UNKNOWN, and what the source's own reader throws.
  */
 export const openModelSource = async (name: string, options: OpenModelOptions = {}): Promise<ModelSource> => {
-  const packaged = packagedModel(name);
-  if (packaged !== undefined) return openGguf(packaged);
-  const found = statSync(name, { throwIfNoEntry: false });
-  if (found?.isDirectory()) return openFolder(name);
-  if (found?.isFile() && name.endsWith(".gguf")) return openGguf(name);
-  const [owner = "", repository = "", ...rest] = name.split("/");
-  const id = `${owner}/${repository}`;
-  if (found === undefined && isRepoId(id)) {
-    const file = rest.join("/");
-    if (file === "") return openFolder(await resolveModelFolder(id, options.revision));
-    if (file.endsWith(".gguf")) {
-      return openGguf(await resolveFile({ hub: id, file, revision: options.revision }, { kind: "model" }));
-    }
-  }
-  throw unknownModel(name, found?.isFile());
+  const found = await locateModel(name, options.revision);
+  return "file" in found ? openGguf(found.file) : openFolder(found.folder);
 };

@@ -1,14 +1,12 @@
 /** The files that a recipe's sources and model stand for, on this machine or to be fetched. */
-import { readdir, stat } from "node:fs/promises";
+import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { MahaloError } from "@mahalo/torch";
 import { hashBytes, hashFile } from "../core/files.ts";
 import { canonicalJson } from "../core/json.ts";
-import { isRepoId } from "../data/hub/names.ts";
-import { type HubOptions, resolveFile, resolveModelFolder } from "../data/hub.ts";
+import type { HubOptions } from "../data/hub.ts";
 import { locateRows } from "../data/load.ts";
-import { packagedModel } from "../model/packaged.ts";
-import { unknownModel } from "../model/source.ts";
+import { locateModel } from "../model/source.ts";
 import type { RowSource } from "./schema.ts";
 import type { SourceFiles } from "./source-files.ts";
 
@@ -41,33 +39,19 @@ const modelFolderFiles = async (folder: string): Promise<string[]> => {
   return names.map(({ name }) => join(folder, name)).sort();
 };
 
-const locateModel = async (
+const filesOf = async (
   model: string,
   revision: string | undefined,
   options: HubOptions,
 ): Promise<string[]> => {
-  const packaged = packagedModel(model);
-  if (packaged !== undefined) return [packaged];
-  const found = await stat(model).catch(() => undefined);
-  if (found?.isFile()) return [model];
-  if (found?.isDirectory()) return modelFolderFiles(model);
-  const [owner = "", name = "", ...file] = model.split("/");
-  if (model.endsWith(".gguf") && file.length > 0) {
-    return [
-      await resolveFile(
-        { hub: `${owner}/${name}`, file: file.join("/"), revision },
-        { ...options, kind: "model" },
-      ),
-    ];
-  }
-  if (!isRepoId(model)) throw unknownModel(model);
-  return modelFolderFiles(await resolveModelFolder(model, revision, options));
+  const found = await locateModel(model, revision, options);
+  return "file" in found ? [found.file] : modelFolderFiles(found.folder);
 };
 
 /** The files of a base model, for a stage's content hash. */
 export const modelFiles = (model: string, revision?: string): SourceFiles => ({
   label: "model",
-  locate: ({ fetch }) => unlessFetched(fetch, (options) => locateModel(model, revision, options)),
+  locate: ({ fetch }) => unlessFetched(fetch, (options) => filesOf(model, revision, options)),
 });
 
 /**
@@ -76,7 +60,7 @@ export const modelFiles = (model: string, revision?: string): SourceFiles => ({
  * @throws MahaloError what finding and reading the files throws
  */
 export const modelHash = async (model: string, revision?: string): Promise<string> => {
-  const paths = await locateModel(model, revision, {});
+  const paths = await filesOf(model, revision, {});
   return hashBytes(canonicalJson(await Promise.all(paths.map(hashFile))));
 };
 
