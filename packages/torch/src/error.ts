@@ -34,8 +34,8 @@ export class MahaloError extends Error {
 /** The text a person reads: message, hint and code. */
 export const describeError = (error: unknown): string => {
   if (error instanceof MahaloError) {
-    const message = error.hint === undefined ? error.message : error.message.replace(/\.$/, "");
-    return `${message}${error.hint ? `; ${error.hint}` : ""}  (${error.code})`;
+    const told = error.hint ? `${error.message.replace(/\.$/, "")}; ${error.hint}` : error.message;
+    return `${told}  (${error.code})`;
   }
   return error instanceof Error ? error.message : String(error);
 };

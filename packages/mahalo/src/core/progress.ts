@@ -32,6 +32,8 @@ export type ProgressOptions = {
 export type Progress = {
   /** Says that `done` units are finished now; `note` is shown behind (`loss 0.61`). */
   update(done: number, note?: string): void;
+  /** Says that `units` more are finished now. */
+  add(units: number): void;
   /** Ends the display with a line that stays: what was done, in what time. */
   done(note?: string): void;
 };
@@ -101,15 +103,18 @@ export const progress = (options: ProgressOptions): Progress => {
     stream.write(`\r\u001b[2K${fit(`${label}${bar} ${line(note)}`, stream.columns ?? 80)}`);
   };
 
+  const update = (done: number, note?: string): void => {
+    count = done;
+    if (ended || off()) return;
+    const at = now();
+    if (at - shownAt < (terminal ? barEvery : lineEvery)) return;
+    shownAt = at;
+    draw(note);
+  };
+
   return {
-    update(done, note) {
-      count = done;
-      if (ended || off()) return;
-      const at = now();
-      if (at - shownAt < (terminal ? barEvery : lineEvery)) return;
-      shownAt = at;
-      draw(note);
-    },
+    update,
+    add: (units) => update(count + units),
     done(note) {
       if (ended) return;
       ended = true;
@@ -117,18 +122,5 @@ export const progress = (options: ProgressOptions): Progress => {
       const text = `${label}: ${formatCount(count)} ${unit} in ${formatDuration((now() - began) / 1000)}${note ? ` · ${note}` : ""}\n`;
       stream.write(terminal ? `\r\u001b[2K${text}` : text);
     },
-  };
-};
-
-/** A display that is told how many units are finished each time, not how many in all. */
-export const progressByParts = (options: ProgressOptions): { add(count: number): void; done(): void } => {
-  const bar = progress(options);
-  let finished = options.from ?? 0;
-  return {
-    add(count) {
-      finished += count;
-      bar.update(finished);
-    },
-    done: () => bar.done(),
   };
 };

@@ -1,6 +1,6 @@
 /** How far one model's next-token distributions lie from another's, exactly, over the whole vocabulary. */
 import { MahaloError, noGrad, ops, scope, type Tensor, tensor } from "@mahalo/torch";
-import { progressByParts } from "../core/progress.ts";
+import { progress } from "../core/progress.ts";
 import { predictors } from "../data/packing.ts";
 import type { LanguageModel } from "../model/load.ts";
 import { measure } from "./passes.ts";
@@ -94,7 +94,7 @@ export const statesOf = (
     index,
   }));
   const reader = stateReader(width);
-  const bar = progressByParts({ label: "states of answers", total: rows.length, unit: "answers" });
+  const bar = progress({ label: "states of answers", total: rows.length, unit: "answers" });
   const values = measure(model, rows, { tokensPerPass, readerOf: () => reader, onPass: bar.add });
   const lengths = values.map(([own]) => (own?.length ?? 0) / width);
   const hidden = new Float32Array(lengths.reduce((total, length) => total + length, 0) * width);

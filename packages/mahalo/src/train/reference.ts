@@ -7,7 +7,7 @@ import { openSafetensors, scope, tensor, writeSafetensors } from "@mahalo/torch"
 import { ensureDir, hashBytes } from "../core/files.ts";
 import { goesOn, throwIfAborted } from "../core/interrupt.ts";
 import { canonicalJson } from "../core/json.ts";
-import { progressByParts } from "../core/progress.ts";
+import { progress } from "../core/progress.ts";
 import type { EncodedPair } from "../data/encode.ts";
 import type { LanguageModel } from "../model/load.ts";
 import { logProbs, type PassOptions } from "./passes.ts";
@@ -37,7 +37,7 @@ const referenceOf = (
   return logps.map(([chosen, rejected]) => ({ chosen: sum(chosen), rejected: sum(rejected) }));
 };
 
-const referenceBar = (total: number) => progressByParts({ label: "reference", total, unit: "pairs" });
+const referenceBar = (total: number) => progress({ label: "reference", total, unit: "pairs" });
 
 /** Summed log-probabilities of each pair's responses under the model's base head, in nats, without gradients. */
 export const computeReference = (

@@ -1,7 +1,7 @@
 /** The one trainer: steps of any task, with accumulation, clipping, schedule, evaluation, metrics and exact resume. */
 import { join } from "node:path";
 import { clipGradNorm, gradNorm, MahaloError, Optimizer, schedule, type Tensor } from "@mahalo/torch";
-import { type Progress, progress, progressByParts } from "../core/progress.ts";
+import { type Progress, progress } from "../core/progress.ts";
 import { stream } from "../core/random.ts";
 import { layerParameters } from "../model/backbone.ts";
 import { addLora } from "../model/lora.ts";
@@ -60,7 +60,7 @@ const tokensOf = (rows: readonly TaskRow[]): number =>
 
 /** Measures a task's held-out rows, which may take minutes and shows how far it is; names get the prefix `eval_`. */
 const evaluate = <R>(model: TrainedModel, task: Task<R>, options: TrainOptions & ReadOptions): Metrics => {
-  const bar = progressByParts({ label: `${task.name}, held out`, total: task.heldOut.length, unit: "rows" });
+  const bar = progress({ label: `${task.name}, held out`, total: task.heldOut.length, unit: "rows" });
   const values = measure(model, task.heldOut, { ...options, onPass: bar.add });
   const records = task.heldOut.map((row, i) => task.outcome(row, values[i] ?? [], task.heldOut).record);
   return Object.fromEntries(

@@ -1,6 +1,6 @@
 /** Margins of held-out pairs under a model's heads: what pair accuracy is counted from. */
 import { MahaloError, scope } from "@mahalo/torch";
-import { progressByParts } from "../../core/progress.ts";
+import { progress } from "../../core/progress.ts";
 import type { EncodedPair } from "../../data/encode.ts";
 import { predictors } from "../../data/packing.ts";
 import type { Margins } from "../../evaluate/pair-accuracy.ts";
@@ -56,7 +56,7 @@ export const pairMargins = (
     index,
   }));
   const reader = headsReader(heads.map(([, head]) => head));
-  const bar = progressByParts({ label: "evaluate held-out pairs", total: rows.length, unit: "pairs" });
+  const bar = progress({ label: "evaluate held-out pairs", total: rows.length, unit: "pairs" });
   const values = measure(model, rows, { tokensPerPass, readerOf: () => reader, onPass: bar.add });
   bar.done();
   return heads.flatMap(([head], k) =>
