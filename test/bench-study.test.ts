@@ -17,6 +17,7 @@ import { frontOverSoups } from "../bench/study/fronts.ts";
 import { guidanceAdds, guidedPoints } from "../bench/study/guided.ts";
 import { isForJudge, withJudges } from "../bench/study/judges.ts";
 import { completeMethods, methodNames, planSeed } from "../bench/study/plan.ts";
+import { pooledPairs } from "../bench/study/ranked-pairs.ts";
 import { readRecord, recordPath } from "../bench/study/record.ts";
 import { aucsOf, unifiedNear } from "../bench/study/rewards.ts";
 import { runStudy, type StudyOptions } from "../bench/study/run.ts";
@@ -170,6 +171,19 @@ test("claim (e) compares areas seed by seed, and one seed decides nothing", () =
   expect(unifiedNear(new Map(), rule).outcome).toBe("not decided at this size");
 });
 
+test("held-out pairs are counted over all seeds together", () => {
+  const one = { run: "mah-dpo", head: "x", objective: "x" };
+  const [first, ...rest] = pooledPairs([
+    [
+      { ...one, right: 3, pairs: 4 },
+      { ...one, head: "y", right: 1, pairs: 4 },
+    ],
+    [{ ...one, right: 5, pairs: 6 }],
+  ]);
+  expect(first).toMatchObject({ ...one, accuracy: { mean: 0.8, n: 10, method: "wilson" } });
+  expect(rest).toMatchObject([{ head: "y", accuracy: { mean: 0.25, n: 4 } }]);
+});
+
 test("the study's own recipes give every method its runs, on objectives that are judged or get a judge", async () => {
   for (const name of ["math", "values", "tutoring"]) {
     const file = fileURLToPath(new URL(`../bench/study/recipes/${name}.yaml`, import.meta.url));
@@ -224,7 +238,15 @@ describe("the tiny form", () => {
     expect(domain?.conflict).toEqual({ "brief~kind": [expect.any(Number)] });
     expect(domain?.verdicts.map(({ claim }) => claim)).toEqual(["a", "b", "c", "d"]);
     expect(domain?.verdicts[0]?.findings).toHaveLength(4);
+    expect(domain?.pairs.map(({ run, head }) => `${run} ${head}`)).toEqual([
+      ...["kind", "kind", "brief", "brief"].map((head) => `mah-dpo ${head}`),
+      ...["kind", "kind", "brief", "brief"].map((head) => `mah-dpo-projected ${head}`),
+      ...["dpo-mixed dpo-mixed", "dpo-mixed dpo-mixed"],
+    ]);
     expect(readFileSync(join(out, "study.md"), "utf8")).toContain("#### (b) the equal mix");
+    expect(readFileSync(join(out, "study.md"), "utf8")).toMatch(
+      /\| dpo-mixed \| [01]\.\d+ \[.*\] of \d+ \| /,
+    );
     expect(readFileSync(join(out, "study.md"), "utf8")).toMatch(/\| mah-dpo-projected \| hypervolume \| /);
 
     const again: string[] = [];

@@ -2,11 +2,12 @@
 import { z } from "zod";
 import { readJsonFile } from "../../packages/mahalo/src/core/json.ts";
 import { comparisonSchema } from "../../packages/mahalo/src/evaluate/comparison.ts";
+import { estimateSchema } from "../../packages/mahalo/src/evaluate/results.ts";
 import { methodNames } from "./plan.ts";
 import { verdictSchema } from "./verdict.ts";
 
 /** The version written now; a reader refuses others. */
-export const studyVersion = 2;
+export const studyVersion = 3;
 
 const domainSchema = z.strictObject({
   name: z.string(),
@@ -19,6 +20,10 @@ const domainSchema = z.strictObject({
   machines: z.array(z.string()),
   /** All methods over their seeds; left out where no objective is judged. */
   comparison: comparisonSchema.optional(),
+  /** Share of held-out pairs that each run's heads rank right by reward, all seeds' pairs together. */
+  pairs: z.array(
+    z.strictObject({ run: z.string(), head: z.string(), objective: z.string(), accuracy: estimateSchema }),
+  ),
   /** Mean cosine of each two objectives' gradients at the shared weights, by seed, where projection ran. */
   conflict: z.record(z.string(), z.array(z.number())),
   verdicts: z.array(verdictSchema),

@@ -13,6 +13,7 @@ import { readStamp } from "../../packages/mahalo/src/recipe/stamp.ts";
 import { readMetrics } from "../../packages/mahalo/src/train/metrics.ts";
 import { readGuided } from "./guided.ts";
 import { methodNames, policyMethod, type SeedPlan, type StudyRun } from "./plan.ts";
+import { pairsOf, rankedPairsSchema } from "./ranked-pairs.ts";
 import { sharedStages } from "./share.ts";
 
 const partSchema = z.strictObject({ name: z.string(), part: runPartSchema });
@@ -37,6 +38,8 @@ export const seedRecordSchema = z.strictObject({
   guided: z.array(guidedScoresSchema).optional(),
   /** Areas under the curve on held-out rows, by objective, of the reward models for one objective and of that for all. */
   aucs: z.record(z.string(), z.strictObject({ specialised: z.number(), unified: z.number() })),
+  /** Held-out pairs that each run's heads rank right, by reward against the fine-tuned model; no judge has a say in them. */
+  pairs: z.array(rankedPairsSchema),
   /** Mean cosine of each two objectives' gradients at the shared weights, where projection ran. */
   conflict: z.record(z.string(), z.number()).optional(),
   /** What a reader should know, for example which objectives are judged by a reward model. */
@@ -142,6 +145,7 @@ export const recordOf = async (plan: SeedPlan, notes: readonly string[] = []): P
     groups: await groupsOf(plan),
     ...(guided === undefined ? {} : { guided }),
     aucs: await aucsOf(plan),
+    pairs: await pairsOf(plan),
     ...(conflict === undefined ? {} : { conflict }),
     notes: [...notes],
   };

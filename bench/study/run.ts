@@ -10,6 +10,7 @@ import { decide, groupsOf } from "./collect.ts";
 import { type Study, type StudyDomain, studyVersion } from "./format.ts";
 import { withJudges } from "./judges.ts";
 import { completeMethods, type Domain, type Method, planSeed, type SeedPlan } from "./plan.ts";
+import { pooledPairs } from "./ranked-pairs.ts";
 import { readRecord, recordOf, type SeedRecord, writeRecord } from "./record.ts";
 import { sharedStages, shareStages } from "./share.ts";
 import { studyText } from "./tables.ts";
@@ -84,6 +85,7 @@ const domainOf = (records: readonly SeedRecord[], { name }: Domain, options: Stu
     runs: (first?.runs ?? []).map((run) => ({ name: run.name, hours: hours(run.name) })),
     machines: unique(records.map(({ machine }) => String(machine.processor ?? "unknown"))),
     ...(groups.size === 0 ? {} : { comparison: compareGroups([...groups.values()], { resamples }) }),
+    pairs: pooledPairs(records.map(({ pairs }) => pairs)),
     conflict: conflictsOf(records),
     verdicts: decide(records, groups, { margin, resamples }),
     notes: unique(records.flatMap(({ notes }) => notes)),

@@ -67,6 +67,25 @@ const rivalsTable = ({ comparison }: StudyDomain): string[] => {
       ];
 };
 
+/** What heads rank right of pairs held out from them, a head a row. */
+const pairsTable = ({ pairs, objectives }: StudyDomain): string[] => {
+  const heads = [...new Map(pairs.map(({ run, head }) => [`${run}\n${head}`, { run, head }])).values()];
+  const rows = heads.map(({ run, head }) => [
+    // A model of one head calls it by its method, which its run's name tells already.
+    objectives.includes(head) ? `${run}, head ${head}` : run,
+    ...objectives.map((objective) => {
+      const found = pairs.find((one) => one.run === run && one.head === head && one.objective === objective);
+      return found === undefined ? "" : `${span(found.accuracy)} of ${found.accuracy.n}`;
+    }),
+  ]);
+  return rows.length === 0
+    ? []
+    : [
+        "Held-out pairs ranked right by reward against the fine-tuned model, all seeds' pairs together; no judge has a say in it:",
+        table(["head", ...objectives], rows),
+      ];
+};
+
 const conflictText = ({ conflict }: StudyDomain): string[] => {
   const parts = Object.entries(conflict).map(
     ([pair, values]) => `${pair.replace("~", " and ")} ${values.map(signed).join(", ")}`,
@@ -101,6 +120,7 @@ const domainText = (domain: StudyDomain): string => {
     size,
     ...told,
     methodsTable(domain),
+    ...pairsTable(domain),
     ...conflictText(domain),
     ...rivalsTable(domain),
     ...verdicts.map(claimText),
