@@ -249,6 +249,9 @@ describe("the tiny form", () => {
     );
     expect(readFileSync(join(out, "study.md"), "utf8")).toMatch(/\| mah-dpo-projected \| hypervolume \| /);
 
+    for (const name of ["front.svg", "report.html"])
+      expect(readFileSync(join(out, "math", name), "utf8")).toContain("mah-dpo-projected");
+
     const again: string[] = [];
     await runStudy(await options({ log: (line) => again.push(line) }));
     expect(again.filter((line) => /begins \(|goes on|takes over/.test(line))).toEqual([]);

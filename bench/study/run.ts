@@ -4,6 +4,7 @@ import { writeFileAtomic, writeJsonFile } from "../../packages/mahalo/src/core/f
 import { formatDuration } from "../../packages/mahalo/src/core/format.ts";
 import { goesOn, throwIfAborted } from "../../packages/mahalo/src/core/interrupt.ts";
 import { compareGroups } from "../../packages/mahalo/src/evaluate/compare.ts";
+import { writeComparison } from "../../packages/mahalo/src/evaluate/report/compare-page.ts";
 import { provenance } from "../../packages/mahalo/src/recipe/provenance.ts";
 import { runRecipe } from "../../packages/mahalo/src/recipe/run.ts";
 import { decide, groupsOf } from "./collect.ts";
@@ -117,8 +118,8 @@ const recordSeed = async (domain: Domain, seed: number, options: StudyOptions): 
 };
 
 /**
- * Runs all that is not fresh yet, decides the claims, and writes study.json and study.md into the study's folder, and each
- * seed's record into the folder of records.
+ * Runs all that is not fresh yet, decides the claims, and writes study.json and study.md into the study's folder, each
+ * domain's comparison with its figure into the domain's, and each seed's record into the folder of records.
  *
  * Seeds run in turn over all domains, so that what is there after any time is a study with fewer seeds.
  *
@@ -146,5 +147,7 @@ export const runStudy = async (options: StudyOptions): Promise<Study> => {
   };
   await writeJsonFile(join(out, "study.json"), study);
   await writeFileAtomic(join(out, "study.md"), studyText(study));
+  for (const { name, comparison } of study.domains)
+    if (comparison !== undefined) await writeComparison(join(out, name), comparison);
   return study;
 };
