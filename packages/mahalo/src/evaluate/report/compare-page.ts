@@ -17,16 +17,27 @@ const estimateCell = (found: SeedEstimate | undefined, shares: boolean): Insert 
     ? markup`<td>–</td>`
     : markup`<td>${formatResult(found.mean, shares)}<small>${interval(found, shares)}</small></td>`;
 
-const heads = (names: readonly string[]): Insert =>
-  names.map((name): Insert => markup`<th scope="col">${name}</th>`);
+/** A column's head; one of words, not of figures, is marked as such. */
+type Head = string | { words: string };
 
-const table = (label: string, names: readonly string[], rows: readonly Insert[]): Markup =>
+const heads = (names: readonly Head[]): Insert =>
+  names.map(
+    (name): Insert =>
+      typeof name === "string"
+        ? markup`<th scope="col">${name}</th>`
+        : markup`<th scope="col" class="words">${name.words}</th>`,
+  );
+
+const table = (label: string, names: readonly Head[], rows: readonly Insert[]): Markup =>
   markup`<div class="scroll" tabindex="0" role="region" aria-label="${label}"><table><thead><tr>${heads(names)}</tr></thead><tbody>${rows}</tbody></table></div>`;
+
+/** A policy's label, with room to break a line between its weights. */
+const inWords = (label: string): string => label.replaceAll(",", ", ");
 
 const policyRows = ({ name, points }: ComparedGroup, { objectives, shares }: Comparison): Insert[] =>
   points.map((point): Insert => {
     const cells = objectives.map((objective): Insert => estimateCell(point.results[objective], shares));
-    return markup`<tr><th scope="row">${name}</th><td>${point.label}</td>${cells}<td>${point.onFront ? "yes" : "no"}</td><td>${formatNumber(point.distinct)}</td><td>${formatNumber(point.words)}</td>${estimateCell(point.kl, false)}</tr>`;
+    return markup`<tr><th scope="row">${name}</th><td class="words">${inWords(point.label)}</td>${cells}<td>${point.onFront ? "yes" : "no"}</td><td>${formatNumber(point.distinct)}</td><td>${formatNumber(point.words)}</td>${estimateCell(point.kl, false)}</tr>`;
   });
 
 /** What a difference says, in words. */
@@ -42,7 +53,7 @@ const differenceRows = ({ differences, shares }: Comparison): Insert[] =>
       one.win === undefined
         ? "–"
         : `${formatResult(one.win.win, true)}, ${formatResult(one.win.controlled, true)}`;
-    return markup`<tr><th scope="row">${one.a} − ${one.b}</th><td>${one.of}</td>${estimateCell(one.difference, asShares)}<td>${wins}</td><td>${verdictOf(one)}</td></tr>`;
+    return markup`<tr><th scope="row">${one.a} − ${one.b}</th><td class="words">${one.of}</td>${estimateCell(one.difference, asShares)}<td>${wins}</td><td class="words">${verdictOf(one)}</td></tr>`;
   });
 
 /** A row a policy, a column an objective; a loss that is decided is told in words, not by colour alone. */
@@ -60,14 +71,14 @@ const gainRows = ({ gains, objectives, shares }: Comparison): Insert[] => {
       const word = !decided ? "" : gain.mean > 0 ? "gains, " : "loses, ";
       return markup`<td>${formatResult(gain.mean, shares)}<small>${word}${interval(gain, shares)}</small></td>`;
     });
-    return markup`<tr><th scope="row">${row[0]?.name ?? ""}</th><td>${row[0]?.label ?? ""}</td>${cells}</tr>`;
+    return markup`<tr><th scope="row">${row[0]?.name ?? ""}</th><td class="words">${inWords(row[0]?.label ?? "")}</td>${cells}</tr>`;
   });
 };
 
 const groupRows = ({ groups, shares }: Comparison): Insert[] =>
   groups.map((group): Insert => {
     const seeds = group.runs.map(({ seed }) => seed).join(", ");
-    return markup`<tr><th scope="row">${group.name}</th><td>${seeds}</td>${estimateCell(group.hypervolume, false)}<td>${formatResult(group.leastRegret, shares)}</td><td>${group.centre}</td></tr>`;
+    return markup`<tr><th scope="row">${group.name}</th><td>${seeds}</td>${estimateCell(group.hypervolume, false)}<td>${formatResult(group.leastRegret, shares)}</td><td class="words">${inWords(group.centre)}</td></tr>`;
   });
 
 /** The whole page; it needs nothing from the network and has no script. */
@@ -93,12 +104,12 @@ ${notes.length > 0 && markup`<ul>${notes.map((note): Insert => markup`<li>${note
 ${figures.length > 0 && markup`<section id="fronts"><h2>Fronts</h2>${figures}</section>`}
 <section id="policies"><h2>Policies</h2><p>Small lines: 95% intervals, by a bootstrap that draws seeds and then prompts. Distinct is the share of different pairs of words; words are means an answer; KL is the divergence from the model before alignment in nats an answer, where the runs measured it.</p>${table(
     "Results of all policies",
-    ["method", "policy", ...objectives, "on front", "distinct", "words", "KL"],
+    ["method", { words: "policy" }, ...objectives, "on front", "distinct", "words", "KL"],
     comparison.groups.flatMap((group) => policyRows(group, comparison)),
   )}</section>
-<section id="groups"><h2>Fronts in numbers</h2><p>Hypervolume above (${reference.map(formatNumber).join(", ")}); least regret is the smallest of the largest shortfalls against the best result of each objective.</p>${table("Hypervolume and regret", ["method", "seeds", "hypervolume", "least regret", "compared at"], groupRows(comparison))}</section>
-<section id="differences"><h2>Differences</h2><p>Paired over seeds and prompts; between the policies that a method is compared at, or of hypervolumes. Wins: how often the first one's answer scores above the second's (ties half), and the same at equal length.</p>${table("Differences of methods", ["methods", "of", "difference", "wins, at equal length", "verdict"], differenceRows(comparison))}</section>
-${comparison.gains.length > 0 && markup`<section id="gains"><h2>Gains and interference</h2><p>Each policy less ${comparison.gains[0]?.over ?? "the model"} before alignment, paired over seeds and prompts. Where one loses on an objective that it was not trained for, training on the others interferes with it; where the interval covers 0, neither is said.</p>${table("Gains over the model before alignment", ["method", "policy", ...objectives], gainRows(comparison))}</section>`}
+<section id="groups"><h2>Fronts in numbers</h2><p>Hypervolume above (${reference.map(formatNumber).join(", ")}); least regret is the smallest of the largest shortfalls against the best result of each objective.</p>${table("Hypervolume and regret", ["method", "seeds", "hypervolume", "least regret", { words: "compared at" }], groupRows(comparison))}</section>
+<section id="differences"><h2>Differences</h2><p>Paired over seeds and prompts; between the policies that a method is compared at, or of hypervolumes. Wins: how often the first one's answer scores above the second's (ties half), and the same at equal length.</p>${table("Differences of methods", ["methods", { words: "of" }, "difference", "wins, at equal length", { words: "verdict" }], differenceRows(comparison))}</section>
+${comparison.gains.length > 0 && markup`<section id="gains"><h2>Gains and interference</h2><p>Each policy less ${comparison.gains[0]?.over ?? "the model"} before alignment, paired over seeds and prompts. Where one loses on an objective that it was not trained for, training on the others interferes with it; where the interval covers 0, neither is said.</p>${table("Gains over the model before alignment", ["method", { words: "policy" }, ...objectives], gainRows(comparison))}</section>`}
 </main>
 </body>
 </html>

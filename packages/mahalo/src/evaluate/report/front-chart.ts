@@ -47,11 +47,11 @@ export const frontChart = (
   const title = `${y} against ${x}`;
   const key = legend(
     groups.map(({ name }) => name),
-    [70, 46],
+    [78, 46],
     width - 90,
   );
   const top = 46 + key.height + 10;
-  const frame: Frame = { left: 70, right: width - 24, top, bottom: top + 380 };
+  const frame: Frame = { left: 78, right: width - 24, top, bottom: top + 380 };
   const values = (name: string): number[] =>
     groups.flatMap(({ points }) => points.map((point) => meanOf(point, name)));
   const [xs, ys] = [extent(values(x), 0.08), extent(values(y), 0.08)];

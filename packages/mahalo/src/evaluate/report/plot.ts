@@ -64,6 +64,9 @@ export type Axes = {
 export const axes = ({ frame, x, y, xTicks, yTicks, xLabel, yLabel }: Axes): Markup => {
   const { left, right, top, bottom } = frame;
   const middle = place((top + bottom) / 2);
+  // The title of the y axis stands clear of the widest tick.
+  const widest = Math.max(0, ...yTicks.map(({ label }) => Math.max(...[label].flat().map(textWidth))));
+  const beside = place(Math.max(10, left - Math.max(50, 8 + widest + 12)));
   const rows = yTicks.map(({ at, label }): Insert => {
     const height = place(y(at));
     return markup`<path class="grid" d="M${left} ${height}H${right}"/><text class="soft" x="${left - 8}" y="${height}" dy=".35em" text-anchor="end">${label}</text>`;
@@ -80,7 +83,7 @@ export const axes = ({ frame, x, y, xTicks, yTicks, xLabel, yLabel }: Axes): Mar
     (most, { label }) => Math.max(most, typeof label === "string" ? 1 : label.length),
     1,
   );
-  return markup`<g>${rows}<path class="axis" d="M${left} ${bottom}H${right}"/>${columns}<text x="${place((left + right) / 2)}" y="${bottom + 26 + deepest * 16}" text-anchor="middle">${xLabel}</text>${yLabel !== "" && markup`<text x="${place(left - 50)}" y="${middle}" text-anchor="middle" transform="rotate(-90 ${place(left - 50)} ${middle})">${yLabel}</text>`}</g>`;
+  return markup`<g>${rows}<path class="axis" d="M${left} ${bottom}H${right}"/>${columns}<text x="${place((left + right) / 2)}" y="${bottom + 26 + deepest * 16}" text-anchor="middle">${xLabel}</text>${yLabel !== "" && markup`<text x="${beside}" y="${middle}" text-anchor="middle" transform="rotate(-90 ${beside} ${middle})">${yLabel}</text>`}</g>`;
 };
 
 /** A line across the frame at a height, for example at zero. */

@@ -76,7 +76,7 @@ export const pageStyle = (): string =>
     "figure{margin:1rem 0}.scroll{overflow-x:auto;max-width:100%}.scroll:focus-visible{outline:2px solid var(--series-0)}",
     "svg{display:block;width:100%;height:auto}figure.wide svg{min-width:34rem;max-width:48rem}",
     ".panels{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(19rem,100%),1fr));gap:1rem}.panels figure{margin:0}.panels+details{margin-top:.6rem}",
-    "table{border-collapse:collapse;font-variant-numeric:tabular-nums}th,td{padding:.35rem .8rem;border-bottom:1px solid var(--line);text-align:right;white-space:nowrap}th:first-child{text-align:left}tbody th{white-space:normal;min-width:8rem}thead th{border-bottom:2px solid var(--soft)}td small{color:var(--soft);display:block}",
+    "table{border-collapse:collapse;font-variant-numeric:tabular-nums}th,td{padding:.35rem .8rem;border-bottom:1px solid var(--line);text-align:right;white-space:nowrap}th:first-child,.words{text-align:left}td.words{white-space:normal}tbody th{white-space:normal;min-width:8rem}thead th{border-bottom:2px solid var(--soft)}td small{color:var(--soft);display:block}",
     "td.heat{background:color-mix(in srgb,var(--series-0) calc(var(--share)*45%),var(--page))}td.heat small{color:var(--ink)}td.own{outline:2px solid var(--ink);outline-offset:-2px}",
     "dl{display:grid;grid-template-columns:max-content 1fr;gap:.2rem 1rem;margin:.8rem 0}dt{color:var(--soft)}dd{margin:0;min-width:0}",
     "pre{background:var(--card);padding:.8rem;border-radius:.4rem;overflow-x:auto;font-size:.85rem}summary{cursor:pointer;padding:.2rem 0}",
