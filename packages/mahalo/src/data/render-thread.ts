@@ -36,6 +36,21 @@ const end = (thread: RenderThread): void => {
   void thread.worker.terminate();
 };
 
+/**
+ * Waits until the flag is raised, at most `limit` milliseconds; false where it was not. Being woken is not enough: the
+ * thread raises the flag first and wakes after, so a caller that saw it raised and lowered it again for its next request
+ * may be woken by what belonged to the last.
+ */
+export const waitRaised = (flag: Int32Array, limit: number): boolean => {
+  const deadline = performance.now() + limit;
+  while (Atomics.load(flag, 0) === 0) {
+    const left = deadline - performance.now();
+    if (left <= 0) return false;
+    Atomics.wait(flag, 0, 0, left);
+  }
+  return true;
+};
+
 const start = (): RenderThread => {
   const { port1, port2 } = new MessageChannel();
   const flag = new Int32Array(new SharedArrayBuffer(4));
@@ -52,7 +67,7 @@ const start = (): RenderThread => {
   worker.on("error", () => end(thread));
   worker.on("exit", () => end(thread));
   worker.unref();
-  if (Atomics.wait(flag, 0, 0, startLimit) === "timed-out") {
+  if (!waitRaised(flag, startLimit)) {
     end(thread);
     throw new MahaloError(
       "E_TEMPLATE_THREAD",
@@ -75,7 +90,7 @@ export const renderInThread = (request: RenderRequest, limit: number): RenderAns
   const thread = current;
   Atomics.store(thread.flag, 0, 0);
   thread.port.postMessage(request);
-  if (Atomics.wait(thread.flag, 0, 0, limit) === "timed-out") {
+  if (!waitRaised(thread.flag, limit)) {
     end(thread);
     return { kind: "overdue" };
   }
