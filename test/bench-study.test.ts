@@ -1,5 +1,5 @@
 /** The study: its verdicts on worked examples, and its tiny form from recipes to study.json. */
-import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -40,8 +40,18 @@ const mixed = (weight: number, x: number, y: number): MixScores => ({
 });
 const rule = { objectives: ["x", "y"], resamples: 200 };
 const sweep = [mixed(1, 11, 3), mixed(0.5, 8, 8), mixed(0, 3, 11)];
+const kept = fileURLToPath(new URL("../bench/study/records", import.meta.url));
 const means = ({ findings }: { findings: { difference: { mean: number } }[] }): number[] =>
   findings.map(({ difference }) => Number(difference.mean.toFixed(4)));
+
+test.each(
+  readdirSync(kept).flatMap((domain) => readdirSync(join(kept, domain)).map((file) => ({ domain, file }))),
+)("the record of $domain, $file, can be read and is of its place", async ({ domain, file }) => {
+  const seed = Number(/^seed-(\d+)\.json$/.exec(file)?.[1]);
+  const record = await readRecord(kept, domain, seed);
+  expect(record).toMatchObject({ domain, seed });
+  expect(record?.groups.map(({ name }) => name)).toEqual(expect.arrayContaining(["mah-dpo", "sft"]));
+});
 
 describe("a verdict", () => {
   const span = (low: number, high: number) => ({ mean: (low + high) / 2, low, high, seeds: 3, prompts: 36 });

@@ -1,8 +1,9 @@
-/** Charts' axes: what they write does not run into each other. */
+/** Parts of charts: axes do not run into each other, and series can be told apart. */
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { axes, textWidth } from "./plot.ts";
+import { axes, line, mark, textWidth } from "./plot.ts";
 import { linear } from "./scale.ts";
+import { seriesCount } from "./style.ts";
 
 test("the title of the y axis stands clear of the ticks, and inside the picture", () => {
   const label = fc.string({ unit: fc.constantFrom(..."0123456789.%-"), minLength: 1, maxLength: 7 });
@@ -20,4 +21,23 @@ test("the title of the y axis stands clear of the ticks, and inside the picture"
       expect(at + 4).toBeLessThanOrEqual(frame.left - 8 - textWidth(label));
     }),
   );
+});
+
+test("twelve series all look different, by their marks and by their lines", () => {
+  const all = Array.from({ length: 12 }, (_, at) => at);
+  expect(seriesCount).toBe(12);
+  expect(new Set(all.map((at) => String(mark(at, [0, 0])))).size).toBe(12);
+  expect(
+    new Set(
+      all.map((at) =>
+        String(
+          line(at, [
+            [0, 0],
+            [1, 1],
+          ]),
+        ),
+      ),
+    ).size,
+  ).toBe(12);
+  expect(String(mark(12, [0, 0]))).toBe(String(mark(0, [0, 0])));
 });

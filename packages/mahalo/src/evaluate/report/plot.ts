@@ -1,7 +1,7 @@
 /** Parts of charts: frame with axes and grid, lines, bands, error bars, marks and legends, as SVG. */
 import { type Insert, type Markup, markup } from "./markup.ts";
 import type { Scale } from "./scale.ts";
-import { seriesCount } from "./style.ts";
+import { colourCount, seriesCount } from "./style.ts";
 
 /** A place on the page, in user units of the SVG. */
 export type Point = readonly [x: number, y: number];
@@ -14,8 +14,9 @@ const place = (value: number): string => String(Math.round(value * 10) / 10);
 const path = (points: readonly Point[]): string =>
   points.map(([x, y], index) => `${index === 0 ? "M" : "L"}${place(x)} ${place(y)}`).join("");
 
-/** CSS class of the nth series; its colour comes with it. */
-export const seriesClass = (index: number): string => `s${index % seriesCount}`;
+/** CSS classes of the nth series: its colour, and whether its marks are hollow and its lines dashed. */
+export const seriesClass = (index: number): string =>
+  `s${index % colourCount}${index % seriesCount < colourCount ? "" : " hollow"}`;
 
 /** A line through points. `kind` is "line" (bold) or "raw" (thin and pale). */
 export const line = (series: number, points: readonly Point[], kind: "line" | "raw" = "line"): Markup =>

@@ -13,8 +13,11 @@ const seriesColours: readonly (readonly [light: string, dark: string])[] = [
   ["#555555", "#bbbbbb"],
 ];
 
-/** Number of distinct series looks; after these they repeat. */
-export const seriesCount = seriesColours.length;
+/** Number of colours and shapes of series. */
+export const colourCount = seriesColours.length;
+
+/** Number of distinct series looks, full marks first and then hollow ones with dashed lines; after these they repeat. */
+export const seriesCount = 2 * colourCount;
 
 const light = {
   page: "#ffffff",
@@ -59,6 +62,8 @@ const chartRules = [
   ...seriesColours.map((_, index) => `.s${index}{--c:var(--series-${index})}`),
   ".line,.raw,.bar{stroke:var(--c)}",
   ".band,.mark{fill:var(--c)}",
+  ".hollow.mark{fill:var(--page);stroke:var(--c);stroke-width:2}",
+  ".hollow.line{stroke-dasharray:7 5}",
 ];
 
 /** CSS of a chart that stands alone as an SVG file. */
