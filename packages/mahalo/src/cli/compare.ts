@@ -3,6 +3,7 @@ import type { Command } from "commander";
 import { compareRuns } from "../evaluate/compare.ts";
 import type { Comparison } from "../evaluate/comparison.ts";
 import { verdictOf, writeComparison } from "../evaluate/report/compare-page.ts";
+import { readMethodMetrics } from "../evaluate/report/method-curves.ts";
 import { formatNumber } from "../evaluate/report/scale.ts";
 import type { SeedEstimate } from "../evaluate/seeds.ts";
 import { type CommonOptions, command, type Io, outputOf } from "./command.ts";
@@ -92,6 +93,6 @@ export const compareCommand = (io: Io): Command =>
     .action(async (runs: string[], { to, ...common }: CommonOptions & { to: string }) => {
       const output = outputOf(io, common);
       const comparison = await compareRuns(runs);
-      const files = await writeComparison(to, comparison);
+      const files = await writeComparison(to, comparison, await readMethodMetrics(comparison));
       output.result({ ...files, ...comparison }, () => `${asText(comparison)}\nreport: ${files.html}\n`);
     });

@@ -7,6 +7,7 @@ import { compareRuns } from "./compare.ts";
 import { readComparison } from "./comparison.ts";
 import { comparePage, writeComparison } from "./report/compare-page.ts";
 import { hostile } from "./report/fixture.ts";
+import { methodCurves, readMethodMetrics } from "./report/method-curves.ts";
 import { readResults, writeResults } from "./results.ts";
 import { type InventedPolicy, type InventedRun, inventRun } from "./testing/runs.ts";
 
@@ -37,12 +38,18 @@ beforeAll(async () => {
       { label: "sft", shares: { a: 0.4, b: 0.4 } },
     ];
     runs.push(
-      await invent(`heads-${seed}`, { method: "mah-dpo", seed, policies: of(shares) }),
+      await invent(`heads-${seed}`, {
+        method: "mah-dpo",
+        seed,
+        policies: of(shares),
+        trained: ["a", "b"],
+      }),
       await invent(`soup-${seed}`, { method: "soup", seed, policies: of(lower) }),
       await invent(`mixed-${seed}`, {
         method: "dpo-mixed",
         seed,
         policies: [{ shares: { a: 0.8, b: 0.65 } }],
+        trained: ["a"],
       }),
     );
   }
@@ -103,6 +110,36 @@ describe("a comparison", () => {
     expect(groups.find(({ name }) => name === "sft")?.points[0]?.kl).toBeUndefined();
   });
 
+  test("shows answers of one seed side by side, each method by the policy that stands for it", async () => {
+    const { samples } = await compareRuns(runs.toReversed(), { resamples: 20 });
+    expect(samples?.map(({ prompt }) => prompt[0]?.content)).toEqual(["seed 1"]);
+    expect(samples?.[0]?.replies.map(({ label, response }) => [label, response])).toEqual([
+      ["dpo-mixed", "answer 0 of dpo-mixed"],
+      ["soup, a=0.5,b=0.5", "answer 0 of a=0.5,b=0.5"],
+      ["sft", "answer 0 of sft"],
+      ["mah-dpo, a=0.5,b=0.5", "answer 0 of a=0.5,b=0.5"],
+    ]);
+    expect(samples?.[0]?.replies[0]?.steps?.a?.[0]?.score).toBe(0.25);
+    const apart = await compareRuns([runs[0] ?? "", runs[4] ?? ""], { resamples: 20 });
+    expect(apart.samples?.[0]?.replies.map(({ label }) => label)).toEqual(["mah-dpo, a=0.5,b=0.5", "sft"]);
+  });
+
+  test("reads how each method was trained, not how those were that stand beside it", async () => {
+    const metrics = await readMethodMetrics(await compareRuns(runs, { resamples: 20 }));
+    expect(Object.keys(metrics)).toEqual(["mah-dpo", "dpo-mixed"]);
+    const page = String(methodCurves(metrics, ["mah-dpo", "dpo-mixed", "soup"], ["a", "b"]));
+    const described = [...page.matchAll(/<title id[^>]*>(.*?)<\/title><desc[^>]*>(.*?)<\/desc>/g)].map(
+      ([, title, words]) => [title, /mah-dpo: /.test(words ?? ""), /dpo-mixed: /.test(words ?? "")],
+    );
+    expect(described).toEqual([
+      ["a: reward margin", true, true],
+      ["a: reward accuracy", true, true],
+      ["b: reward margin", true, false],
+      ["b: reward accuracy", true, false],
+    ]);
+    expect(methodCurves({}, ["mah-dpo"], ["a"])).toBe(false);
+  });
+
   test("does not compare answers to other prompts, and warns of few seeds", async () => {
     const { differences, notes } = await compareRuns([runs[0] ?? "", runs[4] ?? ""], { resamples: 20 });
     expect(differences.map(({ a, b }) => [a, b])).not.toContainEqual(["mah-dpo", "soup"]);
@@ -145,8 +182,15 @@ test("the files of a comparison can be read again; the page runs nothing and tel
   expect(html).toContain('tabindex="0" role="region" aria-label="Chart of b against a"');
   expect(svg).toContain("<title>mah-dpo, a=0.5,b=0.5: a 80.0%");
   expect(svg).toContain('role="img"');
-  const renamed = { ...found, groups: found.groups.map((group) => ({ ...group, name: hostile })) };
-  expect(comparePage(renamed)).not.toContain("<script>");
+  expect(html).toContain("scores of each step");
+  const reply = { label: hostile, response: hostile, verdicts: {} };
+  const renamed = {
+    ...found,
+    groups: found.groups.map((group) => ({ ...group, name: hostile })),
+    samples: [{ prompt: [{ role: "user" as const, content: hostile }], replies: [reply] }],
+  };
+  const metrics = await readMethodMetrics(found);
+  expect(comparePage(renamed, { [hostile]: metrics["mah-dpo"] ?? [] })).not.toContain("<script>");
 });
 
 test("three objectives have a figure for every two", async () => {

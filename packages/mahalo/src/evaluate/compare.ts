@@ -8,6 +8,7 @@ import { coverage, type FrontPoint, frontOf, hypervolume, leastRegret } from "./
 import { gainsOf } from "./gains.ts";
 import { type OverSeeds, onSharedSeeds, policiesOf, samePrompts, scoresOf } from "./over-seeds.ts";
 import { type Draw, drawnMean, overSeeds, pairedOverSeeds, type SeedEstimate } from "./seeds.ts";
+import { sideBySide } from "./side-by-side.ts";
 
 /** Options of {@link compareRuns}. */
 export type CompareOptions = {
@@ -227,8 +228,20 @@ export const compareGroups = (groups: readonly RunGroup[], options: CompareOptio
   };
 };
 
-/** Reads runs and compares them; the work of `mahalo compare`. @throws MahaloError as {@link readGroups} */
+/**
+ * Reads runs and compares them, with sample answers side by side; the work of `mahalo compare`.
+ *
+ * @throws MahaloError as {@link readGroups}
+ */
 export const compareRuns = async (
   folders: readonly string[],
   options: CompareOptions = {},
-): Promise<Comparison> => compareGroups(await readGroups(folders), options);
+): Promise<Comparison> => {
+  const groups = await readGroups(folders);
+  const comparison = compareGroups(groups, options);
+  const standing = comparison.groups.flatMap(({ name, centre }) => {
+    const group = groups.find((one) => one.name === name);
+    return group === undefined ? [] : [{ group, label: centre }];
+  });
+  return { ...comparison, samples: await sideBySide(standing) };
+};

@@ -139,12 +139,16 @@ const readRun = async (folder: string): Promise<{ results: Results; policies: Po
   return { results, policies };
 };
 
+/** The group of a policy that a run answers with beside its own, by the policy's label. */
+const baselineOf = (label: string): string | undefined =>
+  label === "sft" || label === "base" ? label : label.startsWith("prompted ") ? "prompted" : undefined;
+
+/** Whether a label is that of a policy beside a run's own: the model before alignment, the base model, or a prompted one. */
+export const isBaseline = (label: string): boolean => baselineOf(label) !== undefined;
+
 /** Which group a policy belongs to: its run's method, or a baseline that stands beside it. */
-const groupOf = ({ label, mix }: PolicyAnswers, method: string): string => {
-  if (mix !== undefined) return method;
-  if (label === "sft" || label === "base") return label;
-  return label.startsWith("prompted ") ? "prompted" : method;
-};
+const groupOf = ({ label, mix }: PolicyAnswers, method: string): string =>
+  (mix === undefined ? baselineOf(label) : undefined) ?? method;
 
 /**
  * Reads runs and groups them: runs of one recipe that differ by seed are one group, named by its method (and by the run

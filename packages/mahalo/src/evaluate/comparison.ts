@@ -1,6 +1,7 @@
 /** The format of a comparison: what several runs found beside each other, versioned, checked when it is read. */
 import { z } from "zod";
 import { readJsonFile } from "../core/json.ts";
+import { sampleSchema } from "./results.ts";
 
 /** See `SeedEstimate` in seeds.ts. */
 export const seedEstimateSchema = z.strictObject({
@@ -78,6 +79,8 @@ export const comparisonSchema = z.strictObject({
   gains: z.array(gainSchema),
   /** Share of b's points that some point of a is at least as good as everywhere. */
   coverage: z.array(z.strictObject({ a: z.string(), b: z.string(), coverage: z.number() })),
+  /** Prompts with each group's reply, by its {@link ComparedGroup.centre}; left out where no texts are at hand. */
+  samples: z.array(sampleSchema).optional(),
   /** What a reader should know, for example that groups did not answer the same prompts. */
   notes: z.array(z.string()),
 });

@@ -4,9 +4,11 @@ import { writeFileAtomic, writeJsonFile } from "../../core/files.ts";
 import type { ComparedGroup, Comparison } from "../comparison.ts";
 import type { SeedEstimate } from "../seeds.ts";
 import { frontChart, frontSvg, panelsOf } from "./front-chart.ts";
-import { type Insert, Markup, markup } from "./markup.ts";
+import { type Insert, type Markup, markup } from "./markup.ts";
+import { type MethodMetrics, methodCurves } from "./method-curves.ts";
+import { pageFrame } from "./page-frame.ts";
+import { samplesSection } from "./samples-section.ts";
 import { formatNumber } from "./scale.ts";
-import { pageStyle } from "./style.ts";
 import { formatResult } from "./sweep-chart.ts";
 
 const interval = ({ low, high }: SeedEstimate, shares: boolean): string =>
@@ -81,51 +83,54 @@ const groupRows = ({ groups, shares }: Comparison): Insert[] =>
     return markup`<tr><th scope="row">${group.name}</th><td>${seeds}</td>${estimateCell(group.hypervolume, false)}<td>${formatResult(group.leastRegret, shares)}</td><td class="words">${inWords(group.centre)}</td></tr>`;
   });
 
-/** The whole page; it needs nothing from the network and has no script. */
-export const comparePage = (comparison: Comparison): string => {
-  const { groups, objectives, reference, notes } = comparison;
+const samplesAbout = (seed: number | undefined): string =>
+  `Prompts of seed ${seed ?? 0}'s runs, each answered by every method that was asked them: under the mix nearest to equal weights where it has mixes.`;
+
+/** The whole page; see {@link pageFrame}. */
+export const comparePage = (comparison: Comparison, metrics: MethodMetrics = {}): string => {
+  const { groups, objectives, reference, notes, gains, samples } = comparison;
+  const names = groups.map(({ name }) => name);
   const figures = panelsOf(objectives).map(
     (panel, at): Insert =>
       markup`<figure class="wide"><div class="scroll" tabindex="0" role="region" aria-label="Chart of ${panel[1]} against ${panel[0]}">${frontChart(comparison, panel, `front-${at}`)}</div><figcaption>Means over seeds and prompts, a mark a policy; lines join the points of a group that none of its others beats on these two objectives. The table below has the numbers.</figcaption></figure>`,
   );
-  const page = markup`<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
-<title>${groups.map(({ name }) => name).join(", ")} · mahalo comparison</title>
-<style>${new Markup(pageStyle())}</style>
-</head>
-<body>
-<header><p class="soft">mahalo comparison</p><h1>${groups.map(({ name }) => name).join(", ")}</h1></header>
-<main>
-${notes.length > 0 && markup`<ul>${notes.map((note): Insert => markup`<li>${note}</li>`)}</ul>`}
-${figures.length > 0 && markup`<section id="fronts"><h2>Fronts</h2>${figures}</section>`}
-<section id="policies"><h2>Policies</h2><p>Small lines: 95% intervals, by a bootstrap that draws seeds and then prompts. Distinct is the share of different pairs of words; words are means an answer; KL is the divergence from the model before alignment in nats an answer, where the runs measured it.</p>${table(
-    "Results of all policies",
-    ["method", { words: "policy" }, ...objectives, "on front", "distinct", "words", "KL"],
-    comparison.groups.flatMap((group) => policyRows(group, comparison)),
-  )}</section>
-<section id="groups"><h2>Fronts in numbers</h2><p>Hypervolume above (${reference.map(formatNumber).join(", ")}); least regret is the smallest of the largest shortfalls against the best result of each objective.</p>${table("Hypervolume and regret", ["method", "seeds", "hypervolume", "least regret", { words: "compared at" }], groupRows(comparison))}</section>
-<section id="differences"><h2>Differences</h2><p>Paired over seeds and prompts; between the policies that a method is compared at, or of hypervolumes. Wins: how often the first one's answer scores above the second's (ties half), and the same at equal length.</p>${table("Differences of methods", ["methods", { words: "of" }, "difference", "wins, at equal length", { words: "verdict" }], differenceRows(comparison))}</section>
-${comparison.gains.length > 0 && markup`<section id="gains"><h2>Gains and interference</h2><p>Each policy less ${comparison.gains[0]?.over ?? "the model"} before alignment, paired over seeds and prompts. Where one loses on an objective that it was not trained for, training on the others interferes with it; where the interval covers 0, neither is said.</p>${table("Gains over the model before alignment", ["method", { words: "policy" }, ...objectives], gainRows(comparison))}</section>`}
-</main>
-</body>
-</html>
-`;
-  return page.toString();
+  return pageFrame({ kind: "mahalo comparison", name: names.join(", ") }, [
+    notes.length > 0 && markup`<ul>${notes.map((note): Insert => markup`<li>${note}</li>`)}</ul>`,
+    figures.length > 0 && markup`<section id="fronts"><h2>Fronts</h2>${figures}</section>`,
+    markup`<section id="policies"><h2>Policies</h2><p>Small lines: 95% intervals, by a bootstrap that draws seeds and then prompts. Distinct is the share of different pairs of words; words are means an answer; KL is the divergence from the model before alignment in nats an answer, where the runs measured it.</p>${table(
+      "Results of all policies",
+      ["method", { words: "policy" }, ...objectives, "on front", "distinct", "words", "KL"],
+      groups.flatMap((group) => policyRows(group, comparison)),
+    )}</section>`,
+    markup`<section id="groups"><h2>Fronts in numbers</h2><p>Hypervolume above (${reference.map(formatNumber).join(", ")}); least regret is the smallest of the largest shortfalls against the best result of each objective.</p>${table("Hypervolume and regret", ["method", "seeds", "hypervolume", "least regret", { words: "compared at" }], groupRows(comparison))}</section>`,
+    markup`<section id="differences"><h2>Differences</h2><p>Paired over seeds and prompts; between the policies that a method is compared at, or of hypervolumes. Wins: how often the first one's answer scores above the second's (ties half), and the same at equal length.</p>${table("Differences of methods", ["methods", { words: "of" }, "difference", "wins, at equal length", { words: "verdict" }], differenceRows(comparison))}</section>`,
+    gains.length > 0 &&
+      markup`<section id="gains"><h2>Gains and interference</h2><p>Each policy less ${gains[0]?.over ?? "the model"} before alignment, paired over seeds and prompts. Where one loses on an objective that it was not trained for, training on the others interferes with it; where the interval covers 0, neither is said.</p>${table("Gains over the model before alignment", ["method", { words: "policy" }, ...objectives], gainRows(comparison))}</section>`,
+    methodCurves(metrics, names, objectives),
+    samples !== undefined &&
+      samples.length > 0 &&
+      samplesSection(samples, samplesAbout(groups[0]?.runs[0]?.seed)),
+  ]);
 };
 
 /** The files that {@link writeComparison} wrote. */
 export type ComparisonFiles = { results: string; html: string; svgs: string[] };
 
-/** Writes results.json, report.html and a figure for every two objectives into a folder. @throws MahaloError E_FILE_WRITE */
-export const writeComparison = async (folder: string, comparison: Comparison): Promise<ComparisonFiles> => {
+/**
+ * Writes results.json, report.html and a figure for every two objectives into a folder. `metrics` are the methods'
+ * training metrics, which the page draws.
+ *
+ * @throws MahaloError E_FILE_WRITE
+ */
+export const writeComparison = async (
+  folder: string,
+  comparison: Comparison,
+  metrics: MethodMetrics = {},
+): Promise<ComparisonFiles> => {
   const panels = panelsOf(comparison.objectives);
   const [results, html] = [join(folder, "results.json"), join(folder, "report.html")];
   await writeJsonFile(results, comparison);
-  await writeFileAtomic(html, comparePage(comparison));
+  await writeFileAtomic(html, comparePage(comparison, metrics));
   const svgs: string[] = [];
   for (const panel of panels) {
     const path = join(folder, panels.length === 1 ? "front.svg" : `front-${panel[0]}-${panel[1]}.svg`);

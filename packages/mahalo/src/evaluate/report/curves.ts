@@ -97,6 +97,8 @@ export type Panel = {
   lookOf: (name: string) => number;
   /** Whether a legend names the series; default: where there are several. */
   keyed?: boolean;
+  /** Whether the values themselves are drawn, pale, behind their moving averages. Default true. */
+  raw?: boolean;
   /** Whether zero belongs in the picture, with a line at it. */
   zero?: boolean;
 };
@@ -109,6 +111,7 @@ export const panel = ({
   held = [],
   lookOf,
   keyed = train.length > 1,
+  raw: pale = true,
   zero = false,
 }: Panel): Markup => {
   const all = [...train, ...held];
@@ -124,7 +127,10 @@ export const panel = ({
     );
     return { name, raw: thinned, line: thinned.map(([step], index): Point => [step, values[index] ?? 0]) };
   });
-  const drawn = [...smoothed.flatMap(({ raw }) => raw), ...held.flatMap(({ points }) => points)];
+  const drawn = [
+    ...smoothed.flatMap((one) => (pale ? one.raw : one.line)),
+    ...held.flatMap(({ points }) => points),
+  ];
   const [low, high] = extent([...drawn.map(([, value]) => value), ...(zero ? [0] : [])]);
   const x = linear([first, last], [frame.left, frame.right]);
   const y = linear([low, high], [frame.bottom, frame.top]);
@@ -151,7 +157,7 @@ export const panel = ({
       yLabel: "",
     }),
     zero && level(frame, y(0)),
-    smoothed.map(({ name, raw }): Insert => line(lookOf(name), onPage(raw), "raw")),
+    pale && smoothed.map(({ name, raw }): Insert => line(lookOf(name), onPage(raw), "raw")),
     smoothed.map(({ name, line: points }): Insert => line(lookOf(name), onPage(points))),
     held.map(({ name, points }): Insert => onPage(points).map((point) => mark(lookOf(name), point))),
   )}</figure>`;

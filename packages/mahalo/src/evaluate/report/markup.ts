@@ -48,3 +48,7 @@ const render = (insert: Insert): string => {
  */
 export const markup = (parts: TemplateStringsArray, ...inserts: readonly Insert[]): Markup =>
   new Markup(parts.reduce((text, part, index) => text + render(inserts[index - 1]) + part, ""));
+
+/** A label of several parts, for example a mix's, that may break behind its commas. */
+export const breakable = (label: string): Insert[] =>
+  label.split(",").map((part, index): Insert => (index === 0 ? part : markup`,<wbr>${part}`));

@@ -1,20 +1,20 @@
-/** The report page: one HTML file that needs nothing from the network. */
+/** The report page of a run. */
 import type { MetricsRow } from "../../train/metrics.ts";
 import type { GuidanceResults } from "../guidance.ts";
 import type { Results } from "../results.ts";
 import { conflictSection } from "./conflict-section.ts";
 import { trainingCurves } from "./curves.ts";
 import { guidanceSection } from "./guidance-section.ts";
-import { type Insert, Markup, markup } from "./markup.ts";
+import { type Insert, markup } from "./markup.ts";
+import { pageFrame } from "./page-frame.ts";
+import { samplesSection } from "./samples-section.ts";
 import {
   bestOfSection,
   pairAccuracySection,
   rewardModelsSection,
   runSection,
-  samplesSection,
   sweepNumbers,
 } from "./sections.ts";
-import { pageStyle } from "./style.ts";
 import { sweepChart } from "./sweep-chart.ts";
 
 /** The metrics of the training stages, by stage name in order, for example `{ sft: rows, align: rows }`. */
@@ -24,6 +24,8 @@ const stageTitles: Record<string, string> = {
   sft: "Fine-tuning (sft)",
   align: "Alignment (align)",
 };
+
+const samplesAbout = "Prompts drawn at random by the run's seed; each answered under every mix.";
 
 const curvesSection = (metrics: StageMetrics, objectives: readonly string[]): Insert => {
   const stages = Object.entries(metrics).flatMap(([stage, rows]): Insert[] => {
@@ -37,39 +39,21 @@ const curvesSection = (metrics: StageMetrics, objectives: readonly string[]): In
   );
 };
 
-/**
- * The whole page. All text from outside is escaped, a content security policy forbids any request, and the page has
- * no script. It follows the reader's choice of light or dark.
- */
+/** The whole page of a run; see {@link pageFrame}. */
 export const reportPage = (results: Results, metrics: StageMetrics, guidance?: GuidanceResults): string => {
-  const { sweep, pairAccuracy, rewardModels, bestOf } = results;
+  const { sweep, pairAccuracy, rewardModels, bestOf, name, description } = results;
   const objectives = results.objectives.map(({ name }) => name);
   const sweepSection =
     sweep &&
     markup`<section id="sweep"><h2>Steering</h2><figure class="wide"><div class="scroll" tabindex="0" role="region" aria-label="Chart of the sweep">${sweepChart(sweep, "sweep")}</div><figcaption>Every mix answers the same ${sweep.prompts} held-out prompts; bars and bands are 95% intervals.</figcaption></figure>${sweepNumbers(sweep)}</section>`;
-  const page = markup`<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
-<title>${results.name} · mahalo report</title>
-<style>${new Markup(pageStyle())}</style>
-</head>
-<body>
-<header><p class="soft">mahalo report</p><h1>${results.name}</h1>${results.description !== undefined && markup`<p>${results.description}</p>`}</header>
-<main>
-${sweepSection}
-${pairAccuracy && pairAccuracySection(pairAccuracy)}
-${rewardModels && rewardModelsSection(rewardModels)}
-${guidance && guidanceSection(guidance, objectives)}
-${bestOf && bestOfSection(bestOf)}
-${curvesSection(metrics, objectives)}
-${sweep && sweep.samples.length > 0 && samplesSection(sweep)}
-${runSection(results)}
-</main>
-</body>
-</html>
-`;
-  return page.toString();
+  return pageFrame({ kind: "mahalo report", name, description }, [
+    sweepSection,
+    pairAccuracy && pairAccuracySection(pairAccuracy),
+    rewardModels && rewardModelsSection(rewardModels),
+    guidance && guidanceSection(guidance, objectives),
+    bestOf && bestOfSection(bestOf),
+    curvesSection(metrics, objectives),
+    sweep && sweep.samples.length > 0 && samplesSection(sweep.samples, samplesAbout),
+    runSection(results),
+  ]);
 };

@@ -1,11 +1,15 @@
-/** Opens the report in a real browser: no errors, no requests, no overflow, light and dark. */
+/** Opens the report and the page of a comparison in a real browser: no errors, no requests, no overflow, light and dark. */
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { chromium } from "playwright-core";
 import { expect, test } from "vitest";
+import { compareRuns } from "../compare.ts";
+import { inventRun } from "../testing/runs.ts";
+import { writeComparison } from "./compare-page.ts";
 import { inventedMetrics, inventedResults } from "./fixture.ts";
+import { readMethodMetrics } from "./method-curves.ts";
 import { reportPage } from "./page.ts";
 
 const executablePath = process.env.CHROMIUM_PATH ?? "/usr/bin/chromium";
@@ -36,12 +40,38 @@ type Facts = {
   samples: number;
 };
 
-test.skipIf(!existsSync(executablePath))(
-  `the report opens in a browser (skipped where ${executablePath} is not there; set CHROMIUM_PATH)`,
-  async () => {
+const writeReport = async (folder: string): Promise<string> => {
+  const path = join(folder, "report.html");
+  writeFileSync(path, reportPage(inventedResults(), inventedMetrics()));
+  return path;
+};
+
+/** Two methods, one of them a sweep beside the model before alignment. */
+const writeCompared = async (folder: string): Promise<string> => {
+  const shares = { accuracy: 0.5, engagement: 0.75 };
+  const mixes = [0, 0.5, 1].map((accuracy) => ({ mix: { accuracy, engagement: 1 - accuracy }, shares }));
+  const trained = ["accuracy", "engagement"];
+  const runs = [
+    await inventRun(folder, "heads", {
+      method: "mah-dpo",
+      seed: 1,
+      policies: [...mixes, { label: "sft", shares }],
+      trained,
+    }),
+    await inventRun(folder, "mixed", { method: "dpo-mixed", seed: 1, policies: [{ shares }], trained }),
+  ];
+  const found = await compareRuns(runs, { resamples: 20 });
+  return (await writeComparison(join(folder, "compared"), found, await readMethodMetrics(found))).html;
+};
+
+test.skipIf(!existsSync(executablePath)).each([
+  { page: "report", write: writeReport, images: 7, samples: 14 },
+  { page: "comparison", write: writeCompared, images: 5, samples: 3 },
+])(
+  `the $page opens in a browser (skipped where ${executablePath} is not there; set CHROMIUM_PATH)`,
+  async ({ write, images, samples }) => {
     const folder = mkdtempSync(join(tmpdir(), "mahalo-browser-"));
-    const path = join(folder, "report.html");
-    writeFileSync(path, reportPage(inventedResults(), inventedMetrics()));
+    const path = await write(folder);
     const browser = await chromium.launch({
       executablePath,
       args: ["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
@@ -64,7 +94,7 @@ test.skipIf(!existsSync(executablePath))(
         const found = (await page.evaluate(facts)) as Facts;
         expect(errors).toEqual([]);
         expect(requests).toEqual([pathToFileURL(path).href]);
-        expect(found).toMatchObject({ overflow: 0, images: 7, named: true, samples: 14 });
+        expect(found).toMatchObject({ overflow: 0, images, named: true, samples });
         expect(new Set(found.ids).size).toBe(found.ids.length);
         expect(found.smallest).toBeGreaterThan(8);
         backgrounds.add(found.background);

@@ -1,16 +1,8 @@
-/** The report's sections beside its charts: what was run, the tables of numbers, the sample answers. */
+/** The report's sections beside its charts: what was run, the tables of numbers. */
 import { formatDuration, formatShare } from "../../core/format.ts";
 import type { Estimate } from "../intervals.ts";
-import type {
-  BestOf,
-  PairAccuracy,
-  Results,
-  Sample,
-  Steering,
-  SweepPoint,
-  SweepResults,
-} from "../results.ts";
-import { type Insert, type Markup, markup } from "./markup.ts";
+import type { BestOf, PairAccuracy, Results, Steering, SweepPoint, SweepResults } from "../results.ts";
+import { breakable, type Insert, type Markup, markup } from "./markup.ts";
 import { formatNumber } from "./scale.ts";
 import { areShares, formatInterval, formatResult, judgedObjectives } from "./sweep-chart.ts";
 
@@ -39,10 +31,6 @@ export const runSection = (results: Results): Markup => {
     Object.entries(results.machine),
   )}<details><summary>Recipe, with all defaults</summary><pre>${results.recipe}</pre></details></section>`;
 };
-
-/** A mix's label that may break behind its commas. */
-const breakable = (label: string): Insert[] =>
-  label.split(",").map((part, index): Insert => (index === 0 ? part : markup`,<wbr>${part}`));
 
 /** A difference as text: percentage points for shares. */
 const amount = (value: number, share: boolean): string =>
@@ -181,43 +169,3 @@ const bestOfBlock = (one: BestOf): Markup => {
 /** What choosing among sampled answers gains. */
 export const bestOfSection = (found: readonly BestOf[]): Markup =>
   markup`<section id="best-of"><h2>Best of n</h2><p>Answers of the model before alignment, sampled once and chosen from in every way.</p>${found.map((one): Insert => bestOfBlock(one))}</section>`;
-
-/** Scores of each step of an answer, below its text; nothing where no reward model scored it. */
-const stepScores = ({ steps }: Sample["replies"][number]): Insert => {
-  const named = Object.entries(steps ?? {});
-  const longest = named.reduce<{ text: string }[]>(
-    (most, [, own]) => (own.length > most.length ? own : most),
-    [],
-  );
-  if (longest.length === 0) return false;
-  const items = longest.map(({ text }, at): Insert => {
-    // A model of whole answers has one score, which stands at the last step.
-    const scores = named.flatMap(([objective, own]) => {
-      const found =
-        own.length === longest.length ? own[at] : at === longest.length - 1 ? own.at(-1) : undefined;
-      return found === undefined ? [] : [`${objective} ${formatNumber(found.score)}`];
-    });
-    return markup`<li>${text.trim()}<small>${scores.join(" · ")}</small></li>`;
-  });
-  return markup`<details><summary>scores of each step</summary><ol class="steps">${items}</ol></details>`;
-};
-
-const sampleBlock = ({ prompt, reference, replies }: Sample, index: number): Markup => {
-  const asked = prompt
-    .map(({ role, content }) => (prompt.length > 1 ? `${role}: ${content}` : content))
-    .join("\n\n");
-  const answers = replies.map((reply): Insert => {
-    const { label, response, verdicts } = reply;
-    const judged = Object.entries(verdicts).map(([objective, { score, reason }]): Insert => {
-      const colour = score === null ? "" : score >= 0.5 ? " good" : " bad";
-      const mark = score === null ? "–" : score === 1 ? "✓" : score === 0 ? "✗" : formatNumber(score);
-      return markup`<span class="verdict${colour}"><b>${objective} ${mark}</b> ${reason}</span>`;
-    });
-    return markup`<article class="reply"><h4>${breakable(label)}</h4><p>${response === "" ? "(empty)" : response}</p>${judged}${stepScores(reply)}</article>`;
-  });
-  return markup`<h3>Prompt ${index + 1}${reference === undefined ? "" : ` (answer: ${reference})`}</h3><div class="question">${asked}</div><div class="scroll" tabindex="0" role="region" aria-label="Answers to prompt ${index + 1}"><div class="replies">${answers}</div></div>`;
-};
-
-/** Sample answers of every mix side by side, with their verdicts. */
-export const samplesSection = ({ samples }: SweepResults): Markup =>
-  markup`<section id="samples"><h2>Sample answers</h2><p>Prompts drawn at random by the run's seed; each answered under every mix. Where the run has reward models, their scores of each step are folded below an answer.</p>${samples.map(sampleBlock)}</section>`;

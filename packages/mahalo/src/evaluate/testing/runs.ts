@@ -1,9 +1,9 @@
-/** Folders of invented runs, as an evaluation leaves them: results.json and the answers behind it. */
+/** Folders of invented runs, as an evaluation leaves them: results.json, the answers behind it, metrics of the training. */
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { wilson } from "../intervals.ts";
 import { formatMix, type SweepMix } from "../mixes.ts";
-import { inventedResults } from "../report/fixture.ts";
+import { inventedMetrics, inventedResults } from "../report/fixture.ts";
 import { type Results, writeResults } from "../results.ts";
 
 /** A policy of a run: right on this share of prompts for each objective. */
@@ -17,6 +17,24 @@ export type InventedRun = {
   policies: readonly InventedPolicy[];
   /** Default 40. */
   prompts?: number;
+  /** Objectives whose training has metrics; default none, as of a method that trains nothing. */
+  trained?: readonly string[];
+};
+
+/** Metrics of an invented alignment to these objectives. */
+const metricsOf = (trained: readonly string[]): string => {
+  const rows = (inventedMetrics().align ?? []).map((row) => ({
+    step: row.step,
+    ...Object.fromEntries(
+      trained.flatMap((objective) =>
+        ["rewards/margins", "rewards/accuracies"].map((name) => [
+          `${objective}/${name}`,
+          row[`accuracy/${name}`],
+        ]),
+      ),
+    ),
+  }));
+  return rows.map((row) => `${JSON.stringify(row)}\n`).join("");
 };
 
 /**
@@ -28,7 +46,7 @@ export type InventedRun = {
 export const inventRun = async (
   folder: string,
   name: string,
-  { method, seed, policies, prompts = 40 }: InventedRun,
+  { method, seed, policies, prompts = 40, trained = [] }: InventedRun,
 ): Promise<string> => {
   const run = join(folder, name);
   await mkdir(join(run, "evaluate"), { recursive: true });
@@ -53,7 +71,17 @@ export const inventRun = async (
         ),
       })),
       steering: [],
-      samples: [{ prompt: [{ role: "user", content: `seed ${seed}` }], replies: [] }],
+      samples: [
+        {
+          prompt: [{ role: "user", content: `seed ${seed}` }],
+          replies: all.map(({ label }) => ({
+            label,
+            response: `answer 0 of ${label}`,
+            verdicts: {},
+            steps: { a: [{ text: `answer 0 of ${label}`, score: 0.25 }] },
+          })),
+        },
+      ],
     },
   };
   await writeResults(join(run, "results.json"), results);
@@ -70,5 +98,9 @@ export const inventRun = async (
     }),
   );
   await writeFile(join(run, "evaluate", "answers.jsonl"), lines.join(""));
+  if (trained.length > 0) {
+    await mkdir(join(run, "align"));
+    await writeFile(join(run, "align", "metrics.jsonl"), metricsOf(trained));
+  }
   return run;
 };
