@@ -108,6 +108,27 @@ describe("methods of one head", () => {
   });
 });
 
+test.each([
+  ["mah-dpo", ""],
+  ["dpo", "objective: a"],
+  ["dpo-mixed", ""],
+  ["modpo", "weights: { a: 3, b: 1 }"],
+  ["dpo-scalarized", "weights: { a: 1, b: 1 }"],
+])("%s has a low-rank variant, which begins where all weights do", async (method, more) => {
+  const needs = /modpo|scalarized/.test(method) ? rewards() : "";
+  const options = [`method: ${method}`, more, needs].filter((one) => one !== "").join(", ");
+  const low = "train: { lora: { rank: 2 } }";
+  await runRecipe(recipe(`lora-${method}`, `${options}, ${low}`), { until: "align" });
+  await runRecipe(recipe(`full-${method}`, options), { until: "align" });
+  const [lora, full] = [await metricsOf(`lora-${method}`), await metricsOf(`full-${method}`)];
+  expect(lora.map(({ step }) => step)).toEqual(full.map(({ step }) => step));
+  expect(numbers(lora)[0]).toEqual(numbers(full)[0]);
+  expect(numbers(lora)).not.toEqual(numbers(full));
+  const model = await loadModel(modelOf(`lora-${method}`));
+  expect(model.heads.objectives).toEqual(method === "mah-dpo" ? ["a", "b"] : []);
+  model.dispose();
+});
+
 describe("methods that merge models", () => {
   const models = (): string => `models: { a: ${modelOf("dpo-a")}, b: ${modelOf("dpo-b")} }`;
   /** What policies answered, by label. */
