@@ -99,6 +99,17 @@ describe("claim (a), each head on its own objective", () => {
     expect(ownHeads([mixed(1, 4, 4), mixed(0, 4, 11)], [], rule).outcome).toBe("not decided at this size");
   });
 
+  test("is not decided where every policy lies within the margin, since then no head could fall short", () => {
+    const alike = [mixed(1, 6, 6), mixed(0, 6, 6)];
+    const found = ownHeads(alike, [policy("sft", 6, 6)], rule);
+    expect(found.outcome).toBe("not decided at this size");
+    expect(found.findings.every(({ outcome }) => outcome === "not decided at this size")).toBe(true);
+    expect(found.notes).toContain("no policy lies further than the margin from the best on x, y");
+    const apart = ownHeads(alike, [policy("sft", 6, 6), policy("dpo", 5, 6)], rule);
+    expect(apart.findings.map(({ outcome }) => outcome === "holds")).toEqual([true, true, false, false]);
+    expect(apart.notes).toContain("no policy lies further than the margin from the best on y");
+  });
+
   test("finds the mixes that it speaks of", () => {
     expect([pureMix(sweep, "y")?.label, equalMix(sweep)?.label]).toEqual(["x=0", "x=0.5"]);
     expect(pureMix([mixed(0.5, 1, 1)], "x")).toBeUndefined();
@@ -179,6 +190,12 @@ test("claim (e) compares areas seed by seed, and one seed decides nothing", () =
   expect(means(unifiedNear(aucs, rule))).toEqual([-0.01]);
   expect(unifiedNear(aucsOf([seed(0.8, 0.5)]), rule).outcome).toBe("not decided at this size");
   expect(unifiedNear(new Map(), rule).outcome).toBe("not decided at this size");
+  const blind = unifiedNear(aucsOf([seed(0.54, 0.54), seed(0.5, 0.5), seed(0.52, 0.52)]), rule);
+  expect(blind.outcome).toBe("not decided at this size");
+  expect(blind.notes).toContain("the specialised model is within the margin of chance on x");
+  expect(unifiedNear(aucsOf([seed(0.54, 0.3), seed(0.5, 0.3), seed(0.52, 0.3)]), rule).outcome).toBe(
+    "does not hold",
+  );
 });
 
 test("held-out pairs are counted over all seeds together", () => {

@@ -9,7 +9,7 @@ import {
   pairedOverSeeds,
   type SeedScores,
 } from "../../packages/mahalo/src/evaluate/seeds.ts";
-import { type Claim, type Finding, finding, type Verdict, verdict } from "./verdict.ts";
+import { type Claim, type Finding, finding, unableToFail, type Verdict, verdict } from "./verdict.ts";
 
 /** Scores of one policy, by objective; the seeds and prompts of all policies are the same ones in the same order. */
 export type PolicyScores = { label: string; scores: Readonly<Record<string, SeedScores>> };
@@ -39,6 +39,13 @@ export const promptsOf = (policies: readonly PolicyScores[]): number[] => {
     Math.max(0, ...all.map((scores) => scores[seed]?.length ?? 0)),
   );
 };
+
+/** Every seed and all of its prompts, once. */
+const wholeOf = (policies: readonly PolicyScores[]): Draw[] =>
+  promptsOf(policies).map((count, seed) => ({
+    seed,
+    prompts: Array.from({ length: count }, (_, prompt) => prompt),
+  }));
 
 /** Means of a policy at drawn places, an objective a place; undefined where one was never judged there. */
 export const meansAt = (
@@ -97,6 +104,9 @@ export const equalMix = (sweep: readonly MixScores[]): MixScores | undefined => 
  *   rival is chosen anew in every draw, so that the choice counts towards the interval (it favours the rivals).
  * - head k against the model's other heads: m_k(head k) - max over heads j ≠ k of m_k(head j) lies above -margin.
  *
+ * Being near the best says nothing where even the worst policy is: an objective on which the means of all policies lie within
+ * the margin of each other can't be said to hold.
+ *
  * @param rivals policies of one head, SFT among them
  */
 export const ownHeads = (
@@ -124,12 +134,26 @@ export const ownHeads = (
   };
   const heads = (but: string): MixScores[] =>
     objectives.flatMap((name) => (name === but ? [] : (pureMix(sweep, name) ?? [])));
-  const findings = objectives.flatMap((objective) => [
-    against(objective, rivals, "best policy of one head"),
-    ...(objectives.length > 1 ? [against(objective, heads(objective), "best other head")] : []),
-  ]);
+  const all = [...sweep, ...rivals];
+  const everything = wholeOf(all);
+  const alike = objectives.filter((objective) => {
+    const means = all.flatMap((one) => meansAt(one, [objective], everything) ?? []);
+    return Math.max(...means) - Math.min(...means) <= margin;
+  });
+  const findings = objectives.flatMap((objective) => {
+    const found = [
+      against(objective, rivals, "best policy of one head"),
+      ...(objectives.length > 1 ? [against(objective, heads(objective), "best other head")] : []),
+    ];
+    return alike.includes(objective) ? found.map((one) => one && unableToFail(one)) : found;
+  });
   const names = rivals.map(({ label }) => label).join(", ");
-  return verdict("a", findings, [`policies of one head: ${names || "none"}; near means within ${margin}`]);
+  return verdict("a", findings, [
+    `policies of one head: ${names || "none"}; near means within ${margin}`,
+    ...(alike.length > 0
+      ? [`no policy lies further than the margin from the best on ${alike.join(", ")}`]
+      : []),
+  ]);
 };
 
 /**

@@ -61,6 +61,10 @@ export const finding = (of: string, difference: SeedEstimate, bound: number): Fi
   return { of, difference, bound, outcome };
 };
 
+/** A finding that could not have failed, because nothing measured could fall below its bound, decides nothing. */
+export const unableToFail = (one: Finding): Finding =>
+  one.outcome === "holds" ? { ...one, outcome: "not decided at this size" } : one;
+
 /**
  * A claim of several parts: it does not hold where one part does not, holds where all do, and is not decided otherwise or
  * where nothing was measured.
