@@ -5,6 +5,7 @@ import type { SweepMix } from "../../packages/mahalo/src/evaluate/mixes.ts";
 import {
   type Draw,
   drawnMean,
+  everyPrompt,
   overSeeds,
   pairedOverSeeds,
   type SeedScores,
@@ -39,13 +40,6 @@ export const promptsOf = (policies: readonly PolicyScores[]): number[] => {
     Math.max(0, ...all.map((scores) => scores[seed]?.length ?? 0)),
   );
 };
-
-/** Every seed and all of its prompts, once. */
-const wholeOf = (policies: readonly PolicyScores[]): Draw[] =>
-  promptsOf(policies).map((count, seed) => ({
-    seed,
-    prompts: Array.from({ length: count }, (_, prompt) => prompt),
-  }));
 
 /** Means of a policy at drawn places, an objective a place; undefined where one was never judged there. */
 export const meansAt = (
@@ -135,7 +129,7 @@ export const ownHeads = (
   const heads = (but: string): MixScores[] =>
     objectives.flatMap((name) => (name === but ? [] : (pureMix(sweep, name) ?? [])));
   const all = [...sweep, ...rivals];
-  const everything = wholeOf(all);
+  const everything = everyPrompt(promptsOf(all));
   const alike = objectives.filter((objective) => {
     const means = all.flatMap((one) => meansAt(one, [objective], everything) ?? []);
     return Math.max(...means) - Math.min(...means) <= margin;

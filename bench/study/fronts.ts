@@ -1,7 +1,15 @@
 /** Claim (c): the sweep of mixes as a front, against the soups', and whether it goes one way as weights do. */
 import { type FrontPoint, hypervolume } from "../../packages/mahalo/src/evaluate/front.ts";
-import type { Draw } from "../../packages/mahalo/src/evaluate/seeds.ts";
-import { findingOf, type MixScores, meansAt, type PolicyScores, pureMix, type Rule } from "./claims.ts";
+import { type Draw, everyPrompt } from "../../packages/mahalo/src/evaluate/seeds.ts";
+import {
+  findingOf,
+  type MixScores,
+  meansAt,
+  type PolicyScores,
+  promptsOf,
+  pureMix,
+  type Rule,
+} from "./claims.ts";
 import { type Finding, type Verdict, verdict } from "./verdict.ts";
 
 /** Means of a whole sweep at drawn places. */
@@ -111,12 +119,7 @@ export const frontOverSoups = (
       rule,
     );
   });
-  const whole = (policies: readonly PolicyScores[]): Draw[] =>
-    (policies[0]?.scores[objectives[0] ?? ""] ?? []).map(({ length }, seed) => ({
-      seed,
-      prompts: Array.from({ length }, (_, at) => at),
-    }));
-  const reference = referencePoint([...sweep, ...(soups ?? [])], objectives, whole(sweep));
+  const reference = referencePoint([...sweep, ...(soups ?? [])], objectives, everyPrompt(promptsOf(sweep)));
   const volume =
     soups === undefined
       ? undefined

@@ -7,7 +7,7 @@ import type { ComparedGroup, ComparedPoint, Comparison } from "./comparison.ts";
 import { coverage, type FrontPoint, frontOf, hypervolume, leastRegret } from "./front.ts";
 import { gainsOf } from "./gains.ts";
 import { type OverSeeds, onSharedSeeds, policiesOf, samePrompts, scoresOf } from "./over-seeds.ts";
-import { type Draw, drawnMean, overSeeds, pairedOverSeeds, type SeedEstimate } from "./seeds.ts";
+import { type Draw, drawnMean, everyPrompt, overSeeds, pairedOverSeeds, type SeedEstimate } from "./seeds.ts";
 import { sideBySide } from "./side-by-side.ts";
 
 /** Options of {@link compareRuns}. */
@@ -108,11 +108,7 @@ const groupResults = (
 ): ComparedGroup | undefined => {
   const policies = policiesOf(group);
   const prompts = group.parts.map((part) => part.prompts);
-  const whole = prompts.map((count, at) => ({
-    seed: at,
-    prompts: Array.from({ length: count }, (_, n) => n),
-  }));
-  const means = pointsAt(policies, objectives, whole);
+  const means = pointsAt(policies, objectives, everyPrompt(prompts));
   const centre = centreOf(policies);
   if (means === undefined || centre === undefined) return undefined;
   const front = frontOf(means);
@@ -172,10 +168,7 @@ const groupResults = (
 export const compareGroups = (groups: readonly RunGroup[], options: CompareOptions = {}): Comparison => {
   const objectives = Object.keys(groups[0]?.parts[0]?.policies[0]?.scores ?? {});
   const all = groups.flatMap((group) => {
-    const whole = group.parts.map(({ prompts }, seed) => ({
-      seed,
-      prompts: Array.from({ length: prompts }, (_, at) => at),
-    }));
+    const whole = everyPrompt(group.parts.map(({ prompts }) => prompts));
     return pointsAt(policiesOf(group), objectives, whole) ?? [];
   });
   const values = groups.flatMap(({ parts }) =>

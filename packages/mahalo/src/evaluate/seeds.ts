@@ -8,6 +8,10 @@ export type SeedEstimate = { mean: number; low: number; high: number; seeds: num
 /** What is known of each drawn prompt of a seed: the prompts' places, with repetition. */
 export type Draw = { seed: number; prompts: readonly number[] };
 
+/** The whole data as a draw: every seed, and each of its prompts once. `prompts` are the numbers of each seed's. */
+export const everyPrompt = (prompts: readonly number[]): Draw[] =>
+  prompts.map((count, seed) => ({ seed, prompts: Array.from({ length: count }, (_, at) => at) }));
+
 /** Options of {@link overSeeds}. */
 export type SeedOptions = {
   /** Default 1000. */
@@ -32,11 +36,7 @@ export const overSeeds = (
   random: Random,
   { resamples = 1000 }: SeedOptions = {},
 ): SeedEstimate | undefined => {
-  const whole = prompts.map((count, seed) => ({
-    seed,
-    prompts: Array.from({ length: count }, (_, at) => at),
-  }));
-  const value = figure(whole);
+  const value = figure(everyPrompt(prompts));
   if (value === undefined) return undefined;
   const found: number[] = [];
   for (let at = 0; at < resamples; at++) {
