@@ -361,5 +361,8 @@ describe("the tiny form", () => {
     const soup = runs.find(({ name }) => name === "soup")?.recipe;
     expect(soup).toMatchObject({ seed: 2, align: { method: "soup", models }, evaluate: { baseline: false } });
     expect(runs.map(({ recipe }) => recipe.guide === undefined)).toEqual([false, ...Array(8).fill(true)]);
+    // The unified reward model reads each objective's rows as often as that objective's own model does.
+    const steps = runs.map(({ recipe: { reward } }) => (reward === false ? 0 : reward.maxSteps));
+    expect(steps).toEqual([...Array(8).fill(1), heads.length]);
   });
 });

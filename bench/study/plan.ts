@@ -70,8 +70,14 @@ export const dpoRun = (objective: string): string => `dpo-only-${objective}`;
 
 const flow = (field: string, value: unknown): string => `${field}=${JSON.stringify(value)}`;
 
-/** What a method changes of the recipe, as overrides. */
-const overrides = (method: Method, heads: readonly string[], folder: string, mixes: unknown): string[] => {
+/**
+ * What a method changes of the recipe, as overrides.
+ *
+ * The unified reward model takes as many steps as the specialised ones together: a batch holds rows of every objective in
+ * equal parts, so each objective's rows are read as often as by a model of its own.
+ */
+const overrides = (method: Method, heads: readonly string[], folder: string, recipe: Recipe): string[] => {
+  const { reward, evaluate } = recipe;
   const models = Object.fromEntries(
     heads.map((name) => [name, join(folder, dpoRun(name), "align", "model")]),
   );
@@ -91,15 +97,25 @@ const overrides = (method: Method, heads: readonly string[], folder: string, mix
     case "soup":
     case "mod":
       return merged;
-    case "prompted":
+    case "prompted": {
+      const mixes = Array.isArray(evaluate.mixes) ? evaluate.mixes : mixGrid(heads, evaluate.mixes);
       return [
         "align=false",
         "evaluate.prompted=true",
         "evaluate.pairAccuracy=false",
         flow("evaluate.mixes", mixes),
       ];
-    case "unified":
-      return ["align=false", "reward.unified=prompt", "evaluate.prompts=0", "evaluate.pairAccuracy=false"];
+    }
+    case "unified": {
+      const steps = reward === false ? undefined : reward.maxSteps;
+      return [
+        "align=false",
+        "reward.unified=prompt",
+        ...(steps === undefined ? [] : [flow("reward.maxSteps", steps * heads.length)]),
+        "evaluate.prompts=0",
+        "evaluate.pairAccuracy=false",
+      ];
+    }
   }
 };
 
@@ -123,13 +139,12 @@ export const planSeed = async (
     return { method, name, recipe: method === "mah-dpo" ? recipe : { ...recipe, guide: undefined } };
   };
   const first = await load("mah-dpo", "mah-dpo");
-  const { objectives, evaluate, reward } = first.recipe;
+  const { objectives, reward } = first.recipe;
   const heads = Object.entries(objectives).flatMap(([name, one]) => (hasPairs(one) ? [name] : []));
-  const mixes = Array.isArray(evaluate.mixes) ? evaluate.mixes : mixGrid(heads, evaluate.mixes);
   const runs = [first];
   for (const method of completeMethods(methods)) {
     if (method === "mah-dpo" || (method === "unified" && reward === false)) continue;
-    const set = overrides(method, heads, folder, mixes);
+    const set = overrides(method, heads, folder, first.recipe);
     if (method !== "dpo") runs.push(await load(method, method, set));
     else
       for (const one of heads) runs.push(await load(method, dpoRun(one), [...set, `align.objective=${one}`]));
