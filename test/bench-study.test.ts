@@ -21,7 +21,7 @@ import { pooledPairs } from "../bench/study/ranked-pairs.ts";
 import { readRecord, recordPath } from "../bench/study/record.ts";
 import { aucsOf, unifiedNear } from "../bench/study/rewards.ts";
 import { runStudy, type StudyOptions } from "../bench/study/run.ts";
-import { shareStages } from "../bench/study/share.ts";
+import { sharedStages, shareStages, takenOver } from "../bench/study/share.ts";
 import { claimText } from "../bench/study/tables.ts";
 import { tinyDomains } from "../bench/study/tiny.ts";
 import { finding, verdict } from "../bench/study/verdict.ts";
@@ -311,8 +311,14 @@ describe("the tiny form", () => {
     stop.abort(new Error("enough"));
     const stopped = runStudy(await options({ out: join(out, "stopped"), signal: stop.signal }));
     await expect(stopped).rejects.toMatchObject({ code: "E_INTERRUPTED" });
-    expect(await shareStages(join(out, "nothing"), join(out, "other"))).toEqual([]);
+    expect(await shareStages(join(out, "nothing"), join(out, "other"), sharedStages)).toEqual([]);
     expect(existsSync(join(out, "other"))).toBe(false);
+  });
+
+  test("takes all shared stages over, but for a reward model of its own", () => {
+    expect(takenOver("mah-dpo")).toEqual([]);
+    expect(takenOver("soup")).toEqual([...sharedStages]);
+    expect(takenOver("unified")).toEqual(["data", "sft", "rollout", "relabel", "pairs"]);
   });
 
   test("gives an objective without a judge a reward model of rows that no run reads", async () => {

@@ -14,7 +14,7 @@ import { readMetrics } from "../../packages/mahalo/src/train/metrics.ts";
 import { readGuided } from "./guided.ts";
 import { methodNames, policyMethod, type SeedPlan, type StudyRun } from "./plan.ts";
 import { pairsOf, rankedPairsSchema } from "./ranked-pairs.ts";
-import { sharedStages } from "./share.ts";
+import { sharedStages, takenOver } from "./share.ts";
 
 const partSchema = z.strictObject({ name: z.string(), part: runPartSchema });
 
@@ -48,13 +48,13 @@ export const seedRecordSchema = z.strictObject({
 
 export type SeedRecord = z.infer<typeof seedRecordSchema>;
 
-/** Stages that a run makes itself. */
-const ownStages = ["align", "evaluate", "guide", "report"];
+const allStages = [...sharedStages, "align", "evaluate", "guide", "report"];
 
 /** Hours of the stages that a run made itself, out of their stamps. */
 const hoursOf = async (folder: string, { method }: StudyRun): Promise<number> => {
+  const others = takenOver(method);
   let seconds = 0;
-  for (const stage of method === "mah-dpo" ? [...sharedStages, ...ownStages] : ownStages)
+  for (const stage of allStages.filter((one) => !others.includes(one)))
     seconds += (await readStamp(join(folder, stage)))?.seconds ?? 0;
   return seconds / 3600;
 };

@@ -13,7 +13,7 @@ import { withJudges } from "./judges.ts";
 import { completeMethods, type Domain, type Method, planSeed, type SeedPlan } from "./plan.ts";
 import { pooledPairs } from "./ranked-pairs.ts";
 import { readRecord, recordOf, type SeedRecord, writeRecord } from "./record.ts";
-import { sharedStages, shareStages } from "./share.ts";
+import { shareStages, takenOver } from "./share.ts";
 import { studyText } from "./tables.ts";
 
 /** Options of {@link runStudy}. */
@@ -48,9 +48,7 @@ const runSeed = async (
     const where = `${domain}, seed ${seed}, ${name} (${at + 1} of ${runs.length})`;
     log(`${where}: begins`);
     if (method !== "mah-dpo") {
-      // The unified reward model takes the rows over, and trains anew.
-      const stages = method === "unified" ? sharedStages.filter((stage) => stage !== "reward") : sharedStages;
-      const linked = await shareStages(first, join(folder, name), stages);
+      const linked = await shareStages(first, join(folder, name), takenOver(method));
       if (linked.length > 0) log(`${where}: takes over ${linked.join(", ")}`);
     }
     const { stages } = await runRecipe(recipe, {

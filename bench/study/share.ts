@@ -3,9 +3,14 @@ import { cp, link, readdir, rename, rm } from "node:fs/promises";
 import { dirname, join, relative } from "node:path";
 import { ensureDir, errorCode, fileError } from "../../packages/mahalo/src/core/files.ts";
 import { readStamp } from "../../packages/mahalo/src/recipe/stamp.ts";
+import type { Method } from "./plan.ts";
 
 /** Stages that come before a method does anything of its own. */
 export const sharedStages = ["data", "sft", "rollout", "relabel", "pairs", "reward"] as const;
+
+/** The stages that a method's run takes over from the run of MAH-DPO; the unified reward model takes the rows, and trains anew. */
+export const takenOver = (method: Method): string[] =>
+  method === "mah-dpo" ? [] : sharedStages.filter((stage) => method !== "unified" || stage !== "reward");
 
 /** A second name for a file; a copy where the file system has no such thing. */
 const linkFile = async (from: string, to: string): Promise<void> => {
@@ -38,11 +43,7 @@ const linkFolder = async (from: string, to: string): Promise<void> => {
  *
  * @returns names of the stages that were linked now
  */
-export const shareStages = async (
-  from: string,
-  to: string,
-  stages: readonly string[] = sharedStages,
-): Promise<string[]> => {
+export const shareStages = async (from: string, to: string, stages: readonly string[]): Promise<string[]> => {
   const linked: string[] = [];
   for (const stage of stages) {
     const stamp = await readStamp(join(from, stage));
