@@ -367,6 +367,11 @@ describe("the tiny form", () => {
     const soup = runs.find(({ name }) => name === "soup")?.recipe;
     expect(soup).toMatchObject({ seed: 2, align: { method: "soup", models }, evaluate: { baseline: false } });
     expect(runs.map(({ recipe }) => recipe.guide === undefined)).toEqual([false, ...Array(8).fill(true)]);
+    const [, frozen] = (await planSeed(domain, 2, ["mah-dpo-frozen"], out)).runs;
+    const { learningRate } = runs[0]?.recipe.align || { learningRate: 0 };
+    expect(frozen?.recipe).toMatchObject({
+      align: { method: "mah-dpo", train: { lastLayers: 0 }, learningRate: learningRate * 5 },
+    });
     // The unified reward model reads each objective's rows as often as that objective's own model does.
     const steps = runs.map(({ recipe: { reward } }) => (reward === false ? 0 : reward.maxSteps));
     expect(steps).toEqual([...Array(8).fill(1), heads.length]);

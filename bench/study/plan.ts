@@ -9,6 +9,7 @@ import type { Recipe } from "../../packages/mahalo/src/recipe/schema.ts";
 export const methodNames = [
   "mah-dpo",
   "mah-dpo-projected",
+  "mah-dpo-frozen",
   "dpo",
   "dpo-mixed",
   "dpo-scalarized",
@@ -20,13 +21,14 @@ export const methodNames = [
 ] as const;
 
 /**
- * Name of a method; `dpo` is a run for each objective, `unified` is no policy but a reward model, and `mah-dpo-projected` is
- * MAH-DPO with conflicting gradients projected.
+ * Name of a method; `dpo` is a run for each objective, `unified` is no policy but a reward model, `mah-dpo-projected` is
+ * MAH-DPO with conflicting gradients projected, and `mah-dpo-frozen` MAH-DPO that trains the heads alone.
  */
 export type Method = (typeof methodNames)[number];
 
 /** The `align.method` of a method's recipe, or what its policies are called. */
-export const policyMethod = (method: Method): string => (method === "mah-dpo-projected" ? "mah-dpo" : method);
+export const policyMethod = (method: Method): string =>
+  method === "mah-dpo-projected" || method === "mah-dpo-frozen" ? "mah-dpo" : method;
 
 /** A domain: its recipe's file, and fields of it that the study sets. */
 export type Domain = {
@@ -73,11 +75,13 @@ const flow = (field: string, value: unknown): string => `${field}=${JSON.stringi
 /**
  * What a method changes of the recipe, as overrides.
  *
+ * Heads alone learn at five times the learning rate: they are the only weights that move.
+ *
  * The unified reward model takes as many steps as the specialised ones together: a batch holds rows of every objective in
  * equal parts, so each objective's rows are read as often as by a model of its own.
  */
 const overrides = (method: Method, heads: readonly string[], folder: string, recipe: Recipe): string[] => {
-  const { reward, evaluate } = recipe;
+  const { align, reward, evaluate } = recipe;
   const models = Object.fromEntries(
     heads.map((name) => [name, join(folder, dpoRun(name), "align", "model")]),
   );
@@ -88,6 +92,12 @@ const overrides = (method: Method, heads: readonly string[], folder: string, rec
       return [];
     case "mah-dpo-projected":
       return [flow("align.conflict", { every: 5, project: true }), "evaluate.baseline=false"];
+    case "mah-dpo-frozen":
+      return [
+        flow("align.train", { lastLayers: 0 }),
+        ...(align === false ? [] : [flow("align.learningRate", align.learningRate * 5)]),
+        "evaluate.baseline=false",
+      ];
     case "dpo":
     case "dpo-mixed":
       return trained;
