@@ -26,9 +26,8 @@ export const methodNames = [
  */
 export type Method = (typeof methodNames)[number];
 
-/** The `align.method` of a method's recipe, or what its policies are called. */
-export const policyMethod = (method: Method): string =>
-  method === "mah-dpo-projected" || method === "mah-dpo-frozen" ? "mah-dpo" : method;
+/** The `align.method` of a method's recipe, or what its policies are called; variants of MAH-DPO begin with its name. */
+export const policyMethod = (method: Method): string => (method.startsWith("mah-dpo") ? "mah-dpo" : method);
 
 /** A domain: its recipe's file, and fields of it that the study sets. */
 export type Domain = {
