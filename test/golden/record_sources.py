@@ -268,6 +268,22 @@ def record_templates(smol):
     )
 
 
+# Of types that gguf does not quantise: first byte of d (negative from the block's end), and bytes of d and dmin.
+SCALES_AT = {
+    "Q4_K": (0, 4),
+    "Q6_K": (-2, 2),
+    "Q2_K": (-4, 4),
+    "Q3_K": (-2, 2),
+    "Q5_K": (0, 4),
+    "IQ4_NL": (0, 2),
+    "IQ4_XS": (0, 2),
+}
+
+# New types are added at the end, so that the values of the others stay what they are.
+BLOCK_TYPES = ["F32", "F16", "BF16", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q4_K", "Q6_K"]
+BLOCK_TYPES += ["Q5_K", "Q3_K", "Q2_K", "IQ4_NL", "IQ4_XS"]
+
+
 def blocks_of(kind, generator):
     """Stored bytes of four blocks: quantised values where gguf can, else any bits with sensible scales."""
     block, size = gguf.GGML_QUANT_SIZES[kind]
@@ -279,11 +295,11 @@ def blocks_of(kind, generator):
         return gguf.quants.quantize(values, kind)
     except NotImplementedError:
         data = generator.integers(0, 256, (4, size), dtype=numpy.uint8)
-        # d and dmin are half floats: first in Q4_K, last in Q6_K.
-        at = 0 if kind == gguf.GGMLQuantizationType.Q4_K else size - 2
+        # Where the half floats d (and dmin) stand, and how many bytes they take.
+        at, width = SCALES_AT[kind.name]
         scales = (generator.standard_normal((4, 2)) * 0.01).astype(numpy.float16).view(numpy.uint8)
-        width = 4 if kind == gguf.GGMLQuantizationType.Q4_K else 2
-        data[:, at : at + width] = scales[:, :width]
+        start = at % size
+        data[:, start : start + width] = scales[:, :width]
         return data
 
 
@@ -294,7 +310,7 @@ def text_of(array):
 def record_blocks():
     generator = numpy.random.default_rng(11)
     recorded = []
-    for name in ("F32", "F16", "BF16", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q4_K", "Q6_K"):
+    for name in BLOCK_TYPES:
         kind = gguf.GGMLQuantizationType[name]
         stored = blocks_of(kind, generator)
         values = gguf.quants.dequantize(stored, kind).astype(numpy.float32)

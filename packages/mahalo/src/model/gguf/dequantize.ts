@@ -1,4 +1,6 @@
 /** Turns GGUF's stored blocks back into 32-bit floats, bit for bit as ggml's reference does. */
+import { type BlockReader, u16, u32 } from "./block-reader.ts";
+import { q2_k, q3_k, q4_k, q5_k, q6_k } from "./k-quants.ts";
 import { blockLayouts, type GgufType } from "./types.ts";
 
 /** Every 16-bit float as a 32-bit one, by its bits; made on first use (256 KB). */
@@ -18,14 +20,6 @@ const halfTable = (): Float32Array => {
   halves ??= Float32Array.from({ length: 65_536 }, (_, bits) => halfValue(bits));
   return halves;
 };
-
-/** Writes the values of one block, whose bytes begin at `at`, to `out` from `to` on. */
-type BlockReader = (bytes: Uint8Array, at: number, out: Float32Array, to: number) => void;
-
-const u16 = (bytes: Uint8Array, at: number): number =>
-  (bytes[at] as number) | ((bytes[at + 1] as number) << 8);
-
-const u32 = (bytes: Uint8Array, at: number): number => u16(bytes, at) | (u16(bytes, at + 2) << 16);
 
 /** x = d (q - 8); 16 bytes of two 4-bit values, low halves first. */
 const q4_0 =
@@ -87,50 +81,37 @@ const q8_0 =
     for (let i = 0; i < 32; i += 1) out[to + i] = d * (((bytes[at + 2 + i] as number) << 24) >> 24);
   };
 
-/**
- * x = d s_j q - dmin m_j for 8 groups j of 32 values; s and m have six bits and share 12 bytes: groups 0 to 3 in the
- * low six bits of bytes 0 to 3 (s) and 4 to 7 (m); of groups 4 to 7 the low four bits in bytes 8 to 11, the high two
- * in the top bits of those first eight.
- */
-const q4_k =
+/** The values of the 16 codes of IQ4_NL and IQ4_XS. Source: ggml's table `kvalues_iq4nl`. */
+const iq4Values = Int8Array.of(-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113);
+
+/** x = d v(q), with the values v of the table. */
+const iq4_nl =
   (half: Float32Array): BlockReader =>
   (bytes, at, out, to) => {
     const d = half[u16(bytes, at)] as number;
-    const dmin = half[u16(bytes, at + 2)] as number;
-    const packed = at + 4;
-    for (let j = 0; j < 8; j += 1) {
-      const low = bytes[packed + (j & 3)] as number;
-      const middle = bytes[packed + 4 + (j & 3)] as number;
-      const last = bytes[packed + 8 + (j & 3)] as number;
-      const scale = j < 4 ? low & 63 : (last & 15) | ((low >> 6) << 4);
-      const minimum = j < 4 ? middle & 63 : (last >> 4) | ((middle >> 6) << 4);
-      // Two groups share 32 bytes: the even one has the low halves, the odd one the high ones.
-      const from = at + 16 + (j >> 1) * 32;
-      const shift = (j & 1) * 4;
-      const ds = d * scale;
-      const dm = dmin * minimum;
-      for (let i = 0; i < 32; i += 1) {
-        out[to + j * 32 + i] = ds * (((bytes[from + i] as number) >> shift) & 15) - dm;
-      }
+    for (let i = 0; i < 16; i += 1) {
+      const pair = bytes[at + 2 + i] as number;
+      out[to + i] = d * (iq4Values[pair & 15] as number);
+      out[to + 16 + i] = d * (iq4Values[pair >> 4] as number);
     }
   };
 
-/** x = d s_j (q - 32) for 16 groups j of 16 values with signed scales; low four bits, then high two, then scales. */
-const q6_k =
+/**
+ * x = d (s_j - 32) v(q) for 8 groups j of 32 values; of a scale's six bits the low four stand two to a byte, the high
+ * two together in 16 bits.
+ */
+const iq4_xs =
   (half: Float32Array): BlockReader =>
   (bytes, at, out, to) => {
-    const d = half[u16(bytes, at + 208)] as number;
-    for (let part = 0; part < 2; part += 1) {
-      const low = at + part * 64;
-      const high = at + 128 + part * 32;
-      const scales = at + 192 + part * 8;
-      for (let quarter = 0; quarter < 4; quarter += 1) {
-        for (let i = 0; i < 32; i += 1) {
-          const four = ((bytes[low + (quarter & 1) * 32 + i] as number) >> ((quarter >> 1) * 4)) & 15;
-          const two = ((bytes[high + i] as number) >> (quarter * 2)) & 3;
-          const scale = ((bytes[scales + quarter * 2 + (i >> 4)] as number) << 24) >> 24;
-          out[to + part * 128 + quarter * 32 + i] = d * scale * ((four | (two << 4)) - 32);
-        }
+    const d = half[u16(bytes, at)] as number;
+    const high = u16(bytes, at + 2);
+    for (let j = 0; j < 8; j += 1) {
+      const low = ((bytes[at + 4 + (j >> 1)] as number) >> ((j & 1) * 4)) & 15;
+      const ds = d * ((low | (((high >> (2 * j)) & 3) << 4)) - 32);
+      for (let i = 0; i < 16; i += 1) {
+        const pair = bytes[at + 8 + j * 16 + i] as number;
+        out[to + j * 32 + i] = ds * (iq4Values[pair & 15] as number);
+        out[to + j * 32 + 16 + i] = ds * (iq4Values[pair >> 4] as number);
       }
     }
   };
@@ -141,8 +122,13 @@ const blockReaders: Record<Exclude<GgufType, "F32" | "F16" | "BF16">, (half: Flo
   Q5_0: q5_0,
   Q5_1: q5_1,
   Q8_0: q8_0,
+  Q2_K: q2_k,
+  Q3_K: q3_k,
   Q4_K: q4_k,
+  Q5_K: q5_k,
   Q6_K: q6_k,
+  IQ4_NL: iq4_nl,
+  IQ4_XS: iq4_xs,
 };
 
 /**
