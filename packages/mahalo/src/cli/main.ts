@@ -1,5 +1,6 @@
 /** Entry point of the mahalo command: connects the command line to this process. */
 import { errorCode } from "../core/files.ts";
+import { clearProgress } from "../core/progress.ts";
 import { runCli } from "./program.ts";
 
 const controller = new AbortController();
@@ -18,7 +19,10 @@ process.stdout.on("error", (error) => {
 
 process.exitCode = await runCli(process.argv.slice(2), {
   out: (text) => process.stdout.write(text),
-  err: (text) => process.stderr.write(text),
+  err: (text) => {
+    clearProgress();
+    process.stderr.write(text);
+  },
   signal: controller.signal,
   colour: process.stdout.isTTY === true && process.env.NO_COLOR === undefined,
 });

@@ -3,7 +3,7 @@ import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { z } from "zod";
 import { parseJson } from "../core/json.ts";
 import { saveRewardModel } from "../model/reward-model.ts";
@@ -216,6 +216,18 @@ describe("a judge", () => {
         responses: { score: { auc: 1, accuracy: 1 } },
       },
     });
+  });
+
+  test("ends with as many responses as it judged, both sides of a pair", async () => {
+    const written = vi.spyOn(process.stderr, "write").mockReturnValue(true);
+    try {
+      for (const judge of ["sum", "{kind: rule, maxWords: 3}"]) {
+        await run(["score", "--judge", judge, "--rows", await answers()]);
+        expect(written.mock.lastCall?.[0], judge).toMatch(/score: 4 responses in /);
+      }
+    } finally {
+      written.mockRestore();
+    }
   });
 
   test("may be a reward model, or have options", async () => {

@@ -2,7 +2,7 @@
 import fc from "fast-check";
 import { afterEach, describe, expect, test } from "vitest";
 import { formatBytes, formatCount, formatDuration, formatShare, formatShort } from "./format.ts";
-import { progress, silenceProgress } from "./progress.ts";
+import { clearProgress, progress, silenceProgress } from "./progress.ts";
 import { didYouMean, editDistance, nearest } from "./suggest.ts";
 
 describe("suggestions", () => {
@@ -83,6 +83,25 @@ describe("progress", () => {
   });
   test("counts a resumed run's speed from where it began", () => {
     expect(run(false, { from: 0, total: 0 })[0]).toBe("align: 20 steps · 2/s · loss 0.5\n");
+  });
+  test("ends with all that was done, and tells what an earlier process had done of it", () => {
+    expect(run(false, { from: 20 }).at(-1)).toBe("align: 100 steps, 20 of them before, in 50 s · loss 0.4\n");
+    const written: string[] = [];
+    const stream = { write: (text: string) => written.push(text), isTTY: false };
+    progress({ label: "rollout", total: 8, unit: "answers", from: 8, stream, now: () => 0 }).done();
+    expect(written).toEqual(["rollout: 8 answers, 8 of them before, in 0.00 s\n"]);
+  });
+  test("on a terminal makes room for other text, once", () => {
+    const written: string[] = [];
+    const stream = { write: (text: string) => written.push(text), isTTY: true };
+    const bar = progress({ label: "align", total: 2, unit: "steps", stream });
+    bar.update(1);
+    clearProgress();
+    clearProgress();
+    expect(written.slice(1)).toEqual(["\r\u001b[2K"]);
+    bar.done();
+    clearProgress();
+    expect(written).toHaveLength(3);
   });
   test("is silent where it is asked to be", () => {
     expect(run(true, { json: true })).toEqual([]);

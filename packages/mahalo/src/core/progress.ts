@@ -34,18 +34,26 @@ export type Progress = {
   update(done: number, note?: string): void;
   /** Says that `units` more are finished now. */
   add(units: number): void;
-  /** Ends the display with a line that stays: what was done, in what time. */
+  /** Ends the display with a line that stays: what was done in all, what of it by an earlier process, in what time. */
   done(note?: string): void;
 };
 
 const barEvery = 100;
 const lineEvery = 10_000;
 let silent = false;
+/** The terminal on whose last line a bar stands that has not ended. */
+let drawn: ProgressStream | undefined;
 
 /** Switches every display of this process off (or on again), as `--quiet` and `--json` ask. */
 export const silenceProgress = (quiet: boolean): void => {
   silent = quiet;
 };
+
+/** Takes a bar off its line, so that other text begins a line of its own; a bar that goes on draws itself again. */
+export function clearProgress(): void {
+  drawn?.write("\r\u001b[2K");
+  drawn = undefined;
+}
 
 const fit = (text: string, columns: number): string =>
   text.length > columns ? `${text.slice(0, columns - 1)}…` : text;
@@ -101,6 +109,7 @@ export const progress = (options: ProgressOptions): Progress => {
     const filled = total > 0 ? Math.min(width, Math.round((count / total) * width)) : 0;
     const bar = total > 0 ? ` ${"█".repeat(filled)}${"░".repeat(width - filled)}` : "";
     stream.write(`\r\u001b[2K${fit(`${label}${bar} ${line(note)}`, stream.columns ?? 80)}`);
+    drawn = stream;
   };
 
   const update = (done: number, note?: string): void => {
@@ -119,8 +128,10 @@ export const progress = (options: ProgressOptions): Progress => {
       if (ended) return;
       ended = true;
       if (off()) return;
-      const text = `${label}: ${formatCount(count)} ${unit} in ${formatDuration((now() - began) / 1000)}${note ? ` · ${note}` : ""}\n`;
+      const before = from > 0 ? `, ${formatCount(from)} of them before,` : "";
+      const text = `${label}: ${formatCount(count)} ${unit}${before} in ${formatDuration((now() - began) / 1000)}${note ? ` · ${note}` : ""}\n`;
       stream.write(terminal ? `\r\u001b[2K${text}` : text);
+      drawn = undefined;
     },
   };
 };

@@ -102,13 +102,14 @@ const prepare = async (
   return stamp;
 };
 
+/** Runs one stage; gives the seconds that this process worked on it, and those of all that did. */
 const runOne = async <R>(
   stage: Stage<R>,
   state: StageState,
   context: Omit<StageContext<R>, "resumed" | "ingredients">,
   from: Stamp | undefined,
   origin: Provenance,
-): Promise<number> => {
+): Promise<{ seconds: number; inAll: number }> => {
   const { ingredients, key } = state;
   if (ingredients === undefined || key === undefined) {
     throw new MahaloError("E_RUN_STAGE", `${stage.name}: ${state.reasons.join("; ")}`, { exitStatus: 1 });
@@ -135,14 +136,15 @@ const runOne = async <R>(
     throw error;
   }
   const outputs = await listOutputs(context.folder);
+  const inAll = worked();
   await writeStamp(context.folder, {
     ...stamp,
     status: "done",
     finishedAt: new Date().toISOString(),
-    seconds: worked(),
+    seconds: inAll,
     outputs,
   });
-  return (performance.now() - began) / 1000;
+  return { seconds: inAll - stamp.seconds, inAll };
 };
 
 /**
@@ -199,14 +201,15 @@ export const runStages = async <R>(
           { exitStatus: 1 },
         );
       };
-      const seconds = await runOne(
+      const { seconds, inAll } = await runOne(
         stage,
         state,
         { recipe, folder: own, folderOf, cache: join(folder, "cache"), signal, log },
         from,
         origin,
       );
-      log(`${state.name}: done in ${formatDuration(seconds)}`);
+      const whole = from === undefined ? "" : `, ${formatDuration(inAll)} in all`;
+      log(`${state.name}: done in ${formatDuration(seconds)}${whole}`);
       outcomes.push({ name: state.name, did: from === undefined ? "ran" : "resumed", seconds, folder: own });
     }
     return outcomes;

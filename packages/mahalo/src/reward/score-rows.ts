@@ -145,6 +145,8 @@ export const judgeRows = async (
   );
   let done = 0;
   const verdicts = await judge.score(items, { signal, onVerdict: () => onProgress?.(++done) });
+  // A judge that judges all in one go need not tell of each.
+  if (done < items.length) onProgress?.(items.length);
   let at = 0;
   return rows.flatMap((row) => {
     const sides = responsesOf(row).map((response): JudgedScore => {

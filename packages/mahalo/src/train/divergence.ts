@@ -96,6 +96,7 @@ export const statesOf = (
   const reader = stateReader(width);
   const bar = progress({ label: "states of answers", total: rows.length, unit: "answers" });
   const values = measure(model, rows, { tokensPerPass, readerOf: () => reader, onPass: bar.add });
+  bar.done();
   const lengths = values.map(([own]) => (own?.length ?? 0) / width);
   const hidden = new Float32Array(lengths.reduce((total, length) => total + length, 0) * width);
   let at = 0;

@@ -62,6 +62,7 @@ const tokensOf = (rows: readonly TaskRow[]): number =>
 const evaluate = <R>(model: TrainedModel, task: Task<R>, options: TrainOptions & ReadOptions): Metrics => {
   const bar = progress({ label: `${task.name}, held out`, total: task.heldOut.length, unit: "rows" });
   const values = measure(model, task.heldOut, { ...options, onPass: bar.add });
+  bar.done();
   const records = task.heldOut.map((row, i) => task.outcome(row, values[i] ?? [], task.heldOut).record);
   return Object.fromEntries(
     Object.entries(task.metrics(records)).map(([name, value]) => [`eval_${name}`, value]),

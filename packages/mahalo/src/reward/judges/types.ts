@@ -19,7 +19,10 @@ export type Verdict = { score: number | null; reason: string };
 export type ScoreOptions = {
   /** Stops with an error; what was judged by then was told to `onVerdict`. */
   signal?: AbortSignal | undefined;
-  /** Called with each verdict as soon as it is there, once an item, in any order. */
+  /**
+   * Called with each verdict as soon as it is there, once an item, in any order; a judge that judges all in one go need
+   * not call it.
+   */
   onVerdict?: ((index: number, verdict: Verdict) => void) | undefined;
 };
 
