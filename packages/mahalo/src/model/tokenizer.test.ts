@@ -1,6 +1,7 @@
 /** Facts about the codec, on a tokenizer of a few tokens. */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { TokenText } from "../data/token-text.ts";
 import { checkTokenizerConfig, openTokenizer, specialTokenTexts } from "./tokenizer.ts";
 
 /** GPT-2's letters for the 256 bytes: printable ones stand for themselves, the others are moved up to 256 and on. */
@@ -50,6 +51,24 @@ describe("openTokenizer", () => {
     );
     expect(codec.decode([299, 104, 105, 9999])).toBe(codec.decode([104, 105]));
     expect(codec.decode([])).toBe("");
+  });
+
+  test("a text is the concatenation of its tokens, also where the folder asks to clean up spaces", () => {
+    const cleaning = checkTokenizerConfig({ clean_up_tokenization_spaces: true }, "test");
+    const vocab = { ...tokenizer.model.vocab, "Ġ.": 258, "Ġ'": 259 };
+    const model = { type: "BPE", vocab, merges: [["Ġ", "."] as const, ["Ġ", "'"] as const] };
+    const codec = openTokenizer({ ...tokenizer, model }, cleaning, {
+      where: "tokenizer.json",
+      vocabSize: 300,
+      eosIds: [],
+    });
+    for (const text of ["x . y , z ?", "say 'so' !", "it 's and do n't", "[1 , 2] == 3 ."]) {
+      const ids = codec.encode(text);
+      expect(codec.decode(ids)).toBe(text);
+      expect(ids.map((id) => codec.decode([id])).join("")).toBe(text);
+      const pieces = new TokenText(codec);
+      expect(ids.map((id) => pieces.push(id)).join("") + pieces.end()).toBe(text);
+    }
   });
 
   test("special tokens are found in text and left out on demand; user tokens stay", () => {

@@ -36,7 +36,6 @@ const tokenizerConfigSchema = z.looseObject({
   eos_token: tokenName,
   unk_token: tokenName,
   pad_token: tokenName,
-  clean_up_tokenization_spaces: z.boolean().nullish(),
   chat_template: z
     .union([z.string(), z.array(z.looseObject({ name: z.string(), template: z.string() }))])
     .nullish(),
@@ -94,14 +93,9 @@ class HuggingFaceCodec implements TextCodec {
   readonly eosIds: readonly number[];
   readonly vocabSize: number;
   readonly #tokenizer: Tokenizer;
-  readonly #cleanUp: boolean;
 
-  constructor(
-    tokenizer: Tokenizer,
-    facts: { specialIds: Set<number>; eosIds: number[]; vocabSize: number; cleanUp: boolean },
-  ) {
+  constructor(tokenizer: Tokenizer, facts: { specialIds: Set<number>; eosIds: number[]; vocabSize: number }) {
     this.#tokenizer = tokenizer;
-    this.#cleanUp = facts.cleanUp;
     this.specialIds = facts.specialIds;
     this.eosIds = facts.eosIds;
     this.vocabSize = facts.vocabSize;
@@ -116,7 +110,8 @@ class HuggingFaceCodec implements TextCodec {
       (id) => options.skipSpecial !== true || !this.specialIds.has(id),
     );
     if (kept.length === 0) return "";
-    return this.#tokenizer.decode(kept, { clean_up_tokenization_spaces: this.#cleanUp });
+    // Never cleaned up, whatever the folder says: a text is what its tokens say, or nothing could be cut out of it.
+    return this.#tokenizer.decode(kept, { clean_up_tokenization_spaces: false });
   }
 }
 
@@ -143,8 +138,8 @@ export const openTokenizer = (
         post_processor: files.post_processor ?? null,
         decoder: files.decoder ?? null,
       },
-      // Only what shapes ids and text; names of tokens and templates are used elsewhere.
-      { clean_up_tokenization_spaces: config.clean_up_tokenization_spaces ?? false },
+      // Nothing of the config shapes ids or text; names of tokens and templates are used elsewhere.
+      {},
     );
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
@@ -165,6 +160,5 @@ export const openTokenizer = (
     specialIds: new Set(files.added_tokens.filter(({ special }) => special).map(({ id }) => id)),
     eosIds: [...new Set([...options.eosIds, ...(end === undefined ? [] : [end])])],
     vocabSize,
-    cleanUp: config.clean_up_tokenization_spaces ?? false,
   });
 };
