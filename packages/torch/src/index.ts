@@ -20,6 +20,7 @@ export { Generator, manualSeed } from "./random.ts";
 export { getThreads, hasCuda, setThreads, torchConfig, torchVersion } from "./runtime.ts";
 export {
   type FolderOptions,
+  isWellFormed,
   type LoadOptions,
   type NamedTensors,
   openSafetensors,

@@ -170,7 +170,10 @@ const expand = (
     const wanted = issue.errors.flatMap((option) => option.map((inner) => wants(inner)));
     const forms = [...new Set(wanted.filter((want) => want !== undefined))];
     if (forms.length === 0) return [`${begin(path)} ${sentence(issue, value)}`];
-    return [`${begin(path)} must be ${forms.join(", or ")}, not ${describeValue(value)}`];
+    const must = `must be ${forms.join(", or ")}`;
+    return [
+      `${begin(path)} ${value === undefined ? `is missing; it ${must}` : `${must}, not ${describeValue(value)}`}`,
+    ];
   }
   if (issue.code === "invalid_union") {
     // A discriminated union: the field that tells its forms apart is missing or has a value of no form.

@@ -47,6 +47,25 @@ describe("loading", () => {
     );
   });
 
+  test("half a character is a bad row, and no row is the same as another one for it", async () => {
+    const path = join(folder, "half.jsonl");
+    const pair = (chosen: string, rejected: string) =>
+      `{"prompt": "a?", "chosen": "${chosen}", "rejected": "${rejected}"}\n`;
+    const half = "\\ud83d";
+    await writeFile(
+      path,
+      pair("b \\ud83d\\ude42", "c") +
+        pair(`b ${half}`, "c") +
+        pair(`b ${half}`, "b \\ud83e") +
+        pair("b", `c ${half}`),
+    );
+    const problems = new Problems({ maxBadShare: 1 });
+    const rows = await loadPreferences({ path, name: "half.jsonl" }, "o", { problems });
+    expect(rows.map(({ chosen }) => chosen)).toEqual(["b 🙂"]);
+    expect(problems.toJSON().reasons).toEqual({ "broken-text": 3 });
+    expect(problems.summary()).toMatch(/half\.jsonl:2: chosen: holds half a character, \\ud83d/);
+  });
+
   test("pairs of one row count one by one", async () => {
     const candidates = [3, 2, 2, 1].map((score) => ({ text: score === 1 ? "low" : "high", score }));
     const file = { ...(await write([{ prompt: "q", candidates }])), format: "scored-candidates" };

@@ -17,6 +17,7 @@ import {
   parsePrompt,
 } from "./rows.ts";
 import { parseStepRow, type StepRow, type StepRowOptions } from "./step-rows.ts";
+import { wholeText } from "./whole-text.ts";
 
 /** A file of rows on this machine and how to read it. */
 export type RowFile = {
@@ -154,7 +155,7 @@ const load = async <Row extends { objective?: string; origin: Origin }>(
     if (mapped === undefined) step.see();
     if (mapped?.skipped !== undefined) step.skip(mapped.skipped);
     for (const candidate of mapped?.rows ?? []) {
-      const row = step.guard(origin, () => parse(candidate, origin));
+      const row = step.guard(origin, () => wholeText(parse(candidate, origin)));
       step.see(row);
       if (row === undefined) continue;
       if (row.objective === objective) rows.push(row);

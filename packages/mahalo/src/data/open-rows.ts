@@ -43,8 +43,6 @@ export const dialogueSchema = z.looseObject({
   answer,
 });
 
-const given = (value: unknown): boolean => value !== undefined && value !== null;
-
 /**
  * A checked open row out of a value of a file.
  *
@@ -59,7 +57,7 @@ export const parseOpenRow = (value: unknown, origin: Origin, objective: string):
     origin,
   };
   const responded =
-    given(raw.completion) || given(raw.response) || raw.messages?.at(-1)?.role === "assistant";
+    raw.completion !== undefined || raw.response !== undefined || raw.messages?.at(-1)?.role === "assistant";
   if (!responded) return { ...common, prompt: parsePrompt(value, origin).prompt };
   const { prompt, response } = parseExample(value, origin, objective);
   return {

@@ -16,6 +16,7 @@ export const reasons = {
   "invalid-row": "a field is missing or has the wrong type",
   "unmapped-field": "the column map found nothing to pick",
   "unknown-role": "a message has an unknown role",
+  "broken-text": "a text holds half a character",
   "bad-transcript": "a transcript has no turns or unknown speakers",
   "empty-prompt": "the prompt is empty",
   "empty-response": "a response is empty",

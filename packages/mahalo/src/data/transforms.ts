@@ -1,6 +1,7 @@
 /** The named steps that a column map may put a picked value through; a new step is one entry of the table. */
 import { MahaloError } from "@mahalo/torch";
 import { z } from "zod";
+import { valueAt } from "../core/issues.ts";
 import { isPath, parsePath, pick } from "./field-path.ts";
 import { checkMessages, type Message, rawMessagesSchema, roles } from "./messages.ts";
 import { RowProblem } from "./problems.ts";
@@ -93,11 +94,13 @@ const steps = {
     const expression = new RegExp(options.pattern, `g${options.flags}`);
     return (value) => text(value, "replace").replace(expression, options.with);
   }),
-  /** Of every item of a list, the value at a path. */
+  /** Of every item of a list, the value at a path; null where the item has null there. */
   each: step(z.string().refine(isPath, { error: "is no path into an item" }), (path) => {
     const where = parsePath(path);
     return (value) => {
-      if (Array.isArray(value)) return value.map((item: unknown) => pick(item, where));
+      if (Array.isArray(value)) {
+        return value.map((item: unknown) => (valueAt(item, where) === null ? null : pick(item, where)));
+      }
       throw new RowProblem("unmapped-field", `step each wants a list, not ${kind(value)}`);
     };
   }),

@@ -2,6 +2,7 @@
 export { type LoadOptions, SafetensorsFile, type TensorStore } from "./file.ts";
 export type { TensorEntry } from "./header.ts";
 export { openSafetensors, ShardedSafetensors } from "./sharded.ts";
+export { isWellFormed } from "./strict-json.ts";
 export {
   type FolderOptions,
   type NamedTensors,
