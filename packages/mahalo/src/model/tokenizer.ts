@@ -4,6 +4,8 @@ import { MahaloError } from "@mahalo/torch";
 import { z } from "zod";
 import { checkValue } from "../core/json.ts";
 import type { DecodeTextOptions, EncodeTextOptions, TextCodec } from "../data/codec.ts";
+import { checkNamedTokens, checkVocabulary, modelOf } from "./tokenizer-checks.ts";
+import { encodeLimiter, limitTime } from "./tokenizer-limit.ts";
 
 const addedTokenSchema = z.looseObject({
   id: z.int().min(0),
@@ -118,7 +120,10 @@ class HuggingFaceCodec implements TextCodec {
 /**
  * A codec from the contents of tokenizer.json and tokenizer_config.json.
  *
- * @throws MahaloError E_TOKENIZER: a field is missing or wrong, or a token's id lies beyond the vocabulary.
+ * The codec throws E_TOKENIZER_TIME where a pattern of the tokenizer takes time without bound on a text.
+ *
+ * @throws MahaloError E_TOKENIZER: a field is missing or wrong, or a token's id is not its own or lies beyond the
+ *   vocabulary; E_TOKENIZER_TIME.
  */
 export const openTokenizer = (
   tokenizerJson: unknown,
@@ -127,11 +132,13 @@ export const openTokenizer = (
 ): TextCodec => {
   const { where, vocabSize } = options;
   const files = checkValue(tokenizerJson, tokenizerSchema, where, { code: "E_TOKENIZER" });
-  let tokenizer: Tokenizer;
-  try {
-    tokenizer = new Tokenizer(
+  const model = modelOf(files.model, where);
+  checkVocabulary(model, files.added_tokens, vocabSize, where);
+  const build = (): Tokenizer =>
+    new Tokenizer(
       {
         ...files,
+        model,
         // The library wants every part named, also those that the tokenizer has not.
         normalizer: files.normalizer ?? null,
         pre_tokenizer: files.pre_tokenizer ? spellOutDigits(files.pre_tokenizer) : null,
@@ -141,24 +148,27 @@ export const openTokenizer = (
       // Nothing of the config shapes ids or text; names of tokens and templates are used elsewhere.
       {},
     );
+  let tokenizer: Tokenizer;
+  try {
+    // Building normalises the added tokens, for which the patterns are run.
+    tokenizer = encodeLimiter(where, files)(
+      Math.max(0, ...files.added_tokens.map(({ content }) => content.length)),
+      build,
+    );
   } catch (error) {
+    if (error instanceof MahaloError) throw error;
     const reason = error instanceof Error ? error.message : String(error);
     throw new MahaloError("E_TOKENIZER", `${where}: the tokenizer cannot be built: ${reason}`, {
       cause: error,
     });
   }
-  for (const { id, content } of files.added_tokens) {
-    if (id < vocabSize) continue;
-    throw new MahaloError(
-      "E_TOKENIZER",
-      `${where}: token "${content}" has id ${id}, but the model's vocabulary has ${vocabSize} rows`,
-      { hint: "the tokenizer belongs to another model" },
-    );
-  }
+  const { bos_token, eos_token } = config;
+  checkNamedTokens({ bos_token, eos_token }, (token) => tokenizer.token_to_id(token), where);
   const end = config.eos_token ? tokenizer.token_to_id(config.eos_token) : undefined;
-  return new HuggingFaceCodec(tokenizer, {
+  const codec = new HuggingFaceCodec(tokenizer, {
     specialIds: new Set(files.added_tokens.filter(({ special }) => special).map(({ id }) => id)),
     eosIds: [...new Set([...options.eosIds, ...(end === undefined ? [] : [end])])],
     vocabSize,
   });
+  return limitTime(codec, where, files);
 };

@@ -32,7 +32,7 @@ const splitBy = (pattern: string): Record<string, unknown> => ({
 });
 
 /** Words, runs of at most `digits` digits, punctuation and white space, as Llama 3 and Qwen 2 cut them. */
-const wordPattern = (digits: string): string =>
+export const wordPattern = (digits: string): string =>
   [
     "(?i:'s|'t|'re|'ve|'m|'ll|'d)",
     "[^\\r\\n\\p{L}\\p{N}]?\\p{L}+",
