@@ -34,7 +34,11 @@ export class MahaloError extends Error {
 /** The text a person reads: message, hint and code. */
 export const describeError = (error: unknown): string => {
   if (error instanceof MahaloError) {
-    const told = error.hint ? `${error.message.replace(/\.$/, "")}; ${error.hint}` : error.message;
+    const message = error.message.replace(/\.$/, "");
+    // A hint that is a sentence of its own stays one.
+    const told = error.hint
+      ? `${message}${/^[A-Z]/.test(error.hint) ? "." : ";"} ${error.hint}`
+      : error.message;
     return `${told}  (${error.code})`;
   }
   return error instanceof Error ? error.message : String(error);

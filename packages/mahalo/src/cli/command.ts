@@ -73,6 +73,12 @@ export const outputOf = (io: Io, { json = false, quiet = false }: CommonOptions)
   };
 };
 
+/**
+ * Thrown by a command that has done its work and printed its result, where what was asked for is not to be had: a target
+ * that no mix reaches, no pair out of all rollouts. It prints nothing more; the exit status says it.
+ */
+export class Unmet extends Error {}
+
 /** An error in how a command was called. */
 export const usage = (message: string): MahaloError =>
   new MahaloError("E_CLI_USAGE", message, { hint: "see --help" });

@@ -1,6 +1,8 @@
 /** The options that commands over rows and judges share: a judge, a file of rows and how to read it. */
+import { MahaloError } from "@mahalo/torch";
 import { parse } from "yaml";
 import type { RowFile } from "../data/load.ts";
+import { allRollouts, type RolloutRow } from "../reward/rollout-file.ts";
 import { usage } from "./command.ts";
 
 /** What the options of a file of rows hold. */
@@ -24,6 +26,19 @@ export const parseJudge = (text: string): unknown => {
   const value = parseYaml(text, "judge");
   return typeof value === "string" ? { kind: value } : value;
 };
+
+/**
+ * Reads the file of rollouts that a command is given, which must hold some.
+ *
+ * @throws MahaloError E_ROLLOUT_FILE for a file without rollouts, and as {@link allRollouts}
+ */
+export async function givenRollouts(path: string): Promise<RolloutRow[]> {
+  const rows = await allRollouts(path);
+  if (rows.length > 0) return rows;
+  throw new MahaloError("E_ROLLOUT_FILE", `${path}: holds no rollouts`, {
+    hint: "a file of rollouts is what mahalo rollout writes",
+  });
+}
 
 /** A file of rows as the command line names it. */
 export const rowFile = (path: string, { format, columns }: RowFlags): RowFile => ({

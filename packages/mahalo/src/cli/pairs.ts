@@ -5,7 +5,6 @@ import { Problems } from "../data/problems.ts";
 import { judgeContent, makeJudge } from "../reward/judges/registry.ts";
 import { rejudgeRollouts } from "../reward/rejudge.ts";
 import { comparesAnswers } from "../reward/roll-out.ts";
-import { allRollouts } from "../reward/rollout-file.ts";
 import {
   pairLine,
   pairsFromRollouts,
@@ -13,8 +12,8 @@ import {
   rolloutPairOptionsOf,
   rolloutPairsSchema,
 } from "../reward/rollout-pairs.ts";
-import { type CommonOptions, command, type Io, outputOf } from "./command.ts";
-import { parseJudge } from "./judge-options.ts";
+import { type CommonOptions, command, type Io, outputOf, Unmet } from "./command.ts";
+import { givenRollouts, parseJudge } from "./judge-options.ts";
 import { number } from "./sampling-options.ts";
 
 type PairFlags = CommonOptions &
@@ -55,7 +54,7 @@ export const pairsCommand = (io: Io): Command =>
       const output = outputOf(io, options);
       const { take, threshold, minMargin, perPrompt, cut = false, out, judge, objective, seed } = options;
       const choice = rolloutPairOptionsOf({ take, threshold, minMargin, perPrompt, cut });
-      const read = await allRollouts(file);
+      const read = await givenRollouts(file);
       const rows =
         judge === undefined
           ? read.map((row) => ({ ...row, objective: objective ?? row.objective }))
@@ -74,4 +73,5 @@ export const pairsCommand = (io: Io): Command =>
         { file: out, prompts: rows.length, pairs: pairs.length },
         () => `${out}: ${pairs.length} pairs out of ${rows.length} rows\n`,
       );
+      if (pairs.length === 0) throw new Unmet();
     });

@@ -6,7 +6,7 @@ import { MahaloError } from "@mahalo/torch";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { z } from "zod";
 import { parseJson } from "../core/json.ts";
-import { type CommandFile, command, outputOf } from "./command.ts";
+import { type CommandFile, command, outputOf, Unmet } from "./command.ts";
 import { commands } from "./commands.ts";
 import { run } from "./testing/run.ts";
 
@@ -22,6 +22,7 @@ const failing: CommandFile = (io) =>
       if (how === "interrupted") throw new MahaloError("E_INTERRUPTED", "interrupted", { exitStatus: 1 });
       if (how === "bug") throw new TypeError("no such thing");
       outputOf(io, options).result({ how }, () => `${how}\n`);
+      if (how === "unmet") throw new Unmet();
     });
 
 describe("help", () => {
@@ -45,7 +46,12 @@ describe("help", () => {
       expect(help.out).toContain("--json");
     }
   });
-  test("is what a bare call shows", async () => expect((await run([])).out).toContain("Usage: mahalo"));
+  test("is what a bare call shows, with what each exit status means", async () => {
+    const { out } = await run([]);
+    expect(out).toContain("Usage: mahalo");
+    expect(out).toMatch(/Exit status:\n {2}0 .*\n {2}1 .*\n {2}2 .*\n {2}3 .*\n {2}130 /);
+    expect(out).toBe((await run(["--help"])).out);
+  });
   test("has the version of the package", async () => {
     const { version } = parseJson(
       await readFile(new URL("../../package.json", import.meta.url), "utf8"),
@@ -80,6 +86,12 @@ describe("errors are one line with a code, and an exit status", () => {
   });
   test("130 after Ctrl-C", async () =>
     expect((await run(["fail", "interrupted"], { files: [failing] })).status).toBe(130));
+  test("3, and no word beside the result, where what was asked for is not to be had", async () =>
+    expect(await run(["fail", "unmet"], { files: [failing] })).toEqual({
+      status: 3,
+      out: "unmet\n",
+      err: "",
+    }));
   test("as JSON under --json", async () => {
     const { err } = await run(["fail", "ours", "--json"], { files: [failing] });
     expect(JSON.parse(err)).toEqual({

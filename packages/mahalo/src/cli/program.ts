@@ -3,11 +3,22 @@ import { describeError, MahaloError } from "@mahalo/torch";
 import { Command, CommanderError } from "commander";
 import { didYouMean } from "../core/suggest.ts";
 import { mahaloVersion } from "../recipe/provenance.ts";
-import type { CommandFile, Io } from "./command.ts";
+import { type CommandFile, type Io, Unmet } from "./command.ts";
 import { commands } from "./commands.ts";
 
 /** Exit status of a command that Ctrl-C ended, as shells expect it. */
 const interrupted = 130;
+
+/** Exit status of a command that worked, but found that what was asked for is not to be had. */
+const unmet = 3;
+
+const statuses = `
+Exit status:
+  0    done
+  1    a failure on the way: a full disk, an endpoint that does not answer, a mistake in mahalo
+  2    bad input: the command line, a recipe, rows or a model
+  3    nothing failed, but what was asked for is not to be had (tune: no mix reaches the target; pairs: no pair)
+  130  stopped by Ctrl-C; run and rollout resume`;
 
 /** Commander's message as one of ours: no prefix, a suggestion on the same line. */
 const usageError = (error: CommanderError, known: readonly string[]): MahaloError => {
@@ -46,7 +57,8 @@ const tame = (command: Command, io: Io): Command =>
  *
  * @param words what follows `mahalo`.
  * @param files the commands. Default: all.
- * @returns the exit status: 0 well, 1 a failure of ours, 2 bad input, 130 interrupted.
+ * @returns the exit status, as `mahalo --help` tells them: 0 done, 1 a failure, 2 bad input, 3 not to be had, 130
+ *   interrupted.
  */
 export const runCli = async (
   words: readonly string[],
@@ -58,13 +70,13 @@ export const runCli = async (
     .version(await mahaloVersion(), "-V, --version", "print the version")
     .addHelpText(
       "after",
-      "\nExample:\n  $ mahalo run recipes/quickstart.yaml   train, steer and report in one go",
+      `\nExample:\n  $ mahalo run recipes/quickstart.yaml   train, steer and report in one go\n${statuses}`,
     );
   for (const file of files) program.addCommand(tame(file(io), io));
   const known = program.commands.map((command) => command.name());
   try {
     if (words.length === 0) {
-      io.out(program.helpInformation());
+      program.outputHelp();
       return 0;
     }
     await program.parseAsync([...words], { from: "user" });
@@ -74,6 +86,7 @@ export const runCli = async (
       if (error.exitCode === 0) return 0;
       return report(usageError(error, known), io, words.includes("--json"));
     }
+    if (error instanceof Unmet) return unmet;
     return report(error, io, words.includes("--json"));
   }
 };

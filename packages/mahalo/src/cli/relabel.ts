@@ -11,9 +11,8 @@ import {
   relabelRows,
   stepwiseLine,
 } from "../reward/relabel-rows.ts";
-import { allRollouts } from "../reward/rollout-file.ts";
-import { type CommonOptions, command, type Io, outputOf, usage } from "./command.ts";
-import { parseJudge } from "./judge-options.ts";
+import { type CommonOptions, command, type Io, outputOf, Unmet, usage } from "./command.ts";
+import { givenRollouts, parseJudge } from "./judge-options.ts";
 import { number } from "./sampling-options.ts";
 
 type RelabelFlags = CommonOptions & RelabelOptionsInput & { out: string; judge?: unknown };
@@ -69,7 +68,7 @@ export const relabelCommand = (io: Io): Command =>
       if (relabelNeedsJudge(relabel) && declared === undefined) throw usage("name the judge: --judge");
       const judge = declared === undefined ? undefined : makeJudge(declared, "--judge");
       const problems = new Problems();
-      const rows = await relabelRows(await allRollouts(file), relabel, {
+      const rows = await relabelRows(await givenRollouts(file), relabel, {
         judge,
         signal: io.signal,
         problems,
@@ -82,4 +81,5 @@ export const relabelCommand = (io: Io): Command =>
         const shown = mean === null ? "" : `, mean ${mean.toFixed(3)}`;
         return `${out}: ${rows.length} rows, ${labels.length} labels${shown}\n`;
       });
+      if (labels.length === 0) throw new Unmet();
     });

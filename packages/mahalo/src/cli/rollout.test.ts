@@ -232,6 +232,26 @@ describe("relabel and pairs", () => {
     expect(await lines("pairs.jsonl")).toMatchObject([{ objective: "engagement", chosen: "is it 5?" }]);
   });
 
+  test("both end with a status of their own where nothing comes of it, and refuse a file without rollouts", async () => {
+    const out = at("none.jsonl");
+    const {
+      status,
+      out: said,
+      err,
+    } = await run(["pairs", at("hand.jsonl"), "--min-margin", "2", "--out", out]);
+    expect({ status, said }).toEqual({ status: 3, said: `${out}: 0 pairs out of 1 rows\n` });
+    expect(err).toContain("no two answers of a prompt differ enough");
+    const unjudged = rolloutRow({ rollouts: [ending({ sample: 0, text: "4", cuts: [1], score: null })] });
+    await writeFile(at("unjudged.jsonl"), `${JSON.stringify(unjudged)}\n`);
+    expect((await run(["relabel", at("unjudged.jsonl"), "--out", out])).status).toBe(3);
+    await writeFile(at("empty.jsonl"), "");
+    for (const name of ["pairs", "relabel"]) {
+      const refused = await run([name, at("empty.jsonl"), "--out", out]);
+      expect(refused.status).toBe(2);
+      expect(refused.err).toContain("empty.jsonl: holds no rollouts");
+    }
+  });
+
   test("both name the line of a file that is none of theirs", async () => {
     const { status, err } = await run(["pairs", at("talks.jsonl"), "--out", at("x.jsonl")]);
     expect(status).toBe(2);

@@ -18,7 +18,7 @@ import {
   rolloutOrigins,
 } from "../reward/roll-out.ts";
 import type { RolloutSummary } from "../reward/rollout.ts";
-import { type CommonOptions, command, type Io, outputOf, usage } from "./command.ts";
+import { type CommonOptions, command, type Io, outputOf, Unmet, usage } from "./command.ts";
 import { type EndpointFlags, endpointOf, withEndpoint } from "./endpoint-options.ts";
 import { parseJudge, type RowFlags, rowFile } from "./judge-options.ts";
 import { number } from "./sampling-options.ts";
@@ -32,7 +32,7 @@ type RolloutOptions = CommonOptions &
     objective: string;
     samples: number;
     from: RolloutOrigin;
-    step: StepBoundary;
+    step?: StepBoundary;
     dialogues?: boolean;
     simulateAll?: boolean;
     persona?: string;
@@ -65,7 +65,17 @@ const openContinuer = async (
   name: string | undefined,
   options: RolloutOptions,
 ): Promise<{ continuer: Continuer | undefined; dispose: () => void }> => {
-  const { step, temperature, topK, topP, minP, maxNewTokens, maxPromptTokens, mix, parallel } = options;
+  const {
+    step = parseStepBoundary("blank-line"),
+    temperature,
+    topK,
+    topP,
+    minP,
+    maxNewTokens,
+    maxPromptTokens,
+    mix,
+    parallel,
+  } = options;
   const common = { step, sampling: { temperature, topK, topP, minP }, maxNewTokens, maxPromptTokens };
   const nothing = (): void => undefined;
   const endpoint = endpointOf(options, name);
@@ -137,7 +147,6 @@ export const rolloutCommand = (io: Io): Command =>
       "--step <boundary>",
       "what ends a step: blank-line, line, sentence, sentence:12 or turn (default: blank-line)",
       parseStepBoundary,
-      parseStepBoundary("blank-line"),
     )
     .option("--dialogues", "rows are dialogues; the model is the student of turns without a recorded reply")
     .option("--simulate-all", "of dialogues, simulate recorded replies too")
@@ -187,4 +196,5 @@ export const rolloutCommand = (io: Io): Command =>
       const summary = await run();
       if (problems.summary() !== "") output.note(problems.summary());
       output.result(summary, () => describe(summary));
+      if (summary.rollouts > 0 && summary.meanScore === null) throw new Unmet();
     });

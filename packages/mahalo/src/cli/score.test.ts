@@ -230,6 +230,20 @@ describe("a judge", () => {
     }
   });
 
+  test("ends with a status of its own where it has no verdict on any response", async () => {
+    const rows = await put("no-answer.jsonl", jsonLines({ prompt: "1?", completion: "1." }));
+    const file = await put("abstains.mjs", "export const abstains = () => null;\n");
+    const { status, out } = await run([
+      "score",
+      "--judge",
+      `{kind: function, file: ${file}}`,
+      "--rows",
+      rows,
+    ]);
+    expect(status).toBe(3);
+    expect(out).toMatch(/1 rows, 1 without a verdict\n$/);
+  });
+
   test("may be a reward model, or have options", async () => {
     const judge = JSON.stringify({ kind: "model", model: at("one"), precision: "f32", aggregate: "min" });
     expect((await run(["score", "--judge", judge, "--rows", await answers(), "--json"])).status).toBe(0);

@@ -11,7 +11,7 @@ import { loadScorable, type ScorableRow } from "../reward/scorable-rows.ts";
 import { type ScoreMetrics, scoreMetrics } from "../reward/score-metrics.ts";
 import { judgeRows, type ScoredRow, scoreRows } from "../reward/score-rows.ts";
 import { describeMetrics, describeScored } from "../reward/score-summary.ts";
-import { type CommonOptions, command, type Io, outputOf, usage } from "./command.ts";
+import { type CommonOptions, command, type Io, outputOf, Unmet, usage } from "./command.ts";
 import { parseJudge, type RowFlags, rowFile } from "./judge-options.ts";
 import { number } from "./sampling-options.ts";
 
@@ -136,11 +136,12 @@ export const scoreCommand = (io: Io): Command =>
           { rows, metrics },
           () => `${rows.map(describeScored).join("")}\n${describeMetrics(metrics)}`,
         );
-        return;
+      } else {
+        await writeFileAtomic(out, rows.map((row) => `${JSON.stringify(row)}\n`).join(""));
+        output.result(
+          { file: out, rows: rows.length, metrics },
+          () => `${out}: ${rows.length} rows\n${describeMetrics(metrics)}`,
+        );
       }
-      await writeFileAtomic(out, rows.map((row) => `${JSON.stringify(row)}\n`).join(""));
-      output.result(
-        { file: out, rows: rows.length, metrics },
-        () => `${out}: ${rows.length} rows\n${describeMetrics(metrics)}`,
-      );
+      if (Object.values(metrics).every(({ mean }) => Object.keys(mean).length === 0)) throw new Unmet();
     });

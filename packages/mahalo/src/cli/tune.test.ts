@@ -35,6 +35,13 @@ const told = async (model: string, ...words: string[]): Promise<string> => {
   expect({ status, err }).toEqual({ status: 0, err: "" });
   return out;
 };
+
+/** What is said where no mix reaches the targets; the exit status says so too. */
+const missedBy = async (...words: string[]): Promise<string> => {
+  const { status, out, err } = await run(["tune", measured, ...words]);
+  expect({ status, err }).toEqual({ status: 3, err: "" });
+  return out;
+};
 const tunedMix = z.strictObject({
   mix: z.record(z.string(), z.number()),
   results: z.record(z.string(), z.looseObject({ mean: z.number(), low: z.number(), high: z.number() })),
@@ -123,11 +130,12 @@ describe("weights", () => {
 
 test("a target that cannot be reached is told with the nearest mix and what it misses", async () => {
   const target = ["--target", "accuracy>=0.9", ...best];
-  const text = await told(measured, ...target);
+  const text = await missedBy(...target);
   expect(text).toMatch(
     /^cannot be reached by any mix that was measured; the nearest misses accuracy by 0\.1:\n--mix accuracy=1,engagement=0\n/,
   );
-  const { reached, sure, missed, cautious } = await found(measured, ...target);
+  const json = await missedBy(...target, "--json");
+  const { reached, sure, missed, cautious } = parseJson(json, tuned, "standard output");
   expect({ reached, sure, cautious }).toEqual({ reached: false, sure: false, cautious: undefined });
   expect(missed).toEqual([{ objective: "accuracy", by: expect.closeTo(0.1, 10) }]);
 });

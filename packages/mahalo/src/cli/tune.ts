@@ -7,7 +7,7 @@ import { formatMix } from "../evaluate/mixes.ts";
 import { formatNumber } from "../evaluate/report/scale.ts";
 import { readResults } from "../evaluate/results.ts";
 import { parseTarget, type Tuned, type TunedMix, tune } from "../evaluate/tune.ts";
-import { type CommonOptions, collect, command, type Io, outputOf, usage } from "./command.ts";
+import { type CommonOptions, collect, command, type Io, outputOf, Unmet, usage } from "./command.ts";
 
 /** The results of a run, given its folder or one inside it, such as that of its model. */
 const resultsPath = (given: string): string => {
@@ -74,5 +74,6 @@ export const tuneCommand = (io: Io): Command =>
         const { sweep } = await readResults(path);
         const found = tune(sweep?.points ?? [], target.map(parseTarget), maximize);
         outputOf(io, common).result(found, () => asText(found, target.length));
+        if (!found.reached) throw new Unmet();
       },
     );

@@ -88,8 +88,8 @@ describe("progress", () => {
     expect(run(false, { from: 20 }).at(-1)).toBe("align: 100 steps, 20 of them before, in 50 s · loss 0.4\n");
     const written: string[] = [];
     const stream = { write: (text: string) => written.push(text), isTTY: false };
-    progress({ label: "rollout", total: 8, unit: "answers", from: 8, stream, now: () => 0 }).done();
-    expect(written).toEqual(["rollout: 8 answers, 8 of them before, in 0.00 s\n"]);
+    progress({ label: "rollout", total: 1, unit: "answers", from: 1, stream, now: () => 0 }).done();
+    expect(written).toEqual(["rollout: 1 answer, 1 of them before, in 0.00 s\n"]);
   });
   test("on a terminal makes room for other text, once", () => {
     const written: string[] = [];

@@ -14,7 +14,7 @@ export type ProgressOptions = {
   label: string;
   /** How many units there are; 0 where it is not known. */
   total: number;
-  /** Name of a unit, in the plural: `pairs`. */
+  /** Name of a unit, in the plural: `pairs`; of one, its "s" is left out. */
   unit: string;
   /** Units done before this process began (a resumed run); they do not count for the speed. Default 0. */
   from?: number;
@@ -84,6 +84,7 @@ export const progress = (options: ProgressOptions): Progress => {
   let ended = false;
   const off = (): boolean => json || quiet || silent;
 
+  const counted = (): string => `${formatCount(count)} ${count === 1 ? unit.replace(/s$/, "") : unit}`;
   const line = (note: string | undefined): string => {
     const seconds = (now() - began) / 1000;
     const speed = seconds > 0 ? (count - from) / seconds : 0;
@@ -129,7 +130,7 @@ export const progress = (options: ProgressOptions): Progress => {
       ended = true;
       if (off()) return;
       const before = from > 0 ? `, ${formatCount(from)} of them before,` : "";
-      const text = `${label}: ${formatCount(count)} ${unit}${before} in ${formatDuration((now() - began) / 1000)}${note ? ` · ${note}` : ""}\n`;
+      const text = `${label}: ${counted()}${before} in ${formatDuration((now() - began) / 1000)}${note ? ` · ${note}` : ""}\n`;
       stream.write(terminal ? `\r\u001b[2K${text}` : text);
       drawn = undefined;
     },

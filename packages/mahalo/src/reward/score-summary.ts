@@ -49,7 +49,7 @@ export const describeMetrics = (metrics: Readonly<Record<string, ScoreMetrics>>)
       const means = Object.entries(mean).map(([name, value]) => `${name} ${digits(value)}`);
       const left = abstained > 0 ? `, ${abstained} without a verdict` : "";
       return [
-        `${objective}: ${rows} rows${left}; mean ${means.join(", ")}`,
+        `${objective}: ${rows} rows${left}${means.length === 0 ? "" : `; mean ${means.join(", ")}`}`,
         ...(steps === undefined ? [] : [`  steps: ${describeLabels(steps)}`]),
         ...Object.entries(responses).map(([name, own]) => `  responses by ${name}: ${describeLabels(own)}`),
         ...Object.entries(pairs).map(
