@@ -17,6 +17,7 @@ export {
   type UpdateRule,
 } from "./optim/index.ts";
 export { Generator, manualSeed } from "./random.ts";
+export { checkRegular } from "./regular-file.ts";
 export { getThreads, hasCuda, setThreads, torchConfig, torchVersion } from "./runtime.ts";
 export {
   type FolderOptions,

@@ -12,7 +12,7 @@ import {
 } from "node:fs";
 import { type FileHandle, mkdir, open, rename, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { MahaloError } from "@mahalo/torch";
+import { checkRegular, MahaloError } from "@mahalo/torch";
 
 /** The system's short name of a failure (`ENOENT`, `ENOSPC`, ...), or undefined. */
 export const errorCode = (error: unknown): string | undefined => {
@@ -32,6 +32,8 @@ const hints: Record<string, string> = {
 
 /** A {@link MahaloError} for a failed file operation; names the file and says what to do. */
 export const fileError = (code: string, doing: string, path: string, error: unknown): MahaloError => {
+  // What was refused in clear words already stays as it is.
+  if (error instanceof MahaloError) return error;
   const system = errorCode(error);
   const reason =
     system === "ENOENT"
@@ -115,6 +117,7 @@ export const hashBytes = (data: string | Uint8Array): string =>
 export const hashFile = async (path: string): Promise<string> => {
   const hash = createHash("sha256");
   try {
+    checkRegular(path);
     for await (const chunk of createReadStream(path)) hash.update(chunk);
   } catch (error) {
     throw fileError("E_FILE_READ", "read", path, error);

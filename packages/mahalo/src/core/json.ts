@@ -1,9 +1,8 @@
 /** Checked JSON: text or file in, typed value out, or an error that names file, line and field. */
-import { readFile } from "node:fs/promises";
 import { MahaloError } from "@mahalo/torch";
 import type { z } from "zod";
-import { fileError } from "./files.ts";
 import { describeIssues, type Locate } from "./issues.ts";
+import { readText } from "./read-file.ts";
 
 /** Options of {@link checkValue}. */
 export type CheckOptions = {
@@ -77,20 +76,14 @@ export const parseJson = <T>(
 /**
  * Reads a JSON file and checks it against a schema.
  *
- * @throws MahaloError E_FILE_READ, E_JSON_SYNTAX, E_JSON_FIELD
+ * @throws MahaloError what {@link readText} throws, E_JSON_SYNTAX, E_JSON_FIELD
  */
 export const readJsonFile = async <T>(
   path: string,
   schema: z.ZodType<T>,
   options: CheckOptions = {},
 ): Promise<T> => {
-  let text: string;
-  try {
-    text = await readFile(path, "utf8");
-  } catch (error) {
-    throw fileError("E_FILE_READ", "read", path, error);
-  }
-  return parseJson(text, schema, path, options);
+  return parseJson(await readText(path), schema, path, options);
 };
 
 /**

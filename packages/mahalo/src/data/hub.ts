@@ -1,9 +1,10 @@
 /** Finds files by path or hub id: the mirror folder first, then Hugging Face's cache, then the hub itself. */
-import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
+import { existsSync, readdirSync, statSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { MahaloError } from "@mahalo/torch";
 import { z } from "zod";
 import { parseJson } from "../core/json.ts";
+import { readTextSync } from "../core/read-file.ts";
 import { didYouMean } from "../core/suggest.ts";
 import { cachedFile, enterRef, snapshotFolder } from "./hub/cache.ts";
 import { downloadFile } from "./hub/download.ts";
@@ -138,7 +139,7 @@ const weightFiles = (files: readonly string[]): string[] => {
 const indexSchema = z.looseObject({ weight_map: z.record(z.string(), z.string()) });
 
 const shardsOf = (index: string): string[] => [
-  ...new Set(Object.values(parseJson(readFileSync(index, "utf8"), indexSchema, index).weight_map)),
+  ...new Set(Object.values(parseJson(readTextSync(index), indexSchema, index).weight_map)),
 ];
 
 /** Whether a cached snapshot has all of a model: another tool may have fetched only its config or its tokenizer. */

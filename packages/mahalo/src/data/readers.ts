@@ -2,7 +2,7 @@
 import { createReadStream } from "node:fs";
 import { open } from "node:fs/promises";
 import { createGunzip } from "node:zlib";
-import { MahaloError } from "@mahalo/torch";
+import { checkRegular, MahaloError } from "@mahalo/torch";
 import { z } from "zod";
 import { errorCode, fileError } from "../core/files.ts";
 import { parseJson } from "../core/json.ts";
@@ -75,6 +75,7 @@ const parseRow = ({ bytes }: RowBytes, origin: Origin): unknown => {
 
 const firstBytes = async (path: string, name: string): Promise<Buffer> => {
   try {
+    checkRegular(path);
     const handle = await open(path, "r");
     try {
       const { buffer, bytesRead } = await handle.read(Buffer.alloc(4), 0, 4, 0);

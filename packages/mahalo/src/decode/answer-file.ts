@@ -1,8 +1,8 @@
 /** A file of prompts into a file of answers: every prompt under every mix, one JSON line each. */
-import { readFile } from "node:fs/promises";
 import { MahaloError } from "@mahalo/torch";
-import { fileError, writeFileAtomic } from "../core/files.ts";
+import { writeFileAtomic } from "../core/files.ts";
 import { progress } from "../core/progress.ts";
+import { readText } from "../core/read-file.ts";
 import { encodePrompt } from "../data/encode.ts";
 import { loadPrompts, type RowFile } from "../data/load.ts";
 import { formatOrigin, RowProblem } from "../data/problems.ts";
@@ -124,9 +124,7 @@ export const readPromptFile = async (file: RowFile): Promise<PromptRow[]> => {
       hint: "leave the format out, or give rows as JSON lines",
     });
   }
-  const text = await readFile(file.path, "utf8").catch((error: unknown) => {
-    throw fileError("E_FILE_READ", "read", file.path, error);
-  });
+  const text = await readText(file.path);
   const rows = text.split(/\r?\n/).flatMap((prompt, at): PromptRow[] => {
     return prompt.trim() === "" ? [] : [{ prompt, origin: { file: file.path, line: at + 1 } }];
   });

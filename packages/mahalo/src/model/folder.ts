@@ -1,24 +1,16 @@
 /** Opens a Hugging Face folder as a model source: config, tokenizer, chat template and safetensors weights. */
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { MahaloError } from "@mahalo/torch";
 import { z } from "zod";
-import { fileError } from "../core/files.ts";
 import { parseJson } from "../core/json.ts";
+import { readTextSync } from "../core/read-file.ts";
 import { chatTemplate, defaultChatTemplate } from "../data/chat-template.ts";
 import { parseConfig } from "./config.ts";
 import { headsFile, openWeights, valueHeadFile } from "./folder-weights.ts";
 import { readManifest } from "./manifest.ts";
 import type { GenerationDefaults, ModelSource } from "./source.ts";
 import { checkTokenizerConfig, openTokenizer, specialTokenTexts, type TokenizerConfig } from "./tokenizer.ts";
-
-const readText = (path: string): string => {
-  try {
-    return readFileSync(path, "utf8");
-  } catch (error) {
-    throw fileError("E_FILE_READ", "read", path, error);
-  }
-};
 
 const anyObject = z.looseObject({});
 
@@ -72,7 +64,7 @@ const readTextFiles = (folder: string): Map<string, string> => {
   const files = new Map<string, string>();
   for (const name of textFiles) {
     const path = join(folder, name);
-    if (existsSync(path)) files.set(name, readText(path));
+    if (existsSync(path)) files.set(name, readTextSync(path));
   }
   return files;
 };

@@ -1,9 +1,9 @@
 /** mahalo.json: what a saved model has beyond an ordinary Hugging Face folder. */
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
-import { fileError } from "../core/files.ts";
 import { parseJson } from "../core/json.ts";
+import { readTextSync } from "../core/read-file.ts";
 import { stepBoundarySchema } from "../data/steps.ts";
 import { normalizeMix } from "./heads.ts";
 import { headKinds } from "./reward-heads.ts";
@@ -66,13 +66,7 @@ export type Manifest = z.infer<typeof manifestSchema>;
 export const readManifest = (folder: string): Manifest | undefined => {
   const path = join(folder, manifestFile);
   if (!existsSync(path)) return undefined;
-  let text: string;
-  try {
-    text = readFileSync(path, "utf8");
-  } catch (error) {
-    throw fileError("E_FILE_READ", "read", path, error);
-  }
-  return parseJson(text, manifestSchema, path, {
+  return parseJson(readTextSync(path), manifestSchema, path, {
     code: "E_MODEL_MANIFEST",
     hint: "the folder may be damaged, or written by a newer mahalo",
   });

@@ -1,10 +1,10 @@
 /** From YAML text to a checked recipe: errors name line and field, `--set` overrides fields, defaults are filled in. */
-import { readFile } from "node:fs/promises";
 import { dirname, isAbsolute, resolve } from "node:path";
 import { MahaloError } from "@mahalo/torch";
 import { type Document, isNode, LineCounter, parse, parseDocument, stringify } from "yaml";
-import { fileError, writeFileAtomic } from "../core/files.ts";
+import { writeFileAtomic } from "../core/files.ts";
 import { describeIssues, type FieldPath } from "../core/issues.ts";
+import { readText } from "../core/read-file.ts";
 import { type Recipe, recipeSchema } from "./schema.ts";
 import type { RowSource, StepSource } from "./source-schema.ts";
 import type { SftOptions } from "./training-schema.ts";
@@ -178,12 +178,7 @@ export const parseRecipe = (text: string, file: string, options: ParseRecipeOpti
  * @throws MahaloError E_FILE_READ, and what {@link parseRecipe} throws.
  */
 export const loadRecipe = async (file: string, set: readonly string[] = []): Promise<LoadedRecipe> => {
-  let text: string;
-  try {
-    text = await readFile(file, "utf8");
-  } catch (error) {
-    throw fileError("E_FILE_READ", "read", file, error);
-  }
+  const text = await readText(file);
   return { recipe: parseRecipe(text, file, { set, folder: dirname(resolve(file)) }), file };
 };
 

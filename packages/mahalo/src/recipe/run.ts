@@ -1,9 +1,10 @@
 /** Runs a recipe: the stage engine over the real stages, in the run's folder. */
 import { existsSync } from "node:fs";
-import { readFile, rm } from "node:fs/promises";
+import { rm } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { writeFileAtomic } from "../core/files.ts";
 import { formatDuration } from "../core/format.ts";
+import { readBytes } from "../core/read-file.ts";
 import { writeResolvedRecipe } from "./load.ts";
 import { pipeline } from "./pipeline.ts";
 import { type RunStagesOptions, runStages, type StageOutcome } from "./run-stages.ts";
@@ -40,7 +41,7 @@ const publish = async (folder: string, stages: readonly StageOutcome[]): Promise
     const from = join(folder, stage, file);
     if (!stages.some(({ name }) => name === stage) || !existsSync(from)) continue;
     const to = join(folder, file);
-    await writeFileAtomic(to, await readFile(from));
+    await writeFileAtomic(to, await readBytes(from));
     if (file === "report.html") report = to;
   }
   return report;

@@ -1,9 +1,10 @@
 /** Hashes of the files that a stage reads, remembered as long as size and time of change stay. */
-import { readFile, stat } from "node:fs/promises";
+import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
 import { errorCode, fileError, hashBytes, hashFile, writeJsonFile } from "../core/files.ts";
 import { canonicalJson, parseJson } from "../core/json.ts";
+import { readText } from "../core/read-file.ts";
 
 /** Files from outside that a stage reads, as one thing: a data file, or the files of a model folder. */
 export type SourceFiles = {
@@ -35,7 +36,7 @@ export class HashCache {
   async #load(): Promise<z.infer<typeof cacheSchema>> {
     if (this.#known === undefined) {
       try {
-        this.#known = parseJson(await readFile(this.#path, "utf8"), cacheSchema, this.#path);
+        this.#known = parseJson(await readText(this.#path), cacheSchema, this.#path);
       } catch {
         // A cache that is missing or broken costs a reading of the files, no more.
         this.#known = {};

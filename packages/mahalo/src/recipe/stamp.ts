@@ -1,9 +1,10 @@
 /** The stamp of a stage's folder: what its outputs were made from, so that only what is stale is made anew. */
-import { readdir, readFile, stat } from "node:fs/promises";
+import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
 import { errorCode, fileError, hashBytes, writeJsonFile } from "../core/files.ts";
 import { canonicalJson, parseJson } from "../core/json.ts";
+import { readText } from "../core/read-file.ts";
 import { provenanceSchema } from "./provenance.ts";
 
 /** All that decides a stage's outputs. */
@@ -46,7 +47,7 @@ const fileName = "stage.json";
 /** The stamp of a folder; undefined where there is none or it cannot be read, which means that its content is unknown. */
 export const readStamp = async (folder: string): Promise<Stamp | undefined> => {
   try {
-    return parseJson(await readFile(join(folder, fileName), "utf8"), stampSchema, join(folder, fileName));
+    return parseJson(await readText(join(folder, fileName)), stampSchema, join(folder, fileName));
   } catch {
     return undefined;
   }

@@ -1,6 +1,7 @@
 /** Reads files of what cost something to get, line by line; lines that a crash has left broken are passed over. */
 import { createReadStream } from "node:fs";
 import { createInterface } from "node:readline";
+import { checkRegular } from "@mahalo/torch";
 import { z } from "zod";
 import { errorCode, fileError } from "../core/files.ts";
 import { parseJson } from "../core/json.ts";
@@ -21,6 +22,7 @@ const readLine = (line: string): unknown => {
  */
 export async function* keptLines<T>(path: string, schema: z.ZodType<T>): AsyncGenerator<T> {
   try {
+    checkRegular(path);
     for await (const line of createInterface({ input: createReadStream(path), crlfDelay: Infinity })) {
       const found = schema.safeParse(readLine(line));
       if (found.success) yield found.data;

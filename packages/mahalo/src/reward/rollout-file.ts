@@ -1,6 +1,6 @@
 /** The file of rollouts: one JSON line a row with all that goes on from it, appended batch by batch, resumed by content. */
 import { createReadStream } from "node:fs";
-import { MahaloError } from "@mahalo/torch";
+import { checkRegular, MahaloError } from "@mahalo/torch";
 import { z } from "zod";
 import { errorCode, fileError, JsonlWriter } from "../core/files.ts";
 import { parseJson } from "../core/json.ts";
@@ -61,6 +61,7 @@ async function* wholeLines(path: string): AsyncGenerator<Line> {
   let rest: Buffer[] = [];
   let end = 0;
   let number = 0;
+  checkRegular(path);
   const chunks: AsyncIterable<Buffer> = createReadStream(path, { highWaterMark: 2 ** 18 });
   for await (const chunk of chunks) {
     let start = 0;

@@ -1,13 +1,13 @@
 /** Training metrics: TRL's names, JSON lines that can be cut back to a step, and reading them again. */
 
-import { existsSync, mkdirSync, readFileSync } from "node:fs";
-import { readFile } from "node:fs/promises";
+import { existsSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { MahaloError } from "@mahalo/torch";
 import { z } from "zod";
 import { fileError, JsonlWriter } from "../core/files.ts";
 import { parseJson } from "../core/json.ts";
 import { mean } from "../core/mean.ts";
+import { readBytes, readBytesSync } from "../core/read-file.ts";
 import { EventsFile } from "./tensorboard.ts";
 
 /** Metrics of one step by name, for example `loss`, `rewards/margins`, `accuracy/rewards/margins`, `eval_loss`. */
@@ -103,13 +103,9 @@ const wholeLines = (bytes: Buffer): { text: string; end: number }[] => {
  * @throws MahaloError E_FILE_READ, E_JSON_SYNTAX, E_JSON_FIELD with file and line
  */
 export const readMetrics = async (path: string): Promise<MetricsRow[]> => {
-  let bytes: Buffer;
-  try {
-    bytes = await readFile(path);
-  } catch (error) {
-    throw fileError("E_FILE_READ", "read", path, error);
-  }
-  return wholeLines(bytes).map(({ text }, index) => parseJson(text, rowSchema, `${path}:${index + 1}`));
+  return wholeLines(await readBytes(path)).map(({ text }, index) =>
+    parseJson(text, rowSchema, `${path}:${index + 1}`),
+  );
 };
 
 /** Bytes of a metrics file up to and with the last row of `step`; 0 where the file is not there. */
@@ -118,7 +114,7 @@ const bytesUpTo = (path: string, step: number): number => {
     return 0;
   }
   let kept = 0;
-  for (const [index, { text, end }] of wholeLines(readFileSync(path)).entries()) {
+  for (const [index, { text, end }] of wholeLines(readBytesSync(path)).entries()) {
     if (parseJson(text, rowSchema, `${path}:${index + 1}`).step > step) {
       break;
     }

@@ -2,6 +2,7 @@
 import { closeSync, fstatSync, openSync, readSync, statSync } from "node:fs";
 import { MahaloError } from "../error.ts";
 import * as ops from "../ops.generated.ts";
+import { checkRegular } from "../regular-file.ts";
 import { keep, scope } from "../scope.ts";
 import type { Tensor } from "../tensor.ts";
 import { storedBytes, toDType } from "./dtypes.ts";
@@ -52,6 +53,7 @@ const readFully = (fd: number, into: Uint8Array, position: number, path: string)
 /** Opens a file, works, closes it. */
 const withFile = <T>(path: string, work: (fd: number) => T): T =>
   onFile(path, "read", () => {
+    checkRegular(path);
     const fd = openSync(path, "r");
     try {
       return work(fd);

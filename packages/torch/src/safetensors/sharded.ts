@@ -3,6 +3,7 @@ import { readFileSync, statSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { z } from "zod";
 import { MahaloError } from "../error.ts";
+import { checkRegular } from "../regular-file.ts";
 import type { Tensor } from "../tensor.ts";
 import { onFile } from "./errors.ts";
 import { type LoadOptions, SafetensorsFile, type TensorStore } from "./file.ts";
@@ -22,7 +23,10 @@ const bad = (message: string): MahaloError =>
   new MahaloError("E_SAFETENSORS", message, { hint: "fetch or write the model again" });
 
 const readIndex = (path: string): ReadonlyMap<string, string> => {
-  const text = onFile(path, "read", () => readFileSync(path, "utf8"));
+  const text = onFile(path, "read", () => {
+    checkRegular(path);
+    return readFileSync(path, "utf8");
+  });
   const parsed = indexSchema.safeParse(parseStrictJson(text, path));
   if (!parsed.success) {
     const issue = parsed.error.issues[0];

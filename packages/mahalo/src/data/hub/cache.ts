@@ -1,10 +1,11 @@
 /** Hugging Face's cache folder: blobs by their hash, snapshots of links to them, and refs from names to commits. */
 
 import { randomBytes } from "node:crypto";
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { copyFile, lstat, mkdir, rename, rm, symlink } from "node:fs/promises";
 import { dirname, join, relative } from "node:path";
 import { errorCode, fileError, writeFileAtomic } from "../../core/files.ts";
+import { readTextSync } from "../../core/read-file.ts";
 import { isCommit, type Repo } from "./names.ts";
 
 /** Folder of a repository in the cache. */
@@ -19,7 +20,7 @@ export const blobPath = (cache: string, repo: Repo, etag: string): string =>
 const knownCommit = (cache: string, repo: Repo): string | undefined => {
   if (isCommit(repo.revision)) return repo.revision;
   const ref = join(repoFolder(cache, repo), "refs", repo.revision);
-  const commit = existsSync(ref) ? readFileSync(ref, "utf8").trim() : "";
+  const commit = existsSync(ref) ? readTextSync(ref).trim() : "";
   return isCommit(commit) ? commit : undefined;
 };
 

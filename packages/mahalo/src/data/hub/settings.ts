@@ -1,7 +1,8 @@
 /** What the customary environment variables say about the hub: where to ask, what to send, where to keep files. */
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { homedir } from "node:os";
 import { join } from "node:path";
+import { readTextSync } from "../../core/read-file.ts";
 
 /** How the hub is reached. */
 export type HubSettings = {
@@ -20,7 +21,7 @@ export type HubSettings = {
 const yes = new Set(["1", "true", "yes", "on"]);
 
 const readToken = (path: string): string | undefined =>
-  existsSync(path) ? readFileSync(path, "utf8").trim() || undefined : undefined;
+  existsSync(path) ? readTextSync(path).trim() || undefined : undefined;
 
 /**
  * Settings from HF_ENDPOINT, HF_TOKEN (else HF_TOKEN_PATH or the file `token` in HF_HOME), HF_HUB_OFFLINE, HF_HUB_CACHE

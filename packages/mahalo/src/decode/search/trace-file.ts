@@ -1,9 +1,9 @@
 /** Trees in a file: JSON lines, one search each. */
 
-import { readFile } from "node:fs/promises";
 import { MahaloError } from "@mahalo/torch";
-import { fileError, writeFileAtomic } from "../../core/files.ts";
+import { writeFileAtomic } from "../../core/files.ts";
 import { parseJson } from "../../core/json.ts";
+import { readText } from "../../core/read-file.ts";
 import { type SearchTree, treeSchema } from "./tree.ts";
 
 /** Writes trees, whole or not at all. @throws MahaloError E_FILE_WRITE */
@@ -16,9 +16,7 @@ export const writeTraces = (path: string, trees: readonly SearchTree[]): Promise
  * @throws MahaloError E_FILE_READ; E_TRACE naming line and field; E_TRACE_EMPTY
  */
 export const readTraces = async (path: string): Promise<SearchTree[]> => {
-  const text = await readFile(path, "utf8").catch((error: unknown) => {
-    throw fileError("E_FILE_READ", "read", path, error);
-  });
+  const text = await readText(path);
   const trees = text.split("\n").flatMap((line, at) =>
     line.trim() === ""
       ? []

@@ -1,6 +1,7 @@
 /** Opens a .gguf file as a model source. */
-import { closeSync, openSync, readSync, statSync } from "node:fs";
+import { closeSync, openSync, readSync } from "node:fs";
 import { basename } from "node:path";
+import { checkRegular } from "@mahalo/torch";
 import { fileError } from "../../core/files.ts";
 import { chatTemplate, defaultChatTemplate } from "../../data/chat-template.ts";
 import { type ModelConfig, toHuggingFace } from "../config.ts";
@@ -16,7 +17,7 @@ import { tokenizerFromGguf } from "./tokenizer.ts";
 export const fileSource = (path: string): ByteSource => {
   let size: number;
   try {
-    size = statSync(path).size;
+    size = checkRegular(path).size;
   } catch (error) {
     throw fileError("E_FILE_READ", "read", path, error);
   }

@@ -1,8 +1,8 @@
 /** The report stage: one self-contained page out of results and metrics. */
 import { existsSync } from "node:fs";
-import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { writeFileAtomic } from "../../core/files.ts";
+import { readBytes } from "../../core/read-file.ts";
 import { writeReport } from "../../evaluate/report/write.ts";
 import { metricsFile } from "../../train/metrics.ts";
 import type { Recipe } from "../schema.ts";
@@ -16,7 +16,7 @@ export const reportStage: Stage<Recipe> = {
   inputs: () => null,
   run: async ({ folder, folderOf }) => {
     const copy = async (from: string, to: string): Promise<void> =>
-      writeFileAtomic(join(folder, to), await readFile(from));
+      writeFileAtomic(join(folder, to), await readBytes(from));
     const evaluated = needFolder("report", "evaluate", folderOf);
     await copy(join(evaluated, "results.json"), "results.json");
     const guided = folderOf("guide");
