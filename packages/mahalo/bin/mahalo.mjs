@@ -1,7 +1,9 @@
 #!/usr/bin/env node
 /** The mahalo command: runs the TypeScript sources in this process through tsx. */
 import { fileURLToPath } from "node:url";
+import { endOnFailure } from "../src/core/failure.mjs";
 
+endOnFailure("mahalo");
 const main = new URL("../src/cli/main.ts", import.meta.url);
 process.argv[1] = fileURLToPath(main);
 try {
@@ -14,12 +16,5 @@ try {
   );
   process.exit(2);
 }
-try {
-  await import(main.href);
-} catch (error) {
-  // The engine loads its addon when it is imported, before the command line can report that it was not built.
-  if (!(error instanceof Error) || error.name !== "MahaloError") throw error;
-  const { message, hint, code, exitStatus } = /** @type {Error & Record<string, any>} */ (error);
-  process.stderr.write(`mahalo: ${message}${hint ? `; ${hint}` : ""}  (${code})\n`);
-  process.exit(exitStatus ?? 2);
-}
+// The engine loads its addon when it is imported: that it was not built is told as any failure is.
+await import(main.href);

@@ -3,8 +3,10 @@
 #include <ATen/Parallel.h>
 #include <ATen/Version.h>
 #include <dlfcn.h>
+#include <sys/file.h>
 #include <torch/version.h>
 
+#include <cerrno>
 #include <cmath>
 
 #include "engine.hpp"
@@ -84,6 +86,20 @@ napi_value loadLibrary(napi_env env, napi_callback_info info) {
   });
 }
 
+/// lockFile(fd): locks an open file for this process alone without waiting; 0, or the system's error number. The kernel
+/// gives the lock back when the file is closed, however the process ends.
+napi_value lockFile(napi_env env, napi_callback_info info) {
+  return guarded(env, "lockFile", [&]() -> napi_value {
+    Arguments args(env, info);
+    const auto fd = static_cast<int>(readInt(env, args[0], "an open file's number"));
+    int status = 0;
+    do {
+      status = flock(fd, LOCK_EX | LOCK_NB);
+    } while (status != 0 && errno == EINTR);
+    return number(env, status == 0 ? 0 : errno);
+  });
+}
+
 napi_value hasCuda(napi_env env, napi_callback_info) {
   return guarded(env, "hasCuda", [&]() -> napi_value { return boolean(env, at::globalContext().hasCUDA()); });
 }
@@ -101,6 +117,7 @@ void defineRuntime(napi_env env, napi_value exports) {
   define(env, exports, "version", version);
   define(env, exports, "config", config);
   define(env, exports, "loadLibrary", loadLibrary);
+  define(env, exports, "lockFile", lockFile);
   define(env, exports, "hasCuda", hasCuda);
 }
 

@@ -1,6 +1,20 @@
 /** Public surface of @mahalo/torch. */
 export { backward, enableGrad, grad, gradEnabled, noGrad } from "./autograd.ts";
 export { describeError, MahaloError, type MahaloErrorOptions } from "./error.ts";
+export {
+  followLinks,
+  isFileAt,
+  isTemporaryName,
+  keepAtExit,
+  type LockAttempt,
+  makeFolder,
+  removeAtExit,
+  sweepTemporaries,
+  type Temporary,
+  temporaryFile,
+  temporaryFolder,
+  tryLock,
+} from "./files.ts";
 export type { DType } from "./native.ts";
 export * as ops from "./ops.generated.ts";
 export {
@@ -19,6 +33,7 @@ export {
 export { Generator, manualSeed } from "./random.ts";
 export { checkRegular } from "./regular-file.ts";
 export { getThreads, hasCuda, setThreads, torchConfig, torchVersion } from "./runtime.ts";
+export { fileStatus } from "./safetensors/errors.ts";
 export {
   type FolderOptions,
   isWellFormed,

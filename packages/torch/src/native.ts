@@ -60,6 +60,7 @@ type Native = {
   version(): string;
   config(): string;
   loadLibrary(path: string): void;
+  lockFile(fd: number): number;
   hasCuda(): boolean;
 };
 

@@ -9,7 +9,7 @@ export type Io = {
   out: (text: string) => void;
   /** Standard error: progress, notes and errors. */
   err: (text: string) => void;
-  /** Aborted on Ctrl-C. */
+  /** Aborted on Ctrl-C, SIGTERM and SIGHUP. */
   signal: AbortSignal;
   /** Whether standard output is a terminal that shows colours. */
   colour: boolean;

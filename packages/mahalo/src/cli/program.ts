@@ -1,13 +1,14 @@
 /** The command line: commands put together, errors turned into one line and an exit status. */
-import { describeError, MahaloError } from "@mahalo/torch";
+import { MahaloError } from "@mahalo/torch";
 import { Command, CommanderError } from "commander";
+import { describeFailure, explainFailure } from "../core/failure.mjs";
 import { didYouMean } from "../core/suggest.ts";
 import { mahaloVersion } from "../recipe/provenance.ts";
 import { type CommandFile, type Io, Unmet } from "./command.ts";
 import { commands } from "./commands.ts";
 
 /** Exit status of a command that Ctrl-C ended, as shells expect it. */
-const interrupted = 130;
+export const interrupted = 130;
 
 /** Exit status of a command that worked, but found that what was asked for is not to be had. */
 const unmet = 3;
@@ -31,18 +32,11 @@ const usageError = (error: CommanderError, known: readonly string[]): MahaloErro
 };
 
 const report = (error: unknown, io: Io, json: boolean): number => {
-  const known = error instanceof MahaloError;
-  if (json) {
-    const { code = "E_INTERNAL", hint }: { code?: string; hint?: string | undefined } = known ? error : {};
-    const message = error instanceof Error ? error.message : String(error);
-    io.err(`${JSON.stringify({ error: { code, message, hint } })}\n`);
-  } else {
-    // A failure that is none of ours is a mistake in mahalo, so its stack belongs to the report.
-    const stack = !known && error instanceof Error ? `\n${error.stack ?? ""}` : "";
-    io.err(`mahalo: ${describeError(error)}${stack}\n`);
-  }
-  if (!known) return 1;
-  return error.code === "E_INTERRUPTED" ? interrupted : error.exitStatus;
+  const { code, message, hint, status } = explainFailure(error);
+  io.err(
+    json ? `${JSON.stringify({ error: { code, message, hint } })}\n` : `mahalo: ${describeFailure(error)}\n`,
+  );
+  return code === "E_INTERRUPTED" ? interrupted : status;
 };
 
 /** Gives every command the same manners: errors are thrown, not printed, and the process goes on. */

@@ -4,7 +4,7 @@ import { loadRecipe } from "../recipe/load.ts";
 import { describeRun, runRecipe } from "../recipe/run.ts";
 import { type CommonOptions, collect, command, type Io, outputOf } from "./command.ts";
 
-type RunOptions = CommonOptions & { set?: string[]; until?: string; redo?: string };
+type RunOptions = CommonOptions & { set?: string[]; until?: string; redo?: string; verify?: boolean };
 
 /** Runs a recipe: makes what is stale, keeps what is fresh, goes on with what was cut short. */
 export const runCommand = (io: Io): Command =>
@@ -16,6 +16,7 @@ export const runCommand = (io: Io): Command =>
       ["mahalo run recipes/values.yaml --set align.beta=0.2", "with another setting; sft is kept"],
       ["mahalo run recipes/values.yaml --until sft", "end after a stage"],
       ["mahalo run recipes/values.yaml --redo evaluate", "make a fresh stage anew"],
+      ["mahalo run recipes/values.yaml --verify", "after a disk's failure: make anew what was damaged"],
     ],
   })
     .argument("<recipe>", "YAML file")
@@ -26,12 +27,14 @@ export const runCommand = (io: Io): Command =>
     )
     .option("--until <stage>", "end after this stage")
     .option("--redo <stage>", "make this stage and all after it anew")
+    .option("--verify", "read every file anew, to find damage that left its size and time alone")
     .action(async (file: string, options: RunOptions) => {
       const output = outputOf(io, options);
       const { recipe } = await loadRecipe(file, options.set);
       const outcome = await runRecipe(recipe, {
         until: options.until,
         redo: options.redo,
+        verify: options.verify,
         signal: io.signal,
         log: output.note,
       });

@@ -1,5 +1,5 @@
 /** Files that are whole or not there: atomic writes, hashes, and JSON-lines files that survive a crash. */
-import { createHash, randomBytes } from "node:crypto";
+import { createHash } from "node:crypto";
 import {
   closeSync,
   createReadStream,
@@ -8,49 +8,26 @@ import {
   ftruncateSync,
   openSync,
   readSync,
-  writeSync,
 } from "node:fs";
-import { type FileHandle, mkdir, open, rename, rm } from "node:fs/promises";
-import { dirname, join } from "node:path";
-import { checkRegular, MahaloError } from "@mahalo/torch";
+import { copyFile, type FileHandle, open, readFile, rename, rm } from "node:fs/promises";
+import { dirname } from "node:path";
+import { checkRegular, MahaloError, makeFolder, sweepTemporaries, temporaryFile } from "@mahalo/torch";
+import { systemCodeOf as errorCode, fileError } from "./file-error.ts";
+import {
+  type Content,
+  openSpecial,
+  targetOf,
+  writeAllSync,
+  writeContent,
+  writeThrough,
+} from "./write-through.ts";
 
-/** The system's short name of a failure (`ENOENT`, `ENOSPC`, ...), or undefined. */
-export const errorCode = (error: unknown): string | undefined => {
-  if (!(error instanceof Error) || !("code" in error)) return undefined;
-  return typeof error.code === "string" ? error.code : undefined;
-};
-
-const hints: Record<string, string> = {
-  ENOENT: "check the path",
-  EACCES: "check the permissions of the file and its folder",
-  EPERM: "check the permissions of the file and its folder",
-  ENOSPC: "free some disk space",
-  EROFS: "the file system is read-only; choose another folder",
-  EISDIR: "a file is wanted, not a folder",
-  ENOTDIR: "a part of the path is a file, not a folder",
-};
-
-/** A {@link MahaloError} for a failed file operation; names the file and says what to do. */
-export const fileError = (code: string, doing: string, path: string, error: unknown): MahaloError => {
-  // What was refused in clear words already stays as it is.
-  if (error instanceof MahaloError) return error;
-  const system = errorCode(error);
-  const reason =
-    system === "ENOENT"
-      ? "there is no such file or folder"
-      : error instanceof Error
-        ? error.message
-        : String(error);
-  return new MahaloError(code, `${path}: cannot ${doing}: ${reason}`, {
-    hint: system === undefined ? undefined : hints[system],
-    cause: error,
-  });
-};
+export { fileError, systemCodeOf as errorCode } from "./file-error.ts";
 
 /** Makes a folder and those above it; does nothing where it is there already. */
 export const ensureDir = async (path: string): Promise<void> => {
   try {
-    await mkdir(path, { recursive: true });
+    makeFolder(path);
   } catch (error) {
     throw fileError("E_FILE_WRITE", "make the folder", path, error);
   }
@@ -69,36 +46,54 @@ const syncDir = async (path: string): Promise<void> => {
   }
 };
 
+/** Puts a whole temporary file into its place. */
+const moveInto = async (temporary: string, path: string): Promise<void> => {
+  try {
+    await rename(temporary, path);
+  } catch (error) {
+    // A single file that is mounted into a container cannot be replaced, only written.
+    if (errorCode(error) !== "EBUSY") throw error;
+    await copyFile(temporary, path);
+    await rm(temporary, { force: true });
+  }
+};
+
 /**
  * Writes a file so that a reader sees the old one or the new one, never a part: temporary name in the same folder,
- * fsync, rename. Makes the folder where it is missing.
+ * fsync, rename. Makes the folder where it is missing; the file keeps its permissions.
  *
- * @param data text (UTF-8), bytes, or chunks of either for files too large to hold.
+ * A symbolic link stays, and the file that it leads to is replaced. A device, pipe or socket is written through, and
+ * so is what is open already (`/dev/stdout`).
+ *
  * @throws MahaloError E_FILE_WRITE
  */
-export const writeFileAtomic = async (
-  path: string,
-  data: string | Uint8Array | Iterable<string | Uint8Array> | AsyncIterable<string | Uint8Array>,
-): Promise<void> => {
-  const folder = dirname(path);
-  await ensureDir(folder);
-  const temporary = join(folder, `.${randomBytes(6).toString("hex")}.tmp`);
+export const writeFileAtomic = async (path: string, content: Content): Promise<void> => {
   try {
-    const handle = await open(temporary, "wx");
+    const target = targetOf(path);
+    if (target.kind !== "file") return await writeThrough(target, content);
+    const folder = dirname(target.path);
+    await ensureDir(folder);
+    sweepTemporaries(folder);
+    const temporary = temporaryFile(folder, target.mode);
     try {
-      if (typeof data === "string" || data instanceof Uint8Array) await handle.writeFile(data);
-      else for await (const chunk of data) await handle.writeFile(chunk);
-      await handle.sync();
-    } finally {
-      await handle.close();
+      await writeContent(temporary.fd, content);
+      fsyncSync(temporary.fd);
+      await moveInto(temporary.path, target.path);
+      temporary.release();
+    } catch (error) {
+      temporary.remove();
+      throw error;
     }
-    await rename(temporary, path);
     await syncDir(folder);
   } catch (error) {
-    await rm(temporary, { force: true });
-    if (error instanceof MahaloError) throw error;
     throw fileError("E_FILE_WRITE", "write", path, error);
   }
+};
+
+/** Writes a file, atomically, unless it holds just that already. @throws MahaloError E_FILE_WRITE */
+export const writeFileIfOther = async (path: string, data: Uint8Array): Promise<void> => {
+  const held = await readFile(path).catch(() => undefined);
+  if (held === undefined || Buffer.compare(held, data) !== 0) await writeFileAtomic(path, data);
 };
 
 /** Writes a value as JSON, atomically, indented by two spaces, with a line end. */
@@ -151,33 +146,46 @@ export class JsonlWriter {
   readonly path: string;
   #fd: number | undefined;
   #bytes = 0;
+  /** Whether it is a file with a length, and not a device or pipe. */
+  #plain = true;
+  /** Whether this writer opened it. */
+  #closes = true;
 
   /** @throws MahaloError E_FILE_WRITE; E_JSONL_SHORT when the file has fewer bytes than `keepBytes`. */
   constructor(path: string, options: JsonlWriterOptions = {}) {
     this.path = path;
     const append = options.append === true || options.keepBytes !== undefined;
-    let fd: number;
     try {
-      fd = openSync(path, append ? "a+" : "w");
+      const target = targetOf(path);
+      this.#plain = target.kind === "file";
+      if (target.kind === "open") this.#fd = target.fd;
+      else if (target.kind === "special") this.#fd = openSpecial(target);
+      else this.#fd = openSync(path, append ? "a+" : "w");
+      this.#closes = target.kind !== "open";
+      if (append && this.#plain) this.#keep(this.#fd, options.keepBytes);
     } catch (error) {
+      this.#drop();
       throw fileError("E_FILE_WRITE", "write", path, error);
     }
-    if (append) {
-      const size = fstatSync(fd).size;
-      if (options.keepBytes !== undefined && options.keepBytes > size) {
-        closeSync(fd);
-        throw new MahaloError(
-          "E_JSONL_SHORT",
-          `${path}: has ${size} bytes, fewer than the ${options.keepBytes} to go on from`,
-          {
-            hint: "the file was cut or replaced; start this stage anew",
-          },
-        );
-      }
-      this.#bytes = options.keepBytes ?? lengthOfWholeLines(fd, size);
-      ftruncateSync(fd, this.#bytes);
+  }
+
+  /** Cuts the file back to what is kept of it. */
+  #keep(fd: number, keepBytes: number | undefined): void {
+    const size = fstatSync(fd).size;
+    if (keepBytes !== undefined && keepBytes > size) {
+      throw new MahaloError(
+        "E_JSONL_SHORT",
+        `${this.path}: has ${size} bytes, fewer than the ${keepBytes} to go on from`,
+        { hint: "the file was cut or replaced; start this stage anew" },
+      );
     }
-    this.#fd = fd;
+    this.#bytes = keepBytes ?? lengthOfWholeLines(fd, size);
+    ftruncateSync(fd, this.#bytes);
+  }
+
+  #drop(): void {
+    if (this.#fd !== undefined && this.#closes) closeSync(this.#fd);
+    this.#fd = undefined;
   }
 
   /** Bytes written so far, kept ones included; a checkpoint keeps this number. */
@@ -191,24 +199,29 @@ export class JsonlWriter {
       throw new MahaloError("E_FILE_WRITE", `${this.path}: already closed`, { exitStatus: 1 });
     const line = Buffer.from(`${JSON.stringify(value)}\n`);
     try {
-      let done = 0;
-      while (done < line.length) done += writeSync(this.#fd, line, done);
+      writeAllSync(this.#fd, line);
     } catch (error) {
       throw fileError("E_FILE_WRITE", "write", this.path, error);
     }
     this.#bytes += line.length;
   }
 
-  /** Waits until the system has put everything on the disk. */
+  /** Waits until the system has put everything on the disk. @throws MahaloError E_FILE_WRITE */
   sync(): void {
-    if (this.#fd !== undefined) fsyncSync(this.#fd);
+    if (this.#fd === undefined || !this.#plain) return;
+    try {
+      fsyncSync(this.#fd);
+    } catch (error) {
+      throw fileError("E_FILE_WRITE", "write", this.path, error);
+    }
   }
 
   /** Syncs and closes; a second call does nothing. */
   close(): void {
-    if (this.#fd === undefined) return;
-    fsyncSync(this.#fd);
-    closeSync(this.#fd);
-    this.#fd = undefined;
+    try {
+      this.sync();
+    } finally {
+      this.#drop();
+    }
   }
 }

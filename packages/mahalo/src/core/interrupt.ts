@@ -1,4 +1,5 @@
 /** Stopping on request: one error for all work that an abort ends. */
+import { setTimeout as sleep } from "node:timers/promises";
 import { MahaloError } from "@mahalo/torch";
 
 /** What to do after an interruption of work that is kept as it goes. */
@@ -19,3 +20,21 @@ export const throwIfAborted = (signal: AbortSignal | undefined, doing: string, h
     cause: signal.reason,
   });
 };
+
+let stopping: AbortSignal | undefined;
+
+/** Has waiting that belongs to no single piece of work (for a lock, for a reader of a pipe) end with this signal. */
+export function stopWaitingOn(signal: AbortSignal | undefined): void {
+  stopping = signal;
+}
+
+/**
+ * Waits a moment, and throws once the process has been asked to stop.
+ *
+ * @throws MahaloError E_INTERRUPTED
+ */
+export async function pause(milliseconds: number, doing: string): Promise<void> {
+  throwIfAborted(stopping, doing);
+  await sleep(milliseconds);
+  throwIfAborted(stopping, doing);
+}

@@ -55,6 +55,13 @@ export function clearProgress(): void {
   drawn = undefined;
 }
 
+/** Shows a line that stays; nothing after {@link silenceProgress}. */
+export function note(line: string): void {
+  if (silent) return;
+  clearProgress();
+  process.stderr.write(`${line}\n`);
+}
+
 const fit = (text: string, columns: number): string =>
   text.length > columns ? `${text.slice(0, columns - 1)}…` : text;
 

@@ -1,10 +1,11 @@
 /** Writes a folder so that a reader finds the old one or the new one, never a part of either. */
 import { randomBytes } from "node:crypto";
-import { existsSync, readdirSync, realpathSync, statSync } from "node:fs";
-import { type FileHandle, mkdir, open, rename, rm } from "node:fs/promises";
+import { closeSync, existsSync, openSync, readdirSync, renameSync, rmSync, statSync } from "node:fs";
+import { type FileHandle, open, rename, rm } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
-import { MahaloError } from "@mahalo/torch";
+import { followLinks, MahaloError, sweepTemporaries, temporaryFolder, tryLock } from "@mahalo/torch";
 import { ensureDir, fileError } from "../core/files.ts";
+import { nameBeforeAside } from "../core/leftovers.ts";
 
 /** Asks the system to put a folder's entries on the disk, where its file system can. */
 const syncFolder = async (path: string): Promise<void> => {
@@ -22,6 +23,44 @@ const syncFolder = async (path: string): Promise<void> => {
 const isEmptyFolder = (path: string): boolean =>
   statSync(path).isDirectory() && readdirSync(path).length === 0;
 
+/** Settles what a killed process moved aside: the folder goes back to its name, or is removed where a new one took it. */
+const settleAsides = (parent: string): void => {
+  for (const name of readdirSync(parent)) {
+    const before = nameBeforeAside(name);
+    if (before === undefined) continue;
+    const path = join(parent, name);
+    const fd = openSync(path, "r");
+    try {
+      // Another process that lives may be about to put its new folder into place.
+      if (tryLock(fd) === "held") continue;
+      if (existsSync(join(parent, before))) rmSync(path, { recursive: true, force: true });
+      else renameSync(path, join(parent, before));
+    } finally {
+      closeSync(fd);
+    }
+  }
+};
+
+/** Puts a whole new folder into the place of an old one, which is moved aside before and removed after. */
+const swap = async (temporary: string, path: string): Promise<void> => {
+  const aside = join(dirname(path), `.${basename(path)}.mahalo-${randomBytes(6).toString("hex")}.old`);
+  const fd = openSync(path, "r");
+  try {
+    tryLock(fd);
+    await rename(path, aside);
+    try {
+      await rename(temporary, path);
+    } catch (error) {
+      await rename(aside, path);
+      throw error;
+    }
+    await syncFolder(dirname(path));
+    await rm(aside, { recursive: true, force: true });
+  } finally {
+    closeSync(fd);
+  }
+};
+
 /**
  * Makes a folder anew: `write` fills a temporary one beside it, which then takes the place of what was there.
  *
@@ -36,39 +75,36 @@ export const replaceFolder = async (
   write: (temporary: string) => Promise<void>,
   mayReplace: (folder: string) => boolean = () => false,
 ): Promise<void> => {
-  const known = existsSync(target);
-  const path = known ? realpathSync(target) : resolve(target);
-  if (known && !statSync(path).isDirectory()) {
-    throw new MahaloError("E_FOLDER_EXISTS", `${target}: is a file, not a folder`, {
-      hint: "choose another folder",
-    });
-  }
-  if (known && !isEmptyFolder(path) && !mayReplace(path)) {
-    throw new MahaloError("E_FOLDER_EXISTS", `${target}: exists, and what it holds would be lost`, {
-      hint: "choose another folder, or ask for it to be replaced (--force)",
-    });
-  }
+  const path = followLinks(resolve(target));
   const parent = dirname(path);
-  await ensureDir(parent);
-  const mark = randomBytes(6).toString("hex");
-  const temporary = join(parent, `.${basename(path)}.${mark}.tmp`);
-  const aside = join(parent, `.${basename(path)}.${mark}.old`);
   try {
-    await mkdir(temporary);
-    await write(temporary);
-    await syncFolder(temporary);
-    if (known) await rename(path, aside);
+    await ensureDir(parent);
+    sweepTemporaries(parent);
+    settleAsides(parent);
+    const taken = existsSync(path);
+    if (taken && !statSync(path).isDirectory()) {
+      throw new MahaloError("E_FOLDER_EXISTS", `${target}: is a file, not a folder`, {
+        hint: "choose another folder",
+      });
+    }
+    if (taken && !isEmptyFolder(path) && !mayReplace(path)) {
+      throw new MahaloError("E_FOLDER_EXISTS", `${target}: exists, and what it holds would be lost`, {
+        hint: "choose another folder, or ask for it to be replaced (--force)",
+      });
+    }
+    const temporary = temporaryFolder(parent);
     try {
-      await rename(temporary, path);
+      await write(temporary.path);
+      await syncFolder(temporary.path);
+      if (taken) await swap(temporary.path, path);
+      else await rename(temporary.path, path);
+      temporary.release();
     } catch (error) {
-      if (known) await rename(aside, path);
+      temporary.remove();
       throw error;
     }
     await syncFolder(parent);
-    await rm(aside, { recursive: true, force: true });
   } catch (error) {
-    await rm(temporary, { recursive: true, force: true });
-    if (error instanceof MahaloError) throw error;
     throw fileError("E_FILE_WRITE", "write", target, error);
   }
 };

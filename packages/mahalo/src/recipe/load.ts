@@ -2,7 +2,7 @@
 import { dirname, isAbsolute, resolve } from "node:path";
 import { MahaloError } from "@mahalo/torch";
 import { type Document, isNode, LineCounter, parse, parseDocument, stringify } from "yaml";
-import { writeFileAtomic } from "../core/files.ts";
+import { writeFileIfOther } from "../core/files.ts";
 import { describeIssues, type FieldPath } from "../core/issues.ts";
 import { readText } from "../core/read-file.ts";
 import { type Recipe, recipeSchema } from "./schema.ts";
@@ -183,8 +183,7 @@ export const loadRecipe = async (file: string, set: readonly string[] = []): Pro
 };
 
 /** Writes a recipe with every default filled in, as YAML that {@link loadRecipe} reads back to the same recipe. */
-export const writeResolvedRecipe = (path: string, recipe: Recipe): Promise<void> =>
-  writeFileAtomic(
-    path,
-    `# Resolved recipe: every default filled in, every path absolute.\n${stringify(recipe, { aliasDuplicateObjects: false })}`,
-  );
+export const writeResolvedRecipe = (path: string, recipe: Recipe): Promise<void> => {
+  const head = "# Resolved recipe: every default filled in, every path absolute.\n";
+  return writeFileIfOther(path, Buffer.from(`${head}${stringify(recipe, { aliasDuplicateObjects: false })}`));
+};

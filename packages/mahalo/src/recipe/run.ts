@@ -2,7 +2,7 @@
 import { existsSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { join, resolve } from "node:path";
-import { writeFileAtomic } from "../core/files.ts";
+import { writeFileIfOther } from "../core/files.ts";
 import { formatDuration } from "../core/format.ts";
 import { readBytes } from "../core/read-file.ts";
 import { writeResolvedRecipe } from "./load.ts";
@@ -41,7 +41,7 @@ const publish = async (folder: string, stages: readonly StageOutcome[]): Promise
     const from = join(folder, stage, file);
     if (!stages.some(({ name }) => name === stage) || !existsSync(from)) continue;
     const to = join(folder, file);
-    await writeFileAtomic(to, await readBytes(from));
+    await writeFileIfOther(to, await readBytes(from));
     if (file === "report.html") report = to;
   }
   return report;
@@ -64,8 +64,8 @@ export const runRecipe = async (recipe: Recipe, options: RunRecipeOptions = {}):
     ...options,
     folder,
     seed: recipe.seed,
-    begin: async () => {
-      await unpublish(folder);
+    begin: async (fresh) => {
+      if (!fresh) await unpublish(folder);
       await writeResolvedRecipe(join(folder, "recipe.yaml"), recipe);
     },
   });

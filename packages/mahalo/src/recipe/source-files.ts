@@ -2,6 +2,7 @@
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
+import { isUnwritable } from "../core/file-error.ts";
 import { errorCode, fileError, hashBytes, hashFile, writeJsonFile } from "../core/files.ts";
 import { canonicalJson, parseJson } from "../core/json.ts";
 import { readText } from "../core/read-file.ts";
@@ -28,9 +29,12 @@ export class HashCache {
   readonly #path: string;
   #known: z.infer<typeof cacheSchema> | undefined;
   #grown = false;
+  readonly #verify: boolean;
 
-  constructor(folder: string) {
+  /** @param verify read every file, whatever is remembered of it. */
+  constructor(folder: string, verify = false) {
     this.#path = join(folder, "hashes.json");
+    this.#verify = verify;
   }
 
   async #load(): Promise<z.infer<typeof cacheSchema>> {
@@ -52,8 +56,8 @@ export class HashCache {
       const { size, mtimeNs } = await stat(path, { bigint: true });
       const changed = mtimeNs.toString();
       const entry = known[path];
-      if (entry !== undefined && entry.size === Number(size) && entry.changed === changed)
-        return entry.sha256;
+      const same = entry !== undefined && entry.size === Number(size) && entry.changed === changed;
+      if (same && !this.#verify) return entry.sha256;
       const sha256 = await hashFile(path);
       known[path] = { size: Number(size), changed, sha256 };
       this.#grown = true;
@@ -63,10 +67,15 @@ export class HashCache {
     }
   }
 
-  /** Writes the file if there is anything new. */
+  /** Writes the file if there is anything new, and if it can be written. */
   async save(): Promise<void> {
     if (!this.#grown) return;
-    await writeJsonFile(this.#path, await this.#load());
+    try {
+      await writeJsonFile(this.#path, await this.#load());
+    } catch (error) {
+      // On a disk that is full or read-only, what is remembered is lost, and nothing else.
+      if (!isUnwritable(error)) throw error;
+    }
     this.#grown = false;
   }
 }

@@ -1,5 +1,6 @@
 /** The stage engine redoes what is stale and nothing else. */
-import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdirSync } from "node:fs";
+import { mkdir, mkdtemp, readdir, readFile, rm, stat, utimes, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
@@ -136,6 +137,50 @@ describe("only what is stale is made anew", () => {
     expect(ran.slice(3)).toEqual(["align"]);
   });
 
+  test("what was damaged, though its size stayed; a file that was only touched is kept", async () => {
+    const { ran, run } = pipeline();
+    await run();
+    const path = join(folder, "align", "out");
+    const whole = await readFile(path, "utf8");
+    const { atime, mtime } = await stat(path);
+    await utimes(path, atime, new Date(0));
+    expect((await states())[1]).toEqual(["align", "fresh"]);
+    await writeFile(path, whole.replace("align", "alibn"));
+    expect((await states())[1]).toEqual(["align", "stale", "its file out is gone or was changed"]);
+    await utimes(path, atime, mtime);
+    await run();
+    expect(ran.slice(3)).toEqual(["align"]);
+    expect(await readFile(path, "utf8")).toBe(whole);
+  });
+
+  test("what was damaged behind the file system's back, where every file is read", async () => {
+    const { ran, run } = pipeline();
+    await run();
+    const path = join(folder, "align", "out");
+    const stampPath = join(folder, "align", "stage.json");
+    await writeFile(path, (await readFile(path, "utf8")).replace("align", "alibn"));
+    // As a flipped bit on the disk leaves it: the time of change is the one that the stamp has.
+    const { mtimeNs } = await stat(path, { bigint: true });
+    const stamp = await readFile(stampPath, "utf8");
+    const written = (await readStamp(join(folder, "align")))?.outputs.out;
+    if (typeof written !== "object") throw new Error("no such output");
+    await writeFile(stampPath, stamp.replace(written.changed, mtimeNs.toString()));
+    expect((await run()).map(({ did }) => did)).toEqual(["kept", "kept", "kept"]);
+    expect((await run(toy, { verify: true })).map(({ did }) => did)).toEqual(["kept", "ran", "kept"]);
+    expect((await run(toy, { verify: true })).map(({ did }) => did)).toEqual(["kept", "kept", "kept"]);
+    expect(ran.slice(3)).toEqual(["align"]);
+  });
+
+  test("not what an earlier version finished, which wrote down sizes alone", async () => {
+    const { run } = pipeline();
+    await run();
+    const path = join(folder, "align", "stage.json");
+    const stamp = JSON.parse(await readFile(path, "utf8"));
+    const outputs = { out: stamp.outputs.out.size, part: 5, ".model.0123456789ab.tmp/config.json": 7 };
+    await writeFile(path, JSON.stringify({ ...stamp, outputs }));
+    expect((await states())[1]).toEqual(["align", "fresh"]);
+  });
+
   test("what was asked for, and all after it", async () => {
     const { ran, run } = pipeline();
     await run();
@@ -214,6 +259,29 @@ describe("a stage that was cut short", () => {
     await again();
     expect(ran).toEqual(["align resumed", "evaluate"]);
   });
+});
+
+test("what a killed run left half written is never an output, and the next run takes it away", async () => {
+  const leave = async (inside: string): Promise<void> => {
+    await mkdir(join(inside, ".mahalo-0123456789ab.tmp"), { recursive: true });
+    await mkdir(join(inside, ".model.0123456789ab.tmp"));
+    await mkdir(join(inside, "checkpoint.77.tmp"));
+    await writeFile(join(inside, ".model.0123456789ab.tmp", "model.safetensors"), "half");
+    await writeFile(join(inside, ".0123456789ab.tmp"), "half");
+  };
+  const { run } = pipeline(
+    (stage) => stage === "align" && mkdirSync(join(folder, stage, ".mahalo-0123456789ab.tmp")),
+  );
+  await leave(join(folder, "align"));
+  await writeFile(join(folder, "lock"), "");
+  await writeFile(join(folder, "lock.0123456789ab"), "");
+  await writeFile(join(folder, ".0123456789ab.tmp"), "");
+  await run();
+  expect(Object.keys((await readStamp(join(folder, "align")))?.outputs ?? {})).toEqual(["out", "part"]);
+  await leave(join(folder, "align"));
+  expect((await run()).map(({ did }) => did)).toEqual(["kept", "kept", "kept"]);
+  expect((await readdir(join(folder, "align"))).sort()).toEqual(["out", "part", "stage.json"]);
+  expect((await readdir(folder)).sort()).toEqual(["align", "data", "evaluate", "hashes.json"]);
 });
 
 test("files in a stage's folder that no stamp explains are moved away, not mixed", async () => {

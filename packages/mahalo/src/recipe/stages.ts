@@ -3,7 +3,15 @@ import { join } from "node:path";
 import { MahaloError } from "@mahalo/torch";
 import { z } from "zod";
 import { HashCache, hashSource, type SourceFiles } from "./source-files.ts";
-import { damagedOutput, differences, type Ingredients, keyOf, readStamp, type Stamp } from "./stamp.ts";
+import {
+  type DamageOptions,
+  damagedOutput,
+  differences,
+  type Ingredients,
+  keyOf,
+  readStamp,
+  type Stamp,
+} from "./stamp.ts";
 
 /** What a stage's body gets. */
 export type StageContext<R> = {
@@ -60,6 +68,8 @@ export type InspectOptions = {
   seed: number;
   /** Fetch files that are not here; otherwise a stage that reads them has no key yet. Default false. */
   fetch?: boolean;
+  /** Read every file anew, outputs too; otherwise those whose size or time of change is another one. Default false. */
+  verify?: boolean;
 };
 
 const chain = <R>(stages: readonly Stage<R>[], recipe: R): Stage<R>[] =>
@@ -77,6 +87,7 @@ const describe = async (
   name: string,
   ingredients: Ingredients | undefined,
   pending: readonly string[],
+  damage: DamageOptions,
 ): Promise<StageState> => {
   const stamp = await readStamp(folder);
   const key = ingredients === undefined ? undefined : keyOf(ingredients);
@@ -87,7 +98,7 @@ const describe = async (
   if (stamp.key !== key)
     return { ...common, state: "stale", reasons: differences(stamp.ingredients, ingredients) };
   if (stamp.status === "started") return { ...common, state: "resumable", reasons: ["it was cut short"] };
-  const damaged = await damagedOutput(folder, stamp);
+  const damaged = await damagedOutput(folder, stamp, damage);
   if (damaged !== undefined)
     return { ...common, state: "stale", reasons: [`its file ${damaged} is gone or was changed`] };
   return { ...common, state: "fresh", reasons: [] };
@@ -103,8 +114,8 @@ export const inspectStages = async <R>(
   recipe: R,
   options: InspectOptions,
 ): Promise<StageState[]> => {
-  const { folder, seed, fetch = false } = options;
-  const cache = new HashCache(folder);
+  const { folder, seed, fetch = false, verify = false } = options;
+  const cache = new HashCache(folder, verify);
   const states = new Map<string, StageState>();
   for (const stage of chain(stages, recipe)) {
     const pending: string[] = [];
@@ -135,6 +146,7 @@ export const inspectStages = async <R>(
         stage.name,
         pending.length > 0 ? undefined : ingredients,
         pending,
+        { verify, hash: (path) => cache.hash(path) },
       ),
     );
   }

@@ -2,8 +2,9 @@
 import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
-import { errorCode, fileError, hashBytes, writeJsonFile } from "../core/files.ts";
+import { errorCode, fileError, hashBytes, hashFile, writeJsonFile } from "../core/files.ts";
 import { canonicalJson, parseJson } from "../core/json.ts";
+import { isLeftover } from "../core/leftovers.ts";
 import { readText } from "../core/read-file.ts";
 import { provenanceSchema } from "./provenance.ts";
 
@@ -25,6 +26,16 @@ export type Ingredients = z.infer<typeof ingredientsSchema>;
 /** The content hash of a stage: equal ingredients, equal key. */
 export const keyOf = (ingredients: Ingredients): string => hashBytes(canonicalJson(ingredients));
 
+/** What a stamp says of one output. */
+const outputSchema = z.strictObject({
+  size: z.number().describe("Bytes."),
+  changed: z.string().describe("Time of its last change, in nanoseconds since 1970."),
+  sha256: z.string(),
+});
+
+/** What a stamp says of one output. */
+export type OutputFile = z.infer<typeof outputSchema>;
+
 /** What `stage.json` in a stage's folder holds. */
 export const stampSchema = z.strictObject({
   format: z.literal(1),
@@ -36,7 +47,9 @@ export const stampSchema = z.strictObject({
   finishedAt: z.string().optional(),
   seconds: z.number().describe("Time worked on it, over all sittings that could still write it down."),
   resumes: z.int().describe("How often it was taken up again."),
-  outputs: z.record(z.string(), z.number()).describe("Files of the folder and their sizes in bytes."),
+  outputs: z
+    .record(z.string(), z.union([outputSchema, z.number()]))
+    .describe("Files of the folder; earlier versions wrote their sizes alone."),
 });
 
 /** What `stage.json` in a stage's folder holds. */
@@ -57,29 +70,54 @@ export const readStamp = async (folder: string): Promise<Stamp | undefined> => {
 export const writeStamp = (folder: string, stamp: Stamp): Promise<void> =>
   writeJsonFile(join(folder, fileName), stamp);
 
-/** Files below a folder and their sizes, the stamp itself left out; sorted by name. */
-export const listOutputs = async (folder: string): Promise<Record<string, number>> => {
+const describeFile = async (path: string): Promise<Omit<OutputFile, "sha256">> => {
+  const { size, mtimeNs } = await stat(path, { bigint: true });
+  return { size: Number(size), changed: mtimeNs.toString() };
+};
+
+/** Files below a folder, the stamp itself and what is half written left out; sorted by name. */
+export const listOutputs = async (folder: string): Promise<Record<string, OutputFile>> => {
   const entries = await readdir(folder, { recursive: true, withFileTypes: true }).catch((error: unknown) => {
     throw fileError("E_FILE_READ", "list", folder, error);
   });
-  const sizes: [string, number][] = [];
+  const outputs: [string, OutputFile][] = [];
   for (const entry of entries) {
     if (!entry.isFile()) continue;
     const path = join(entry.parentPath, entry.name);
     const name = path.slice(folder.length + 1);
-    if (name !== fileName) sizes.push([name, (await stat(path)).size]);
+    if (name === fileName || isLeftover(name)) continue;
+    outputs.push([name, { ...(await describeFile(path)), sha256: await hashFile(path) }]);
   }
-  return Object.fromEntries(sizes.sort(([a], [b]) => (a < b ? -1 : 1)));
+  return Object.fromEntries(outputs.sort(([a], [b]) => (a < b ? -1 : 1)));
 };
 
-/** The first output of a stamp that is gone or has another size, or undefined when all are there. */
-export const damagedOutput = async (folder: string, stamp: Stamp): Promise<string | undefined> => {
-  for (const [name, size] of Object.entries(stamp.outputs)) {
+/** Options of {@link damagedOutput}. */
+export type DamageOptions = {
+  /** Read every file; otherwise only those whose time of change is another one. Default false. */
+  verify?: boolean;
+  /** SHA-256 of a file's content. Default: of the file as it is read now. */
+  hash?: (path: string) => Promise<string>;
+};
+
+/** The first output of a stamp that is gone or has another content, or undefined when all are there. */
+export const damagedOutput = async (
+  folder: string,
+  stamp: Stamp,
+  { verify = false, hash = hashFile }: DamageOptions = {},
+): Promise<string | undefined> => {
+  for (const [name, written] of Object.entries(stamp.outputs)) {
+    const path = join(folder, name);
+    // A stamp of an earlier version may list what a killed process left.
+    if (isLeftover(name)) continue;
     try {
-      if ((await stat(join(folder, name))).size !== size) return name;
+      const found = await describeFile(path);
+      const sized = typeof written === "number";
+      if (found.size !== (sized ? written : written.size)) return name;
+      if (sized || (!verify && found.changed === written.changed)) continue;
+      if ((await hash(path)) !== written.sha256) return name;
     } catch (error) {
       if (errorCode(error) === "ENOENT") return name;
-      throw fileError("E_FILE_READ", "read", join(folder, name), error);
+      throw fileError("E_FILE_READ", "read", path, error);
     }
   }
   return undefined;

@@ -4,6 +4,7 @@ import { checkRegular, MahaloError } from "@mahalo/torch";
 import { z } from "zod";
 import { errorCode, fileError, JsonlWriter } from "../core/files.ts";
 import { parseJson } from "../core/json.ts";
+import { targetOf } from "../core/write-through.ts";
 import { roles } from "../data/messages.ts";
 
 const messageSchema = z.strictObject({ role: z.enum(roles), content: z.string() });
@@ -121,6 +122,8 @@ export const openRollouts = async (
   path: string,
   keys: readonly (readonly string[])[],
 ): Promise<OpenedRollouts> => {
+  // A device or a pipe holds nothing to go on with.
+  if (targetOf(path).kind !== "file") return { writer: new JsonlWriter(path), batches: 0, rows: [] };
   const wanted = keys.flat();
   const rows: RolloutRow[] = [];
   const ends: number[] = [];

@@ -1,5 +1,5 @@
 /** Checkpoints of a training run: weights, moments and step in one folder that is whole or not there. */
-import { existsSync, mkdirSync, readdirSync, renameSync, rmSync } from "node:fs";
+import { existsSync, readdirSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import {
   MahaloError,
@@ -8,11 +8,13 @@ import {
   openSafetensors,
   ops,
   scope,
+  sweepTemporaries,
   type TensorStore,
+  temporaryFolder,
   writeSafetensors,
 } from "@mahalo/torch";
 import { z } from "zod";
-import { writeJsonFile } from "../core/files.ts";
+import { ensureDir, fileError, writeJsonFile } from "../core/files.ts";
 import { readJsonFile } from "../core/json.ts";
 import type { Parameter } from "../model/parameters.ts";
 
@@ -37,7 +39,9 @@ export const latestCheckpoint = (folder: string): { path: string; step: number }
 
 /** Removes checkpoints, and what an interrupted write left. */
 export const clearCheckpoints = (folder: string, except?: string): void => {
+  sweepTemporaries(folder);
   for (const name of existsSync(folder) ? readdirSync(folder) : []) {
+    // Earlier versions wrote under names that begin with `checkpoint.`.
     if ((NAME.test(name) || name.startsWith("checkpoint.")) && join(folder, name) !== except) {
       rmSync(join(folder, name), { recursive: true, force: true });
     }
@@ -58,26 +62,38 @@ export const saveCheckpoint = async (
     optimizer,
   }: { step: number; steps: number; parameters: readonly Parameter[]; optimizer: Optimizer },
 ): Promise<void> => {
-  const temporary = join(folder, `checkpoint.${process.pid}.tmp`);
-  rmSync(temporary, { recursive: true, force: true });
-  mkdirSync(temporary, { recursive: true });
-  writeSafetensors(
-    join(temporary, "weights.safetensors"),
-    new Map(parameters.map((one) => [one.name, one.float()])),
-  );
-  scope(() => writeSafetensors(join(temporary, "optimizer.safetensors"), optimizer.state()));
-  await writeJsonFile(join(temporary, "state.json"), { format: 1, step, steps });
   const path = join(folder, `checkpoint-${step}`);
-  rmSync(path, { recursive: true, force: true });
-  renameSync(temporary, path);
-  clearCheckpoints(folder, path);
+  try {
+    await ensureDir(folder);
+    sweepTemporaries(folder);
+    const temporary = temporaryFolder(folder);
+    try {
+      writeSafetensors(
+        join(temporary.path, "weights.safetensors"),
+        new Map(parameters.map((one) => [one.name, one.float()])),
+      );
+      scope(() => writeSafetensors(join(temporary.path, "optimizer.safetensors"), optimizer.state()));
+      await writeJsonFile(join(temporary.path, "state.json"), { format: 1, step, steps });
+      rmSync(path, { recursive: true, force: true });
+      renameSync(temporary.path, path);
+      temporary.release();
+    } catch (error) {
+      temporary.remove();
+      throw error;
+    }
+    clearCheckpoints(folder, path);
+  } catch (error) {
+    throw fileError("E_FILE_WRITE", "write the checkpoint", path, error);
+  }
 };
+
+const removal = "remove the checkpoint: the same command then begins this training at its first step";
 
 /** Refuses weights that are not exactly those of the parameters; copying would spread a smaller shape over a larger one. */
 const checkWeights = (path: string, weights: TensorStore, parameters: readonly Parameter[]): void => {
   const refuse = (what: string): never => {
     throw new MahaloError("E_CHECKPOINT", `${path}: ${what}`, {
-      hint: "remove the checkpoint, or go on with the options it was made with",
+      hint: `${removal}; or go on with the options it was made with`,
     });
   };
   for (const { name, value } of parameters) {
@@ -92,15 +108,35 @@ const checkWeights = (path: string, weights: TensorStore, parameters: readonly P
   if (stray !== undefined) refuse(`holds ${stray}, which this run does not train`);
 };
 
+/** What is wrong with a checkpoint whose files cannot be read, as an error that says what to do with it. */
+const damaged = (path: string, error: unknown): unknown => {
+  if (!(error instanceof MahaloError)) return error;
+  if (!/^E_(JSON|FILE_READ|SAFETENSORS|OPTIM_STATE)/.test(error.code)) return error;
+  const message = error.message.includes(path) ? error.message : `${path}: ${error.message}`;
+  return new MahaloError(error.code, message, { hint: removal, cause: error });
+};
+
 /**
  * Puts a checkpoint's weights and moments back; returns the steps done. What is refused changes nothing.
  *
  * @throws MahaloError E_CHECKPOINT when it belongs to a run of another length or of other parameters, E_OPTIM_STATE when
- *   to one of another optimizer; E_JSON..., E_FILE_READ, E_SAFETENSORS... naming the file when it is damaged
+ *   to one of another optimizer; E_JSON..., E_FILE_READ, E_SAFETENSORS... naming the file when it is damaged; the hint
+ *   says what to do
  */
-export const loadCheckpoint = async (
+export const loadCheckpoint = async (path: string, run: CheckpointedRun): Promise<number> => {
+  try {
+    return await readCheckpoint(path, run);
+  } catch (error) {
+    throw damaged(path, error);
+  }
+};
+
+/** What a checkpoint is put back into. */
+type CheckpointedRun = { steps: number; parameters: readonly Parameter[]; optimizer: Optimizer };
+
+const readCheckpoint = async (
   path: string,
-  { steps, parameters, optimizer }: { steps: number; parameters: readonly Parameter[]; optimizer: Optimizer },
+  { steps, parameters, optimizer }: CheckpointedRun,
 ): Promise<number> => {
   const state = await readJsonFile(join(path, "state.json"), stateSchema);
   if (state.steps !== steps) {
@@ -108,7 +144,7 @@ export const loadCheckpoint = async (
       "E_CHECKPOINT",
       `${path}: made for a run of ${state.steps} steps, this one has ${steps}`,
       {
-        hint: "remove the checkpoint, or go on with the options it was made with",
+        hint: `${removal}; or go on with the options it was made with`,
       },
     );
   }

@@ -1,17 +1,17 @@
 /** Writes safetensors files bit for bit, atomically, in one file or in shards with an index. */
-import { randomBytes } from "node:crypto";
 import {
   closeSync,
   fsyncSync,
-  mkdirSync,
   openSync,
   readdirSync,
   renameSync,
   rmSync,
+  statSync,
   writeSync,
 } from "node:fs";
 import { dirname, join } from "node:path";
 import { MahaloError } from "../error.ts";
+import { followLinks, makeFolder, sweepTemporaries, temporaryFile } from "../files.ts";
 import type { DType } from "../native.ts";
 import { Tensor } from "../tensor.ts";
 import { storedBytes, toStored } from "./dtypes.ts";
@@ -66,25 +66,25 @@ const syncFolder = (path: string): void => {
   }
 };
 
-/** Writes chunks under a temporary name, syncs, renames: readers see the old file or the new one. */
+/** Writes chunks under a temporary name, syncs, renames: readers see the old file or the new one. Links are followed. */
 const writeAtomic = (path: string, write: (put: (data: Uint8Array) => void) => void): void =>
   onFile(path, "write", () => {
-    mkdirSync(dirname(path), { recursive: true });
-    const temporary = join(dirname(path), `.${randomBytes(6).toString("hex")}.tmp`);
+    const target = followLinks(path);
+    const folder = dirname(target);
+    makeFolder(folder);
+    sweepTemporaries(folder);
+    const mode = statSync(target, { throwIfNoEntry: false })?.mode;
+    const temporary = temporaryFile(folder, mode === undefined ? undefined : mode & 0o777);
     try {
-      const fd = openSync(temporary, "wx");
-      try {
-        write((data) => writeFully(fd, data));
-        fsyncSync(fd);
-      } finally {
-        closeSync(fd);
-      }
-      renameSync(temporary, path);
+      write((data) => writeFully(temporary.fd, data));
+      fsyncSync(temporary.fd);
+      renameSync(temporary.path, target);
+      temporary.release();
     } catch (error) {
-      rmSync(temporary, { force: true });
+      temporary.remove();
       throw error;
     }
-    syncFolder(dirname(path));
+    syncFolder(folder);
   });
 
 /**

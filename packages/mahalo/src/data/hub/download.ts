@@ -1,13 +1,13 @@
 /** Downloads one file of the hub into the cache: resumed where it stopped, checked by its hash, then given its name. */
 import { createHash } from "node:crypto";
 import { createReadStream, existsSync } from "node:fs";
-import { type FileHandle, mkdir, open, rename, rm, stat } from "node:fs/promises";
+import { type FileHandle, open, rename, rm, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { MahaloError } from "@mahalo/torch";
-import { fileError } from "../../core/files.ts";
-import { type Progress, progress } from "../../core/progress.ts";
+import { ensureDir, fileError } from "../../core/files.ts";
+import { withLock } from "../../core/lock.ts";
+import { note, type Progress, progress } from "../../core/progress.ts";
 import { blobPath, enterBlob, repoFolder } from "./cache.ts";
-import { withLock } from "./lock.ts";
 import { checkFile, fileUrl, isCommit, type Repo } from "./names.ts";
 import { insist, nameOf, PassingFailure, type Patience, request } from "./request.ts";
 import type { HubSettings } from "./settings.ts";
@@ -184,57 +184,61 @@ export const downloadFile = async (
     basename(repoFolder(settings.cache, repo)),
     `${facts.etag}.mahalo`,
   );
-  await withLock(lock, async () => {
-    // A blob gets its name when it has been checked.
-    if (existsSync(blob)) return;
-    const partial = `${blob}.incomplete`;
-    await mkdir(dirname(partial), { recursive: true });
-    const resumed = (await sizeOf(partial)) > 0;
-    // The commit is asked for, so that a branch that moves meanwhile does not mix two contents.
-    const url = fileUrl(settings.endpoint, { ...repo, revision: facts.commit }, file);
-    const fetchAll = async (): Promise<void> => {
-      let before = await sizeOf(partial);
-      const bar = progress({
-        label: `${repo.id}/${file}`,
-        total: Math.max(1, Math.round((facts.size ?? 0) / 1e6)),
-        unit: "MB",
-        from: before / 1e6,
-      });
-      let reached = before;
-      await insist(
-        what,
-        patience,
-        async () => {
-          try {
-            await fetchRest(url, partial, { settings, patience, repo, file }, facts.size, bar);
-          } finally {
-            reached = await sizeOf(partial);
-          }
-        },
-        () => {
-          const moved = reached > before;
-          before = reached;
-          return moved;
-        },
-      );
-      bar.done();
-    };
-    await fetchAll();
-    let wrong = await fault(partial, facts);
-    if (wrong !== undefined && resumed) {
-      // The part that was there may have been of another file: once more, from the beginning.
-      await rm(partial, { force: true });
+  await withLock(
+    lock,
+    async () => {
+      // A blob gets its name when it has been checked.
+      if (existsSync(blob)) return;
+      const partial = `${blob}.incomplete`;
+      await ensureDir(dirname(partial));
+      const resumed = (await sizeOf(partial)) > 0;
+      // The commit is asked for, so that a branch that moves meanwhile does not mix two contents.
+      const url = fileUrl(settings.endpoint, { ...repo, revision: facts.commit }, file);
+      const fetchAll = async (): Promise<void> => {
+        let before = await sizeOf(partial);
+        const bar = progress({
+          label: `${repo.id}/${file}`,
+          total: Math.max(1, Math.round((facts.size ?? 0) / 1e6)),
+          unit: "MB",
+          from: before / 1e6,
+        });
+        let reached = before;
+        await insist(
+          what,
+          patience,
+          async () => {
+            try {
+              await fetchRest(url, partial, { settings, patience, repo, file }, facts.size, bar);
+            } finally {
+              reached = await sizeOf(partial);
+            }
+          },
+          () => {
+            const moved = reached > before;
+            before = reached;
+            return moved;
+          },
+        );
+        bar.done();
+      };
       await fetchAll();
-      wrong = await fault(partial, facts);
-    }
-    if (wrong !== undefined) {
-      await rm(partial, { force: true });
-      throw new MahaloError("E_HUB_CHECKSUM", `${what}: the downloaded file ${wrong}; it was removed`, {
-        hint: "try again; if it stays so, the server or a proxy on the way gives wrong data",
-        exitStatus: 1,
-      });
-    }
-    await rename(partial, blob);
-  });
+      let wrong = await fault(partial, facts);
+      if (wrong !== undefined && resumed) {
+        // The part that was there may have been of another file: once more, from the beginning.
+        await rm(partial, { force: true });
+        await fetchAll();
+        wrong = await fault(partial, facts);
+      }
+      if (wrong !== undefined) {
+        await rm(partial, { force: true });
+        throw new MahaloError("E_HUB_CHECKSUM", `${what}: the downloaded file ${wrong}; it was removed`, {
+          hint: "try again; if it stays so, the server or a proxy on the way gives wrong data",
+          exitStatus: 1,
+        });
+      }
+      await rename(partial, blob);
+    },
+    (holder) => note(`${what}: waiting for ${holder}, which downloads it`),
+  );
   return enterBlob(settings.cache, repo, file, facts);
 };
