@@ -2,8 +2,8 @@
 import { MahaloError } from "@mahalo/torch";
 import { aggregateScores } from "../../core/aggregate.ts";
 import { canonicalJson } from "../../core/json.ts";
+import { hasBoxed } from "../../reward/math/boxed.ts";
 import type { Finish } from "../request.ts";
-import { hasBoxed } from "./boxed.ts";
 import type { Branch, Grown } from "./branches.ts";
 import { weighScores } from "./combine.ts";
 import type { SearchOptions } from "./options.ts";

@@ -1,9 +1,8 @@
 /** The judge `math`: does the reply's final answer mean the same as the reference answer? */
-import { MahaloError } from "@mahalo/torch";
 import { z } from "zod";
 import { sameAnswer } from "../math/compare.ts";
 import { extractAnswer } from "../math/extract.ts";
-import { itemName, type JudgedItem, type JudgeKind, type Verdict } from "./types.ts";
+import { type JudgedItem, type JudgeKind, requireSomeAnswer, type Verdict } from "./types.ts";
 
 /** Options of the judge `math`. */
 export const mathOptions = z.strictObject({
@@ -19,38 +18,49 @@ export const mathOptions = z.strictObject({
 /** Options of {@link mathJudge}, defaults filled in. */
 export type MathOptions = z.output<typeof mathOptions>;
 
-/** The gold answer: a number, an answer alone, or a worked answer with `\boxed{}` or `####`. */
-const gold = (reference: unknown, where: string): string => {
-  if (typeof reference === "number" && Number.isFinite(reference)) return String(reference);
-  if (typeof reference === "string" && reference.trim() !== "") {
-    const found = extractAnswer(reference);
-    return found === undefined || found.form === "last number" ? reference.trim() : found.text;
-  }
-  throw new MahaloError(
-    "E_JUDGE_REFERENCE",
-    `${where}: the judge "math" needs an answer to compare with, not ${JSON.stringify(reference) ?? "nothing"}`,
-    { hint: "give every prompt row an answer, for example through the column map" },
-  );
+/** What a text states as an answer: an answer alone, or a worked answer with `\boxed{}`, `####` or "the answer is". */
+const statedIn = (text: string): string => {
+  const found = extractAnswer(text);
+  return found === undefined || found.form === "last number" ? text.trim() : found.text;
+};
+
+/** The right answers of a reference: of a list each of its members is one; none where there is nothing to compare with. */
+const rightAnswers = (reference: unknown): string[] => {
+  if (Array.isArray(reference)) return reference.flatMap(rightAnswers);
+  if (typeof reference === "boolean") return [String(reference)];
+  if (typeof reference === "bigint" || (typeof reference === "number" && Number.isFinite(reference)))
+    return [String(reference)];
+  return typeof reference === "string" && reference.trim() !== "" ? [statedIn(reference)] : [];
 };
 
 const short = (text: string): string => (text.length > 80 ? `${text.slice(0, 80)}…` : text);
 
-const judgeOne = (item: JudgedItem, index: number, { tolerance }: MathOptions): Verdict => {
-  const wanted = gold(item.reference, itemName(item, index));
+const judgeOne = (item: JudgedItem, { tolerance }: MathOptions): Verdict => {
+  const right = rightAnswers(item.reference);
+  if (right.length === 0) return { score: null, reason: "the row has no answer to compare with" };
+  const wanted = short(right.join(" or "));
   const found = extractAnswer(item.response);
-  if (found === undefined) return { score: 0, reason: `states no final answer; right is ${short(wanted)}` };
-  return sameAnswer(found.text, wanted, { tolerance })
+  if (found === undefined) return { score: 0, reason: `states no final answer; right is ${wanted}` };
+  return right.some((answer) => sameAnswer(found.text, answer, { tolerance }))
     ? { score: 1, reason: `${short(found.text)} is right (${found.form})` }
-    : { score: 0, reason: `${short(found.text)} is wrong (${found.form}); right is ${short(wanted)}` };
+    : { score: 0, reason: `${short(found.text)} is wrong (${found.form}); right is ${wanted}` };
 };
 
-/** Verified mathematics: score 1 where the final answer means the same as the reference, else 0. */
+/**
+ * Verified mathematics: score 1 where the final answer means the same as the reference, or as one of a list of them,
+ * else 0. It abstains from an item without an answer; where no item has one, that is an error.
+ */
 export const mathJudge: JudgeKind<"math", MathOptions> = {
   kind: "math",
   options: mathOptions,
-  version: "2",
+  version: "3",
+  needsAnswer: true,
   make: (options) => ({
     name: "math",
-    score: async (items) => items.map((item, index) => judgeOne(item, index, options)),
+    score: async (items) => {
+      const verdicts = items.map((item) => judgeOne(item, options));
+      requireSomeAnswer("math", items, verdicts);
+      return verdicts;
+    },
   }),
 };

@@ -1,6 +1,7 @@
 /** The judge `sum`: does the reply's final answer equal the problem's reference number? */
 import { MahaloError } from "@mahalo/torch";
 import { z } from "zod";
+import { lastBoxed } from "../math/boxed.ts";
 import { numbersIn } from "./numbers.ts";
 import { isQuestion, sentences } from "./text.ts";
 import { itemName, type JudgedItem, type JudgeKind, type Verdict } from "./types.ts";
@@ -23,22 +24,6 @@ export type SumOptions = z.output<typeof sumOptions>;
 
 /** A final answer, and the form in which the reply gave it. */
 export type FinalAnswer = { value: number; form: "boxed" | "####" | "the answer is" | "last number" };
-
-/** The content of the last `\boxed{...}`, nested braces included. */
-const lastBoxed = (text: string): string | undefined => {
-  const start = text.lastIndexOf("\\boxed{");
-  if (start < 0) {
-    return undefined;
-  }
-  let depth = 0;
-  for (let at = start + 6; at < text.length; at++) {
-    depth += text[at] === "{" ? 1 : text[at] === "}" ? -1 : 0;
-    if (depth === 0) {
-      return text.slice(start + 7, at);
-    }
-  }
-  return undefined;
-};
 
 /** The number an expression says: after its last `=` where it has one, else its first. */
 const stated = (text: string): number | undefined => {
@@ -120,6 +105,7 @@ const judgeOne = (item: JudgedItem, index: number, { lastNumber, tolerance }: Su
 export const sumJudge: JudgeKind<"sum", SumOptions> = {
   kind: "sum",
   options: sumOptions,
+  version: "2",
   make: (options) => ({
     name: "sum",
     score: async (items) => items.map((item, index) => judgeOne(item, index, options)),

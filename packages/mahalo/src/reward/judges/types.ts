@@ -1,4 +1,5 @@
 /** What a judge is: something that scores replies on one objective. */
+import { MahaloError } from "@mahalo/torch";
 import type { z } from "zod";
 import type { Message } from "../../data/messages.ts";
 
@@ -58,6 +59,8 @@ export type JudgeKind<Kind extends string, Options> = {
   readonly files?: readonly (keyof Options & string)[];
   /** Names of the options that may be paths of folders; what is no folder here, a hub id say, is known by its name. */
   readonly folders?: readonly (keyof Options & string)[];
+  /** Whether it compares with the row's answer, so that a row without one cannot be judged. Default: it does not. */
+  readonly needsAnswer?: boolean;
   /** Raised when equal options would give other verdicts than before. Default "1". */
   readonly version?: string;
   /** Whether verdicts are kept on disk: where one costs more than reading a line. Default: they are not. */
@@ -66,3 +69,23 @@ export type JudgeKind<Kind extends string, Options> = {
 
 /** An item's name in messages. */
 export const itemName = ({ where }: JudgedItem, index: number): string => where ?? `item ${index + 1}`;
+
+/**
+ * Stops where a judge that compares with answers abstained from all items, since none has one.
+ *
+ * @throws MahaloError E_JUDGE_REFERENCE that names the first item
+ */
+export const requireSomeAnswer = (
+  judge: string,
+  items: readonly JudgedItem[],
+  verdicts: readonly Verdict[],
+): void => {
+  const [first] = items;
+  if (first === undefined || verdicts.some(({ score }) => score !== null)) return;
+  const given = JSON.stringify(first.reference) ?? "nothing";
+  throw new MahaloError(
+    "E_JUDGE_REFERENCE",
+    `${itemName(first, 0)}: the judge "${judge}" needs an answer to compare with, not ${given}`,
+    { hint: "give the rows an answer, for example through the column map" },
+  );
+};

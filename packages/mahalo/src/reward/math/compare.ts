@@ -1,11 +1,14 @@
 /** Compares two answers by what they mean: sets, tuples, relations and quantities by their parts, the rest by value. */
+
+import { sameChoice } from "./choices.ts";
 import { evaluateExact } from "./evaluate.ts";
 import { maxAnswer } from "./extract.ts";
 import { parse } from "./parse.ts";
-import { newWork, type Rational, spend, whole } from "./rational.ts";
+import { newWork, type Rational, sameRational, spend, whole } from "./rational.ts";
 import { type Context, points, sameValue } from "./same-value.ts";
-import { call, contains, type Node, type RelationOp, sameTree, variables } from "./tree.ts";
-import { readUnit, sameDimensions } from "./units.ts";
+import { sameTime } from "./times.ts";
+import { type CallNode, call, contains, type Node, type RelationOp, sameTree, variables } from "./tree.ts";
+import { agree, readUnit, sameDimensions } from "./units.ts";
 
 /** Options of {@link sameAnswer}. */
 export type CompareOptions = {
@@ -13,6 +16,15 @@ export type CompareOptions = {
   tolerance?: number;
   /** Seed of the points at which algebra is compared. Default 0. */
   seed?: number;
+};
+
+/** A chain without what is only about equal: `x = \\sqrt{2}` of `x = \\sqrt{2} ≈ 1.41`. */
+const exactPart = (node: Node): Node => {
+  if (node.kind !== "relation" || node.exactSides === undefined) return node;
+  const sides = node.sides.slice(0, node.exactSides);
+  const [only] = sides;
+  if (sides.length === 1 && only !== undefined) return isLone(only) ? node : only;
+  return { kind: "relation", ops: node.ops.slice(0, sides.length - 1), sides };
 };
 
 /** Both values of a plus-minus; any other node by itself. */
@@ -42,12 +54,22 @@ const isLone = (node: Node): boolean => {
   );
 };
 
-/** What an equation of a lone letter says: its value; the last side of a longer chain. */
+/** Whether a side names a length or a part of a figure: `AB`, `ABC`. */
+const isFigure = (node: Node): boolean =>
+  node.kind === "variable" ? /^[A-Z]$/.test(node.name) : isProduct(node) && node.args.every(isFigure);
+
+const isProduct = (node: Node): node is CallNode => node.kind === "call" && node.name === "*";
+
+/**
+ * What an equation of a lone letter, or of numbers alone, says: its value, the last side of a longer chain. `x = 5` says
+ * 5, and so does `2 + 3 = 5`.
+ */
 const stated = (node: Node): Node => {
   if (node.kind !== "relation") return node;
   const [left, right] = node.sides;
   const last = node.sides.at(-1);
-  if (left === undefined || last === undefined || right === undefined || !isLone(left)) return node;
+  if (left === undefined || last === undefined || right === undefined) return node;
+  if (!isLone(left) && !isFigure(left) && variables(node).size > 0) return node;
   return node.ops.every((op) => op === "=") || (node.ops.length === 1 && node.ops[0] === "∈") ? last : node;
 };
 
@@ -132,6 +154,14 @@ const sameRelation = (
   return sameValue(call("*", d, number(q)), call("*", e, number(p)), context);
 };
 
+/** Whether one is a number in a base and the other its digits with the base left out: `1010_2` and `1010`. */
+const sameDigits = (a: Node, b: Node): boolean => {
+  if (a.kind !== "number" || b.kind !== "number" || (a.base === undefined) === (b.base === undefined))
+    return false;
+  const [based, plain] = a.base === undefined ? [b, a] : [a, b];
+  return based.base !== undefined && sameRational(based.base.plain, plain.value);
+};
+
 const isNumber = (node: Node): boolean =>
   node.kind === "number" || (node.kind === "constant" && node.name === "pi");
 
@@ -146,7 +176,7 @@ const sameQuantity = (
   if (a.unit === b.unit) return same(a.value, b.value, context);
   const [u, v] = [readUnit(a.unit, context.work), readUnit(b.unit, context.work)];
   if (u === undefined || v === undefined)
-    return isAmount(a) && isAmount(b) && same(a.value, b.value, context);
+    return isAmount(a) && isAmount(b) && agree(a.unit, b.unit) && same(a.value, b.value, context);
   if (!sameDimensions(u, v)) return false;
   const scaled = (node: Node, factor: Rational): Node => call("*", node, { kind: "number", value: factor });
   return same(scaled(a.value, u.factor), scaled(b.value, v.factor), context);
@@ -154,12 +184,18 @@ const sameQuantity = (
 
 const same = (first: Node, second: Node, context: Context): boolean => {
   if (!spend(context.work, 2)) return false;
+  const [x, y] = [exactPart(first), exactPart(second)];
+  if ((x !== first || y !== second) && same(x, y, context)) return true;
   let [a, b] = [spread(first), spread(second)];
   if (a.kind === "relation" && b.kind === "relation") {
     if (sameRelation(a, b, context)) return true;
-    const [x, y] = [a.sides[0], b.sides[0]];
+    const [left, right] = [a.sides[0], b.sides[0]];
     // Values of two different letters are two different facts.
-    if (x?.kind === "variable" && y?.kind === "variable" && x.name.toLowerCase() !== y.name.toLowerCase())
+    if (
+      left?.kind === "variable" &&
+      right?.kind === "variable" &&
+      left.name.toLowerCase() !== right.name.toLowerCase()
+    )
       return false;
   }
   [a, b] = [spread(stated(a)), spread(stated(b))];
@@ -195,18 +231,36 @@ const same = (first: Node, second: Node, context: Context): boolean => {
   }
   if (a.kind === "call" && b.kind === "call" && a.name === b.name && "∪∩∖".includes(a.name))
     return a.name === "∖" ? ordered(a.args, b.args, context) : unordered(a.args, b.args, context);
-  if (sameTree(a, b)) return true;
+  if (sameTree(a, b) || sameDigits(a, b)) return true;
   return sameValue(a, b, context);
 };
 
 const plainWhole = /^[-+]?\d{1,15}$/;
 
+/** Words that mean the same as others, and that there is nothing. */
+const synonyms: Readonly<Record<string, string>> = {
+  true: "yes",
+  false: "no",
+  dne: "doesnotexist",
+};
+const nothing =
+  /^(?:thereisno|thereareno|no|hasno)?(?:real|integer|positive|such)?(?:solutions?|roots?|solutionsexist|solutionexists)$/;
+
 /** A text of letters alone for comparison letter by letter; undefined for one with signs or commands. */
 const letters = (text: string): string | undefined => {
   const plain = text.replaceAll(/\\text[a-z]*\s*\{([^{}]*)\}/g, "$1");
-  return /^[\p{L}\s$().,"'’]+$/u.test(plain)
-    ? plain.toLowerCase().replaceAll(/[\s$().,"'’]/g, "")
-    : undefined;
+  if (!/^[\p{L}\s$().,"'’]+$/u.test(plain)) return undefined;
+  const bare = plain.toLowerCase().replaceAll(/[\s$().,"'’]/g, "");
+  return synonyms[bare] ?? bare;
+};
+
+/** Whether a text says that there is no solution. */
+const saysNothing = (text: string): boolean => {
+  const word = letters(text);
+  return (
+    word !== undefined &&
+    (word === "emptyset" || word === "theemptyset" || (word.includes("no") && nothing.test(word)))
+  );
 };
 
 /** A text that is no mathematics, without what does not show: case, spaces beside signs, dollars and braces. */
@@ -218,10 +272,29 @@ const spelled = (text: string): string =>
     .replaceAll(/ ?([^\w ]) ?/g, "$1")
     .trim();
 
-/** Outer dollar signs and mathematics brackets off, boxes opened by the parser. */
+/** Outer dollar signs, mathematics brackets and marks of bold type off; boxes are opened by the parser. */
 const cleaned = (text: string): string => {
-  const inner = text.trim();
-  return /^\$[^$]+\$$/.test(inner) ? inner.slice(1, -1).trim() : inner;
+  const inner = text
+    .trim()
+    .replace(/^(\*{1,3}|`+)([^*`]+)\1$/, "$2")
+    .trim();
+  const bare = /^\$[^$]+\$$/.test(inner) ? inner.slice(1, -1).trim() : inner;
+  // "2.5 x 10^4": the letter is a sign there.
+  return bare.replace(/(\d)\s*[xX]\s*10(?=\s*\^|[⁻⁰¹²³⁴⁵⁶⁷⁸⁹])/, "$1*10");
+};
+
+/** A number with a comma before its decimals, where the other has a point: `3,14` beside `3.14`. */
+const withPoint = (text: string, other: string): string => {
+  if (!other.includes(".") || other.includes(",")) return text;
+  if (/^[-+−]?\d{1,3}(?:\.\d{3})+,\d+(?!\d*[,.]\d)/.test(text))
+    return text.replace(/^[^,]*/, (whole) => whole.replaceAll(".", "")).replace(",", ".");
+  return /^[-+−]?(?:\d+,(?:\d{1,2}|\d{4,})|0,\d+)(?![\d,.])/.test(text) ? text.replace(",", ".") : text;
+};
+
+/** Whether one is a number with a thousands mark alone and the other a pair in brackets: `1,234` is not `(1,234)`. */
+const numberAndPair = (a: string, b: string): boolean => {
+  const [text, other] = a.length < b.length ? [a, b] : [b, a];
+  return /^[-+]?\d{1,3}(?:,\d{3})+$/.test(text) && /^(?:\\left)?[([]/.test(other);
 };
 
 /**
@@ -235,18 +308,27 @@ export const sameAnswer = (first: string, second: string, options: CompareOption
   if (first === second) return true;
   if (first.length > maxAnswer || second.length > maxAnswer) return false;
   if (plainWhole.test(first) && plainWhole.test(second)) return Number(first) === Number(second);
-  const [a, b] = [cleaned(first), cleaned(second)];
+  const plain = [cleaned(first), cleaned(second)] as const;
+  const [a, b] = [withPoint(plain[0], plain[1]), withPoint(plain[1], plain[0])];
   if (a === b) return true;
-  const word = letters(a);
-  if (word !== undefined && word !== "" && word === letters(b)) return true;
+  const time = sameTime(a, b);
+  if (time !== undefined) return time;
   const context: Context = { work: newWork(), tolerance, seed };
-  for (const commas of [true, false]) {
+  return sameReading(a, b, context) || sameChoice(a, b, (x, y) => sameReading(x, y, context));
+};
+
+/** Whether two texts say the same under any of the ways to read them. */
+const sameReading = (first: string, second: string, context: Context): boolean => {
+  const word = letters(first);
+  if (word !== undefined && word !== "" && word === letters(second)) return true;
+  const [a, b] = [first, second].map((text) => (saysNothing(text) ? "\\emptyset" : text)) as [string, string];
+  for (const commas of numberAndPair(a, b) ? [true] : [true, false]) {
     const reading = { commas, bareUnits: true };
     const [left, right] = [parse(a, reading, context.work), parse(b, reading, context.work)];
     if (left === undefined && right === undefined && spelled(a) !== "" && spelled(a) === spelled(b))
       return true;
     if (left !== undefined && right !== undefined && same(left.node, right.node, context)) return true;
-    const ambiguous = left?.scan.commas === true || right?.scan.commas === true;
+    const ambiguous = [left, right].some((parsed) => parsed === undefined || parsed.scan.commas);
     if (context.work.left < 0 || !ambiguous) break;
   }
   const reading = { commas: true, bareUnits: false };

@@ -1,88 +1,149 @@
-/** Where a reply states its final answer: a box, four hashes, "the answer is", or its last number. */
+/** Where a reply states its final answer: an answer tag, a box, four hashes, "the answer is", or its last number. */
+import { type Box, boxes } from "./boxed.ts";
+import { lastValue } from "./last-value.ts";
+import { maxReply } from "./limits.ts";
+import { answerIn, lastStatement } from "./statements.ts";
+import { bareMathematics, withoutMarks, withoutThoughts } from "./strip.ts";
+
+export { lastBoxed } from "./boxed.ts";
+export { maxAnswer } from "./limits.ts";
 
 /** A final answer as written, and the form in which it was given. */
-export type Extracted = { text: string; form: "boxed" | "####" | "the answer is" | "last number" };
-
-/** Only the end of a longer reply is looked at. */
-const maxReply = 65_536;
-
-/** Longest answer that is compared. */
-export const maxAnswer = 4096;
-
-/** The content of the last whole `\boxed{...}` or `\fbox{...}`; of nested boxes the outer one, which comparing unwraps. */
-export const lastBoxed = (text: string): string | undefined => {
-  let found: string | undefined;
-  let end = 0;
-  // Each box is read once and the search goes on behind it, so the work is linear but for boxes that never end.
-  for (let at = text.indexOf("boxed", 0), tries = 0; at >= 0 && tries < 50; at = text.indexOf("boxed", end)) {
-    let open = at + 5;
-    while (text[open] === " ") open++;
-    if (text[at - 1] !== "\\" || text[open] !== "{") {
-      end = at + 5;
-      continue;
-    }
-    let depth = 0;
-    let close = open;
-    for (; close < text.length; close++) {
-      const sign = text[close];
-      if (sign === "\\") close++;
-      else if (sign === "{") depth++;
-      else if (sign === "}" && --depth === 0) break;
-    }
-    if (close >= text.length) {
-      end = at + 5;
-      tries++;
-    } else {
-      found = text.slice(open + 1, close);
-      end = close + 1;
-    }
-  }
-  return found;
+export type Extracted = {
+  text: string;
+  form: "<answer>" | "boxed" | "####" | "the answer is" | "whole reply" | "last number";
 };
 
-const phrase = /\banswer\b[^.:?!\d\n]{0,60}?(?:\bis\b|\bwas\b|\bwould be\b|[:=])(?!\s+not\b)/giu;
-const number = /(?:(?<![\w)\]%])[-−])?(?:[$€£]\s?)?(?:\d[\d,]*(?:\.\d+)?|\.\d+)(?:\s?\/\s?\d+|\s?\\?%)?/gu;
+/** An answer, and where the text goes on behind it. */
+type Place = Extracted & { end: number };
 
-/** An answer without the point that ends its sentence, dollars around it and stars of bold type. */
+/** An answer without the point that ends its sentence, dollars around it and marks of bold type. */
 const trimmed = (text: string): string => {
-  let inner = text
-    .trim()
-    .replace(/^\*+|\*+$/g, "")
-    .trim();
-  if (/^\$[^$]*\$[.,]?$/.test(inner)) inner = inner.slice(1, inner.lastIndexOf("$"));
-  return inner.replace(/[.,;:!]$/, "").trim();
+  const inner = withoutMarks(text).trim();
+  const bare = /^\$[^$]*\$[.,]?$/.test(inner) ? inner.slice(1, inner.lastIndexOf("$")) : inner;
+  return bare.replace(/[.,;:!]$/, "").trim();
+};
+
+const betweenBoxes =
+  /^[\s$]*(?:[,;&]|\\(?:text\w*|mbox)\s*\{\s*(?:,\s*)?(?:and|or)\s*\}|\b(?:and|or)\b|\\quad|\\ )(?:[\s$,;]|\b(?:and|or)\b)*$/;
+
+/** The last box; of boxes with only commas, "and" or "or" between them, all as a list. */
+const inBox = (text: string): Place | undefined => {
+  if (!text.includes("boxed") && !text.includes("fbox")) return undefined;
+  let group: Box[] = [];
+  for (const box of boxes(text)) {
+    const last = group.at(-1);
+    group =
+      last !== undefined && betweenBoxes.test(text.slice(last.end, box.start)) ? [...group, box] : [box];
+  }
+  const last = group.at(-1);
+  if (last === undefined) return undefined;
+  const parts = [...new Set(group.map(({ content }) => trimmed(content)))];
+  return { text: parts.join(", "), form: "boxed", end: last.end };
+};
+
+/** The content of the last answer tag; of one that is not closed, all behind it. */
+const inTag = (text: string): Place | undefined => {
+  const start = text.lastIndexOf("<answer>");
+  if (start < 0) return undefined;
+  const close = text.indexOf("</answer>", start);
+  const content = text.slice(start + 8, close < 0 ? undefined : close);
+  const stated = explicit(content) ?? wholeReply(content);
+  const answer = stated?.text ?? trimmed(bareMathematics(content));
+  if (answer === "") return undefined;
+  const short = stated !== undefined || answer.split(/\s+/).length < 5;
+  return {
+    text: short ? answer : (lastValue(content) ?? answer),
+    form: "<answer>",
+    end: close < 0 ? text.length : close + 9,
+  };
+};
+
+const heading =
+  /^(?:step|case|part|method|solution|explanation|conclusion|note|check|verification|\d+[.)]\s+[A-Z])/i;
+
+/** What follows the last four hashes, unless they begin a heading. */
+const behindHashes = (text: string): Place | undefined => {
+  for (
+    let mark = text.lastIndexOf("####");
+    mark >= 0;
+    mark = mark === 0 ? -1 : text.lastIndexOf("####", mark - 1)
+  ) {
+    const from = text
+      .slice(mark + 4)
+      .replace(/^#*/, "")
+      .trimStart();
+    const line = (from.split("\n", 1)[0] ?? "").trim();
+    if (line === "" || heading.test(line) || /^\W*(?:final )?answer\W*$/i.test(line)) continue;
+    const answer = /\banswer\b/i.test(line) ? lastStatement(line) : undefined;
+    const stated = typeof answer === "object" ? answer.text : (answerIn(line) ?? trimmed(line));
+    return { text: trimmed(stated), form: "####", end: text.length - from.length + line.length };
+  }
+  return undefined;
+};
+
+const taking =
+  /^[^\n.!?\d]{0,40}[\s.,;:!?})\]*$–—-]*(?:(?:no|wait|hmm|oops|sorry|actually|but|however|hold on)\b[\s,.!—–-]*)*(?:(?:that|this|it|which)\s*(?:is|was|['’]s|isn['’]t|can(?:no|['’])t be|seems|looks)\s+(?:\w+\s+)?(?:wrong|incorrect|mistaken|not right|not correct|a mistake|an error|right either|right|correct|impossible|too (?:large|small|big|high|low|many|few))|i (?:made|have made|was|am)\s+(?:an?\s+)?(?:\w+\s+)?(?:mistake|error|slip|wrong)|correction\b|scratch that|let me (?:redo|correct|fix|recompute|recalculate)|it should (?:be|have been)|should (?:be|have been))/i;
+const affirming = /(?:is|was|['’]s|seems|looks)\s+(?:\w+\s+)?(?:right|correct)$/i;
+const denying = /n['’]t|not/i;
+
+/** What follows an answer that is taken back right behind it ("That is wrong: ..."); undefined where it is not. */
+const afterTakingBack = (text: string): string | undefined => {
+  const found = taking.exec(text)?.[0];
+  if (found === undefined || (affirming.test(found) && !denying.test(found))) return undefined;
+  return text.slice(found.length);
+};
+
+/** An answer that is stated as one, by tag, box, hashes or sentence. */
+const explicit = (text: string): Place | undefined => {
+  const place = inTag(text) ?? inBox(text) ?? behindHashes(text);
+  if (place !== undefined) return place;
+  const said = lastStatement(text);
+  return typeof said === "object"
+    ? { text: trimmed(said.text), form: "the answer is", end: said.end }
+    : undefined;
+};
+
+/** A reply that is nothing but the answer: `\dfrac{3}{4}`, `(1, 2)`, `3 pm`, `Monday`. */
+const wholeReply = (text: string): Extracted | undefined => {
+  const reply = trimmed(bareMathematics(text)).replace(/^[=:]\s*/, "");
+  if (reply === "" || reply.length > 200 || reply.includes("\n") || /=.*=|[.!?]\s/.test(reply))
+    return undefined;
+  const words = reply.replaceAll(/\\[A-Za-z]+/g, " ").match(/[A-Za-z]{2,}/g) ?? [];
+  if (/\\(?:boxed|fbox)/.test(reply)) return undefined;
+  const value = /^[-−+±]?\s*[\d.½⅓⅔¼¾$€£¥₹\\({[|√π]/u.test(reply);
+  const bareWord = /^\p{L}{2,}$/u.test(reply) || /^no (?:\w+ )?solutions?$/i.test(reply);
+  const short = value && words.length < 4 && (words.length === 0 || !reply.includes("="));
+  const whole = short || (words.length === 0 && /[A-Za-z\d]/.test(reply)) || bareWord;
+  return whole ? { text: reply, form: "whole reply" } : undefined;
+};
+
+const within = (text: string): Extracted | undefined => {
+  const place = explicit(text);
+  if (place === undefined) {
+    if (lastStatement(text) === "denied") return undefined;
+    const whole = wholeReply(text);
+    if (whole !== undefined) return whole;
+    const last = lastValue(text);
+    return last === undefined ? undefined : { text: last, form: "last number" };
+  }
+  const rest = afterTakingBack(text.slice(place.end));
+  return rest === undefined ? { text: place.text, form: place.form } : within(rest);
 };
 
 /**
- * The final answer of a reply: the last `\boxed{...}`, else what follows the last `####`, else what follows the
- * last "the answer is" up to the end of the sentence, else the last number.
+ * The final answer of a reply: the last `<answer>`, else the last `\boxed{...}` (of several with only "and", "or" or
+ * commas between them all), else what follows the last `####`, else what follows the last "the answer is", "Answer:" or
+ * "A:" without its explanation, else the whole reply where it is nothing else, else its last number.
+ *
+ * Thoughts (`<think>...</think>`) state nothing. An answer that is taken back right behind it ("That is wrong") gives way
+ * to what follows; "the answer is not 12" states none.
  *
  * @example extractAnswer("So 2 + 2 = 4.\n#### 4") // { text: "4", form: "####" }
  */
 export const extractAnswer = (reply: string): Extracted | undefined => {
-  const text = reply.length > maxReply ? reply.slice(-maxReply) : reply;
-  const boxed = lastBoxed(text);
-  if (boxed !== undefined) return { text: trimmed(boxed), form: "boxed" };
-  const mark = text.lastIndexOf("####");
-  if (mark >= 0) {
-    const line =
-      text
-        .slice(mark + 4)
-        .trimStart()
-        .split("\n", 1)[0]
-        ?.trim() ?? "";
-    if (line !== "") return { text: trimmed(line), form: "####" };
-  }
-  const said = [...text.matchAll(phrase)].at(-1);
-  if (said !== undefined) {
-    const rest =
-      text
-        .slice(said.index + said[0].length)
-        .trimStart()
-        .split("\n", 1)[0] ?? "";
-    const sentence = rest.slice(0, maxAnswer).split(/[.!?](?:\s|$)/, 1)[0] ?? "";
-    if (sentence.trim() !== "") return { text: trimmed(sentence), form: "the answer is" };
-  }
-  const last = text.slice(-maxAnswer).match(number)?.at(-1);
-  return last === undefined ? undefined : { text: last.replace(/,$/, ""), form: "last number" };
+  const end = reply.length > maxReply ? reply.slice(-maxReply) : reply;
+  const text = withoutThoughts(end);
+  // "<<3*4=12>>" is a calculator's note.
+  return within(text.includes("<<") ? text.replaceAll(/<<[^<>\n]*>>/g, "") : text);
 };

@@ -1,7 +1,9 @@
 /** The parser: tokens of an answer to a tree, by precedence, with bounded depth and work. */
+import { isOrdinalEnd } from "./number-words.ts";
+import { inBase, isWhole, measured, withUnit, wordNumber } from "./quantities.ts";
 import { rational, spend, type Work, whole } from "./rational.ts";
 import { type Reading, type Scan, scan, type Token } from "./scan.ts";
-import { accentCommands, adverbs, faceCommands } from "./symbols.ts";
+import { accentCommands, adverbs, currencySigns, faceCommands } from "./symbols.ts";
 import { call, type Node, type NumberNode, type RelationOp } from "./tree.ts";
 
 /** Deepest nesting of an answer; what is deeper cannot be read. */
@@ -30,17 +32,9 @@ const namedSets = {
 const setName = (text: string): text is keyof typeof namedSets => text in namedSets;
 const starts = new Set(["(", "[", "⦃", "{", "⟨", "⌊", "⌈", "∞", ...Object.keys(namedSets)]);
 
-const isWhole = (node: Node | undefined): node is NumberNode =>
-  node?.kind === "number" && node.value.d === 1n && node.digits === undefined;
-
-/** An operation with a unit on one of its parts, which belongs to the whole: `1/2 cm`, `120\pi cm^3`, `-5 m`. */
-const measured = (name: "*" | "/" | "neg", ...args: readonly Node[]): Node => {
-  const [quantity, another] = args.filter((part) => part.kind === "quantity");
-  if (quantity === undefined || another !== undefined || quantity.unit === "%") return call(name, ...args);
-  return {
-    ...quantity,
-    value: call(name, ...args.map((part) => (part === quantity ? quantity.value : part))),
-  };
+const readable = <T>(value: T | undefined): T => {
+  if (value === undefined) throw new Unreadable();
+  return value;
 };
 
 class Parser {
@@ -110,13 +104,16 @@ class Parser {
       if (this.#is("≈")) this.#at++;
       const sides = [this.#sum()];
       const ops: RelationOp[] = [];
+      let exactSides: number | undefined;
       for (let next = this.#peek(); next?.type === "sign" && isRelation(next.text); next = this.#peek()) {
         this.#at++;
+        if (next.text === "≈") exactSides ??= sides.length;
         ops.push(next.text === "≈" ? "=" : next.text);
         sides.push(this.#sum());
       }
       const [only] = sides;
-      return ops.length === 0 && only !== undefined ? only : { kind: "relation", ops, sides };
+      if (ops.length === 0 && only !== undefined) return only;
+      return { kind: "relation", ops, sides, ...(exactSides === undefined ? {} : { exactSides }) };
     });
   }
 
@@ -192,10 +189,14 @@ class Parser {
       if (this.#take("!")) base = call("factorial", base);
       else if (this.#take("%")) base = { kind: "quantity", value: base, unit: "%" };
       else if (this.#is("^") && this.#is("°", 1)) this.#at++;
+      else if (this.#takeOrdinalEnd()) continue;
       else if (this.#is("^") && this.#is("{", 1) && this.#is("°", 2) && this.#is("}", 3)) {
         this.#at += 4;
         base = { kind: "quantity", value: base, unit: "°" };
       } else if (this.#take("°")) base = { kind: "quantity", value: base, unit: "°" };
+      else if (base.kind === "quantity" && base.unit === "°" && this.#isTemperature())
+        base = { ...base, unit: `° ${this.#tokens[this.#at++]?.text}` };
+      else if (this.#isCurrency()) base = { kind: "quantity", value: base, unit: this.#next().text };
       else if (this.#take("^")) base = call("^", base, this.#exponent());
       else if (this.#peek()?.type === "word") base = this.#unit(base);
       else if (this.#is("(") && this.#peek(1)?.type === "word") {
@@ -216,8 +217,37 @@ class Parser {
     });
   }
 
+  #next(): Token {
+    return readable(this.#tokens[this.#at++]);
+  }
+
+  /** A raised ending of an ordinal, which changes nothing: `3^{\\text{rd}}`. */
+  #takeOrdinalEnd(): boolean {
+    if (!this.#is("^")) return false;
+    const inBraces = this.#is("{", 1) ? 1 : 0;
+    const end = this.#peek(1 + inBraces);
+    if (end?.type !== "word" || !isOrdinalEnd(end.text) || (inBraces === 1 && !this.#is("}", 3)))
+      return false;
+    this.#at += inBraces === 1 ? 4 : 2;
+    return true;
+  }
+
+  #isTemperature(): boolean {
+    const token = this.#peek();
+    return token?.type === "letter" && /^[CFK]$/.test(token.text);
+  }
+
+  #isCurrency(): boolean {
+    const token = this.#peek();
+    return token?.type === "sign" && token.text !== "$" && currencySigns.has(token.text);
+  }
+
   /** Words after a value are its unit. */
   #unit(value: Node): Node {
+    if (this.#peek()?.text.toLowerCase() === "base" && isWhole(value) && value.value.n >= 0n) {
+      this.#at++;
+      return this.#inBase(value, `${value.value.n}`, this.#primary());
+    }
     const words: string[] = [];
     for (;;) {
       const token = this.#peek();
@@ -236,7 +266,7 @@ class Parser {
       } else break;
       this.#at += words.at(-2) === "^" ? 2 : 1;
     }
-    return { kind: "quantity", value, unit: words.join(" ") };
+    return readable(withUnit(value, words, this.#work));
   }
 
   /** A raised or lowered part: what braces hold, or one factor. */
@@ -259,10 +289,10 @@ class Parser {
     switch (token.type) {
       case "number": {
         const value = this.#value(token);
-        return this.#is("_") ? this.#base(value, token.text) : value;
+        return this.#take("_") ? this.#inBase(value, token.text, this.#script()) : value;
       }
       case "letter":
-        return this.#letter(token.text);
+        return token.text === "a" && this.#peek()?.type === "word" ? this.#words() : this.#letter(token.text);
       case "function":
         return this.#function(token.text);
       case "command":
@@ -271,20 +301,22 @@ class Parser {
         return this.#matrix(token.text);
       case "sign":
         return this.#bracket(token.text);
+      case "word":
+        return this.#words();
       default:
         throw new Unreadable();
     }
   }
 
-  #base(node: NumberNode, digits: string): Node {
-    this.#at++;
-    const base = this.#script();
-    if (!isWhole(base) || base.value.n < 2n || base.value.n > 36n) throw new Unreadable();
-    const size = base.value.n;
-    let value = 0n;
-    if (digits.length > 200) throw new Unreadable();
-    for (const digit of digits) value = value * size + BigInt(Number.parseInt(digit, 36) || 0);
-    return { ...node, value: whole(value), base: { base: Number(size), plain: node.value } };
+  #words(): Node {
+    const found = wordNumber(this.#tokens, this.#at - 1, this.#work);
+    if (found === undefined) throw new Unreadable();
+    this.#at = found.end;
+    return found.node;
+  }
+
+  #inBase(node: NumberNode, digits: string, base: Node): Node {
+    return readable(inBase(node, digits, base));
   }
 
   #letter(name: string): Node {
@@ -392,9 +424,11 @@ class Parser {
   }
 
   #bracket(open: string): Node {
-    if (open === "$") {
+    if (currencySigns.has(open)) {
       const value = this.#primary();
-      return value.kind === "number" ? { kind: "quantity", value, unit: "$" } : value;
+      if (value.kind === "number") return { kind: "quantity", value, unit: open };
+      if (open !== "$") throw new Unreadable();
+      return value;
     }
     if (open === "∞") return { kind: "constant", name: "infinity" };
     if (setName(open)) return { kind: "namedSet", name: namedSets[open] };
@@ -415,11 +449,14 @@ class Parser {
     if (ends === undefined) throw new Unreadable();
     const bars = this.#inBars;
     this.#inBars = 0;
+    const from = this.#at;
     const items = ends.some((one) => this.#is(one)) ? [] : this.#items();
     this.#inBars = bars;
     const close = ends.find((one) => this.#take(one));
     if (close === undefined) throw new Unreadable();
     const [only] = items;
+    // "(1,234)" is a pair, not a number in brackets.
+    if (open !== "{" && this.#at === from + 2 && this.#tokens[from]?.marked === true) throw new Unreadable();
     if (open === "⦃" || (open === "{" && items.length > 1))
       return items.length === 0
         ? { kind: "namedSet", name: "empty" }

@@ -24,6 +24,8 @@ export type Token = {
   value?: Rational;
   digits?: number;
   cut?: boolean;
+  /** Whether commas were taken for thousands marks in it. */
+  marked?: boolean;
 };
 
 /** How an ambiguous text is read. */
@@ -91,9 +93,12 @@ class Scanner {
   #reading: Reading;
   #work: Work;
   #space = false;
+  /** Whether a base above nine is named anywhere. */
+  readonly #hasBase: boolean;
 
   constructor(text: string, reading: Reading, work: Work) {
     this.#text = text;
+    this.#hasBase = /_(?:\{(?:\\text\{)?)?1[1-6]/.test(text);
     this.#reading = reading;
     this.#work = work;
   }
@@ -126,6 +131,8 @@ class Scanner {
   }
 
   #number(at: number): number | undefined {
+    const inBase = this.#hasBase ? this.#digitsOfBase(at) : undefined;
+    if (inBase !== undefined) return inBase;
     const found = scanNumber(this.#text, at, this.#reading.commas, this.#work);
     if (found === undefined) return undefined;
     this.commas ||= found.commas;
@@ -133,8 +140,25 @@ class Scanner {
       value: found.value,
       ...(found.digits === undefined ? {} : { digits: found.digits }),
       ...(found.cut ? { cut: true } : {}),
+      ...(found.commas ? { marked: true } : {}),
     });
     return found.end;
+  }
+
+  /** Digits of a base above ten with the base behind them, `1F_{16}`; undefined where none stand here. */
+  #digitsOfBase(at: number): number | undefined {
+    const [whole, digits = "", base = ""] =
+      /^([0-9A-Fa-f]{1,60})(?=_(?:\{(?:\\text\{)?)?(1[1-6]))/.exec(this.#text.slice(at, at + 80)) ?? [];
+    if (whole === undefined || !/[A-Fa-f]/.test(digits)) return undefined;
+    const size = BigInt(base);
+    let value = 0n;
+    for (const digit of digits) {
+      const worth = BigInt(Number.parseInt(digit, 36));
+      if (worth >= size) return undefined;
+      value = value * size + worth;
+    }
+    this.#push("number", digits, { value: { n: value, d: 1n } });
+    return at + digits.length;
   }
 
   /** Whether a value ends right before, so that letters may be its unit. */
@@ -159,6 +183,8 @@ class Scanner {
   }
 
   #letters(at: number, prose: boolean): number {
+    const inBase = this.#hasBase ? this.#digitsOfBase(at) : undefined;
+    if (inBase !== undefined) return inBase;
     const text = this.#text;
     let end = lettersEnd(text, at);
     const run = text.slice(at, end);
@@ -172,7 +198,7 @@ class Scanner {
       this.#push("sign", "%");
       return end;
     }
-    if (prose || run.length > 3) {
+    if (prose || run.length > 3 || /^(?:one|two|six|ten)$/.test(lower)) {
       const name = functionNames[run];
       if (name !== undefined) this.#push("function", name);
       else if (run === "sqrt" || run === "frac") this.#push("command", run);
@@ -192,7 +218,8 @@ class Scanner {
     const known = functionNames[run];
     if (known !== undefined) this.#push("function", known);
     else if (run === "pi" || greekLetters.has(run)) this.#push("letter", run);
-    else if (this.#afterValue() && this.#isUnit(run, at)) this.#push("word", run);
+    else if (this.#afterValue() && (this.#isUnit(run, at) || this.#isAmongWords(run, end)))
+      this.#push("word", run);
     else if (run.length > 1 && this.tokens.at(-1)?.type === "word") this.#push("word", run);
     else if (!this.#glued(at, run)) for (const letter of run) this.#push("letter", letter);
     return end;
@@ -206,6 +233,11 @@ class Scanner {
     this.#push(known === undefined ? "command" : "function", known ?? name);
     for (const letter of this.#text.slice(at + name.length, at + run.length)) this.#push("letter", letter);
     return true;
+  }
+
+  /** Whether a short run of letters after a value and a space is a word, since another one follows: `9 red apples`. */
+  #isAmongWords(run: string, end: number): boolean {
+    return run.length > 1 && this.#space && /^\s+[A-Za-z]{2}/.test(this.#text.slice(end, end + 8));
   }
 
   /** Whether a short run of letters after a value is a unit: always for `cm`, by choice of the reading for `m`. */

@@ -42,6 +42,7 @@ export const signCommands: Readonly<Record<string, string>> = {
   setminus: "∖",
   smallsetminus: "∖",
   backslash: "∖",
+  pounds: "£",
   infty: "∞",
   emptyset: "∅",
   varnothing: "∅",
@@ -189,8 +190,13 @@ export const greekLetters: ReadonlySet<string> = new Set(
 
 /** Words that say how exact a number is, and nothing about its value. */
 export const adverbs: ReadonlySet<string> = new Set(
-  "about approximately approx roughly around exactly only just nearly almost precisely".split(" "),
+  "about approximately approx roughly around exactly only just nearly almost precisely either both".split(
+    " ",
+  ),
 );
+
+/** Signs of currencies, which stand before or behind an amount. */
+export const currencySigns: ReadonlySet<string> = new Set(["$", "€", "£", "¥", "₹"]);
 
 /** Commands whose braces hold running text. */
 export const textCommands: ReadonlySet<string> = new Set(

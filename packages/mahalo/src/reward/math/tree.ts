@@ -33,7 +33,13 @@ export type GroupNode = {
 };
 
 /** Relations, read from left to right: `sides[0] ops[0] sides[1] ops[1] ...`; one side more than operators. */
-export type RelationNode = { kind: "relation"; ops: RelationOp[]; sides: Node[] };
+export type RelationNode = {
+  kind: "relation";
+  ops: RelationOp[];
+  sides: Node[];
+  /** How many sides stand before the first "about equal": `x = \\sqrt{2} ≈ 1.41` has two. */
+  exactSides?: number;
+};
 
 /** Relations between two sides. */
 export type RelationOp = "=" | "<" | ">" | "≤" | "≥" | "≠" | "∈";

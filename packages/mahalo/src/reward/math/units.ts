@@ -25,6 +25,7 @@ const sizes: Readonly<Record<string, Readonly<Record<string, readonly [number, n
     "mg milligram": [1, 1000],
     "g gm gram": [1, 1],
     "kg kilogram kilo": [1000, 1],
+    tonne: [1_000_000, 1],
     "oz ounce": [28_349_523_125, 1_000_000_000],
     "lb lbs pound": [45_359_237, 100_000],
   },
@@ -36,10 +37,19 @@ const sizes: Readonly<Record<string, Readonly<Record<string, readonly [number, n
     "d day": [86_400, 1],
     "wk week": [604_800, 1],
   },
-  months: { month: [1, 1], "yr year": [12, 1] },
+  months: { month: [1, 1], "yr year": [12, 1], decade: [120, 1], "century centuries": [1200, 1] },
+  force: { "n newton": [1, 1], "kn kilonewton": [1000, 1] },
+  energy: { "j joule": [1, 1], "kj kilojoule": [1000, 1], "kwh kilowatt-hour": [3_600_000, 1] },
+  power: { "w watt": [1, 1], "kw kilowatt": [1000, 1], "mw megawatt": [1_000_000, 1] },
+  pressure: { "pa pascal": [1, 1], "kpa kilopascal": [1000, 1] },
+  frequency: { "hz hertz": [1, 1], "khz kilohertz": [1000, 1], "mhz megahertz": [1_000_000, 1] },
+  voltage: { volt: [1, 1], kilovolt: [1000, 1] },
   volume: {
     "ml milliliter millilitre": [1, 1000],
     "l liter litre": [1, 1],
+    "tsp teaspoon": [473_176_473, 96_000_000_000],
+    "tbsp tablespoon": [473_176_473, 32_000_000_000],
+    cup: [473_176_473, 2_000_000_000],
     "pt pint": [473_176_473, 1_000_000_000],
     "qt quart": [946_352_946, 1_000_000_000],
     "gal gallon": [3_785_411_784, 1_000_000_000],
@@ -47,6 +57,7 @@ const sizes: Readonly<Record<string, Readonly<Record<string, readonly [number, n
   money: { "$ dollar usd buck": [1, 1], "¢ cent": [1, 100] },
   euros: { "€ euro eur": [1, 1] },
   pounds: { "£ gbp": [1, 1] },
+  yen: { "¥ yen jpy": [1, 1] },
   rupees: { "₹ rs rupee inr": [1, 1] },
   angle: { "° degree deg": [1, 1] },
   share: { "%": [1, 100] },
@@ -74,7 +85,70 @@ const shorthands: Readonly<Record<string, string>> = {
 };
 
 /** Words beside a unit that say nothing about its size. */
-const fillers: ReadonlySet<string> = new Set("unit of a an the total in all".split(" "));
+const fillers: ReadonlySet<string> = new Set(
+  (
+    "unit units of a an the total in all altogether overall left remaining left-over leftover more each now today " +
+    "together apart away extra still long tall high wide deep thick old heavy there he she it they we you i has have " +
+    "had is are was were will be to for and on at from with that this needed required used worth only exactly approx"
+  ).split(" "),
+);
+
+/** Plurals that no ending tells. */
+const irregular: Readonly<Record<string, string>> = {
+  people: "person",
+  persons: "person",
+  children: "child",
+  men: "man",
+  women: "woman",
+  mice: "mouse",
+  geese: "goose",
+  teeth: "tooth",
+  leaves: "leaf",
+  loaves: "loaf",
+  halves: "half",
+  knives: "knife",
+  wolves: "wolf",
+  shelves: "shelf",
+  celsius: "celsius",
+};
+
+/** A word in the singular. */
+const stem = (word: string): string => {
+  const known = irregular[word];
+  if (known !== undefined) return known;
+  if (word.length > 4 && word.endsWith("ies")) return `${word.slice(0, -3)}y`;
+  if (/(?:ss|x|z|ch|sh|o)es$/.test(word)) return word.slice(0, -2);
+  return word.length > 3 && /[^s]s$/.test(word) ? word.slice(0, -1) : word;
+};
+
+/** What the words of a unit say, each as the unit or the singular that it is; words that say nothing are left out. */
+const meanings = (text: string): Set<string> => {
+  const words = text
+    .toLowerCase()
+    .replaceAll(/['’]s?\b/g, "")
+    .split(/[ -]+/);
+  const heat = words.some((word) => /^(?:°|degrees?|deg)$/.test(word));
+  const found = new Set<string>();
+  for (const word of words) {
+    if (word === "" || fillers.has(word)) continue;
+    const unit = singular(word);
+    if (heat && /^[cf]$/.test(word)) found.add(word === "c" ? "celsius" : "fahrenheit");
+    else if (unit === undefined) found.add(stem(word));
+    else found.add(`${Object.keys(unit.dimensions).join()} ${unit.factor.n}/${unit.factor.d}`);
+  }
+  return found;
+};
+
+/**
+ * Whether words of which one has no known size name the same thing: what the one says is all in what the other says.
+ *
+ * @example agree("red apples", "apples") // true; "apples" and "oranges" do not agree
+ */
+export const agree = (first: string, second: string): boolean => {
+  const [a, b] = [meanings(first), meanings(second)];
+  const [few, many] = a.size <= b.size ? [a, b] : [b, a];
+  return [...few].every((word) => many.has(word));
+};
 
 const singular = (word: string): Unit | undefined => {
   const found =
@@ -133,7 +207,9 @@ export const readUnit = (text: string, work: Work): Unit | undefined => {
   let next = 1;
   for (let at = 0; at < words.length; at++) {
     const word = words[at] ?? "";
-    if (word === "" || fillers.has(word) || word === "units") continue;
+    // "in" alone is an inch; beside other words it is a filler.
+    const inch = word === "in" && (words.length === 1 || next > 1 || sign < 0 || words[at + 1] === "^");
+    if (word === "" || (fillers.has(word) && !inch)) continue;
     if (word === "/" || word === "per") {
       sign = -1;
     } else if (word === "square" || word === "sq") {

@@ -1,0 +1,107 @@
+/** Sentences that state an answer: "the answer is 12", "**Answer:** 12", "A: 12"; and what of them is the answer. */
+
+import { lastValue } from "./last-value.ts";
+import { maxAnswer } from "./limits.ts";
+import { bareMathematics, withoutMarks } from "./strip.ts";
+
+/** A stated answer, and where the text goes on behind the statement. */
+export type Stated = { text: string; end: number };
+
+const verb =
+  "is(?:n['’]t)?|was(?:n['’]t)?|(?:would|should|must|will|can(?:not)?|could) be|equals?|becomes|comes (?:out )?to";
+/** "The answer is", "Final answer:", "Answer" as a heading, and the "A:" of question and answer. */
+const phrase = new RegExp(
+  String.raw`\banswer\b[^.:?!\d\n]{0,60}?(?:(?<=\W)(?:${verb})(?![a-z])|[:=]|(?=\n))|^[\s>*_]*A(?:ns)?\s*[:.](?=\W)`,
+  "gimu",
+);
+const label = /^[\s>*_]*A\s*:/iu;
+const negation = /^\s*(?:\*\*)?not\b/iu;
+
+/** Words after "the answer is" that tell something about it and not what it is. */
+const remark =
+  /^(?:correct|right|wrong|incorrect|clear|obvious|unique|as follows|given|found|obtained|boxed|in (?:its|the|lowest|simplest)|to (?:the|be|this)|on |at the|above|below|simplified|known|reasonable|positive\b|negative\b|an? (?:whole|integer|positive|negative|valid|reasonable)|already|also correct|now|not)\b/i;
+
+/** Words before the answer that are no part of it. */
+const introduction =
+  /^(?:(?:therefore|thus|hence|simply|just|then|now|clearly|indeed|equal to|exactly|given by|approximately|about|roughly|around|actually|indeed|is|be|to be|equals?)\b[\s,:]*|[:=>→–—-]+\s+)+/iu;
+
+/** Where what explains the answer begins, behind a value. */
+const explanation =
+  /\s*[,;]\s*(?:(?!and\b|or\b)[A-Za-z]{2,}|a\s)(?![^,]*=\s*[-\d\\(])|\s+(?:because|since|as|so|which|where|when|if|due|but|instead|rather|meaning|after|given|assuming|for|(?:and\s+)?not)\b|\s+[–—-]{1,2}\s+[A-Za-z]|(?<=[\w%}])\s+\((?=[^()]*(?:\d\s*[-+*/×÷]\s*\d|=|\b(?:that|which|because|since|as|is)\b))[^()]*\)\s*$/iu;
+
+const sentenceEnd = /(?<!\b(?:Mr|Mrs|Ms|Dr|St|vs|approx|No|a\.m|p\.m))[.!?](?:[*_`"')\]]*)(?:\s|$)/u;
+
+/** What compares and does not state: "between 11 and 12", "less than 12". */
+const comparing =
+  /\b(?:between|less|more|fewer|greater|larger|smaller|under|over|least|most|than|not|either|or)\b/i;
+
+/** The text behind a statement up to the end of its line, or of the display mathematics or matrix that begins there. */
+const lineOf = (text: string): string => {
+  const from = text.replace(/^[\s*_:>]*/, (lead) => (lead.includes("\n") ? "" : lead)).trimStart();
+  const display = /^(?:\*\*)?(?:\$\$[\s\S]{1,2000}?\$\$|\\\[[\s\S]{1,2000}?\\\])[^\n]*/.exec(from)?.[0];
+  if (display !== undefined) return display.replaceAll("\n", " ");
+  const line = from.split("\n", 1)[0] ?? "";
+  const matrix = /\\begin\{(\w+)\}/.exec(line)?.[1];
+  const close = matrix === undefined ? -1 : from.indexOf(`\\end{${matrix}}`);
+  return close < 0 ? line : from.slice(0, close + `\\end{${matrix}}`.length).replaceAll("\n", " ");
+};
+
+/** Whether a text begins with a value: a number, mathematics, or a letter that is given one. */
+const beginsWithValue = (text: string): boolean =>
+  /^(?:[-−+±]?\s*(?:[$€£¥₹]|\\[$])?\s*[-−]?[\d.½⅓⅔¼¾]|[\\({[|√π∞∅]|[-−+]?[A-Za-z](?:\s*[=<>^_+*/(-]|$))/u.test(
+    text,
+  );
+
+/**
+ * The answer in what follows "the answer is": its first sentence without marks, introduction and explanation.
+ *
+ * @returns undefined where it states none
+ */
+export const answerIn = (after: string): string | undefined => {
+  const line = bareMathematics(withoutMarks(lineOf(after).slice(0, maxAnswer)));
+  const sentence = (line.split(sentenceEnd, 1)[0] ?? "").trim().replace(introduction, "").trim();
+  if (sentence === "" || remark.test(sentence)) return undefined;
+  if (beginsWithValue(sentence)) {
+    const cut = sentence.search(explanation);
+    return (cut > 0 ? sentence.slice(0, cut) : sentence).trim() || undefined;
+  }
+  const words =
+    sentence.split(/\s*(?:,\s*(?:because|since|so|as|which|not)|\b(?:because|since))\b/, 1)[0] ?? "";
+  if (words.split(/\s+/).length < 4 || !/\d/.test(words) || comparing.test(words))
+    return words.trim() || undefined;
+  return lastValue(words) ?? words.trim();
+};
+
+/** What stands instead of an answer that is denied: "not 12 but 13", "not 12, it is 13". */
+const insteadOf = (after: string): string | undefined => {
+  const found = /^[^\n]{0,80}?(?:\bbut(?: rather)?|\brather|\binstead|\bit(?: is|['’]s))\s+([\s\S]*)$/i.exec(
+    after,
+  );
+  return found?.[1] === undefined ? undefined : answerIn(found[1]);
+};
+
+/** Where the first sentence of a text ends. */
+const endOfSentence = (text: string): number => {
+  const end = text.search(sentenceEnd);
+  return end < 0 ? text.length : end;
+};
+
+/** The last statement of an answer in a text; `denied` where the only ones say what the answer is not. */
+export const lastStatement = (text: string): Stated | "denied" | undefined => {
+  let denied = false;
+  for (const found of [...text.matchAll(phrase)].reverse()) {
+    const end = found.index + found[0].length;
+    const after = text.slice(end);
+    if (/n['’]t$|cannot be$/i.test(found[0]) || negation.test(after)) {
+      const instead = insteadOf(after);
+      if (instead !== undefined) return { text: instead, end: text.length };
+      denied = true;
+      continue;
+    }
+    // "A: 50" and then "B: 60" are choices.
+    if (label.test(found[0]) && /^[\s>*_]*B\s*[:.]/im.test(after)) continue;
+    const answer = answerIn(after);
+    if (answer !== undefined) return { text: answer, end: end + endOfSentence(after) };
+  }
+  return denied ? "denied" : undefined;
+};
