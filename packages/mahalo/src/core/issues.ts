@@ -145,35 +145,57 @@ const sentence = (issue: Issue, value: unknown): string => {
   }
 };
 
+/** Lines that a message has at most; of longer ones the number of the others is told. */
+const mostLines = 10;
+/** Characters of a line; keys and values of a hostile file may be of any length. */
+const lineLength = 500;
+
+/** The first lines about an issue, and how many there would be in all. */
+type Lines = { lines: string[]; total: number };
+
+const gather = (issues: readonly Issue[], linesOf: (issue: Issue) => Lines): Lines => {
+  const lines: string[] = [];
+  let total = 0;
+  for (const issue of issues) {
+    if (lines.length >= mostLines) {
+      total += issue.code === "unrecognized_keys" ? issue.keys.length : 1;
+      continue;
+    }
+    const found = linesOf(issue);
+    lines.push(...found.lines);
+    total += found.total;
+  }
+  return { lines, total };
+};
+
 const expand = (
   issue: Issue,
   schema: z.core.$ZodType,
   root: unknown,
   at: FieldPath,
   locate: Locate,
-): string[] => {
+): Lines => {
   const path = [...at, ...issue.path];
   const begin = (inner: FieldPath): string => {
     const field = formatPath(inner);
     return field === "" ? `${locate(inner)}:` : `${locate(inner)}: ${field}:`;
   };
+  const single = (line: string): Lines => ({ lines: [line], total: 1 });
   if (issue.code === "unrecognized_keys") {
     const known = knownKeys(schema, path);
-    return issue.keys.map(
-      (key) => `${begin([...path, key])} unknown key "${key}". ${didYouMean(key, known)}`,
-    );
+    const lines = issue.keys
+      .slice(0, mostLines)
+      .map((key) => `${begin([...path, key])} unknown key "${key}". ${didYouMean(key, known)}`);
+    return { lines, total: issue.keys.length };
   }
   if (issue.code === "invalid_union" && issue.errors.length > 0) {
     const best = nearestOption(issue.errors);
-    if (best !== undefined) return best.flatMap((inner) => expand(inner, schema, root, path, locate));
+    if (best !== undefined) return gather(best, (inner) => expand(inner, schema, root, path, locate));
     const value = valueAt(root, path);
     const wanted = issue.errors.flatMap((option) => option.map((inner) => wants(inner)));
     const forms = [...new Set(wanted.filter((want) => want !== undefined))];
-    if (forms.length === 0) return [`${begin(path)} ${sentence(issue, value)}`];
-    const must = `must be ${forms.join(", or ")}`;
-    return [
-      `${begin(path)} ${value === undefined ? `is missing; it ${must}` : `${must}, not ${describeValue(value)}`}`,
-    ];
+    if (forms.length === 0) return single(`${begin(path)} ${sentence(issue, value)}`);
+    return single(`${begin(path)} must be ${forms.join(", or ")}, not ${describeValue(value)}`);
   }
   if (issue.code === "invalid_union") {
     // A discriminated union: the field that tells its forms apart is missing or has a value of no form.
@@ -181,16 +203,17 @@ const expand = (
       inner instanceof z.ZodLiteral ? [...inner.values] : inner instanceof z.ZodEnum ? inner.options : [],
     );
     const found: Issue = { code: "invalid_value", values: allowed, path: [], message: issue.message };
-    return [`${begin(path)} ${sentence(found, valueAt(root, path))}`];
+    return single(`${begin(path)} ${sentence(found, valueAt(root, path))}`);
   }
   if (issue.code === "invalid_key" || issue.code === "invalid_element") {
-    return issue.issues.map((inner) => `${begin(path)} ${sentence(inner, path.at(-1))}`);
+    return gather(issue.issues, (inner) => single(`${begin(path)} ${sentence(inner, path.at(-1))}`));
   }
-  return [`${begin(path)} ${sentence(issue, valueAt(root, path))}`];
+  return single(`${begin(path)} ${sentence(issue, valueAt(root, path))}`);
 };
 
 /**
- * One line an issue: place, field, what is wrong and, for unknown keys and values, the nearest known one.
+ * One line an issue: place, field, what is wrong and, for unknown keys and values, the nearest known one. Of more than
+ * ten the last line tells how many more there are.
  *
  * @param root the value that was checked.
  * @param locate what a line begins with, by the field's path.
@@ -200,4 +223,11 @@ export const describeIssues = (
   schema: z.core.$ZodType,
   root: unknown,
   locate: Locate,
-): string[] => issues.flatMap((issue) => expand(issue, schema, root, [], locate));
+): string[] => {
+  const { lines, total } = gather(issues, (issue) => expand(issue, schema, root, [], locate));
+  const shown = lines
+    .slice(0, mostLines)
+    .map((line) => (line.length > lineLength ? `${line.slice(0, lineLength - 3)}...` : line));
+  const more = total - shown.length;
+  return more > 0 ? [...shown, `${locate([])}: and ${more.toLocaleString("en-US")} more`] : shown;
+};

@@ -30,9 +30,27 @@ export const checkValue = <T>(
   const result = schema.safeParse(value);
   if (result.success) return result.data;
   const lines = describeIssues(result.error.issues, schema, value, options.locate ?? (() => where));
-  const shown = lines.slice(0, 8);
-  if (lines.length > shown.length) shown.push(`${where}: and ${lines.length - shown.length} more`);
-  throw new MahaloError(options.code ?? "E_JSON_FIELD", shown.join("\n"), { hint: options.hint });
+  throw new MahaloError(options.code ?? "E_JSON_FIELD", lines.join("\n"), { hint: options.hint });
+};
+
+/** Brackets that may stand inside each other; what works on values calls itself for each, and would run out of stack. */
+const deepest = 500;
+
+/** Whether JSON text has more brackets inside each other than any value of use. */
+export const isTooDeep = (text: string): boolean => {
+  if (text.length <= deepest) return false;
+  let depth = 0;
+  let quoted = false;
+  for (let i = 0; i < text.length; i += 1) {
+    const letter = text.charCodeAt(i);
+    if (letter === 0x22) quoted = !quoted;
+    else if (quoted) i += letter === 0x5c ? 1 : 0;
+    else if (letter === 0x5b || letter === 0x7b) {
+      depth += 1;
+      if (depth > deepest) return true;
+    } else if (letter === 0x5d || letter === 0x7d) depth -= 1;
+  }
+  return false;
 };
 
 /** The position a JSON syntax error speaks of, if it names one. */
@@ -58,6 +76,8 @@ export const parseJson = <T>(
 ): T => {
   // Some editors begin a file with a byte order mark, which is no part of JSON.
   const plain = text.startsWith("\uFEFF") ? text.slice(1) : text;
+  if (isTooDeep(plain))
+    throw new MahaloError("E_JSON_SYNTAX", `${where}: is nested more than ${deepest} levels deep`);
   let value: unknown;
   try {
     value = JSON.parse(plain);

@@ -41,6 +41,8 @@ export const nearest = (name: string, known: Iterable<string>): string | undefin
     const other = plain(candidate);
     const longer = Math.max(wanted.length, other.length);
     const allowed = Math.max(longer > 1 ? 1 : 0, Math.floor(longer / 3));
+    // Each letter more is an edit, so that names of very different lengths need no comparing.
+    if (Math.abs(wanted.length - other.length) > allowed) continue;
     const distance = editDistance(wanted, other);
     if (distance <= allowed && distance < bestDistance) {
       best = candidate;

@@ -116,16 +116,19 @@ const steps = {
     (options) => (value) => splitTranscript(text(value, "transcript"), options),
   ),
   /** Messages whose fields or roles have other names. */
-  messages: step(messagesSchema, (options) => (value) => {
-    if (!Array.isArray(value)) {
-      throw new RowProblem("unmapped-field", `step messages wants a list, not ${kind(value)}`);
-    }
-    const raw = value.map((item: unknown) => {
-      const fields = new Map(Object.entries(typeof item === "object" && item !== null ? item : {}));
-      const role = text(fields.get(options.role), "messages");
-      return { role: options.roles[role] ?? role, content: text(fields.get(options.content), "messages") };
-    });
-    return checkMessages(raw, "messages");
+  messages: step(messagesSchema, (options) => {
+    const renamed = new Map<string, string>(Object.entries(options.roles));
+    return (value) => {
+      if (!Array.isArray(value)) {
+        throw new RowProblem("unmapped-field", `step messages wants a list, not ${kind(value)}`);
+      }
+      const raw = value.map((item: unknown) => {
+        const fields = new Map(Object.entries(typeof item === "object" && item !== null ? item : {}));
+        const role = text(fields.get(options.role), "messages");
+        return { role: renamed.get(role) ?? role, content: text(fields.get(options.content), "messages") };
+      });
+      return checkMessages(raw, "messages");
+    };
   }),
   /** Messages without an empty last turn, which some files end with to ask for the answer. */
   "without-cue": bare((value) => {

@@ -6,6 +6,7 @@ import { parse } from "yaml";
 import { z } from "zod";
 import { hashBytes } from "../core/files.ts";
 import { checkValue } from "../core/json.ts";
+import { freeName } from "../core/names.ts";
 import { readRows } from "../data/readers.ts";
 import { distinct } from "./answer-metrics.ts";
 import type { SweepMix } from "./mixes.ts";
@@ -15,9 +16,9 @@ import { type Results, readResults } from "./results.ts";
 export const policyAnswersSchema = z.strictObject({
   label: z.string(),
   /** Weights of the heads; left out for a policy without a mix. */
-  mix: z.record(z.string(), z.number()).optional(),
+  mix: z.record(freeName, z.number()).optional(),
   /** By objective; null where the judge abstained. */
-  scores: z.record(z.string(), z.array(z.number().nullable())),
+  scores: z.record(freeName, z.array(z.number().nullable())),
   /** Length of each answer. */
   characters: z.array(z.int().nonnegative()),
   words: z.array(z.int().nonnegative()),
@@ -48,7 +49,7 @@ const answerSchema = z.looseObject({
   prompt: z.int().nonnegative(),
   response: z.string(),
   kl: z.number().optional(),
-  verdicts: z.record(z.string(), z.looseObject({ score: z.number().nullable() })),
+  verdicts: z.record(freeName, z.looseObject({ score: z.number().nullable() })),
 });
 
 const recipeSchema = z.looseObject({

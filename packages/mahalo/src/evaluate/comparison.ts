@@ -1,6 +1,7 @@
 /** The format of a comparison: what several runs found beside each other, versioned, checked when it is read. */
 import { z } from "zod";
 import { readJsonFile } from "../core/json.ts";
+import { freeName } from "../core/names.ts";
 import { sampleSchema } from "./results.ts";
 
 /** See `SeedEstimate` in seeds.ts. */
@@ -14,9 +15,9 @@ export const seedEstimateSchema = z.strictObject({
 
 const pointSchema = z.strictObject({
   label: z.string(),
-  mix: z.record(z.string(), z.number()).optional(),
+  mix: z.record(freeName, z.number()).optional(),
   /** By objective, over all seeds of the group. */
-  results: z.record(z.string(), seedEstimateSchema),
+  results: z.record(freeName, seedEstimateSchema),
   /** Whether no other point of the group dominates its means. */
   onFront: z.boolean(),
   /** Different pairs of words among all of its answers' pairs (distinct-2), mean over seeds. */

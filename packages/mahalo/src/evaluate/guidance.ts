@@ -1,6 +1,7 @@
 /** What guided search gains: results, tokens and time of every policy with and without guidance, and their table. */
 import { z } from "zod";
 import { mean } from "../core/mean.ts";
+import { freeName } from "../core/names.ts";
 import { stream } from "../core/random.ts";
 import { type Estimate, estimate, pairedDifference } from "./intervals.ts";
 import { estimateSchema } from "./results.ts";
@@ -8,7 +9,7 @@ import { estimateSchema } from "./results.ts";
 /** The version written now; a reader refuses others. */
 export const guidanceVersion = 1;
 
-const weights = z.record(z.string(), z.number());
+const weights = z.record(freeName, z.number());
 
 /** One policy under one guidance. */
 export const guidedPointSchema = z.strictObject({
@@ -18,9 +19,9 @@ export const guidedPointSchema = z.strictObject({
   /** Weights of the guides; left out where nothing guides it. */
   guidance: weights.optional(),
   /** By objective. */
-  results: z.record(z.string(), estimateSchema),
+  results: z.record(freeName, estimateSchema),
   /** Mean paired difference from the same policy unguided, by objective. */
-  gains: z.record(z.string(), estimateSchema).optional(),
+  gains: z.record(freeName, estimateSchema).optional(),
   /** Tokens a prompt. */
   tokens: z.strictObject({ answer: z.number(), generated: z.number(), scored: z.number() }),
   /** Seconds a prompt, whatever else the machine did. */
@@ -55,7 +56,7 @@ export const guidedScoresSchema = z.strictObject({
   policy: z.string(),
   mix: weights.optional(),
   guidance: weights.optional(),
-  scores: z.record(z.string(), z.array(z.number().nullable())),
+  scores: z.record(freeName, z.array(z.number().nullable())),
 });
 
 export type GuidedScores = z.infer<typeof guidedScoresSchema>;

@@ -2,6 +2,7 @@
 import { z } from "zod";
 import { writeJsonFile } from "../core/files.ts";
 import { readJsonFile } from "../core/json.ts";
+import { freeName } from "../core/names.ts";
 
 /** The version written now; a reader refuses others. */
 export const resultsVersion = 2;
@@ -25,9 +26,9 @@ const scalarSchema = z.union([z.string(), z.number(), z.boolean()]);
 /** One policy's results: a mix of the heads, or a baseline (without `mix`). */
 export const pointSchema = z.strictObject({
   label: z.string(),
-  mix: z.record(z.string(), z.number()).optional(),
+  mix: z.record(freeName, z.number()).optional(),
   /** By objective. */
-  results: z.record(z.string(), estimateSchema),
+  results: z.record(freeName, estimateSchema),
   /** KL from the model that align began with, in nats an answer, along its own answers. */
   kl: estimateSchema.optional(),
 });
@@ -52,7 +53,7 @@ export const sampleSchema = z.strictObject({
     z.strictObject({
       label: z.string(),
       response: z.string(),
-      verdicts: z.record(z.string(), verdictSchema),
+      verdicts: z.record(freeName, verdictSchema),
       /** What the run's reward models say of each of its steps, by objective. */
       steps: z
         .record(z.string(), z.array(z.strictObject({ text: z.string(), score: z.number() })))
@@ -102,7 +103,7 @@ export const bestOfSchema = z.strictObject({
   votes: estimateSchema.optional(),
   weightedVotes: estimateSchema.optional(),
   /** By last, min, product, mean of a response's steps. */
-  byModel: z.record(z.string(), estimateSchema),
+  byModel: z.record(freeName, estimateSchema),
   gain: estimateSchema,
   overVotes: estimateSchema.optional(),
   stepAuc: estimateSchema.optional(),
@@ -132,7 +133,7 @@ export const resultsSchema = z.strictObject({
   sweep: sweepSchema.optional(),
   pairAccuracy: pairAccuracySchema.optional(),
   /** Held-out metrics of each reward model, by its folder's name. */
-  rewardModels: z.record(z.string(), z.record(z.string(), z.number())).optional(),
+  rewardModels: z.record(freeName, z.record(freeName, z.number())).optional(),
   bestOf: z.array(bestOfSchema).optional(),
 });
 

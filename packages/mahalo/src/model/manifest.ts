@@ -3,6 +3,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
 import { parseJson } from "../core/json.ts";
+import { freeName } from "../core/names.ts";
 import { readTextSync } from "../core/read-file.ts";
 import { stepBoundarySchema } from "../data/steps.ts";
 import { normalizeMix } from "./heads.ts";
@@ -13,9 +14,9 @@ export const manifestFile = "mahalo.json";
 
 const rewardSchema = z.strictObject({
   /** Heads of a reward model, in the order of their rows in `score.weight`; heads of the kind `value` have none there. */
-  heads: z.array(z.strictObject({ name: z.string().min(1), kind: z.enum(headKinds) })).min(1),
+  heads: z.array(z.strictObject({ name: freeName, kind: z.enum(headKinds) })).min(1),
   /** Objectives that are named in the prompt and share the only head; null where every head is an objective's own. */
-  objectives: z.array(z.string().min(1)).min(1).nullable(),
+  objectives: z.array(freeName).min(1).nullable(),
   /** What ended the steps that it was trained on; null where it was not trained on steps. */
   boundary: stepBoundarySchema.nullable(),
 });
@@ -29,7 +30,7 @@ const manifestSchema = z
     version: z.literal(1),
     /** Objectives that have a head in heads.safetensors, in order; empty for a model with one head. */
     objectives: z
-      .array(z.string().min(1))
+      .array(freeName)
       .refine((names) => new Set(names).size === names.length, "an objective is listed twice"),
     /** The mix that `lm_head.weight` holds; null where the model has no objectives' heads. */
     defaultMix: z.record(z.string(), z.number().nonnegative()).nullable(),

@@ -1,9 +1,10 @@
 /** From YAML text to a checked recipe: errors name line and field, `--set` overrides fields, defaults are filled in. */
 import { dirname, isAbsolute, resolve } from "node:path";
 import { MahaloError } from "@mahalo/torch";
-import { type Document, isNode, LineCounter, parse, parseDocument, stringify } from "yaml";
+import { type Document, isNode, isScalar, LineCounter, parse, parseDocument, stringify, visit } from "yaml";
 import { writeFileIfOther } from "../core/files.ts";
-import { describeIssues, type FieldPath } from "../core/issues.ts";
+import { describeIssues, type FieldPath, formatPath } from "../core/issues.ts";
+import { protoKeys } from "../core/names.ts";
 import { readText } from "../core/read-file.ts";
 import { type Recipe, recipeSchema } from "./schema.ts";
 import type { RowSource, StepSource } from "./source-schema.ts";
@@ -116,6 +117,48 @@ const resolvePaths = (recipe: Recipe, folder: string): Recipe => {
   };
 };
 
+/** Characters of a recipe: a thousand times those of a long one. */
+const longestRecipe = 4_000_000;
+
+/** The first key that a map of the document holds twice; the library's own check compares each key with each. */
+const repeatedKey = (document: Document): { key: string; offset: number } | undefined => {
+  let found: { key: string; offset: number } | undefined;
+  visit(document, {
+    Map(_, map) {
+      const keys = new Set<unknown>();
+      for (const { key } of map.items) {
+        if (!isScalar(key)) continue;
+        if (keys.has(key.value)) {
+          found = { key: String(key.value), offset: key.range?.[0] ?? 0 };
+          return visit.BREAK;
+        }
+        keys.add(key.value);
+      }
+      return undefined;
+    },
+  });
+  return found;
+};
+
+/** The document of a recipe's text. @throws MahaloError E_RECIPE_SYNTAX */
+const readDocument = (text: string, file: string, lines: LineCounter): Document => {
+  const fail = (offset: number, message: string, cause?: unknown): MahaloError => {
+    const { line, col } = lines.linePos(offset);
+    const what = `${file}:${line}: is no valid YAML (column ${col}): ${message}`;
+    return new MahaloError("E_RECIPE_SYNTAX", what, { cause });
+  };
+  if (text.length > longestRecipe) {
+    const message = `${file}: has ${text.length} characters; a recipe has at most ${longestRecipe}`;
+    throw new MahaloError("E_RECIPE_SYNTAX", message);
+  }
+  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, uniqueKeys: false });
+  const [fault] = document.errors;
+  if (fault !== undefined) throw fail(fault.pos[0], fault.message, fault);
+  const repeated = repeatedKey(document);
+  if (repeated !== undefined) throw fail(repeated.offset, `the key "${repeated.key}" stands twice`);
+  return document;
+};
+
 /**
  * Parses and checks the text of a recipe.
  *
@@ -126,17 +169,18 @@ const resolvePaths = (recipe: Recipe, folder: string): Recipe => {
  * @example parseRecipe(text, "recipe.yaml", { set: ["align.beta=0.2"] }).align
  */
 export const parseRecipe = (text: string, file: string, options: ParseRecipeOptions = {}): Recipe => {
-  const lines = new LineCounter();
-  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
-  const [fault] = document.errors;
-  if (fault !== undefined) {
-    const { line, col } = lines.linePos(fault.pos[0]);
-    throw new MahaloError(
-      "E_RECIPE_SYNTAX",
-      `${file}:${line}: is no valid YAML (column ${col}): ${fault.message}`,
-      { cause: fault },
-    );
+  try {
+    return readRecipe(text, file, options);
+  } catch (error) {
+    // What reads and checks a value calls itself for each level of it.
+    if (!(error instanceof RangeError)) throw error;
+    throw new MahaloError("E_RECIPE_SYNTAX", `${file}: is nested too deeply`, { cause: error });
   }
+};
+
+const readRecipe = (text: string, file: string, options: ParseRecipeOptions): Recipe => {
+  const lines = new LineCounter();
+  const document = readDocument(text, file, lines);
   const overridden = (options.set ?? []).map((override) => ({
     override,
     path: applyOverride(document, override),
@@ -150,8 +194,10 @@ export const parseRecipe = (text: string, file: string, options: ParseRecipeOpti
     const reason = error instanceof Error ? error.message : String(error);
     throw new MahaloError("E_RECIPE_SYNTAX", `${file}: ${reason}`, { cause: error });
   }
+  const unusable = protoKeys(value)[0];
   const result = recipeSchema.safeParse(value);
-  if (result.success) return resolvePaths(result.data, options.folder ?? process.cwd());
+  if (result.success && unusable === undefined)
+    return resolvePaths(result.data, options.folder ?? process.cwd());
 
   const locate = (path: FieldPath): string => {
     const set = overridden.findLast(({ path: at }) =>
@@ -161,7 +207,11 @@ export const parseRecipe = (text: string, file: string, options: ParseRecipeOpti
     const offset = offsetOf(document, path);
     return offset === undefined || path.length === 0 ? file : `${file}:${lines.linePos(offset).line}`;
   };
-  const { issues } = result.error;
+  if (unusable !== undefined) {
+    const what = `${locate(unusable)}: ${formatPath(unusable)}: is a name that the language keeps for itself`;
+    throw new MahaloError("E_RECIPE_FIELD", `${what}; choose another`);
+  }
+  const issues = result.error?.issues ?? [];
   const messages = describeIssues(issues, recipeSchema, value, locate);
   const code = issues.some((issue) => issue.code === "unrecognized_keys")
     ? "E_RECIPE_UNKNOWN_KEY"

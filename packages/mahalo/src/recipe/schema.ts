@@ -1,5 +1,6 @@
 /** The schema of a recipe: every key, its default and what it does; the source of the checks and of the editors' schema. */
 import { z } from "zod";
+import { isFreeName } from "../core/names.ts";
 import { didYouMean } from "../core/suggest.ts";
 import { generators } from "../data/generators/registry.ts";
 import { alignSchema } from "./align-schema.ts";
@@ -149,7 +150,8 @@ const recipeShape = {
         .regex(
           /^[A-Za-z][A-Za-z0-9_-]{0,63}$/,
           "an objective's name is a letter, then letters, digits, '_' or '-'",
-        ),
+        )
+        .refine(isFreeName, "is a name that the language keeps for itself; choose another"),
       objectiveSchema,
     )
     .refine((objectives) => Object.keys(objectives).length > 0, { error: "needs at least one objective" })

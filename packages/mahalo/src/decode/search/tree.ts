@@ -1,10 +1,11 @@
 /** The tree that a search leaves behind: candidates, scores, the chosen path and what it cost, as a versioned document. */
 import { z } from "zod";
+import { freeName } from "../../core/names.ts";
 
 /** Raised when the form of a trace changes. */
 export const traceVersion = 1;
 
-const scores = z.record(z.string(), z.number());
+const scores = z.record(freeName, z.number());
 
 /** A candidate: one step that goes on from its parent. */
 export const nodeSchema = z.strictObject({
@@ -41,7 +42,7 @@ export const treeSchema = z.strictObject({
   settings: z.record(z.string(), z.json()),
   seed: z.int().nonnegative(),
   /** Weights of the heads; none for a model without objectives. */
-  mix: z.record(z.string(), z.number()).optional(),
+  mix: z.record(freeName, z.number()).optional(),
   /** Weights of the scores. */
   weights: scores,
   nodes: z.array(nodeSchema),
