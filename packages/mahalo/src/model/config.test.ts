@@ -153,3 +153,36 @@ describe("toHuggingFace", () => {
     });
   });
 });
+
+describe("a number that no model has is refused by its name", () => {
+  test.each<[string, unknown]>([
+    ["num_hidden_layers", 1e15],
+    ["num_hidden_layers", 10_001],
+    ["hidden_size", 2 ** 40],
+    ["intermediate_size", 2 ** 40],
+    ["vocab_size", 1e12],
+    ["num_attention_heads", 2 ** 30],
+    ["max_position_embeddings", 1e15],
+    ["rms_norm_eps", 1e300],
+    ["rms_norm_eps", 5e-324],
+    ["rope_theta", 1e308],
+    ["rope_theta", 0.5],
+    ["bos_token_id", 100],
+    ["eos_token_id", 100],
+    ["eos_token_id", [2, 1e9]],
+    ["pad_token_id", 100],
+  ])("%s: %s", (field, value) => {
+    // Sizes that must divide each other do.
+    const heads = field === "num_attention_heads" ? { hidden_size: 2 ** 19, head_dim: 2 } : { head_dim: 16 };
+    const error = {
+      code: "E_CONFIG_FIELD",
+      message: expect.stringContaining(`config.json: ${field}: must be`),
+    };
+    expect(() => read({ ...heads, [field]: value })).toThrow(expect.objectContaining(error));
+  });
+
+  test("and those of rope scaling", () => {
+    const rope_scaling = { rope_type: "linear", factor: 1e300 };
+    expect(() => read({ rope_scaling })).toThrow(/config\.json: rope_scaling: factor must be a number/);
+  });
+});

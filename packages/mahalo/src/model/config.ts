@@ -3,6 +3,7 @@ import { MahaloError } from "@mahalo/torch";
 import { z } from "zod";
 import { checkValue, parseJson } from "../core/json.ts";
 import { didYouMean } from "../core/suggest.ts";
+import { checkBounds } from "./config-bounds.ts";
 
 /** Model families the backbone knows. */
 export const families = ["llama", "qwen2", "qwen3"] as const;
@@ -250,6 +251,24 @@ const headLayout = (
   return { heads, kvHeads, headDim };
 };
 
+/** What config.json calls the fields that have bounds. */
+const fieldNames = {
+  vocabSize: "vocab_size",
+  hiddenSize: "hidden_size",
+  intermediateSize: "intermediate_size",
+  layers: "num_hidden_layers",
+  heads: "num_attention_heads",
+  kvHeads: "num_key_value_heads",
+  headDim: "head_dim",
+  maxPositions: "max_position_embeddings",
+  ropeTheta: "rope_theta",
+  rmsNormEps: "rms_norm_eps",
+  ropeScaling: "rope_scaling",
+  bosId: "bos_token_id",
+  eosIds: "eos_token_id",
+  padId: "pad_token_id",
+} as const;
+
 /**
  * A config from the object that config.json holds.
  *
@@ -265,7 +284,7 @@ export const fromHuggingFace = (value: unknown, where: string): ModelConfig => {
   refuseUnsupported(raw, maxPositions, where);
   const attentionBias = raw.attention_bias ?? false;
   const eos = raw.eos_token_id ?? [];
-  return {
+  const config: ModelConfig = {
     family,
     vocabSize: raw.vocab_size,
     hiddenSize: raw.hidden_size,
@@ -285,6 +304,12 @@ export const fromHuggingFace = (value: unknown, where: string): ModelConfig => {
     padId: raw.pad_token_id ?? undefined,
     extra: Object.fromEntries(Object.entries(raw).filter(([key]) => !heldKeys.has(key))),
   };
+  checkBounds(
+    config,
+    fieldNames,
+    (field, what) => new MahaloError("E_CONFIG_FIELD", `${where}: ${field}: ${what}`),
+  );
+  return config;
 };
 
 /** {@link fromHuggingFace} of config.json's text. */

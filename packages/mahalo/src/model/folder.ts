@@ -11,6 +11,7 @@ import { headsFile, openWeights, valueHeadFile } from "./folder-weights.ts";
 import { readManifest } from "./manifest.ts";
 import type { GenerationDefaults, ModelSource } from "./source.ts";
 import { checkTokenizerConfig, openTokenizer, specialTokenTexts, type TokenizerConfig } from "./tokenizer.ts";
+import { checkTokenizerSize } from "./tokenizer-checks.ts";
 
 const anyObject = z.looseObject({});
 
@@ -90,12 +91,19 @@ export const openFolder = (folder: string): ModelSource => {
   const files = readTextFiles(folder);
   const at = (name: string): string => join(folder, name);
   const config = parseConfig(needFile(files, folder, "config.json"), at("config.json"));
-  const tokenizer = parseJson(needFile(files, folder, "tokenizer.json"), anyObject, at("tokenizer.json"));
+  const tokenizerText = needFile(files, folder, "tokenizer.json");
+  checkTokenizerSize(tokenizerText, config.vocabSize, at("tokenizer.json"));
+  const tokenizer = parseJson(tokenizerText, anyObject, at("tokenizer.json"));
   const tokenizerConfig = checkTokenizerConfig(
     parseJson(files.get("tokenizer_config.json") ?? "{}", anyObject, at("tokenizer_config.json")),
     at("tokenizer_config.json"),
   );
   const generation = readGeneration(files.get("generation_config.json"), at("generation_config.json"));
+  for (const id of generation.eosIds) {
+    if (id < config.vocabSize) continue;
+    const what = `eos_token_id: must be an id of the vocabulary, from 0 to ${config.vocabSize - 1}, not ${id}`;
+    throw new MahaloError("E_CONFIG_FIELD", `${at("generation_config.json")}: ${what}`);
+  }
   const text = files.get("chat_template.jinja") ?? templateOf(tokenizerConfig) ?? defaultChatTemplate;
   const template = chatTemplate(text, {
     where: files.has("chat_template.jinja") ? at("chat_template.jinja") : at("tokenizer_config.json"),

@@ -217,7 +217,6 @@ describe("new adapters", () => {
       const draw = (seed: number): Float32Array[] => {
         const parameters = addLora(model.backbone, OPTIONS, stream(seed, "lora"));
         for (const { weight } of linears(model)) expect(weight.trainable).toBe(false);
-        expect(parameters.every((one) => one.trainable)).toBe(true);
         for (const { parts } of adapters(model)) {
           for (const { down_RN, up_MR, outputs } of parts) {
             const [a, inputs] = [read(down_RN.value), down_RN.value.size(1)];
@@ -307,3 +306,13 @@ describe("in bfloat16", () => {
       { compute: "bfloat16", training: false },
     ));
 });
+
+test("a rank beyond the hidden size is refused before anything is made", () =>
+  withModel("tiny-qwen3", (model) => {
+    const before = liveTensors();
+    const rank = { rank: 1_000_000, alpha: 1 };
+    expect(() => addLora(model.backbone, rank, stream(1, "lora"))).toThrow(
+      expect.objectContaining({ code: "E_LORA_RANK", exitStatus: 2 }),
+    );
+    expect(liveTensors()).toBe(before);
+  }));

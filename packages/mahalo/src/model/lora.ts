@@ -89,7 +89,8 @@ const newPart = (
 /**
  * Freezes the backbone and puts a trainable adapter on every linear map; returns the adapters' parameters.
  *
- * @throws MahaloError E_LORA_EXISTS when there are adapters, which new ones would silently replace
+ * @throws MahaloError E_LORA_EXISTS when there are adapters, which new ones would silently replace;
+ *   E_LORA_RANK when the rank is above the hidden size, where an update is no smaller than the weights
  */
 export const addLora = (backbone: Backbone, { rank, alpha }: LoraOptions, random: Random): Parameter[] => {
   if (linearMaps(backbone).some(({ linear }) => linear.adapter !== undefined)) {
@@ -97,6 +98,14 @@ export const addLora = (backbone: Backbone, { rank, alpha }: LoraOptions, random
       hint: "merge them into the weights first, or save the model and load it again",
       exitStatus: 1,
     });
+  }
+  const { hiddenSize } = backbone.config;
+  if (rank > hiddenSize) {
+    throw new MahaloError(
+      "E_LORA_RANK",
+      `lora.rank: must be at most the model's hidden size, ${hiddenSize}, not ${rank}`,
+      { hint: "16 is usual; an update of full rank is train: full" },
+    );
   }
   for (const one of backbone.parameters()) one.trainable = false;
   return linearMaps(backbone).flatMap(({ name, linear, outputs }) => {

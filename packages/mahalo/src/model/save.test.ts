@@ -18,6 +18,11 @@ const withHeads = async (name: TinyName): Promise<LanguageModel> => {
 };
 
 /** Every float32 weight by name. */
+const exactOf = (model: LanguageModel, objective: string) => {
+  const head = model.heads.get(objective);
+  return head.master ?? head.value;
+};
+
 const weightsOf = (model: LanguageModel): Map<string, Float32Array> =>
   new Map(
     [...model.backbone.parameters(), model.heads.base, ...model.heads.parameters()].map((one) => [
@@ -159,6 +164,19 @@ describe("an exported mix", () => {
       const weighted = a?.map((value, i) => 0.7 * value + 0.3 * (e?.[i] ?? Number.NaN)) ?? [];
       expect(distance(logitsOf(exported, IDS), weighted)).toBeLessThan(1e-5);
       for (const one of [model, exported]) one.dispose();
+    }),
+  );
+
+  test.each([Number.NaN, Number.POSITIVE_INFINITY])("refuses a head with %s, and leaves nothing", (wrong) =>
+    withFolder(async (folder) => {
+      const model = await withHeads("tiny-llama");
+      noGrad(() => ops.fill_(ops.narrow(ops.narrow(exactOf(model, "engagement"), 0, 3, 1), 1, 5, 1), wrong));
+      const refused = { code: "E_MODEL_NOT_FINITE", exitStatus: 2 };
+      const mix = { accuracy: 0.5, engagement: 0.5 };
+      await expect(exportMix(model, mix, join(folder, "mix"))).rejects.toMatchObject(refused);
+      await expect(saveModel(model, join(folder, "model"))).rejects.toMatchObject(refused);
+      expect(readdirSync(folder)).toEqual([]);
+      model.dispose();
     }),
   );
 

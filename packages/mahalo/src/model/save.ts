@@ -1,6 +1,7 @@
 /** Saves a model as a Hugging Face folder with its objectives' heads beside it, and exports one mix as a plain folder. */
 import { join } from "node:path";
 import {
+  MahaloError,
   noGrad,
   ops,
   type RawTensor,
@@ -38,6 +39,14 @@ const named = (name: string, one: Parameter): NamedWeight => ({
   load: () => exact(one),
 });
 
+/** Refuses a weight that would make every answer nonsense. @throws MahaloError E_MODEL_NOT_FINITE */
+const checkFinite = (name: string, weight: Tensor): void => {
+  if (Number(ops.all(ops.isfinite(weight)).item()) === 1) return;
+  throw new MahaloError("E_MODEL_NOT_FINITE", `${name}: holds values that are no finite numbers`, {
+    hint: "the model is damaged, or its training went astray; use an earlier one",
+  });
+};
+
 /** Weights in the type to store, each made only when it is written. */
 export const storedWeights = (weights: readonly NamedWeight[], dtype: ComputeDType): Map<string, RawTensor> =>
   new Map(
@@ -47,7 +56,13 @@ export const storedWeights = (weights: readonly NamedWeight[], dtype: ComputeDTy
         dtype,
         shape,
         bytes: () => {
-          const array = noGrad(() => scope(() => load().to(dtype).toTypedArray()));
+          const array = noGrad(() =>
+            scope(() => {
+              const weight = load().to(dtype);
+              checkFinite(name, weight);
+              return weight.toTypedArray();
+            }),
+          );
           return new Uint8Array(array.buffer, array.byteOffset, array.byteLength);
         },
       },

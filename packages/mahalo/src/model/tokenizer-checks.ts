@@ -21,6 +21,20 @@ const shown = (value: unknown): string => {
   return text.length > 40 ? `${text.slice(0, 37)}...` : text;
 };
 
+/** Characters of a tokenizer.json: of any one, and for each row of the vocabulary; large ones take 100 a row. */
+const sizeOfAny = 2 ** 23;
+const sizeOfRow = 1_000;
+
+/** Refuses a tokenizer.json of far more tokens than the model has, before its text is taken apart. */
+export const checkTokenizerSize = (text: string, vocabSize: number, where: string): void => {
+  const most = sizeOfAny + sizeOfRow * vocabSize;
+  if (text.length <= most) return;
+  const what = `has ${text.length} characters, far more than a vocabulary of ${vocabSize} rows takes`;
+  throw new MahaloError("E_TOKENIZER", `${where}: ${what}`, {
+    hint: `it may have ${most}; the tokenizer belongs to another model`,
+  });
+};
+
 /** The kind that a file without `model.type` (of the library's first versions) must be of. */
 const impliedType = (model: TokenizerModel): string => {
   if (Array.isArray(model.vocab)) return "Unigram";

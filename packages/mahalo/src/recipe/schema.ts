@@ -118,6 +118,9 @@ export const evaluateSchema = z.strictObject({
     .describe("Measure how far each policy lies from the model that align began with, along its answers."),
 });
 
+/** Objectives of a recipe: more heads than any machine holds. */
+const mostObjectives = 256;
+
 const recipeShape = {
   name: z
     .string()
@@ -155,6 +158,10 @@ const recipeShape = {
       objectiveSchema,
     )
     .refine((objectives) => Object.keys(objectives).length > 0, { error: "needs at least one objective" })
+    .refine((objectives) => Object.keys(objectives).length <= mostObjectives, {
+      error: `has too many; a model has at most ${mostObjectives} heads`,
+      abort: true,
+    })
     .describe("The objectives by name; each gets a head of its own."),
   data: dataSchema.prefault({}),
   sft: z

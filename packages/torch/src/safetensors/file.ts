@@ -94,6 +94,11 @@ export class SafetensorsFile implements TensorStore {
     this.#fileBytes = stat.size;
   }
 
+  /** Whether the file holds a tensor of that name. */
+  has(name: string): boolean {
+    return this.#entries.has(name);
+  }
+
   entry(name: string): TensorEntry {
     const entry = this.#entries.get(name);
     if (entry !== undefined) return entry;

@@ -10,6 +10,9 @@ export const LENGTH_BYTES = 8;
 /** The format's limit on the header, in bytes. */
 export const MAX_HEADER_BYTES = 100_000_000;
 
+/** Tensors of a file that are read: twice those of the largest models, whose files are many besides. */
+export const MAX_TENSORS = 200_000;
+
 /** The header's key for text of the writer's own; no tensor may be named so. */
 export const METADATA_KEY = "__metadata__";
 
@@ -138,7 +141,7 @@ const decodeUtf8 = (bytes: Uint8Array, file: string): string => {
 
 const parseJson = (text: string, file: string) => {
   try {
-    return parseStrictJson(text, `${file}: header`, { wholeNumbers: true });
+    return parseStrictJson(text, `${file}: header`, { wholeNumbers: true, mostKeys: MAX_TENSORS });
   } catch (cause) {
     if (cause instanceof MahaloError)
       throw new MahaloError("E_SAFETENSORS", cause.message, { hint: HINT, cause });
@@ -150,7 +153,7 @@ const parseJson = (text: string, file: string) => {
  * Reads and checks a header.
  *
  * Enforced: UTF-8, begins with `{`, no duplicate key, no `__proto__`, whole numbers without overflow, known dtypes,
- * sizes that fit shape and dtype, data without overlap, hole or trailing bytes, metadata of text alone.
+ * at most {@link MAX_TENSORS} tensors, sizes that fit shape and dtype, data without overlap, hole or trailing bytes, metadata of text alone.
  * Format: https://huggingface.co/docs/safetensors
  *
  * @param json the header's bytes, without the length before them.

@@ -260,3 +260,24 @@ test("a path without weights is an error that names it", () => {
   expect(() => openSafetensors(empty)).toThrow(/holds neither model\.safetensors nor/);
   expect(() => openSafetensors(join(empty, "none.safetensors"))).toThrow(/none\.safetensors: cannot read/);
 });
+
+test("a tensor that lies in two shards is refused: which of them is meant is not told", () => {
+  const place = mkdtempSync(join(folder, "twice-"));
+  for (const shard of ["a", "b"]) {
+    writeFileSync(
+      join(place, `${shard}.safetensors`),
+      file(`{"w":{${good}},"${shard}":{"dtype":"U8","shape":[0],"data_offsets":[8,8]}}`),
+    );
+  }
+  const map = { w: "a.safetensors", a: "a.safetensors", b: "b.safetensors" };
+  writeFileSync(join(place, "model.safetensors.index.json"), JSON.stringify({ weight_map: map }));
+  expect(() => openSafetensors(place)).toThrow(
+    /"w" is listed in a\.safetensors, but lies in b\.safetensors too or instead/,
+  );
+});
+
+test("more tensors than any model has are refused before they are all read", () => {
+  const empty = '{"dtype":"U8","shape":[0],"data_offsets":[0,0]}';
+  const header = `{${Array.from({ length: 200_001 }, (_, i) => `"t${i}":${empty}`).join(",")}}`;
+  expect(refusal(file(header, new Uint8Array()))?.message).toMatch(/more than 200000 keys/);
+});

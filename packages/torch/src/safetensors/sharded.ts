@@ -56,7 +56,8 @@ export class ShardedSafetensors implements TensorStore {
   /**
    * Reads the index and the header of every shard.
    *
-   * @throws MahaloError `E_SAFETENSORS` where the index names a tensor that is not there, `E_JSON_SYNTAX`,
+   * @throws MahaloError `E_SAFETENSORS` where the index names a tensor that is not there, or one lies in
+   *   another shard than the index says, `E_JSON_SYNTAX`,
    *   `E_SAFETENSORS_FILE`
    */
   constructor(path: string) {
@@ -66,10 +67,18 @@ export class ShardedSafetensors implements TensorStore {
     for (const shard of [...new Set(index.values())].sort()) {
       shards.set(shard, new SafetensorsFile(join(dirname(path), shard)));
     }
+    for (const [shard, { names }] of shards) {
+      for (const name of names) {
+        const listed = index.get(name);
+        if (listed === undefined || listed === shard) continue;
+        const text = JSON.stringify(name);
+        throw bad(`${path}: weight_map: ${text} is listed in ${listed}, but lies in ${shard} too or instead`);
+      }
+    }
     const files = new Map<string, SafetensorsFile>();
     for (const [name, shard] of index) {
       const file = shards.get(shard);
-      if (!file?.names.includes(name))
+      if (file === undefined || !file.has(name))
         throw bad(`${path}: tensor ${JSON.stringify(name)} is not in its shard ${shard}`);
       files.set(name, file);
     }

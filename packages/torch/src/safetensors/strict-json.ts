@@ -8,6 +8,8 @@ export type Json = string | number | boolean | null | readonly Json[] | { readon
 export type StrictJsonOptions = {
   /** Every number must be a whole one from 0 to 2^53 - 1, written in digits alone. Default false. */
   wholeNumbers?: boolean;
+  /** Keys that the outermost object may have. Default: any number. */
+  mostKeys?: number;
 };
 
 /** Deep enough for any header or index; deeper nesting is an attack on the stack. */
@@ -119,6 +121,8 @@ export const parseStrictJson = (text: string, where: string, options: StrictJson
 
   const object = (depth: number): { [key: string]: Json } => {
     const result: { [key: string]: Json } = {};
+    const most = depth === 0 ? (options.mostKeys ?? Number.POSITIVE_INFINITY) : Number.POSITIVE_INFINITY;
+    let keys = 0;
     at += 1;
     skipSpace();
     if (text[at] === "}") {
@@ -130,6 +134,8 @@ export const parseStrictJson = (text: string, where: string, options: StrictJson
       if (text[at] !== '"') fail(`a key in quotes is expected, not ${shown()}`);
       const key = string();
       path.push(key);
+      keys += 1;
+      if (keys > most) fail(`more than ${most} keys`);
       if (key === "__proto__") fail('the key "__proto__" is not allowed');
       if (Object.hasOwn(result, key)) fail("the key occurs twice");
       skipSpace();

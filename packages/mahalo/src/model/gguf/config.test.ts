@@ -100,4 +100,29 @@ describe("configFromGguf", () => {
     };
     expect(() => configFromGguf(header, () => new Float32Array())).toThrow(/"token_embd\.weight" is missing/);
   });
+
+  test.each<[string, GgufValue]>([
+    ["llama.block_count", 4e9],
+    ["llama.block_count", 0],
+    ["llama.embedding_length", 2 ** 32],
+    ["llama.feed_forward_length", 1.5],
+    ["llama.context_length", -1],
+    ["llama.attention.layer_norm_rms_epsilon", 1e30],
+    ["llama.rope.freq_base", 1e30],
+    ["tokenizer.ggml.bos_token_id", 300],
+    ["tokenizer.ggml.eos_token_id", 300],
+    ["tokenizer.ggml.padding_token_id", 4e9],
+  ])("%s: %d is refused by its name", (key, value) => {
+    const refused = {
+      code: "E_GGUF_METADATA",
+      message: expect.stringContaining(`metadata "${key}" must be`),
+    };
+    expect(() => make({ [key]: value })).toThrow(expect.objectContaining(refused));
+  });
+
+  test("a head as wide as no memory holds is refused before its divisors are worked out", () => {
+    const frequencies = tensor("rope_freqs.weight", [8]);
+    const wide = { "llama.attention.key_length": 2 ** 40 };
+    expect(() => make(wide, [frequencies], Array(8).fill(2))).toThrow(/rope_freqs\.weight/);
+  });
 });

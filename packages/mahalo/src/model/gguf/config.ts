@@ -2,6 +2,7 @@
 import { MahaloError } from "@mahalo/torch";
 import { didYouMean } from "../../core/suggest.ts";
 import { families, type ModelConfig, type RopeScaling } from "../config.ts";
+import { checkBounds } from "../config-bounds.ts";
 import type { GgufHeader, GgufTensor } from "./header.ts";
 import { needNumber, needText, numberAt, shortest, textAt } from "./metadata.ts";
 
@@ -54,11 +55,13 @@ const scalingFromDivisors = (
 ): RopeScaling | undefined => {
   if (divisors.every((value) => value === 1)) return undefined;
   const factor = shortest(divisors.reduce((most, value) => Math.max(most, value), 1));
-  for (const originalMaxPositions of originalLengths) {
+  // Of another length they are another rule's; a head's width from a hostile file may be of any size.
+  const lengths = divisors.length === headDim / 2 ? originalLengths : [];
+  for (const originalMaxPositions of lengths) {
     const scaling = { type: "llama3", factor, ...llama3Constants, originalMaxPositions } as const;
     const expected = llama3Divisors(theta, headDim, scaling);
     const near = (value: number, i: number): boolean => Math.abs(value - (divisors[i] ?? 0)) <= 1e-4 * value;
-    if (divisors.length === expected.length && expected.every(near)) return scaling;
+    if (expected.every(near)) return scaling;
   }
   throw unsupported(
     header,
@@ -82,6 +85,24 @@ const endIds = (header: GgufHeader): number[] => {
   const ids = keys.map((key) => numberAt(header, key)).filter((id) => id !== undefined);
   return [...new Set(ids)];
 };
+
+/** What a file calls the fields that have bounds. */
+const fieldNames = (architecture: string) => ({
+  vocabSize: "tokenizer.ggml.tokens",
+  hiddenSize: `${architecture}.embedding_length`,
+  intermediateSize: `${architecture}.feed_forward_length`,
+  layers: `${architecture}.block_count`,
+  heads: `${architecture}.attention.head_count`,
+  kvHeads: `${architecture}.attention.head_count_kv`,
+  headDim: `${architecture}.attention.key_length`,
+  maxPositions: `${architecture}.context_length`,
+  ropeTheta: `${architecture}.rope.freq_base`,
+  rmsNormEps: `${architecture}.attention.layer_norm_rms_epsilon`,
+  ropeScaling: `${architecture}.rope.scaling.factor`,
+  bosId: "tokenizer.ggml.bos_token_id",
+  eosIds: "tokenizer.ggml.eos_token_id",
+  padId: "tokenizer.ggml.padding_token_id",
+});
 
 /**
  * The config of a GGUF file of a llama, qwen2 or qwen3 model.
@@ -127,7 +148,7 @@ export const configFromGguf = (
   }
   const ropeTheta = shortest(at("rope.freq_base") ?? 10_000);
   const divisors = header.tensors.get("rope_freqs.weight");
-  return {
+  const config: ModelConfig = {
     family,
     vocabSize: needTensor(header, "token_embd.weight").shape[0] ?? 0,
     hiddenSize,
@@ -152,4 +173,9 @@ export const configFromGguf = (
     padId: numberAt(header, "tokenizer.ggml.padding_token_id"),
     extra: {},
   };
+  checkBounds(config, fieldNames(architecture), (key, what) => {
+    const message = `${header.path}: metadata "${key}" ${what}`;
+    return new MahaloError("E_GGUF_METADATA", message, { hint: "the file is damaged; fetch it again" });
+  });
+  return config;
 };
