@@ -71,7 +71,7 @@ const runExample = async (
     writeFileSync(join(at, file), forTesting(body));
     return "";
   }
-  const options = { cwd: at, env: environment, timeout: 100_000 };
+  const options = { cwd: at, env: environment };
   const where = `${page}:${line}`;
   try {
     if (language === "ts") {

@@ -1,6 +1,6 @@
 /** The house stays walkable: rooms import to their right only, files stay short and say what they are for. */
 import { execFileSync } from "node:child_process";
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import ts from "typescript";
@@ -96,6 +96,22 @@ describe("imports", () => {
     expect(
       engine.filter((path) => imports(path).some((module) => /mahalo\/src|^mahalo$/.test(module))),
     ).toEqual([]);
+  });
+});
+
+describe("tests", () => {
+  const tests = files.filter((path) => path.endsWith(".test.ts"));
+
+  test("have a working folder of their own, which no run has written to", () => {
+    expect(process.cwd()).not.toBe(root.replace(/\/$/, ""));
+    expect(readdirSync(".")).toEqual([]);
+    expect(tests.filter((path) => /\b(root|ROOT), "runs"|\.\.\/runs\b/.test(text(path)))).toEqual([]);
+  });
+
+  test("wait for a result, not for a clock", () => {
+    const clocks =
+      /\b(performance|Date)\.now\(\)( -|;)|\bvi\.waitFor\(|^ *\}, \d[\d_]{2,}\);$|\b(spawn|exec)\w*\([^;]*\btimeout:/m;
+    expect(tests.filter((path) => clocks.test(text(path)))).toEqual([]);
   });
 });
 

@@ -106,7 +106,7 @@ describe("scope", () => {
       ).toThrow("must not be asynchronous");
     });
     expect([left, early?.freed]).toEqual([0, true]);
-    await new Promise((resolve) => setTimeout(resolve, 5));
+    await new Promise((resolve) => setImmediate(resolve));
     process.off("unhandledRejection", note);
     expect(unhandled).toEqual([]);
   });

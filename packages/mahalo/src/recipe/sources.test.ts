@@ -12,8 +12,8 @@ test.runIf(packagedModel("smollm2-135m-instruct"))(
 );
 
 test("a path where no model lies is told as such, not as a hub id that is none", async () => {
-  await expect(modelHash("runs/quickstart/align/model")).rejects.toMatchObject({
+  await expect(modelHash("runs/none/align/model")).rejects.toMatchObject({
     code: "E_MODEL_UNKNOWN",
-    message: expect.stringContaining("runs/quickstart/align/model: no such model"),
+    message: expect.stringContaining("runs/none/align/model: no such model"),
   });
 });

@@ -74,6 +74,7 @@ test.skipIf(!existsSync(executablePath)).each([
     const path = await write(folder);
     const browser = await chromium.launch({
       executablePath,
+      timeout: 0,
       args: ["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
     });
     try {
@@ -85,6 +86,7 @@ test.skipIf(!existsSync(executablePath)).each([
         ["dark", 320],
       ] as const) {
         const page = await browser.newPage({ colorScheme, viewport: { width, height: 800 } });
+        page.setDefaultTimeout(0);
         const [errors, requests]: [string[], string[]] = [[], []];
         page.on("console", (message) => message.type() === "error" && errors.push(message.text()));
         page.on("pageerror", (error) => errors.push(error.message));

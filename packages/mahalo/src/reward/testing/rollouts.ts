@@ -54,13 +54,29 @@ export const tinyContinuer = (
     ...options,
   });
 
-/** Rolls `count` rows out into a file, three answers a prefix and about six a batch. */
-export const rollTiny = async (out: string, count: number): Promise<void> => {
+/** Waits for ever, and keeps the process alive. */
+const forever = (): Promise<never> => new Promise(() => setInterval(() => {}, 3_600_000));
+
+/**
+ * Rolls `count` rows out into a file, three answers a prefix and about six a batch.
+ *
+ * @param last stops for good once so many answers were judged. Default: none
+ */
+export const rollTiny = async (
+  out: string,
+  count: number,
+  { last = Number.POSITIVE_INFINITY }: { last?: number } = {},
+): Promise<void> => {
   const model = await tinyModel("tiny-llama");
   try {
     const continuer = tinyContinuer(model);
     const tasks = planResponses(rows(count), continuer, { samples: 3 });
-    await runRollouts(tasks, { out, continuer, judge: textJudge(), judgeContent: "text", batchSize: 6 });
+    const text = textJudge();
+    const judge: Judge = {
+      name: text.name,
+      score: (items) => (text.asked < last ? text.score(items) : forever()),
+    };
+    await runRollouts(tasks, { out, continuer, judge, judgeContent: "text", batchSize: 6 });
   } finally {
     model.dispose();
   }
