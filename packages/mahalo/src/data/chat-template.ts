@@ -16,6 +16,8 @@ export type RenderOptions = {
 export type ChatTemplate = {
   /** The Jinja source; goes into saved model folders as it is. */
   readonly text: string;
+  /** What errors call the template: its file. */
+  readonly where?: string;
   /**
    * @throws MahaloError E_TEMPLATE_ROLE (unknown role), E_TEMPLATE_REFUSED (the template raised an exception),
    *   E_TEMPLATE_SYNTAX, E_TEMPLATE_FAILED, E_TEMPLATE_TIMEOUT
@@ -105,6 +107,7 @@ export const chatTemplate = (text: string, options: ChatTemplateOptions): ChatTe
   const { where, tokens = {}, limit = 2_000, now = Date.now } = options;
   return {
     text,
+    where,
     render(messages, { addGenerationPrompt = false, variables = {} } = {}) {
       checkRoles(messages, where);
       const answer = renderInThread(

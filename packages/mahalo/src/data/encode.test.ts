@@ -115,17 +115,22 @@ describe("encodePairs", () => {
     expect(talk).toEqual(encodeOne(pair()));
   });
 
-  test("prompts lose their beginning and responses their end", () => {
+  test("prompts lose the beginning of what is said, responses their end; both are told", () => {
     const whole = encodeOne(pair());
-    const limits = { ...options, maxPromptTokens: 5, maxTokens: 8 };
-    const { rows, cutPrompts, cutResponses } = encodePairs([pair()], limits);
+    const limits = { ...options, maxPromptTokens: 20, maxTokens: 23 };
+    const problems = lax();
+    const { rows, cutPrompts, cutResponses } = encodePairs([pair()], limits, problems);
     expect([cutPrompts, cutResponses]).toEqual([1, 1]);
-    expect(rows[0]?.prompt).toEqual(whole?.prompt.slice(-5));
+    expect(letters.decode(rows[0]?.prompt ?? [])).toBe(`${begin}user\ni${end}\n${begin}assistant\n`);
     expect(rows[0]?.chosen).toEqual(whole?.chosen.slice(0, 3));
+    expect(problems.summary()).toContain(
+      "1 row: the beginning of their prompt is cut off (data.maxPromptTokens)",
+    );
+    expect(problems.summary()).toContain("1 row: the end of a response is cut off (data.maxTokens)");
     fc.assert(
       fc.property(
         fc.integer({ min: 1, max: 30 }),
-        fc.integer({ min: 1, max: 50 }),
+        fc.integer({ min: 1, max: 60 }),
         (maxPromptTokens, maxTokens) => {
           for (const row of encodePairs([pair()], { ...options, maxPromptTokens, maxTokens }, lax()).rows) {
             expect(row.prompt.length).toBeLessThanOrEqual(maxPromptTokens);
@@ -140,24 +145,52 @@ describe("encodePairs", () => {
   });
 
   test("a row that loses every response token, or its difference, is counted, never trained on", () => {
-    expect(reasonsOf(pair(), { ...options, maxPromptTokens: 9, maxTokens: 9 })).toEqual({
+    expect(reasonsOf(pair(), { ...options, maxPromptTokens: 21, maxTokens: 21 })).toEqual({
       "response-cut-away": 1,
     });
     const alike = pair({ chosen: "same start, good end", rejected: "same start, bad end" });
-    expect(reasonsOf(alike, { ...options, maxPromptTokens: 9, maxTokens: 12 })).toEqual({
+    expect(reasonsOf(alike, { ...options, maxPromptTokens: 21, maxTokens: 24 })).toEqual({
       "identical-pair": 1,
     });
-    expect(() => encodePairs([alike], { ...options, maxPromptTokens: 9, maxTokens: 12 })).toThrow(
+    expect(() => encodePairs([alike], { ...options, maxPromptTokens: 21, maxTokens: 24 })).toThrow(
       expect.objectContaining({ code: "E_DATA_TOO_MANY_BAD" }),
     );
-    expect(() => encodePairs([alike], { ...options, maxPromptTokens: 9, maxTokens: 12 })).toThrow(
+    expect(() => encodePairs([alike], { ...options, maxPromptTokens: 21, maxTokens: 24 })).toThrow(
       "pairs.jsonl:3",
     );
   });
 
-  test("a template that rewrites the prompt once it is answered is refused", () => {
-    const counting: ChatTemplate = { text: "", render: (messages) => `${messages.length} messages:` };
-    expect(reasonsOf(pair(), { ...options, template: counting })).toEqual({ "prompt-not-prefix": 1 });
+  test("a template that rewrites every prompt once it is answered is named, not the rows", () => {
+    const counting: ChatTemplate = {
+      text: "",
+      where: "counting.jinja",
+      render: (messages) => `${messages.length} messages:`,
+    };
+    expect(() => reasonsOf(pair(), { ...options, template: counting })).toThrow(
+      expect.objectContaining({
+        code: "E_TEMPLATE_PROMPT",
+        message: expect.stringContaining("counting.jinja: the chat template writes every conversation"),
+      }),
+    );
+  });
+
+  test("one that rewrites some conversations only is the row's problem", () => {
+    const forgetful: ChatTemplate = {
+      ...chatml,
+      render: (messages, settings) =>
+        chatml.render(
+          messages.length > 3 ? messages.map((message) => ({ ...message, content: "..." })) : messages,
+          settings,
+        ),
+    };
+    const long = pair({
+      prompt: [
+        { role: "user", content: "Hi" },
+        { role: "assistant", content: "Hi." },
+        { role: "user", content: "So?" },
+      ],
+    });
+    expect(reasonsOf(long, { ...options, template: forgetful })).toEqual({ "prompt-not-prefix": 1 });
   });
 
   test("a template's refusal is the row's problem, its loop is not", () => {
@@ -176,5 +209,136 @@ describe("encodePairs", () => {
     for (const maxTokens of [0, -1, 2.5, Number.NaN]) {
       expect(() => encodePairs([pair()], { ...options, maxTokens })).toThrow(/data\.maxTokens/);
     }
+  });
+});
+
+describe("the opening of an answer", () => {
+  /** Opens an answer with a thought, which it takes out of answers that are there. */
+  const thinking = chatTemplate(
+    [
+      "{% for m in messages %}<|im_start|>{{ m.role }}\n",
+      "{% if m.role == 'assistant' %}{{ m.content.split('</think>')[-1] }}{% else %}{{ m.content }}{% endif %}<|im_end|>\n",
+      "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n<think>\n{% endif %}",
+    ].join(""),
+    { where: "think.jinja" },
+  );
+
+  test("belongs to the prompt as far as answered conversations have it too, as in TRL, and that is told", () => {
+    const problems = lax();
+    const row = pair({ chosen: "<think>\nHm.\n</think>\n\nYes", rejected: "No" });
+    const [encoded] = encodePairs([row], { ...options, template: thinking }, problems).rows;
+    expect(letters.decode(encoded?.prompt ?? [])).toBe(`${begin}user\nHi${end}\n${begin}assistant\n`);
+    expect(letters.decode(encoded?.chosen ?? [])).toBe(`\n\nYes${end}`);
+    expect(letters.decode(encoded?.rejected ?? [])).toBe(`No${end}`);
+    expect(problems.toJSON().bad).toBe(0);
+    expect(problems.summary()).toContain('the chat template opens an answer with "<think>\\n"');
+    expect(letters.decode(encodePrompt("Hi", { ...options, template: thinking }))).toMatch(/<think>\n$/);
+  });
+
+  test("that every answered conversation has is all of the prompt", () => {
+    const keeping: ChatTemplate = {
+      text: "",
+      render: (messages, settings) =>
+        chatml.render(messages) + (settings?.addGenerationPrompt ? `${begin}assistant\n<think>\n` : ""),
+    };
+    const row = pair({ chosen: "<think>\nHm.\n</think>\n\nYes", rejected: "<think>\nOh.\n</think>\n\nNo" });
+    const encoded = encodeOne(row, { ...options, template: keeping });
+    expect(letters.decode(encoded?.prompt ?? [])).toMatch(/<think>\n$/);
+    expect(letters.decode(encoded?.chosen ?? [])).toBe(`Hm.\n</think>\n\nYes${end}`);
+  });
+
+  test("may differ from what stands behind an unanswered conversation", () => {
+    const closing: ChatTemplate = {
+      text: "",
+      render: (messages, settings) =>
+        chatml.render(messages) + (settings?.addGenerationPrompt ? `${begin}assistant\n` : bos),
+    };
+    const encoded = encodeOne(pair(), { ...options, template: closing });
+    expect(letters.decode(encoded?.prompt ?? [])).toMatch(/assistant\n$/);
+    expect(letters.decode(encoded?.chosen ?? [])).toBe(`Hello!${end}`);
+  });
+});
+
+describe("the end of an answer", () => {
+  const ending = (tail: string): ChatTemplate => ({
+    text: "",
+    where: "plain.jinja",
+    render: (messages, settings) =>
+      messages
+        .map(({ role, content }) => (role === "user" ? `Q: ${content}\n` : `A: ${content}${tail}`))
+        .join("") + (settings?.addGenerationPrompt ? "A: " : ""),
+  });
+  const chosenUnder = (template: ChatTemplate, codec = letters, problems = lax()): string => {
+    const [row] = encodePairs([pair()], { template, codec }, problems).rows;
+    return codec.decode(row?.chosen ?? []);
+  };
+
+  test("is the template's token, though the model does not call it one; nothing behind it is learnt", () => {
+    const base = { ...letters, eosIds: [2] };
+    expect(chosenUnder(chatml, base)).toBe(`Hello!${end}`);
+    expect(chosenUnder(ending(` ${end}\n\n`), base)).toBe(`Hello! ${end}`);
+    expect(chosenUnder(ending(`${end}\n${bos}`), base)).toBe(`Hello!${end}`);
+  });
+
+  test("is put behind what is trained where the template writes none, and told once", () => {
+    for (const tail of ["\n", "", " [done]\n"]) {
+      const problems = lax();
+      expect(chosenUnder(ending(tail), letters, problems)).toBe(`Hello!${tail.trimEnd()}${end}`);
+      const told = problems.summary().split("\n");
+      expect(told).toEqual([
+        `encoding: the chat template (plain.jinja) writes no end of an answer, so ${end} is put behind what is trained`,
+      ]);
+    }
+  });
+
+  test("is missing, and that is told, for a model without any", () => {
+    const problems = lax();
+    expect(chosenUnder(ending("\n"), { ...letters, eosIds: [] }, problems)).toBe("Hello!");
+    expect(problems.summary()).toContain("answers end at their length alone");
+  });
+});
+
+describe("a conversation that is too long", () => {
+  const turn = (number: number) => [
+    { role: "user" as const, content: `question ${number}` },
+    { role: "assistant" as const, content: `answer ${number}` },
+  ];
+  const talk = [
+    { role: "system" as const, content: "Be brief." },
+    ...[1, 2, 3].flatMap(turn),
+    { role: "user" as const, content: "the last of all questions" },
+  ];
+  const asked = (maxPromptTokens: number): string =>
+    letters.decode(encodePrompt(talk, { ...options, maxPromptTokens }));
+  const written = (messages: typeof talk): string => chatml.render(messages, { addGenerationPrompt: true });
+
+  test("loses whole turns, the oldest first; its header and last turn stay", () => {
+    const [system, ...rest] = talk;
+    if (system === undefined) throw new Error("no system message");
+    for (const dropped of [0, 2, 4, 6]) {
+      const left = [system, ...rest.slice(dropped)];
+      const { length } = letters.encode(written(left));
+      expect(asked(length)).toBe(written(left));
+      if (dropped > 0) expect(asked(length + 1)).toBe(written(left));
+    }
+  });
+
+  test("loses words of its last turn only where nothing else is left to lose", () => {
+    const alone = written([
+      { role: "system", content: "Be brief." },
+      { role: "user", content: "all questions" },
+    ]);
+    const { length } = letters.encode(alone);
+    expect(asked(length)).toBe(alone);
+    expect(asked(length + 2)).toBe(alone);
+    expect(asked(length - 1)).toBe(alone.replace("all questions", "questions"));
+    const problems = lax();
+    encodePairs([pair({ prompt: talk })], { ...options, maxPromptTokens: 30 }, problems);
+    expect(problems.toJSON().reasons).toEqual({ "prompt-cut-away": 1 });
+  });
+
+  test("keeps what the tokenizer puts before a plain text", () => {
+    const ids = encodePrompt("one two three", { ...options, chat: false, maxPromptTokens: 6 });
+    expect(letters.decode(ids)).toBe("<s>three");
   });
 });

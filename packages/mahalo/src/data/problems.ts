@@ -24,6 +24,7 @@ export const reasons = {
   "prompts-differ": "chosen and rejected do not share their prompt",
   "prompt-not-prefix": "the chat template does not begin the conversation with the prompt",
   "template-error": "the chat template refused the row",
+  "prompt-cut-away": "no word of the prompt's last turn is left after cutting",
   "response-cut-away": "no response token is left after cutting",
   "too-long": "the row leaves no room in the model's context",
 } as const;
@@ -66,6 +67,7 @@ export class ProblemStep {
   readonly #known: WeakSet<object>;
   readonly #bad: Problem[] = [];
   readonly #skipped = new Map<string, number>();
+  readonly #notes = new Map<string, number>();
   #seen = 0;
   #new = 0;
 
@@ -112,6 +114,16 @@ export class ProblemStep {
     this.#skipped.set(why, (this.#skipped.get(why) ?? 0) + rows);
   }
 
+  /** What was done to rows that are used, and to how many; 0 where it is not said of rows. */
+  get notes(): ReadonlyMap<string, number> {
+    return this.#notes;
+  }
+
+  /** Tells what was done to rows that are used, for example that a prompt was cut; said once, with their number. */
+  note(what: string, rows = 0): void {
+    this.#notes.set(what, (this.#notes.get(what) ?? 0) + rows);
+  }
+
   /** A few lines: how many rows are bad, then each reason with its first places. Empty when all is well. */
   summary(): string {
     const lines = byReason(this.#bad).flatMap(([reason, problems]) => [
@@ -129,6 +141,8 @@ export class ProblemStep {
     }
     for (const [why, rows] of this.#skipped)
       lines.push(`${this.#name}: ${formatRows(rows)} left out: ${why}`);
+    for (const [what, rows] of this.#notes)
+      lines.push(`${this.#name}: ${rows === 0 ? "" : `${formatRows(rows)}: `}${what}`);
     return lines.join("\n");
   }
 
@@ -199,17 +213,21 @@ export class Problems {
     bad: number;
     reasons: Record<string, number>;
     skipped: Record<string, number>;
+    notes: Record<string, number>;
     problems: readonly Problem[];
   } {
-    const skipped = new Map<string, number>();
-    for (const step of this.#steps.values()) {
-      for (const [why, rows] of step.skipped) skipped.set(why, (skipped.get(why) ?? 0) + rows);
-    }
+    const total = (counts: (step: ProblemStep) => ReadonlyMap<string, number>): Record<string, number> => {
+      const sums = new Map<string, number>();
+      for (const step of this.#steps.values())
+        for (const [why, rows] of counts(step)) sums.set(why, (sums.get(why) ?? 0) + rows);
+      return Object.fromEntries(sums);
+    };
     return {
       seen: this.seen,
       bad: this.count,
       reasons: Object.fromEntries(byReason(this.all).map(([reason, problems]) => [reason, problems.length])),
-      skipped: Object.fromEntries(skipped),
+      skipped: total(({ skipped }) => skipped),
+      notes: total(({ notes }) => notes),
       problems: this.all,
     };
   }

@@ -10,6 +10,7 @@ import { parseConfig } from "./config.ts";
 import { headsFile, openWeights, valueHeadFile } from "./folder-weights.ts";
 import { readManifest } from "./manifest.ts";
 import type { GenerationDefaults, ModelSource } from "./source.ts";
+import { withConfiguredTokens, withMappedTokens } from "./special-tokens.ts";
 import { checkTokenizerConfig, openTokenizer, specialTokenTexts, type TokenizerConfig } from "./tokenizer.ts";
 import { checkTokenizerSize } from "./tokenizer-checks.ts";
 
@@ -94,9 +95,16 @@ export const openFolder = (folder: string): ModelSource => {
   const tokenizerText = needFile(files, folder, "tokenizer.json");
   checkTokenizerSize(tokenizerText, config.vocabSize, at("tokenizer.json"));
   const tokenizer = parseJson(tokenizerText, anyObject, at("tokenizer.json"));
-  const tokenizerConfig = checkTokenizerConfig(
-    parseJson(files.get("tokenizer_config.json") ?? "{}", anyObject, at("tokenizer_config.json")),
+  const tokenizerFile = parseJson(
+    files.get("tokenizer_config.json") ?? "{}",
+    anyObject,
     at("tokenizer_config.json"),
+  );
+  const mapFile = at("special_tokens_map.json");
+  const named = withMappedTokens(
+    checkTokenizerConfig(tokenizerFile, at("tokenizer_config.json")),
+    existsSync(mapFile) ? readTextSync(mapFile) : undefined,
+    mapFile,
   );
   const generation = readGeneration(files.get("generation_config.json"), at("generation_config.json"));
   for (const id of generation.eosIds) {
@@ -104,11 +112,30 @@ export const openFolder = (folder: string): ModelSource => {
     const what = `eos_token_id: must be an id of the vocabulary, from 0 to ${config.vocabSize - 1}, not ${id}`;
     throw new MahaloError("E_CONFIG_FIELD", `${at("generation_config.json")}: ${what}`);
   }
+  const codec = openTokenizer(tokenizer, named, {
+    where: at("tokenizer.json"),
+    vocabSize: config.vocabSize,
+    // Generation's list is the fuller one: Llama 3 ends a turn with another token than a text.
+    eosIds: [...config.eosIds, ...generation.eosIds],
+  });
+  const [eosId] = codec.eosIds;
+  const tokenizerConfig = withConfiguredTokens(
+    named,
+    { bos_token: config.bosId, eos_token: eosId, pad_token: config.padId },
+    (id) => codec.decode([id]),
+  );
+  const tokens = specialTokenTexts(tokenizerConfig);
   const text = files.get("chat_template.jinja") ?? templateOf(tokenizerConfig) ?? defaultChatTemplate;
   const template = chatTemplate(text, {
     where: files.has("chat_template.jinja") ? at("chat_template.jinja") : at("tokenizer_config.json"),
-    tokens: specialTokenTexts(tokenizerConfig),
+    tokens,
   });
+  // What other files name is written into the one that every tool reads.
+  const added = Object.entries(tokens).filter(([name]) => !tokenizerFile[name]);
+  if (added.length > 0) {
+    const complete = { ...tokenizerFile, ...Object.fromEntries(added) };
+    files.set("tokenizer_config.json", `${JSON.stringify(complete, null, 2)}\n`);
+  }
   const manifest = readManifest(folder);
   const objectives = manifest?.objectives ?? [];
   const beside = [
@@ -118,12 +145,7 @@ export const openFolder = (folder: string): ModelSource => {
   return {
     origin: folder,
     config,
-    codec: openTokenizer(tokenizer, tokenizerConfig, {
-      where: at("tokenizer.json"),
-      vocabSize: config.vocabSize,
-      // Generation's list is the fuller one: Llama 3 ends a turn with another token than a text.
-      eosIds: [...config.eosIds, ...generation.eosIds],
-    }),
+    codec,
     template,
     tensors: openWeights(folder, beside),
     objectives,

@@ -7,7 +7,7 @@ import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { defaultChatTemplate } from "../data/chat-template.ts";
 import { packagedModel } from "./packaged.ts";
-import { openModelSource } from "./source.ts";
+import { type ModelSource, openModelSource } from "./source.ts";
 
 const golden = fileURLToPath(new URL("../../../../test/golden/data", import.meta.url));
 const tiny = join(golden, "models", "tiny-llama");
@@ -129,6 +129,125 @@ describe("folders", () => {
     expect(source.codec.eosIds).toEqual([2, 0]);
     await put("generation_config.json", { temperature: "hot" });
     await expect(openModelSource(folder)).rejects.toThrow(/generation_config\.json: temperature/);
+  });
+});
+
+describe("the end of a turn", () => {
+  const ends = (source: ModelSource) => ({
+    codec: source.codec.eosIds,
+    config: source.config.eosIds,
+    generation: JSON.parse(source.files.get("generation_config.json") ?? "{}").eos_token_id,
+    tokenizer: JSON.parse(source.files.get("tokenizer_config.json") ?? "{}").eos_token,
+  });
+  /** A base model with a chat template: the files call another token the end than the template writes. */
+  const putEnd = async () => {
+    await put("config.json", { ...readObject("config.json"), eos_token_id: 0 });
+    await put("generation_config.json", { ...readObject("generation_config.json"), eos_token_id: 0 });
+    await put("tokenizer_config.json", {
+      ...readObject("tokenizer_config.json"),
+      eos_token: "<|endoftext|>",
+    });
+  };
+
+  test("that the files name stays as it is, byte for byte", async () => {
+    const source = await openModelSource(folder);
+    expect(ends(source)).toEqual({ codec: [2], config: [2], generation: 2, tokenizer: "<|im_end|>" });
+    for (const name of ["generation_config.json", "tokenizer_config.json"])
+      expect(source.files.get(name)).toBe(readFileSync(join(folder, name), "utf8"));
+  });
+
+  test("that only the template writes is an end of the model, and of every file that is saved", async () => {
+    await putEnd();
+    const both = [0, 2];
+    expect(ends(await openModelSource(folder))).toEqual({
+      codec: both,
+      config: both,
+      generation: both,
+      tokenizer: "<|im_end|>",
+    });
+    // A template that writes the tokenizer's end token for something else still finds it.
+    await put(
+      "chat_template.jinja",
+      `${readFileSync(join(folder, "chat_template.jinja"), "utf8")}{{ eos_token }}`,
+    );
+    expect(ends(await openModelSource(folder))).toMatchObject({ codec: both, tokenizer: "<|endoftext|>" });
+  });
+
+  test("that generation_config.json alone lacks is added there", async () => {
+    await put("generation_config.json", { eos_token_id: 0, temperature: 0.5 });
+    const source = await openModelSource(folder);
+    expect(ends(source)).toEqual({ codec: [2, 0], config: [2], generation: [0, 2], tokenizer: "<|im_end|>" });
+    expect(source.generation).toEqual({ temperature: 0.5 });
+    await put("generation_config.json", { temperature: 0.5 });
+    expect(ends(await openModelSource(folder)).generation).toEqual([2]);
+  });
+
+  test("that no template writes is the model's own", async () => {
+    await put("chat_template.jinja", "{% for m in messages %}{{ m.content }}\n{% endfor %}");
+    expect(ends(await openModelSource(folder))).toMatchObject({ codec: [2], config: [2], generation: 2 });
+    await putEnd();
+    expect(ends(await openModelSource(folder))).toMatchObject({ codec: [0], generation: 0 });
+  });
+
+  test("is read off a GGUF file's template alike", async () => {
+    const bytes = readFileSync(join(golden, "sources", "tiny-qwen2.gguf"));
+    const key = "tokenizer.ggml.eos_token_id";
+    const value = bytes.indexOf(key) + key.length + 4;
+    expect(bytes.readUInt32LE(value)).toBe(2);
+    bytes.writeUInt32LE(0, value);
+    const path = join(root, "base.gguf");
+    await writeFile(path, bytes);
+    const both = [0, 2];
+    expect(ends(await openModelSource(path))).toEqual({
+      codec: both,
+      config: both,
+      generation: both,
+      tokenizer: "<|im_end|>",
+    });
+  });
+});
+
+describe("special tokens", () => {
+  const template = "{{ bos_token }}{% for m in messages %}{{ m.content }}{{ eos_token }}{% endfor %}";
+  const rendered = async (): Promise<string> => {
+    await put("chat_template.jinja", template);
+    return (await openModelSource(folder)).template.render([{ role: "user", content: "Hi" }]);
+  };
+  const without = (...names: string[]): Record<string, unknown> =>
+    Object.fromEntries(
+      Object.entries(readObject("tokenizer_config.json")).filter(([name]) => !names.includes(name)),
+    );
+
+  test("are read from special_tokens_map.json where only that names them, and saved", async () => {
+    await put("tokenizer_config.json", without("bos_token", "eos_token"));
+    await put("special_tokens_map.json", {
+      bos_token: "<|im_start|>",
+      eos_token: { content: "<|endoftext|>" },
+    });
+    expect(await rendered()).toBe("<|im_start|>Hi<|endoftext|>");
+    const source = await openModelSource(folder);
+    expect(source.codec.eosIds).toEqual([2, 0]);
+    expect(JSON.parse(source.files.get("tokenizer_config.json") ?? "{}")).toMatchObject({
+      bos_token: "<|im_start|>",
+      eos_token: "<|endoftext|>",
+    });
+  });
+
+  test("are tokenizer_config.json's where both files name them", async () => {
+    await put("special_tokens_map.json", { bos_token: "<|endoftext|>", eos_token: "<|endoftext|>" });
+    expect(await rendered()).toBe("<|im_start|>Hi<|im_end|>");
+  });
+
+  test("are config.json's ids where no file of the tokenizer speaks of them; null means none", async () => {
+    await put("tokenizer_config.json", without("bos_token", "eos_token"));
+    expect(await rendered()).toBe("<|im_start|>Hi<|im_end|>");
+    await put("tokenizer_config.json", { ...without("eos_token"), bos_token: null });
+    expect(await rendered()).toBe("Hi<|im_end|>");
+  });
+
+  test("of a map that is none are refused", async () => {
+    await put("special_tokens_map.json", { bos_token: 3 });
+    await expect(openModelSource(folder)).rejects.toThrow(/special_tokens_map\.json: bos_token/);
   });
 });
 

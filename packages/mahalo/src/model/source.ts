@@ -12,6 +12,7 @@ import { openGguf } from "./gguf/open.ts";
 import type { RewardManifest } from "./manifest.ts";
 import { packagedModel, packagedNames } from "./packaged.ts";
 import type { SourceTensor } from "./source-tensor.ts";
+import { withTurnEnd } from "./turn-end.ts";
 
 /** How a model's makers sample from it; what they do not say is undefined. */
 export type GenerationDefaults = {
@@ -88,5 +89,5 @@ export const locateModel = async (
  */
 export const openModelSource = async (name: string, options: OpenModelOptions = {}): Promise<ModelSource> => {
   const found = await locateModel(name, options.revision);
-  return "file" in found ? openGguf(found.file) : openFolder(found.folder);
+  return withTurnEnd("file" in found ? openGguf(found.file) : openFolder(found.folder));
 };

@@ -33,11 +33,15 @@ const tokenName = z
   .union([z.string(), z.looseObject({ content: z.string() }).transform(({ content }) => content)])
   .nullish();
 
-const tokenizerConfigSchema = z.looseObject({
+/** Special tokens by the names that tokenizer_config.json and special_tokens_map.json have for them. */
+export const tokenNamesSchema = z.looseObject({
   bos_token: tokenName,
   eos_token: tokenName,
   unk_token: tokenName,
   pad_token: tokenName,
+});
+
+const tokenizerConfigSchema = tokenNamesSchema.extend({
   chat_template: z
     .union([z.string(), z.array(z.looseObject({ name: z.string(), template: z.string() }))])
     .nullish(),

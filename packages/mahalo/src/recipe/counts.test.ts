@@ -68,7 +68,7 @@ test("what the data stage has counted is taken as it is", () => {
     prompts: 0,
     cutPrompts: 0,
     cutResponses: 0,
-    rows: { seen: 0, bad: 0, reasons: {}, skipped: {} },
+    rows: { seen: 0, bad: 0, reasons: {}, skipped: {}, notes: {} },
   };
   const given = recipe();
   const rolled = rolloutCounts(given, summary) ?? new Map();

@@ -13,7 +13,7 @@ export type PrefixCodec = Pick<ModelSource, "codec" | "template" | "config">;
 export type EncodeRowOptions = {
   /** A plain prompt becomes a user message in the chat template. Default true. */
   chat?: boolean | undefined;
-  /** Longer prompts lose their beginning, as in training. Default: they are cut nowhere. */
+  /** Longer prompts lose their oldest turns, as in training. Default: they are cut nowhere. */
   maxPromptTokens?: number | undefined;
 };
 
@@ -39,8 +39,8 @@ export const encodeRow = (
     codec,
     template,
     chat,
-    maxPromptTokens: Math.min(maxPromptTokens ?? limit + 1, limit + 1),
-    maxTokens: limit + 2,
+    maxPromptTokens: maxPromptTokens ?? Number.MAX_SAFE_INTEGER,
+    maxTokens: Number.MAX_SAFE_INTEGER,
   };
   const room = (tokens: number): void => {
     if (tokens < limit) return;

@@ -76,6 +76,10 @@ export const summarySchema = z.strictObject({
     bad: z.int(),
     reasons: z.record(z.string(), z.int()),
     skipped: z.record(z.string(), z.int()),
+    notes: z
+      .record(z.string(), z.int())
+      .default({})
+      .describe("What was done to rows that are used, and to how many; 0 where it is not said of rows."),
   }),
 });
 

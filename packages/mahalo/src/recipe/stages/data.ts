@@ -23,7 +23,7 @@ const summarize = (
   problems: Problems,
   cut: Pick<DataSummary, "cutPrompts" | "cutResponses">,
 ): DataSummary => {
-  const { seen, bad, reasons, skipped } = problems.toJSON();
+  const { seen, bad, reasons, skipped, notes } = problems.toJSON();
   const of = (name: string): DataSummary["objectives"][string] => {
     const train = dataset.train.filter(({ objective }) => objective === name);
     const count = (rows: readonly { objective: string }[]): number =>
@@ -53,7 +53,7 @@ const summarize = (
     },
     prompts: dataset.prompts.length,
     ...cut,
-    rows: { seen, bad, reasons, skipped },
+    rows: { seen, bad, reasons, skipped, notes },
   };
 };
 
@@ -179,7 +179,7 @@ export const dataStage: Stage<Recipe> = {
     );
     const { dataset, summary, problems } = await buildDataset(recipe, { codec, template });
     await writeDataset(folder, dataset, summary);
-    if (problems.count > 0) log(problems.summary());
+    if (problems.summary() !== "") log(problems.summary());
     for (const [name, counts] of Object.entries(summary.objectives)) {
       const { train, heldOut, toRollOut = 0, steps } = counts;
       if (train > 0 || (toRollOut === 0 && steps === undefined))

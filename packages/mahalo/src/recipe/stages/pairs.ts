@@ -28,7 +28,7 @@ const made = ({ objectives }: Recipe): [name: string, block: MadePairsBlock][] =
  */
 export const pairsStage: Stage<Recipe> = {
   name: "pairs",
-  version: "1",
+  version: "2",
   dependencies: ["rollout"],
   leftOut: (recipe) => made(recipe).length === 0,
   inputs: (recipe) => {

@@ -127,7 +127,7 @@ const trainOne = async (
 /** Trains reward models; the folder then holds one folder a model, and `metrics.json`, those of held-out rows. */
 export const rewardStage: Stage<Recipe> = {
   name: "reward",
-  version: "1",
+  version: "2",
   dependencies: ["data", "sft", "relabel", "pairs"],
   leftOut: ({ reward }) => reward === false,
   inputs: (recipe) => {
@@ -188,7 +188,7 @@ export const rewardStage: Stage<Recipe> = {
       log(`reward: ${planned.name}: ${rows.train.length} rows to train on, ${rows.heldOut.length} held out`);
       results[planned.name] = await trainOne(context, reward, planned, rows);
     }
-    if (problems.count > 0) log(problems.summary());
+    if (problems.summary() !== "") log(problems.summary());
     await writeJsonFile(join(folder, "metrics.json"), results);
   },
 };

@@ -3,6 +3,7 @@ import { MahaloError } from "@mahalo/torch";
 import type { TextCodec } from "../../data/codec.ts";
 import { encodeExample, encodePrompt } from "../../data/encode.ts";
 import type { Prompt } from "../../data/rows.ts";
+import { turnEndId } from "../../data/turn-end.ts";
 import { commonLength } from "../../decode/prefix-cache.ts";
 import type { ScoredStep, Scorer, StepScores } from "../../decode/search/scorer.ts";
 import type { RewardModel } from "../../model/reward-model.ts";
@@ -85,7 +86,8 @@ export const modelScorer = (model: RewardModel, options: ModelScorerOptions): Sc
   /** Tokens of a whole response, as training had them. */
   const encoded = ({ text, ended }: ScoredStep, { prompt }: State): readonly number[] => {
     // An answer that has said nothing yet has no tokens.
-    if (text === "") return ended ? codec.eosIds.slice(0, 1) : [];
+    const end = turnEndId(codec, template);
+    if (text === "") return ended && end !== undefined ? [end] : [];
     const { response } = encodeExample(prompt, text, encoding);
     return ended ? response : withoutEnd(response, codec.eosIds);
   };
