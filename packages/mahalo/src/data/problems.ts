@@ -32,6 +32,11 @@ export const reasons = {
 /** Stable name of a reason. */
 export type Reason = keyof typeof reasons;
 
+/** A reason's words by its name, which may come out of an older file. */
+export function describeReason(name: string): string {
+  return Object.entries(reasons).find(([reason]) => reason === name)?.[1] ?? name;
+}
+
 /** Thrown while one row is read or encoded; whoever loops over the rows catches it with {@link ProblemStep.guard}. */
 export class RowProblem extends Error {
   override readonly name = "RowProblem";

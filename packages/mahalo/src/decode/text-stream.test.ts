@@ -47,6 +47,33 @@ describe("text", () => {
   });
 });
 
+describe("a stop string that names a special token", () => {
+  test.each([
+    ["<|im_start|>", "ab<|im_start|>cd", "ab"],
+    ["<|im_start|>user", "ab<|im_start|>assistant<|im_start|>user\nx", "abassistant"],
+    ["b\n<|im_start|>", "ab\nab\n<|im_start|>c", "ab\na"],
+    ["<|im_start|><|im_end|>", "a<|im_end|><|im_start|><|im_end|>b", "a"],
+  ])("%j is met by the token", (stop, text, expected) => {
+    const stream = new TextStream(codec, ["zz", stop]);
+    let out = "";
+    let stopped = false;
+    for (const id of idsOf(text)) {
+      const piece = stream.fork().push(id);
+      expect(stream.push(id)).toEqual(piece);
+      out += piece.text;
+      stopped = piece.stopped;
+      if (stopped) break;
+    }
+    expect(out).toBe(expected);
+    expect(stopped).toBe(true);
+  });
+
+  test("leaves the text as it is where the token does not come", () => {
+    const ids = idsOf("a<|im_end|>b <|im_start 🙂");
+    expect(pieces(ids, ["<|im_start|>", "x<|im_end|>"]).join("")).toBe("ab <|im_start 🙂");
+  });
+});
+
 describe("a stop string", () => {
   test("ends the text before it, wherever the tokens are cut", () => {
     fc.assert(

@@ -6,16 +6,37 @@ import { TokenText } from "../data/token-text.ts";
 export type TextPiece = { text: string; stopped: boolean };
 
 /**
+ * What stands for a special token in text to be searched: two leading halves of surrogate pairs, which no decoded text has
+ * next to each other.
+ */
+const marker = (index: number): string => `\uDBFF${String.fromCharCode(0xd800 + index)}`;
+
+/** Stop strings as they are searched for, with a marker in place of each special token that they name. */
+function markedStops(
+  codec: TextCodec,
+  stops: readonly string[],
+): { stops: string[]; markers: Map<number, string> } {
+  const ids = stops.flatMap((stop) => codec.encode(stop).filter((id) => codec.specialIds.has(id)));
+  const markers = new Map([...new Set(ids)].map((id, index): [number, string] => [id, marker(index)]));
+  const marked = stops.map((stop) =>
+    [...markers].reduce((text, [id, mark]) => text.replaceAll(codec.decode([id]), mark), stop),
+  );
+  return { stops: marked, markers };
+}
+
+/**
  * The text of an answer, token by token.
  *
  * Text that may still turn out to be the beginning of a stop string, or half a character, is held back until it is
  * certain. All pieces together are the codec's own text of all tokens (special ones left out), cut before the stop
- * string that appears first.
+ * string that appears first. A stop string that names a special token, such as `<|im_end|>`, is met by that token.
  */
 export class TextStream {
   readonly #codec: TextCodec;
   #text: TokenText;
-  readonly #stops: readonly string[];
+  #stops: readonly string[];
+  /** What stands in the held text for the special tokens that stop strings name. */
+  #markers: ReadonlyMap<number, string>;
   /** Text that is not given out yet. */
   #held = "";
   #stopped = false;
@@ -24,12 +45,17 @@ export class TextStream {
   constructor(codec: TextCodec, stops: readonly string[] = []) {
     this.#codec = codec;
     this.#text = new TokenText(codec);
-    this.#stops = stops.filter((stop) => stop !== "");
+    const marked = markedStops(
+      codec,
+      stops.filter((stop) => stop !== ""),
+    );
+    this.#stops = marked.stops;
+    this.#markers = marked.markers;
   }
 
   /** Adds a token. */
   push(id: number): TextPiece {
-    return this.#take(this.#text.push(id), false);
+    return this.#take(this.#text.push(id) + (this.#markers.get(id) ?? ""), false);
   }
 
   /** No token follows: gives what was held back. */
@@ -39,7 +65,9 @@ export class TextStream {
 
   /** A copy that goes on by itself. */
   fork(): TextStream {
-    const copy = new TextStream(this.#codec, this.#stops);
+    const copy = new TextStream(this.#codec);
+    copy.#stops = this.#stops;
+    copy.#markers = this.#markers;
     copy.#text = this.#text.fork();
     copy.#held = this.#held;
     copy.#stopped = this.#stopped;
@@ -54,11 +82,15 @@ export class TextStream {
     // Behind `certain`, a stop string that began earlier may still become whole.
     if (at >= 0 && at <= certain) {
       this.#stopped = true;
-      return { text: this.#held.slice(0, at), stopped: true };
+      return { text: this.#unmarked(this.#held.slice(0, at)), stopped: true };
     }
     const text = this.#held.slice(0, certain);
     this.#held = this.#held.slice(certain);
-    return { text, stopped: false };
+    return { text: this.#unmarked(text), stopped: false };
+  }
+
+  #unmarked(text: string): string {
+    return [...this.#markers.values()].reduce((rest, mark) => rest.replaceAll(mark, ""), text);
   }
 
   #firstStop(): number {

@@ -130,6 +130,15 @@ export const resultsSchema = z.strictObject({
   objectives: z.array(
     z.strictObject({ name: z.string(), description: z.string().optional(), judge: z.string().optional() }),
   ),
+  /** What became of the rows: how many were read, how many could not be used and why, and what was done to others. */
+  rows: z
+    .strictObject({
+      seen: z.int(),
+      bad: z.int(),
+      /** In words, each with its number of rows; 0 where it is not said of rows. */
+      told: z.array(z.strictObject({ what: z.string(), rows: z.int() })),
+    })
+    .optional(),
   sweep: sweepSchema.optional(),
   pairAccuracy: pairAccuracySchema.optional(),
   /** Held-out metrics of each reward model, by its folder's name. */

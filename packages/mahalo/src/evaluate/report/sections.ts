@@ -1,5 +1,6 @@
 /** The report's sections beside its charts: what was run, the tables of numbers. */
-import { formatDuration, formatShare } from "../../core/format.ts";
+import { formatCount, formatDuration, formatShare } from "../../core/format.ts";
+import { formatRows } from "../../data/problems.ts";
 import type { Estimate } from "../intervals.ts";
 import type { BestOf, PairAccuracy, Results, Steering, SweepPoint, SweepResults } from "../results.ts";
 import { breakable, type Insert, type Markup, markup } from "./markup.ts";
@@ -10,6 +11,14 @@ const rewardMetricNames = ["accuracy", "auc", "ece", "correlation", "margin", "l
 
 const facts = (entries: readonly (readonly [string, string | number | boolean])[]): Markup =>
   markup`<dl>${entries.map(([name, value]): Insert => markup`<dt>${name}</dt><dd>${String(value)}</dd>`)}</dl>`;
+
+/** How many rows were read and what became of them; nothing where results.json does not say. */
+const rowsRead = (rows: Results["rows"]): Insert =>
+  rows !== undefined &&
+  markup`<h3>Rows</h3><p>${formatRows(rows.seen)} read${rows.bad > 0 ? `, of which ${formatCount(rows.bad)} cannot be used` : ""}.</p>${
+    rows.told.length > 0 &&
+    markup`<ul>${rows.told.map(({ what, rows: count }): Insert => markup`<li>${count > 0 ? `${formatRows(count)}: ` : ""}${what}</li>`)}</ul>`
+  }`;
 
 /** What was run: model, times, machine, and the resolved recipe to open. */
 export const runSection = (results: Results): Markup => {
@@ -27,7 +36,7 @@ export const runSection = (results: Results): Markup => {
     ["seed", results.seed],
     ["mahalo", results.mahalo],
     ["finished", results.finished],
-  ])}<h3>Objectives</h3>${facts(objectives)}<h3>Times</h3>${facts([...times, ["in all", formatDuration(total)]])}<h3>Machine</h3>${facts(
+  ])}<h3>Objectives</h3>${facts(objectives)}${rowsRead(results.rows)}<h3>Times</h3>${facts([...times, ["in all", formatDuration(total)]])}<h3>Machine</h3>${facts(
     Object.entries(results.machine),
   )}<details><summary>Recipe, with all defaults</summary><pre>${results.recipe}</pre></details></section>`;
 };

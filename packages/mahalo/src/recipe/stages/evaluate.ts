@@ -7,6 +7,7 @@ import { goesOn, throwIfAborted } from "../../core/interrupt.ts";
 import { progress } from "../../core/progress.ts";
 import { stream } from "../../core/random.ts";
 import { type EncodeOptions, encodePrompt } from "../../data/encode.ts";
+import { describeReason } from "../../data/problems.ts";
 import type { JointModel } from "../../decode/joint-model.ts";
 import { bootstrapMean } from "../../evaluate/intervals.ts";
 import { formatMix, mixGrid, type SweepMix } from "../../evaluate/mixes.ts";
@@ -21,7 +22,7 @@ import { modelFiles, rowSourceFiles, sourceInputs } from "../sources.ts";
 import { needFolder, type Stage, type StageContext } from "../stages.ts";
 import { readStamp } from "../stamp.ts";
 import { bestOfRollouts, rewardMetricsOf } from "./best-of.ts";
-import { readAllPairs } from "./data-files.ts";
+import { readAllPairs, readSummary } from "./data-files.ts";
 import { divergences } from "./divergences.ts";
 import { forJudges, judgeInputs, judgeSources } from "./judges.ts";
 import { mergedOf, mergedSources, withMerged } from "./merged-policies.ts";
@@ -245,10 +246,23 @@ const stageTimes = async ({ folderOf }: Context): Promise<Results["stages"]> => 
   return times;
 };
 
+/** What became of the rows that the data stage read. */
+const rowsTold = async ({
+  folderOf,
+}: Pick<StageContext<Recipe>, "folderOf">): Promise<Pick<Results, "rows">> => {
+  const { rows } = await readSummary(needFolder("evaluate", "data", folderOf));
+  const told = [
+    ...Object.entries(rows.reasons).map(([reason, count]) => ({ what: describeReason(reason), rows: count })),
+    ...Object.entries(rows.skipped).map(([why, count]) => ({ what: `left out: ${why}`, rows: count })),
+    ...Object.entries(rows.notes).map(([what, count]) => ({ what, rows: count })),
+  ];
+  return { rows: { seen: rows.seen, bad: rows.bad, told } };
+};
+
 /** Makes the evaluate stage; `answer` generates. */
 export const evaluateStage = (answer: Answer): Stage<Recipe> => ({
   name: "evaluate",
-  version: "5",
+  version: "6",
   dependencies: ["data", "sft", "rollout", "pairs", "reward", "align"],
   inputs: (recipe) => {
     const { evaluate, data } = recipe;
@@ -301,6 +315,7 @@ export const evaluateStage = (answer: Answer): Stage<Recipe> => ({
         ...(description === undefined ? {} : { description }),
         ...(judge === undefined ? {} : { judge: judge.kind }),
       })),
+      ...(await rowsTold(context)),
       ...(swept === undefined ? {} : { sweep: swept }),
       ...(ranked === undefined ? {} : { pairAccuracy: ranked }),
       ...(rewardModels === undefined ? {} : { rewardModels }),

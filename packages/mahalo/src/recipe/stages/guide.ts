@@ -175,7 +175,7 @@ const measure = async (
 /** Guides policies; the folder then holds every answer, guidance.json, and in scores.jsonl each prompt's scores by point. */
 export const guideStage: Stage<Recipe> = {
   name: "guide",
-  version: "2",
+  version: "3",
   dependencies: ["data", "sft", "reward", "align"],
   leftOut: ({ guide }) => guide === undefined,
   inputs: (recipe) => {

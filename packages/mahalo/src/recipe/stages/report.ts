@@ -11,7 +11,7 @@ import { needFolder, type Stage } from "../stages.ts";
 /** Writes report.html and sweep.svg; the stage's folder keeps copies of all that they were made from. */
 export const reportStage: Stage<Recipe> = {
   name: "report",
-  version: "1",
+  version: "2",
   dependencies: ["sft", "align", "evaluate", "guide"],
   inputs: () => null,
   run: async ({ folder, folderOf }) => {

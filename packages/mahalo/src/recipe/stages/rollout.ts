@@ -127,7 +127,7 @@ const describe = (name: string, side: Side, summary: RolloutSummary): string => 
 /** Rolls out; the folder then holds `<objective>/train.jsonl` and `<objective>/held-out.jsonl`. */
 export const rolloutStage: Stage<Recipe> = {
   name: "rollout",
-  version: "1",
+  version: "2",
   dependencies: ["data", "sft"],
   leftOut: ({ objectives }) => rolledOut(objectives).length === 0,
   inputs: (recipe) => {
