@@ -1,8 +1,9 @@
 /** Chat templates: a conversation in, the text a model was trained on out, within a time limit. */
 import { MahaloError } from "@mahalo/torch";
 import { didYouMean } from "../core/suggest.ts";
-import { type Message, roles } from "./messages.ts";
+import { type Message, roles, toolsOf } from "./messages.ts";
 import { type RenderAnswer, renderInThread } from "./render-thread.ts";
+import { formsForTemplate, unwritten } from "./template-messages.ts";
 
 /** Options of {@link ChatTemplate.render}. */
 export type RenderOptions = {
@@ -20,7 +21,7 @@ export type ChatTemplate = {
   readonly where?: string;
   /**
    * @throws MahaloError E_TEMPLATE_ROLE (unknown role), E_TEMPLATE_REFUSED (the template raised an exception),
-   *   E_TEMPLATE_SYNTAX, E_TEMPLATE_FAILED, E_TEMPLATE_TIMEOUT
+   *   E_TEMPLATE_UNWRITTEN (it leaves tools, their calls or their answers out), E_TEMPLATE_SYNTAX, E_TEMPLATE_FAILED, E_TEMPLATE_TIMEOUT
    */
   render(messages: readonly Message[], options?: RenderOptions): string;
 };
@@ -110,23 +111,37 @@ export const chatTemplate = (text: string, options: ChatTemplateOptions): ChatTe
     where,
     render(messages, { addGenerationPrompt = false, variables = {} } = {}) {
       checkRoles(messages, where);
-      const answer = renderInThread(
-        {
-          text,
-          variables: {
-            ...tokens,
-            // transformers passes these two always, and templates test them against none.
-            tools: null,
-            documents: null,
-            ...variables,
-            messages,
-            add_generation_prompt: addGenerationPrompt,
+      const render = (shown: readonly unknown[]): RenderAnswer =>
+        renderInThread(
+          {
+            text,
+            variables: {
+              ...tokens,
+              // transformers passes these two always, and templates test them against none.
+              tools: toolsOf(messages) ?? null,
+              documents: null,
+              ...variables,
+              messages: shown,
+              add_generation_prompt: addGenerationPrompt,
+            },
+            now: now(),
           },
-          now: now(),
-        },
-        limit,
-      );
-      if (answer.kind === "text") return answer.text;
+          limit,
+        );
+      const [shown = [], ...others] = formsForTemplate(messages, text);
+      let answer = render(shown);
+      for (const form of others) {
+        if (answer.kind !== "failed") break;
+        const next = render(form);
+        if (next.kind === "text") answer = next;
+      }
+      if (answer.kind === "text") {
+        const missing = unwritten(messages, answer.text);
+        if (missing === undefined) return answer.text;
+        throw new MahaloError("E_TEMPLATE_UNWRITTEN", `${where}: the chat template leaves out ${missing}`, {
+          hint: "use a model whose template knows tools, or rows without them",
+        });
+      }
       throw renderError(answer, where, limit);
     },
   };

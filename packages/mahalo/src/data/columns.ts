@@ -76,6 +76,7 @@ export const columnsSchema = z.strictObject({
   messages: fieldSchema.optional(),
   completions: fieldSchema.optional().describe("Texts of the steps of a response, a list."),
   labels: fieldSchema.optional().describe("A label for each step: numbers, true or false, null for none."),
+  tools: fieldSchema.optional().describe("Functions that may be called, for the chat template."),
   answer: fieldSchema.optional().describe("What a judge compares a generated response with."),
   reader: z
     .enum(rowReaderNames)

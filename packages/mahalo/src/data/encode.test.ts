@@ -293,7 +293,7 @@ describe("the end of an answer", () => {
 
   test("is missing, and that is told, for a model without any", () => {
     const problems = lax();
-    expect(chosenUnder(ending("\n"), { ...letters, eosIds: [] }, problems)).toBe("Hello!");
+    expect(chosenUnder(ending("\n"), { ...letters, eosIds: [] }, problems)).toBe("Hello!\n");
     expect(problems.summary()).toContain("answers end at their length alone");
   });
 });

@@ -51,8 +51,8 @@ export const encodePairs = (
 ): Encoded<EncodedPair> =>
   encodeRows(rows, options, problems, (row, encoder) => {
     const { prompt, responses } = encoder.encode(row.prompt, [
-      ["chosen", row.chosen],
-      ["rejected", row.rejected],
+      ["chosen", row.turns?.chosen ?? row.chosen],
+      ["rejected", row.turns?.rejected ?? row.rejected],
     ]);
     const [chosen = [], rejected = []] = responses;
     if (sameIds(chosen, rejected)) {
@@ -71,7 +71,7 @@ export const encodeExamples = (
   problems: Problems = new Problems(),
 ): Encoded<EncodedExample> =>
   encodeRows(rows, options, problems, (row, encoder) => {
-    const { prompt, responses } = encoder.encode(row.prompt, [["response", row.response]]);
+    const { prompt, responses } = encoder.encode(row.prompt, [["response", row.turn ?? row.response]]);
     const [response = []] = responses;
     return { objective: row.objective, prompt, response, origin: row.origin };
   });

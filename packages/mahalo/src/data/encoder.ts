@@ -33,6 +33,9 @@ export const defaultMaxTokens = 1024;
 /** A prompt as it is asked: its text and its ids; without messages where it does not go through the template. */
 type Asked = { ids: readonly number[]; text: string; messages: readonly Message[] | undefined };
 
+/** A response with the name of its field: its text, or the whole turn where that is more. */
+type Response = readonly [field: string, response: string | Message];
+
 /** A prompt, and each response to it. */
 export type EncodedRow = { prompt: number[]; responses: number[][] };
 
@@ -41,6 +44,7 @@ const rowFaults = new Map<string, Reason>([
   ["E_TEMPLATE_ROLE", "unknown-role"],
   ["E_TEMPLATE_REFUSED", "template-error"],
   ["E_TEMPLATE_FAILED", "template-error"],
+  ["E_TEMPLATE_UNWRITTEN", "template-error"],
 ]);
 
 /** How many letters two texts begin with alike. */
@@ -101,17 +105,25 @@ export class Encoder {
    * @param responses each with the name of its field
    * @throws RowProblem
    */
-  encode(prompt: Prompt, responses: readonly (readonly [field: string, text: string])[]): EncodedRow {
+  encode(prompt: Prompt, responses: readonly Response[]): EncodedRow {
     const asked = this.#ask(prompt);
     const { messages, text } = asked;
     if (messages === undefined) {
       const end = this.#codec.eosIds.slice(0, 1);
-      const ids = responses.map(([, response]) => [...this.#codec.encode(response), ...end]);
+      const ids = responses.map(([field, response]) => {
+        if (typeof response === "string") return [...this.#codec.encode(response), ...end];
+        throw new RowProblem(
+          "template-error",
+          `${field}: is more than a text, which plain rows (data.chat: false) cannot hold`,
+        );
+      });
       return this.#fit(asked.ids, responses, ids);
     }
-    const wholes = responses.map(([, content]) =>
-      this.#render([...messages, { role: "assistant", content }], false),
-    );
+    const wholes = responses.map(([, response]) => {
+      const turn =
+        typeof response === "string" ? { role: "assistant" as const, content: response } : response;
+      return this.#render([...messages, turn], false);
+    });
     const shared = wholes.reduce(
       (length, whole) => Math.min(length, this.#sharedWith(whole, messages, text)),
       text.length,
@@ -124,11 +136,7 @@ export class Encoder {
     return this.#fit(this.#codec.encode(text.slice(0, shared)), responses, ids);
   }
 
-  #fit(
-    prompt: readonly number[],
-    responses: readonly (readonly [string, string])[],
-    ids: number[][],
-  ): EncodedRow {
+  #fit(prompt: readonly number[], responses: readonly Response[], ids: number[][]): EncodedRow {
     const room = this.#maxTokens - prompt.length;
     const fitting = responses.map(([field], index) => {
       const response = ids[index] ?? [];
@@ -236,33 +244,23 @@ export class Encoder {
   #answerIds(written: string): number[] {
     const { eosIds } = this.#codec;
     const end = turnEnd(this.#codec, this.#template);
-    if (end !== undefined && written.endsWith(end.tail)) {
-      const ids = this.#codec.encode(written.slice(0, written.length - end.tail.length) + end.text);
-      return end.id === undefined ? this.#ended(ids) : ids;
+    const plain = end !== undefined && written.endsWith(end.tail);
+    if (plain && end.id !== undefined) {
+      return this.#codec.encode(written.slice(0, written.length - end.tail.length) + end.text);
     }
     const ids = this.#codec.encode(written);
     const last = ids.findLastIndex((id) => id === end?.id || eosIds.includes(id)) + 1;
     if (last > 0 && this.#codec.decode(ids.slice(last)).trim() === "") return ids.slice(0, last);
-    return this.#ended(this.#codec.encode(written.trimEnd()));
-  }
-
-  /** An answer that the template does not end, with the model's own end token. */
-  #ended(ids: number[]): number[] {
-    const [id] = this.#codec.eosIds;
-    const where =
-      this.#template.where === undefined
-        ? "the chat template"
-        : `the chat template (${this.#template.where})`;
+    const [id] = eosIds;
+    const where = this.#template.where;
+    const silent = `the chat template${where === undefined ? "" : ` (${where})`} writes no end of an answer`;
     if (id === undefined) {
-      this.#notes.add(
-        `${where} writes no end of an answer, and the model has no end token; answers end at their length alone`,
-      );
+      this.#notes.add(`${silent}, and the model has no end token; answers end at their length alone`);
       return ids;
     }
-    this.#notes.add(
-      `${where} writes no end of an answer, so ${this.#codec.decode([id])} is put behind what is trained`,
-    );
-    return [...ids, id];
+    this.#notes.add(`${silent}, so ${this.#codec.decode([id])} is put behind what is trained`);
+    const kept = plain ? written.slice(0, written.length - end.tail.length) + end.text : written.trimEnd();
+    return [...this.#codec.encode(kept), id];
   }
 
   #render(messages: readonly Message[], addGenerationPrompt: boolean): string {

@@ -39,7 +39,7 @@ export const openSchema = z.looseObject({
 /** A dialogue as a file holds it: `messages` and, where there is one, `answer`. */
 export const dialogueSchema = z.looseObject({
   objective: z.string().min(1).optional(),
-  messages: rawMessagesSchema.min(1),
+  messages: rawMessagesSchema.refine((turns) => turns.length > 0, { error: "has no message" }),
   answer,
 });
 

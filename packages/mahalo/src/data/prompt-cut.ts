@@ -1,8 +1,8 @@
 /** Shortens a conversation that is too long: whole turns go first, the header and the last turn stay. */
-import type { Message } from "./messages.ts";
+import { type Message, toolsOf, withTools } from "./messages.ts";
 
 /** Whether a message instructs the model rather than says something to it. */
-const instructs = ({ role }: Message): boolean => role === "system";
+const instructs = ({ role }: Message): boolean => role === "system" || role === "developer";
 
 /** The system messages that a conversation begins with, and its exchanges: each a user's turn and what answers it. */
 function exchangesOf(messages: readonly Message[]): { header: Message[]; exchanges: Message[][] } {
@@ -61,7 +61,8 @@ export function cutConversation(
   fits: (messages: readonly Message[]) => boolean,
 ): readonly Message[] | undefined {
   const { header, exchanges } = exchangesOf(messages);
-  const from = (count: number): Message[] => [...header, ...exchanges.slice(count).flat()];
+  const tools = toolsOf(messages);
+  const from = (count: number): Message[] => withTools([...header, ...exchanges.slice(count).flat()], tools);
   const dropped = firstFitting([...exchanges.keys()], (count) => fits(from(count)));
   if (dropped !== undefined) return from(dropped);
   const last = exchanges.at(-1);
@@ -69,12 +70,12 @@ export function cutConversation(
   const longest = last.reduce((best, message) =>
     message.content.length > best.content.length ? message : best,
   );
-  const shortened = (start: number): Message[] => [
-    ...header,
-    ...last.map((message) =>
+  const shortened = (start: number): Message[] => {
+    const cut = last.map((message) =>
       message === longest ? { ...message, content: message.content.slice(start) } : message,
-    ),
-  ];
+    );
+    return withTools([...header, ...cut], tools);
+  };
   const { words, letters } = beginnings(longest.content);
   const fitting = (start: number): boolean => fits(shortened(start));
   const start = firstFitting(words, fitting) ?? firstFitting(letters, fitting);

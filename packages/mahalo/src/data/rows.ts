@@ -1,7 +1,17 @@
 /** The row forms of mahalo (TRL's names plus `objective`): what a row may look like in a file, and what it becomes. */
 import { z } from "zod";
 import { checkRow } from "./check-row.ts";
-import { checkMessages, type Message, rawMessagesSchema, sameMessages, splitLastTurn } from "./messages.ts";
+import {
+  checkMessages,
+  isRich,
+  type Message,
+  messageKey,
+  rawMessagesSchema,
+  sameMessages,
+  splitLastTurn,
+  toolsSchema,
+  withTools,
+} from "./messages.ts";
 import { type Origin, RowProblem } from "./problems.ts";
 
 export type { Message, Role } from "./messages.ts";
@@ -16,16 +26,34 @@ export type PreferenceRow = {
   prompt: Prompt;
   chosen: string;
   rejected: string;
+  /** The two responses as whole turns, where one is more than a text: it calls tools, or says what it thought. */
+  turns?: { chosen: Message; rejected: Message };
   origin: Origin;
 };
 
 /** One example for supervised fine-tuning: the response is learnt, the prompt is not. */
-export type ExampleRow = { objective: string; prompt: Prompt; response: string; origin: Origin };
+export type ExampleRow = {
+  objective: string;
+  prompt: Prompt;
+  response: string;
+  /** The response as a whole turn, where it is more than a text. */
+  turn?: Message;
+  origin: Origin;
+};
 
 /** One prompt to generate from; `answer` is what a judge compares with, where the file has one. */
 export type PromptRow = { prompt: Prompt; answer?: string; origin: Origin };
 
 const textOrMessages = z.union([z.string(), rawMessagesSchema]);
+
+/** What every form of row may have beside its own fields. */
+const common = {
+  objective: z.string().min(1).optional(),
+  /** Functions that may be called, for the chat template. */
+  tools: toolsSchema.optional(),
+  /** ShareGPT's name of the conversation. */
+  conversations: rawMessagesSchema.optional(),
+};
 
 /**
  * A preference row as a file holds it (TRL's preference form, plain or conversational).
@@ -33,7 +61,7 @@ const textOrMessages = z.union([z.string(), rawMessagesSchema]);
  * Without `prompt`, chosen and rejected are whole conversations that share all but their last turn.
  */
 export const preferenceSchema = z.looseObject({
-  objective: z.string().min(1).optional(),
+  ...common,
   prompt: textOrMessages.optional(),
   chosen: textOrMessages,
   rejected: textOrMessages,
@@ -41,7 +69,7 @@ export const preferenceSchema = z.looseObject({
 
 /** A row for fine-tuning: TRL's prompt-completion form (`response` is another name for `completion`) or `messages`. */
 export const exampleSchema = z.looseObject({
-  objective: z.string().min(1).optional(),
+  ...common,
   messages: rawMessagesSchema.optional(),
   prompt: textOrMessages.optional(),
   completion: textOrMessages.optional(),
@@ -50,6 +78,7 @@ export const exampleSchema = z.looseObject({
 
 /** A row to generate from: `prompt`, or `messages` that end with the user's. */
 export const promptSchema = z.looseObject({
+  ...common,
   messages: rawMessagesSchema.optional(),
   prompt: textOrMessages.optional(),
   answer: z.union([z.string(), z.number()]).optional(),
@@ -64,12 +93,14 @@ export const promptSchema = z.looseObject({
  */
 export const parsePreference = (value: unknown, origin: Origin, objective: string): PreferenceRow => {
   const raw = checkRow(value, preferenceSchema);
-  const chosen = completion(raw.prompt, raw.chosen, "chosen");
-  const rejected = completion(raw.prompt, raw.rejected, "rejected");
+  const given = raw.prompt ?? raw.conversations;
+  const chosen = completion(given, raw.chosen, "chosen", raw.tools);
+  const rejected = completion(given, raw.rejected, "rejected", raw.tools);
   if (promptKey(chosen.prompt) !== promptKey(rejected.prompt)) {
     throw new RowProblem("prompts-differ", "chosen and rejected do not share all turns before their last");
   }
-  if (chosen.response === rejected.response) {
+  const turns = { chosen: turnOf(chosen), rejected: turnOf(rejected) };
+  if (sameMessages([turns.chosen], [turns.rejected])) {
     throw new RowProblem("identical-pair", "chosen and rejected are the same text");
   }
   return {
@@ -77,6 +108,7 @@ export const parsePreference = (value: unknown, origin: Origin, objective: strin
     prompt: chosen.prompt,
     chosen: chosen.response,
     rejected: rejected.response,
+    ...(chosen.turn === undefined && rejected.turn === undefined ? {} : { turns }),
     origin,
   };
 };
@@ -90,13 +122,14 @@ export const parsePreference = (value: unknown, origin: Origin, objective: strin
 export const parseExample = (value: unknown, origin: Origin, objective: string): ExampleRow => {
   const raw = checkRow(value, exampleSchema);
   const tag = { objective: raw.objective ?? objective, origin };
-  if (raw.messages !== undefined) return { ...tag, ...completion(undefined, raw.messages, "messages") };
+  const whole = raw.messages ?? (raw.prompt === undefined ? raw.conversations : undefined);
+  if (whole !== undefined) return { ...tag, ...completion(undefined, whole, "messages", raw.tools) };
   const field = raw.completion === undefined ? "response" : "completion";
   const given = raw[field];
   if (given === undefined) {
     throw new RowProblem("invalid-row", "completion: is missing; so are response and messages");
   }
-  return { ...tag, ...completion(raw.prompt, given, field) };
+  return { ...tag, ...completion(raw.prompt, given, field, raw.tools) };
 };
 
 /**
@@ -106,9 +139,9 @@ export const parseExample = (value: unknown, origin: Origin, objective: string):
  */
 export const parsePrompt = (value: unknown, origin: Origin): PromptRow => {
   const raw = checkRow(value, promptSchema);
-  const given = raw.prompt ?? raw.messages;
+  const given = raw.prompt ?? raw.messages ?? raw.conversations;
   if (given === undefined) throw new RowProblem("invalid-row", "prompt: is missing; so is messages");
-  const prompt = typeof given === "string" ? given : checkMessages(given, raw.prompt ? "prompt" : "messages");
+  const prompt = toPrompt(given, raw.prompt ? "prompt" : "messages", raw.tools);
   requirePrompt(prompt);
   if (typeof prompt !== "string" && prompt.at(-1)?.role === "assistant") {
     throw new RowProblem(
@@ -120,33 +153,44 @@ export const parsePrompt = (value: unknown, origin: Origin): PromptRow => {
 };
 
 /** The chosen side of a preference row as a fine-tuning example. */
-export const chosenExample = ({ objective, prompt, chosen, origin }: PreferenceRow): ExampleRow => ({
+export const chosenExample = ({ objective, prompt, chosen, turns, origin }: PreferenceRow): ExampleRow => ({
   objective,
   prompt,
   response: chosen,
+  ...(turns === undefined ? {} : { turn: turns.chosen }),
   origin,
 });
+
+/** A response as the assistant's turn. */
+export const turnOf = ({ response, turn }: Pick<ExampleRow, "response" | "turn">): Message =>
+  turn ?? { role: "assistant", content: response };
 
 /** A prompt as messages: plain text becomes one user message. */
 export const promptMessages = (prompt: Prompt): Message[] =>
   typeof prompt === "string" ? [{ role: "user", content: prompt }] : prompt;
 
 /** One text for each distinct prompt; plain text and the single user message with that text are the same prompt. */
-export const promptKey = (prompt: Prompt): string =>
-  JSON.stringify(promptMessages(prompt).map(({ role, content }) => [role, content]));
+export const promptKey = (prompt: Prompt): string => JSON.stringify(promptMessages(prompt).map(messageKey));
 
 type Raw = z.infer<typeof textOrMessages>;
 
-/** Prompt and response text out of the forms a completion may have in a file. */
+/** A prompt in our form. Tools are told to templates only, so a plain text that has some becomes a message. */
+const toPrompt = (given: Raw, field: string, tools: Message["tools"]): Prompt => {
+  if (typeof given !== "string") return withTools(checkMessages(given, field), tools);
+  return tools === undefined || tools.length === 0 ? given : withTools(promptMessages(given), tools);
+};
+
+/** Prompt and response out of the forms a completion may have in a file. */
 const completion = (
   rawPrompt: Raw | undefined,
   rawCompletion: Raw,
   field: string,
-): { prompt: Prompt; response: string } => {
-  const given = Array.isArray(rawPrompt) ? checkMessages(rawPrompt, "prompt") : rawPrompt;
-  const { prompt, response } = Array.isArray(rawCompletion)
+  tools: Message["tools"],
+): { prompt: Prompt; response: string; turn?: Message } => {
+  const given = rawPrompt === undefined ? undefined : toPrompt(rawPrompt, "prompt", undefined);
+  const { prompt, turn } = Array.isArray(rawCompletion)
     ? conversation(given, checkMessages(rawCompletion, field), field)
-    : { prompt: given, response: rawCompletion };
+    : { prompt: given, turn: { role: "assistant" as const, content: rawCompletion } };
   if (prompt === undefined) {
     throw new RowProblem(
       "invalid-row",
@@ -154,8 +198,15 @@ const completion = (
     );
   }
   requirePrompt(prompt);
-  if (response.trim() === "") throw new RowProblem("empty-response", `${field}: is empty`);
-  return { prompt, response };
+  const response = turn.content;
+  if (response.trim() === "" && turn.tool_calls === undefined) {
+    throw new RowProblem("empty-response", `${field}: is empty`);
+  }
+  return {
+    prompt: typeof prompt === "string" ? toPrompt(prompt, "prompt", tools) : withTools(prompt, tools),
+    response,
+    ...(isRich(turn) ? { turn } : {}),
+  };
 };
 
 /** A completion given as messages: one assistant turn, or a whole conversation that repeats the prompt. */
@@ -163,10 +214,10 @@ const conversation = (
   prompt: Prompt | undefined,
   messages: Message[],
   field: string,
-): { prompt: Prompt; response: string } => {
-  const { prompt: before, response } = splitLastTurn(messages, field);
-  if (prompt === undefined) return { prompt: before, response };
-  if (before.length === 0) return { prompt: promptMessages(prompt), response };
+): { prompt: Prompt; turn: Message } => {
+  const { prompt: before, turn } = splitLastTurn(messages, field);
+  if (prompt === undefined) return { prompt: before, turn };
+  if (before.length === 0) return { prompt: promptMessages(prompt), turn };
   const repeats =
     typeof prompt === "string"
       ? before.some(({ role, content }) => role === "user" && content === prompt)
@@ -177,7 +228,7 @@ const conversation = (
       `${field}: has turns before its last that are not the row's prompt`,
     );
   }
-  return { prompt: before, response };
+  return { prompt: before, turn };
 };
 
 const requirePrompt = (prompt: Prompt): void => {

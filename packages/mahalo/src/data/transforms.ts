@@ -125,9 +125,14 @@ const steps = {
       const raw = value.map((item: unknown) => {
         const fields = new Map(Object.entries(typeof item === "object" && item !== null ? item : {}));
         const role = text(fields.get(options.role), "messages");
-        return { role: renamed.get(role) ?? role, content: text(fields.get(options.content), "messages") };
+        const content = fields.get(options.content);
+        return {
+          ...Object.fromEntries(fields),
+          role: renamed.get(role) ?? role,
+          content: typeof content === "object" ? content : text(content, "messages"),
+        };
       });
-      return checkMessages(raw, "messages");
+      return conversation(raw, "messages");
     };
   }),
   /** Messages without an empty last turn, which some files end with to ask for the answer. */

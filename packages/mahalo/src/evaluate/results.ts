@@ -3,6 +3,7 @@ import { z } from "zod";
 import { writeJsonFile } from "../core/files.ts";
 import { readJsonFile } from "../core/json.ts";
 import { freeName } from "../core/names.ts";
+import { messageSchema } from "../data/messages.ts";
 
 /** The version written now; a reader refuses others. */
 export const resultsVersion = 2;
@@ -18,8 +19,6 @@ export const estimateSchema = z.strictObject({
 
 /** The score is null where the judge abstained. */
 const verdictSchema = z.strictObject({ score: z.number().nullable(), reason: z.string() });
-
-const messageSchema = z.strictObject({ role: z.enum(["system", "user", "assistant"]), content: z.string() });
 
 const scalarSchema = z.union([z.string(), z.number(), z.boolean()]);
 

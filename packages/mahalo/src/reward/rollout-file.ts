@@ -5,9 +5,7 @@ import { z } from "zod";
 import { errorCode, fileError, JsonlWriter } from "../core/files.ts";
 import { parseJson } from "../core/json.ts";
 import { targetOf } from "../core/write-through.ts";
-import { roles } from "../data/messages.ts";
-
-const messageSchema = z.strictObject({ role: z.enum(roles), content: z.string() });
+import { messageSchema } from "../data/messages.ts";
 
 /** One answer that goes on from a prefix of a row, as it was judged. */
 export const rolloutSchema = z.strictObject({

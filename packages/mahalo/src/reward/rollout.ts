@@ -5,6 +5,7 @@ import { goesOn, throwIfAborted } from "../core/interrupt.ts";
 import { canonicalJson } from "../core/json.ts";
 import { progress } from "../core/progress.ts";
 import { stream } from "../core/random.ts";
+import { messageKey } from "../data/messages.ts";
 import { type Origin, type ProblemStep, Problems } from "../data/problems.ts";
 import { type Prompt, promptMessages } from "../data/rows.ts";
 import type { Continuation, ContinueJob, Continuer } from "./continuer.ts";
@@ -94,7 +95,7 @@ export type RolloutSummary = {
 
 /** The seed of an answer: of its prefix's text and its number, so that it does not depend on what else is made. */
 export const sampleSeed = (seed: number, prompt: Prompt, prefix: string, sample: number): number => {
-  const turns = promptMessages(prompt).map(({ role, content }) => [role, content]);
+  const turns = promptMessages(prompt).map(messageKey);
   // 31 bits, since endpoints take signed 32-bit seeds.
   return stream(seed, "rollout", hashBytes(canonicalJson([turns, prefix])), String(sample)).integer(2 ** 31);
 };

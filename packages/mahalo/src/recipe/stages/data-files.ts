@@ -5,7 +5,7 @@ import { z } from "zod";
 import { writeFileAtomic, writeJsonFile } from "../../core/files.ts";
 import { checkValue, readJsonFile } from "../../core/json.ts";
 import type { EncodedExample, EncodedPair } from "../../data/encode.ts";
-import { roles } from "../../data/messages.ts";
+import { messageSchema } from "../../data/messages.ts";
 import type { DialogueRow, OpenRow } from "../../data/open-rows.ts";
 import { readRows } from "../../data/readers.ts";
 import { objectiveKinds, type StepRow } from "../../data/step-rows.ts";
@@ -17,12 +17,12 @@ const pairSchema = z.strictObject({ objective: z.string(), prompt: ids, chosen: 
 const exampleSchema = z.strictObject({ objective: z.string(), prompt: ids, response: ids, origin });
 const promptSchema = z.strictObject({
   objective: z.string(),
-  prompt: z.array(z.strictObject({ role: z.enum(roles), content: z.string() })),
+  prompt: z.array(messageSchema),
   answer: z.string().optional(),
   origin,
 });
 
-const messages = z.array(z.strictObject({ role: z.enum(roles), content: z.string() }));
+const messages = z.array(messageSchema);
 const openSchema = z.strictObject({
   objective: z.string(),
   prompt: z.union([z.string(), messages]),

@@ -133,7 +133,7 @@ const exampleInputs = (from: SftOptions["from"]) => {
 /** Reads or generates rows, splits and encodes them. */
 export const dataStage: Stage<Recipe> = {
   name: "data",
-  version: "2",
+  version: "3",
   dependencies: [],
   inputs: ({ data, objectives, sft }) => ({
     data,

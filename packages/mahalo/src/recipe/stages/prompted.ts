@@ -25,7 +25,7 @@ export const statedWeights = (
 /** Messages with a system message in front; behind the text of one that is there. */
 export const withSystem = (prompt: readonly Message[], text: string): Message[] => {
   const [first, ...rest] = prompt;
-  return first?.role === "system"
-    ? [{ role: "system", content: `${first.content}\n\n${text}` }, ...rest]
+  return first?.role === "system" || first?.role === "developer"
+    ? [{ ...first, content: `${first.content}\n\n${text}` }, ...rest]
     : [{ role: "system", content: text }, ...prompt];
 };

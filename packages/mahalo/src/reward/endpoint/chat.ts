@@ -1,6 +1,6 @@
 /** One chat completion of an endpoint: messages in, text out. */
 import { z } from "zod";
-import type { Message } from "../../data/messages.ts";
+import { endpointMessages, type Message } from "../../data/messages.ts";
 import type { CallOptions, Endpoint } from "./endpoint.ts";
 
 /** Options of a completion that decide its text, one by one, for schemas that add their own. */
@@ -52,7 +52,7 @@ export const chat = async (
 ): Promise<ChatReply> => {
   const fields = {
     model: endpoint.options.model,
-    messages,
+    ...endpointMessages(messages),
     temperature,
     max_tokens: maxNewTokens,
     stream: false,

@@ -1,6 +1,6 @@
 /** Sampled answers of an endpoint: they go on from a conversation, from its open last turn, or from tokens. */
 import { z } from "zod";
-import type { Message } from "../../data/messages.ts";
+import { endpointMessages, type Message } from "../../data/messages.ts";
 import type { Finish } from "../../decode/request.ts";
 import type { CallOptions, Endpoint } from "./endpoint.ts";
 
@@ -114,9 +114,13 @@ const bodyOf = (
     ...request,
   };
   if ("tokens" in start) fields.prompt = start.tokens;
-  else if (start.prefix === undefined || start.prefix === "") fields.messages = start.messages;
+  else if (start.prefix === undefined || start.prefix === "")
+    Object.assign(fields, endpointMessages(start.messages));
   else {
-    fields.messages = [...start.messages, { role: "assistant", content: start.prefix }];
+    Object.assign(
+      fields,
+      endpointMessages([...start.messages, { role: "assistant", content: start.prefix }]),
+    );
     fields.continue_final_message = true;
     fields.add_generation_prompt = false;
   }

@@ -4,6 +4,7 @@ import { MahaloError } from "@mahalo/torch";
 import { z } from "zod";
 import { ensureDir, hashBytes, hashFile, JsonlWriter } from "../../core/files.ts";
 import { canonicalJson } from "../../core/json.ts";
+import { messageKey } from "../../data/messages.ts";
 import { keptLines } from "../kept-lines.ts";
 import { itemName, type Judge, type JudgedItem, type Verdict } from "./types.ts";
 
@@ -26,7 +27,7 @@ const lineSchema = z.strictObject({ key: z.string(), score: z.number().nullable(
 export const itemKey = ({ prompt, response, reference }: JudgedItem): string | undefined => {
   const plain = z.json().optional().safeParse(reference);
   if (!plain.success) return undefined;
-  const turns = prompt.map(({ role, content }) => [role, content]);
+  const turns = prompt.map(messageKey);
   return hashBytes(canonicalJson([turns, response, plain.data === undefined ? [] : [plain.data]]));
 };
 
