@@ -9,6 +9,8 @@ export type Io = {
   out: (text: string) => void;
   /** Standard error: progress, notes and errors. */
   err: (text: string) => void;
+  /** Standard output for text with colours of ours, whose foreign parts are visible already. Default: as `out`. */
+  painted?: (text: string) => void;
   /** Aborted on Ctrl-C, SIGTERM and SIGHUP. */
   signal: AbortSignal;
   /** Whether standard output is a terminal that shows colours. */
@@ -34,8 +36,8 @@ export type CommonOptions = { json?: boolean; quiet?: boolean };
 
 /** What a command's action is handed for its output. */
 export type Output = {
-  /** Prints the result: as JSON under `--json`, else as the text for people. */
-  result: (value: unknown, text: () => string) => void;
+  /** Prints the result: as JSON under `--json`, else as the text for people, which may be painted. */
+  result: (value: unknown, text: () => string, painted?: boolean) => void;
   /** Prints a note for people on standard error; nothing under `--quiet` and `--json`. */
   note: (line: string) => void;
   json: boolean;
@@ -66,7 +68,11 @@ export const outputOf = (io: Io, { json = false, quiet = false }: CommonOptions)
   silenceProgress(json || quiet);
   return {
     json,
-    result: (value, text) => io.out(json ? `${JSON.stringify(value, null, 2)}\n` : text()),
+    result: (value, text, painted = false) => {
+      if (json) io.out(`${JSON.stringify(value, null, 2)}\n`);
+      else if (painted && io.painted !== undefined) io.painted(text());
+      else io.out(text());
+    },
     note: (line) => {
       if (!json && !quiet) io.err(`${line}\n`);
     },

@@ -45,5 +45,5 @@ export const inspectCommand = (io: Io): Command =>
       const { recipe } = await loadRecipe(file, set);
       const part = sft ? "examples" : "pairs";
       const inspection = await inspectRecipe(recipe, { rows, objective, part, step });
-      outputOf(io, common).result(inspection, () => describeInspection(inspection, io.colour));
+      outputOf(io, common).result(inspection, () => describeInspection(inspection, io.colour), true);
     });

@@ -20,10 +20,27 @@ const failing: CommandFile = (io) =>
           hint: "raise data.maxTokens",
         });
       if (how === "interrupted") throw new MahaloError("E_INTERRUPTED", "interrupted", { exitStatus: 1 });
+      if (how === "steering") {
+        outputOf(io, options).note("a note \x1b[2J");
+        outputOf(io, options).result({ how: "\x9b2J" }, () => "a result \x1b]0;title\x07\n");
+        throw new MahaloError("E_TEMPLATE_REFUSED", "it says \x1b[31mred\x1b[0m\r", { hint: "\x7f" });
+      }
       if (how === "bug") throw new TypeError("no such thing");
       outputOf(io, options).result({ how }, () => `${how}\n`);
       if (how === "unmet") throw new Unmet();
     });
+
+describe("text of models, rows and files", () => {
+  test("cannot steer the terminal, in results, notes and errors, as JSON or not", async () => {
+    const plain = await run(["fail", "steering"], { files: [failing] });
+    expect(plain.out).toBe("a result \\u001b]0;title\\u0007\n");
+    expect(plain.err).toContain("a note \\u001b[2J\n");
+    expect(plain.err).toContain("it says \\u001b[31mred\\u001b[0m\\u000d; \\u007f");
+    const json = await run(["fail", "steering", "--json"], { files: [failing] });
+    expect(JSON.parse(json.out)).toEqual({ how: "\x9b2J" });
+    for (const text of [plain.out, plain.err, json.out, json.err]) expect(text).not.toMatch(/(?!\n)\p{Cc}/u);
+  });
+});
 
 describe("help", () => {
   test("lists every command, and each has examples of its own", async () => {

@@ -3,6 +3,7 @@ import { MahaloError } from "@mahalo/torch";
 import { Command, CommanderError } from "commander";
 import { describeFailure, explainFailure } from "../core/failure.mjs";
 import { didYouMean } from "../core/suggest.ts";
+import { visible } from "../core/visible.ts";
 import { mahaloVersion } from "../recipe/provenance.ts";
 import { type CommandFile, type Io, Unmet } from "./command.ts";
 import { commands } from "./commands.ts";
@@ -39,6 +40,14 @@ const report = (error: unknown, io: Io, json: boolean): number => {
   return code === "E_INTERRUPTED" ? interrupted : status;
 };
 
+/** The same places to write to, where no text of a model, a row or a file can steer the terminal. */
+const harmless = (io: Io): Io => ({
+  ...io,
+  out: (text) => io.out(visible(text)),
+  err: (text) => io.err(visible(text)),
+  painted: io.out,
+});
+
 /** Gives every command the same manners: errors are thrown, not printed, and the process goes on. */
 const tame = (command: Command, io: Io): Command =>
   command
@@ -56,9 +65,10 @@ const tame = (command: Command, io: Io): Command =>
  */
 export const runCli = async (
   words: readonly string[],
-  io: Io,
+  terminal: Io,
   files: readonly CommandFile[] = commands,
 ): Promise<number> => {
+  const io = harmless(terminal);
   const program = tame(new Command("mahalo"), io)
     .description("Align one language model to several objectives, then choose the mix at inference time.")
     .version(await mahaloVersion(), "-V, --version", "print the version")

@@ -1,5 +1,6 @@
 /** Progress on standard error: a bar with the time left on a terminal, plain lines now and then elsewhere. */
 import { formatCount, formatDuration } from "./format.ts";
+import { visible } from "./visible.ts";
 
 /** Where progress goes; `process.stderr` fits. */
 export type ProgressStream = {
@@ -75,7 +76,6 @@ const fit = (text: string, columns: number): string =>
  */
 export const progress = (options: ProgressOptions): Progress => {
   const {
-    label,
     total,
     unit,
     from = 0,
@@ -84,6 +84,7 @@ export const progress = (options: ProgressOptions): Progress => {
     stream = process.stderr,
     now = () => performance.now(),
   } = options;
+  const label = visible(options.label);
   const began = now();
   const terminal = stream.isTTY === true;
   let shownAt = terminal ? Number.NEGATIVE_INFINITY : began;
@@ -108,7 +109,8 @@ export const progress = (options: ProgressOptions): Progress => {
     return parts.join(" · ");
   };
 
-  const draw = (note: string | undefined): void => {
+  const draw = (told: string | undefined): void => {
+    const note = told === undefined ? undefined : visible(told);
     if (!terminal) {
       stream.write(`${label}: ${line(note)}\n`);
       return;
@@ -137,7 +139,7 @@ export const progress = (options: ProgressOptions): Progress => {
       ended = true;
       if (off()) return;
       const before = from > 0 ? `, ${formatCount(from)} of them before,` : "";
-      const text = `${label}: ${counted()}${before} in ${formatDuration((now() - began) / 1000)}${note ? ` · ${note}` : ""}\n`;
+      const text = `${label}: ${counted()}${before} in ${formatDuration((now() - began) / 1000)}${note ? ` · ${visible(note)}` : ""}\n`;
       stream.write(terminal ? `\r\u001b[2K${text}` : text);
       drawn = undefined;
     },

@@ -108,7 +108,7 @@ export const renderRows = (rows: readonly InspectedRow[], { colour = false }: Re
     ? (text: string, codes: string) => `\x1b[${codes}m${text}\x1b[0m`
     : (text: string) => text;
   const lines = rows.flatMap((row) => [
-    `${paint(row.objective, "1")}  ${visible(row.origin)}  ${formatCount(row.tokens)} tokens in one packed row`,
+    `${paint(visible(row.objective), "1")}  ${visible(row.origin)}  ${formatCount(row.tokens)} tokens in one packed row`,
     ...row.parts.flatMap((part) => [
       `  ${paint(part.name, "1")}: ${describePart(part)}`,
       ...renderTokens(part, colour, paint)

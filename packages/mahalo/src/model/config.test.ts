@@ -79,6 +79,24 @@ describe("fromHuggingFace", () => {
     });
   });
 
+  test("of two rope fields rope_scaling counts alone, as in transformers", () => {
+    const linear = { rope_type: "linear", factor: 2 };
+    const yarn = { rope_type: "yarn", factor: 4 };
+    const both = read({ rope_scaling: linear, rope_parameters: { ...yarn, rope_theta: 5 }, rope_theta: 7 });
+    expect(both).toMatchObject({ ropeScaling: { type: "linear", factor: 2 }, ropeTheta: 7 });
+    expect(read({ rope_scaling: linear, rope_parameters: { rope_theta: 5 } }).ropeTheta).toBe(10_000);
+    expect(read({ rope_scaling: {}, rope_parameters: { ...linear, rope_theta: 5 } })).toMatchObject({
+      ropeScaling: { type: "linear", factor: 2 },
+      ropeTheta: 5,
+    });
+    expect(() => read({ rope_scaling: yarn, rope_parameters: linear })).toThrow(
+      /rope_scaling\.rope_type.*"yarn"/,
+    );
+    expect(() => read({ rope_parameters: { ...linear, partial_rotary_factor: 0.5 } })).toThrow(
+      /partial_rotary_factor: 0\.5/,
+    );
+  });
+
   test("one end token or several", () => {
     expect(read({ eos_token_id: 2 }).eosIds).toEqual([2]);
     expect(read({ eos_token_id: [2, 5] }).eosIds).toEqual([2, 5]);
@@ -103,6 +121,13 @@ describe("fromHuggingFace", () => {
     expect(() => read({ use_sliding_window: false, sliding_window: 64 })).not.toThrow();
     expect(() => read({ use_sliding_window: true, sliding_window: 4096 })).not.toThrow();
     expect(() => read({ layer_types: ["full_attention"], sliding_window: 64 })).not.toThrow();
+    const sliding = { model_type: "qwen2", use_sliding_window: true, sliding_window: 64 };
+    for (const layers of [2, 3, undefined])
+      expect(() => read({ ...sliding, max_window_layers: layers })).not.toThrow();
+    expect(() => read({ ...sliding, sliding_window: null, max_window_layers: 0 })).not.toThrow();
+    expect(() => read({ ...sliding, max_window_layers: 1 })).toThrow(/use_sliding_window.*64/);
+    const written = toHuggingFace(read({ ...sliding, max_window_layers: 2 }));
+    expect(written).toMatchObject({ use_sliding_window: false, max_window_layers: 2 });
   });
 
   test.each([

@@ -73,6 +73,7 @@ const ropeSchema = z.looseObject({
   low_freq_factor: z.number().positive().optional(),
   high_freq_factor: z.number().positive().optional(),
   original_max_position_embeddings: size.optional(),
+  partial_rotary_factor: z.number().nullish(),
 });
 
 const configSchema = z.looseObject({
@@ -98,6 +99,7 @@ const configSchema = z.looseObject({
   pad_token_id: tokenId.nullish(),
   use_sliding_window: z.boolean().optional(),
   sliding_window: size.nullish(),
+  max_window_layers: z.int().min(0).nullish(),
   layer_types: z.array(z.string()).nullish(),
   partial_rotary_factor: z.number().nullish(),
   quantization_config: z.unknown().optional(),
@@ -106,7 +108,11 @@ const configSchema = z.looseObject({
 type RawConfig = z.infer<typeof configSchema>;
 
 /** Keys that {@link ModelConfig} holds (or that only say what it implies), so they are not kept as `extra`. */
-const heldKeys = new Set(Object.keys(configSchema.shape).concat("architectures"));
+const heldKeys = new Set(
+  Object.keys(configSchema.shape)
+    .filter((key) => key !== "max_window_layers")
+    .concat("architectures"),
+);
 
 /** What Hugging Face's classes take where the file is silent. */
 const familyDefaults: Record<
@@ -139,16 +145,20 @@ const need = (value: number | undefined, where: string, field: string): number =
 };
 
 /**
- * Rope settings out of the old form (`rope_theta` and `rope_scaling`) or the new one (`rope_parameters`, transformers 5).
- * Only one of the two forms may scale.
+ * Which of a config's two rope fields counts: `rope_scaling` where it says anything, else `rope_parameters`, as in
+ * transformers 5, where nothing of the other one is read then.
  */
+const ropeKey = ({ rope_scaling }: RawConfig): "rope_scaling" | "rope_parameters" =>
+  Object.keys(rope_scaling ?? {}).length > 0 ? "rope_scaling" : "rope_parameters";
+
+/** Rope settings out of the old form (`rope_theta` and `rope_scaling`) or the new one (`rope_parameters`, transformers 5). */
 const readRope = (
   raw: RawConfig,
   defaultTheta: number,
   where: string,
 ): { ropeTheta: number; ropeScaling: RopeScaling | undefined } => {
-  const key = raw.rope_parameters ? "rope_parameters" : "rope_scaling";
-  const rope = raw.rope_parameters ?? raw.rope_scaling ?? {};
+  const key = ropeKey(raw);
+  const rope = raw[key] ?? {};
   const ropeTheta = rope.rope_theta ?? raw.rope_theta ?? defaultTheta;
   const type = rope.rope_type ?? rope.type ?? "default";
   switch (type) {
@@ -198,11 +208,12 @@ const refuseUnsupported = (raw: RawConfig, maxPositions: number, where: string):
   if (raw.mlp_bias === true) {
     throw unsupported(where, "mlp_bias", "biases in the MLP are not supported", "use a model without them");
   }
-  if ((raw.partial_rotary_factor ?? 1) !== 1) {
+  const rotated = raw[ropeKey(raw)]?.partial_rotary_factor ?? raw.partial_rotary_factor ?? 1;
+  if (rotated !== 1) {
     throw unsupported(
       where,
       "partial_rotary_factor",
-      `${raw.partial_rotary_factor} is not supported`,
+      `${rotated} is not supported`,
       "use a model that rotates whole heads",
     );
   }
@@ -214,9 +225,11 @@ const refuseUnsupported = (raw: RawConfig, maxPositions: number, where: string):
       "use the unquantised model, or a .gguf file",
     );
   }
+  // Layers before the first that slides see all; null for the window means none, as in transformers.
+  const firstSliding = raw.max_window_layers ?? (raw.model_type === "llama" ? 0 : 28);
   const slides = raw.layer_types
     ? raw.layer_types.some((type) => type !== "full_attention")
-    : raw.use_sliding_window === true;
+    : raw.use_sliding_window === true && raw.sliding_window !== null && firstSliding < raw.num_hidden_layers;
   // A window as long as the context hides nothing, so it may be ignored.
   if (slides && (raw.sliding_window ?? 0) < maxPositions) {
     throw unsupported(

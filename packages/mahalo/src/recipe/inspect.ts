@@ -1,6 +1,7 @@
 /** Shows a recipe's rows as training will see them, without training. */
 import { MahaloError } from "@mahalo/torch";
 import { didYouMean } from "../core/suggest.ts";
+import { visible } from "../core/visible.ts";
 import { encodeSteps } from "../data/encode.ts";
 import {
   firstOfEach,
@@ -68,6 +69,9 @@ export const inspectRecipe = async (
 
 /** An inspection as text. */
 export const describeInspection = ({ rows, objectives, problems }: Inspection, colour: boolean): string =>
-  [renderRows(rows, { colour }), renderSummary(objectives), ...(problems === "" ? [] : [problems]), ""].join(
-    "\n",
-  );
+  [
+    renderRows(rows, { colour }),
+    visible(renderSummary(objectives)),
+    ...(problems === "" ? [] : [visible(problems)]),
+    "",
+  ].join("\n");
