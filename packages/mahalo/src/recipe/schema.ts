@@ -35,7 +35,9 @@ export const dataSchema = z
       .int()
       .positive()
       .default(512)
-      .describe("Prompts are cut from the left to this many tokens."),
+      .describe(
+        "Longer prompts lose whole turns, the oldest first; the last turn loses words only where that is not enough.",
+      ),
     maxTokens: z
       .int()
       .positive()
