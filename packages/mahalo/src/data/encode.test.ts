@@ -342,3 +342,39 @@ describe("a conversation that is too long", () => {
     expect(letters.decode(ids)).toBe("<s>three");
   });
 });
+
+describe("text that a tokenizer cannot hold", () => {
+  /** Knows letters below 128; all else is `<?>`, or nothing. */
+  const ascii = (unknown: number[]): TextCodec => ({
+    ...letters,
+    encode: (text, settings) => letters.encode(text, settings).flatMap((id) => (id > 130 ? unknown : [id])),
+    decode: (ids) => ids.map((id) => (id === 500 ? "<?>" : letters.decode([id]))).join(""),
+  });
+
+  test("is a bad row, never trained as another text", () => {
+    for (const unknown of [[], [500]]) {
+      for (const chat of [true, false]) {
+        const settings = { ...options, codec: ascii(unknown), chat };
+        expect(reasonsOf(pair(), settings)).toEqual({});
+        for (const row of [{ prompt: "caf\u00e9?" }, { chosen: "\u2713 yes" }, { rejected: "no \u{1f642}" }])
+          expect(reasonsOf(pair(row), settings)).toEqual({ "unknown-character": 1 });
+      }
+    }
+    expect(() => encodePairs([pair({ chosen: "caf\u00e9" })], { ...options, codec: ascii([]) })).toThrow(
+      /pairs\.jsonl:3: chosen: the tokenizer has no token for "\u00e9" \(U\+00E9\)/,
+    );
+  });
+
+  test("that a normaliser writes in another form is trained in that, and told", () => {
+    const lower: TextCodec = {
+      ...letters,
+      encode: (text, settings) => letters.encode(text.replaceAll("H", "h"), settings),
+    };
+    const problems = lax();
+    const [encoded] = encodePairs([pair()], { ...options, codec: lower }, problems).rows;
+    expect(lower.decode(encoded?.chosen ?? [])).toBe(`hello!${end}`);
+    expect(problems.summary()).toBe(
+      "encoding: 1 row: the tokenizer's normaliser writes their text in another form",
+    );
+  });
+});

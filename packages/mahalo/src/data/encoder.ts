@@ -2,6 +2,7 @@
 import { MahaloError } from "@mahalo/torch";
 import type { ChatTemplate } from "./chat-template.ts";
 import type { TextCodec } from "./codec.ts";
+import { fateOf } from "./lossless.ts";
 import type { Message } from "./messages.ts";
 import { type Reason, RowProblem } from "./problems.ts";
 import { cutConversation } from "./prompt-cut.ts";
@@ -64,6 +65,8 @@ export class Encoder {
   #notes = new Set<string>();
   #cutPrompt = false;
   #cutResponse = false;
+  #changed = false;
+  #checked: { asked: Asked; changed: boolean } | undefined;
   #last: { key: string; asked: Asked; cut: boolean } | undefined;
 
   /** @throws MahaloError E_DATA_LIMITS */
@@ -82,8 +85,14 @@ export class Encoder {
   }
 
   /** What was cut, and what else to tell, since the last call. */
-  takeCuts(): { prompt: boolean; response: boolean; notes: ReadonlySet<string> } {
-    const cuts = { prompt: this.#cutPrompt, response: this.#cutResponse, notes: this.#notes };
+  takeCuts(): { prompt: boolean; response: boolean; changed: boolean; notes: ReadonlySet<string> } {
+    const cuts = {
+      prompt: this.#cutPrompt,
+      response: this.#cutResponse,
+      changed: this.#changed,
+      notes: this.#notes,
+    };
+    this.#changed = false;
     this.#cutPrompt = false;
     this.#cutResponse = false;
     this.#notes = new Set();
@@ -108,10 +117,11 @@ export class Encoder {
   encode(prompt: Prompt, responses: readonly Response[]): EncodedRow {
     const asked = this.#ask(prompt);
     const { messages, text } = asked;
+    this.#checkPrompt(asked);
     if (messages === undefined) {
       const end = this.#codec.eosIds.slice(0, 1);
       const ids = responses.map(([field, response]) => {
-        if (typeof response === "string") return [...this.#codec.encode(response), ...end];
+        if (typeof response === "string") return [...this.#learnt(response, field), ...end];
         throw new RowProblem(
           "template-error",
           `${field}: is more than a text, which plain rows (data.chat: false) cannot hold`,
@@ -128,7 +138,9 @@ export class Encoder {
       (length, whole) => Math.min(length, this.#sharedWith(whole, messages, text)),
       text.length,
     );
-    const ids = wholes.map((whole) => this.#answerIds(whole.slice(shared)));
+    const ids = wholes.map((whole, index) =>
+      this.#answerIds(whole.slice(shared), responses[index]?.[0] ?? "response"),
+    );
     if (shared === text.length) return this.#fit(asked.ids, responses, ids);
     this.#notes.add(
       `the chat template opens an answer with ${JSON.stringify(text.slice(shared))}, but does not write that before these answers; they are trained without it`,
@@ -240,15 +252,43 @@ export class Encoder {
     );
   }
 
+  /** Ids of a text that is trained. */
+  #learnt(text: string, field: string): number[] {
+    const ids = this.#codec.encode(text);
+    const changed = this.#isChanged(text, field, ids);
+    this.#changed ||= changed;
+    return ids;
+  }
+
+  /** Checks a prompt once, however many rows have it. */
+  #checkPrompt(asked: Asked): void {
+    if (this.#checked?.asked !== asked) {
+      const ids = asked.messages === undefined ? this.#codec.encode(asked.text) : asked.ids;
+      this.#checked = { asked, changed: this.#isChanged(asked.text, "prompt", ids) };
+    }
+    this.#changed ||= this.#checked.changed;
+  }
+
+  /** Whether the tokenizer writes a text otherwise. @throws RowProblem `unknown-character` where it cannot write it */
+  #isChanged(text: string, field: string, ids: readonly number[]): boolean {
+    const fate = fateOf(this.#codec, text, ids);
+    if (fate.kind !== "lost") return fate.kind === "changed";
+    const code = fate.character.codePointAt(0)?.toString(16).toUpperCase().padStart(4, "0");
+    throw new RowProblem(
+      "unknown-character",
+      `${field}: the tokenizer has no token for "${fate.character}" (U+${code})`,
+    );
+  }
+
   /** Ids of an answer as the template writes it, up to and with the end of the turn; nothing behind that is learnt. */
-  #answerIds(written: string): number[] {
+  #answerIds(written: string, field: string): number[] {
     const { eosIds } = this.#codec;
     const end = turnEnd(this.#codec, this.#template);
     const plain = end !== undefined && written.endsWith(end.tail);
     if (plain && end.id !== undefined) {
-      return this.#codec.encode(written.slice(0, written.length - end.tail.length) + end.text);
+      return this.#learnt(written.slice(0, written.length - end.tail.length) + end.text, field);
     }
-    const ids = this.#codec.encode(written);
+    const ids = this.#learnt(written, field);
     const last = ids.findLastIndex((id) => id === end?.id || eosIds.includes(id)) + 1;
     if (last > 0 && this.#codec.decode(ids.slice(last)).trim() === "") return ids.slice(0, last);
     const [id] = eosIds;

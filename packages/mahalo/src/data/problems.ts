@@ -17,6 +17,7 @@ export const reasons = {
   "unmapped-field": "the column map found nothing to pick",
   "unknown-role": "a message has an unknown role",
   "broken-text": "a text holds half a character",
+  "unknown-character": "the tokenizer has no token for a character",
   "bad-transcript": "a transcript has no turns or unknown speakers",
   "empty-prompt": "the prompt is empty",
   "empty-response": "a response is empty",
