@@ -139,6 +139,9 @@ export const loadParsed = async <Row>(
   return rows.map(({ row }) => row);
 };
 
+/** So many bad rows without a good one are no file of rows; each costs memory. */
+const hopeless = 100_000;
+
 const load = async <Row extends { objective?: string; origin: Origin }>(
   file: RowFile,
   { problems = new Problems() }: LoadOptions,
@@ -154,6 +157,7 @@ const load = async <Row extends { objective?: string; origin: Origin }>(
     const mapped = step.guard(origin, () => map(value));
     if (mapped === undefined) step.see();
     if (mapped?.skipped !== undefined) step.skip(mapped.skipped);
+    if (rows.length === 0 && step.bad.length >= hopeless) break;
     for (const candidate of mapped?.rows ?? []) {
       const row = step.guard(origin, () => wholeText(parse(candidate, origin)));
       step.see(row);

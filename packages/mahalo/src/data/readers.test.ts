@@ -6,7 +6,7 @@ import { gzipSync } from "node:zlib";
 import fc from "fast-check";
 import { parquetWriteBuffer } from "hyparquet-writer";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { cutArray, cutLines, type RowBytes } from "./json-rows.ts";
+import { cutArray, cutLines, cutValues, type RowBytes } from "./json-rows.ts";
 import { type RawRow, type ReadOptions, readRows } from "./readers.ts";
 
 let folder = "";
@@ -125,6 +125,9 @@ describe("cutting", () => {
           const wanted: unknown = JSON.parse(JSON.stringify(rows));
           const lines = rows.map((value) => JSON.stringify(value)).join("\n");
           expect(parse(await gather(cutLines({ chunks: inChunks(lines, size), ...rest })))).toEqual(wanted);
+          for (const text of [lines, rows.map((value) => JSON.stringify(value, null, 1)).join(",")]) {
+            expect(parse(await gather(cutValues({ chunks: inChunks(text, size), ...rest })))).toEqual(wanted);
+          }
           for (const text of [JSON.stringify(rows), JSON.stringify(rows, null, 1)]) {
             expect(parse(await gather(cutArray({ chunks: inChunks(text, size), ...rest })))).toEqual(wanted);
           }

@@ -1,0 +1,31 @@
+/** How much a file of rows may take: bounds against files that expand without end, each raised by an environment variable. */
+import { MahaloError } from "@mahalo/torch";
+
+/** Bounds on a file of rows. */
+export type RowLimits = {
+  /** Most bytes of one row, the white space before it included. MAHALO_MAX_ROW_MB; default 64. */
+  maxRowBytes: number;
+  /** How many times its size a packed file may have unpacked. MAHALO_MAX_EXPANSION; default 100. */
+  maxExpansion: number;
+};
+
+/** What any packed file may expand to, however small it is. */
+const alwaysAllowed = 64e6;
+
+const setting = (environment: NodeJS.ProcessEnv, name: string, fallback: number): number => {
+  const text = environment[name];
+  if (text === undefined || text.trim() === "") return fallback;
+  const value = Number(text);
+  if (Number.isFinite(value) && value > 0) return value;
+  throw new MahaloError("E_SETTING", `${name}: must be a number above 0, not ${JSON.stringify(text)}`);
+};
+
+/** The bounds that the environment asks for. @throws MahaloError E_SETTING */
+export const rowLimits = (environment: NodeJS.ProcessEnv = process.env): RowLimits => ({
+  maxRowBytes: setting(environment, "MAHALO_MAX_ROW_MB", 64) * 1e6,
+  maxExpansion: setting(environment, "MAHALO_MAX_EXPANSION", 100),
+});
+
+/** The most bytes that a packed file of `size` bytes may expand to. */
+export const expandedLimit = (size: number, { maxExpansion }: RowLimits): number =>
+  Math.max(alwaysAllowed, size * maxExpansion);
