@@ -1,6 +1,7 @@
 /** Set-up: npm packages, libtorch, the base model and the native addon; does only what is missing, and says what it does. */
 import { mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { endOnFailure } from "../packages/mahalo/src/core/failure.mjs";
 import { setUpAddon, withBuildLock } from "./setup/addon.mjs";
 import { setUpLibtorch } from "./setup/libtorch.mjs";
 import { setUpModel } from "./setup/model.mjs";
@@ -36,8 +37,10 @@ const setUp = async () => {
   if (JSON.stringify(record) !== JSON.stringify(last)) writeRecord(record);
 };
 
-// Ctrl-C ends the process through its exit handlers, which remove locks and half-fetched files.
-for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => process.exit(130));
+endOnFailure("set-up");
+// A signal ends the process through its exit handlers, which remove locks and half-fetched files.
+for (const [signal, status] of Object.entries({ SIGHUP: 129, SIGINT: 130, SIGTERM: 143 }))
+  process.once(signal, () => process.exit(status));
 
 const [major = 0] = process.versions.node.split(".").map(Number);
 try {

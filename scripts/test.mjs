@@ -1,8 +1,10 @@
 /** Runs the tests with coverage; arguments go on to vitest: `npm test -- packages/torch`. */
 import { spawn } from "node:child_process";
 import { join } from "node:path";
+import { endOnFailure } from "../packages/mahalo/src/core/failure.mjs";
 import { ROOT } from "./setup/paths.mjs";
 
+endOnFailure("tests");
 const vitest = join(ROOT, "node_modules", "vitest", "vitest.mjs");
 const child = spawn(
   process.execPath,

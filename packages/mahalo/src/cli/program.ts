@@ -20,7 +20,9 @@ Exit status:
   1    a failure on the way: a full disk, an endpoint that does not answer, a mistake in mahalo
   2    bad input: the command line, a recipe, rows or a model
   3    nothing failed, but what was asked for is not to be had (tune: no mix reaches the target; pairs: no pair)
-  130  stopped by Ctrl-C; run and rollout resume`;
+  129, 130, 143  stopped by a closed terminal (SIGHUP), Ctrl-C (SIGINT) or SIGTERM; run and rollout resume
+
+MAHALO_DEBUG=1 shows where in the code an error came from.`;
 
 /** Commander's message as one of ours: no prefix, a suggestion on the same line. */
 const usageError = (error: CommanderError, known: readonly string[]): MahaloError => {

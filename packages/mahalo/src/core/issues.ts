@@ -168,6 +168,28 @@ const gather = (issues: readonly Issue[], linesOf: (issue: Issue) => Lines): Lin
   return { lines, total };
 };
 
+/** How far a broken bound reaches, the narrower the smaller; undefined for issues of other kinds. */
+const reach = (issue: Issue): number | undefined => {
+  if (issue.code === "too_big") return Number(issue.maximum);
+  return issue.code === "too_small" ? -Number(issue.minimum) : undefined;
+};
+
+/** Of several bounds that a field breaks on one side, the tightest: the others would seem to contradict it. */
+const tightest = (issues: readonly Issue[]): Issue[] => {
+  const fieldOf = (issue: Issue): string => `${issue.code} ${formatPath(issue.path)}`;
+  const narrowest = new Map<string, number>();
+  for (const issue of issues) {
+    const bound = reach(issue);
+    if (bound === undefined) continue;
+    const field = fieldOf(issue);
+    narrowest.set(field, Math.min(bound, narrowest.get(field) ?? bound));
+  }
+  return issues.filter((issue) => {
+    const bound = reach(issue);
+    return bound === undefined || bound === narrowest.get(fieldOf(issue));
+  });
+};
+
 const expand = (
   issue: Issue,
   schema: z.core.$ZodType,
@@ -190,7 +212,8 @@ const expand = (
   }
   if (issue.code === "invalid_union" && issue.errors.length > 0) {
     const best = nearestOption(issue.errors);
-    if (best !== undefined) return gather(best, (inner) => expand(inner, schema, root, path, locate));
+    if (best !== undefined)
+      return gather(tightest(best), (inner) => expand(inner, schema, root, path, locate));
     const value = valueAt(root, path);
     const wanted = issue.errors.flatMap((option) => option.map((inner) => wants(inner)));
     const forms = [...new Set(wanted.filter((want) => want !== undefined))];
@@ -224,7 +247,7 @@ export const describeIssues = (
   root: unknown,
   locate: Locate,
 ): string[] => {
-  const { lines, total } = gather(issues, (issue) => expand(issue, schema, root, [], locate));
+  const { lines, total } = gather(tightest(issues), (issue) => expand(issue, schema, root, [], locate));
   const shown = lines
     .slice(0, mostLines)
     .map((line) => (line.length > lineLength ? `${line.slice(0, lineLength - 3)}...` : line));

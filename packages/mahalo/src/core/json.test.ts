@@ -130,3 +130,14 @@ test("canonical JSON is one text for equal values, whatever the order of their k
   );
   expect(() => canonicalJson({ a: Number.NaN })).toThrow("JSON cannot hold NaN");
 });
+
+test("of two bounds that a number breaks, the tighter one is told", () => {
+  const schema = z.strictObject({ seed: z.int().max(100).or(z.null()), list: z.array(z.int().min(5)) });
+  const wrong = (value: unknown) => () => parseJson(JSON.stringify(value), schema, "a.json");
+  expect(wrong({ seed: 1e17, list: [] })).toThrow(
+    /^a\.json: seed: must be at most 100, not 1e\+?17|100000000000000000$/,
+  );
+  expect(wrong({ seed: 1, list: [-1e17] })).toThrow(
+    /^a\.json: list\[0\]: must be at least 5, not -100000000000000000$/,
+  );
+});

@@ -36,21 +36,24 @@ export const drawTree = (tree: SearchTree, { width = 100, all = true }: DrawOpti
     children.set(node.parent, own);
   }
   const lines: string[] = [];
-  const draw = (parent: number | undefined, indent: string): void => {
-    const own = children.get(parent) ?? [];
-    for (const [at, node] of own.entries()) {
-      const last = at === own.length - 1;
-      const mark = path.has(node.id) ? "●" : node.kept ? "○" : "·";
-      const copies = node.copies > 1 ? ` ×${node.copies}` : "";
-      const end = node.finish === undefined ? "" : ` ■ ${node.finish}`;
-      const head = `${indent}${last ? "└" : "├"}${mark} `;
-      const scores = scoresOf(node);
-      const tail = `${copies}${scores === "" ? "" : `  ${scores}`}${end}`;
-      lines.push(`${head}${oneLine(node.text, width - head.length - tail.length)}${tail}`);
-      draw(node.id, `${indent}${last ? "  " : "│ "}`);
-    }
+  // A list of what is left to draw and no recursion: a long answer of short steps is a deep tree.
+  const open: { node: SearchNode; indent: string; last: boolean }[] = [];
+  const enter = (parent: number | undefined, indent: string): void => {
+    const siblings = children.get(parent) ?? [];
+    open.push(...siblings.map((node, at) => ({ node, indent, last: at === siblings.length - 1 })).reverse());
   };
-  draw(undefined, "");
+  enter(undefined, "");
+  for (let next = open.pop(); next !== undefined; next = open.pop()) {
+    const { node, indent, last } = next;
+    const mark = path.has(node.id) ? "●" : node.kept ? "○" : "·";
+    const copies = node.copies > 1 ? ` ×${node.copies}` : "";
+    const end = node.finish === undefined ? "" : ` ■ ${node.finish}`;
+    const head = `${indent}${last ? "└" : "├"}${mark} `;
+    const scores = scoresOf(node);
+    const tail = `${copies}${scores === "" ? "" : `  ${scores}`}${end}`;
+    lines.push(`${head}${oneLine(node.text, width - head.length - tail.length)}${tail}`);
+    enter(node.id, `${indent}${last ? "  " : "│ "}`);
+  }
   const mix = Object.entries(tree.mix ?? {}).map(([name, weight]) => `${name}=${weight.toFixed(2)}`);
   const weights = Object.entries(tree.weights).map(([name, weight]) => `${name}:${weight}`);
   const { generated, scored, answer } = tree.tokens;

@@ -10,6 +10,22 @@ import { type SearchTree, treeSchema } from "./tree.ts";
 export const writeTraces = (path: string, trees: readonly SearchTree[]): Promise<void> =>
   writeFileAtomic(path, trees.map((tree) => `${JSON.stringify(tree)}\n`).join(""));
 
+const hint = "generate --trace writes such files";
+
+/** Refuses a tree whose nodes do not all hang from its root: parents stand before their children, as searches write them. */
+const checkTree = (tree: SearchTree, where: string): SearchTree => {
+  const before = new Set<number>();
+  for (const [at, { id, parent }] of tree.nodes.entries()) {
+    const wrong = (what: string): MahaloError =>
+      new MahaloError("E_TRACE", `${where}: nodes[${at}].${what}`, { hint });
+    if (before.has(id)) throw wrong(`id: there is a node ${id} before it`);
+    if (parent !== undefined && !before.has(parent))
+      throw wrong(`parent: there is no node ${parent} before node ${id}`);
+    before.add(id);
+  }
+  return tree;
+};
+
 /**
  * Reads trees.
  *
@@ -17,16 +33,18 @@ export const writeTraces = (path: string, trees: readonly SearchTree[]): Promise
  */
 export const readTraces = async (path: string): Promise<SearchTree[]> => {
   const text = await readText(path);
-  const trees = text.split("\n").flatMap((line, at) =>
-    line.trim() === ""
-      ? []
-      : [
-          parseJson(line, treeSchema, `${path}:${at + 1}`, {
-            code: "E_TRACE",
-            hint: "generate --trace writes such files",
-          }),
-        ],
-  );
+  const trees = text
+    .split("\n")
+    .flatMap((line, at) =>
+      line.trim() === ""
+        ? []
+        : [
+            checkTree(
+              parseJson(line, treeSchema, `${path}:${at + 1}`, { code: "E_TRACE", hint }),
+              `${path}:${at + 1}`,
+            ),
+          ],
+    );
   if (trees.length > 0) return trees;
   throw new MahaloError("E_TRACE_EMPTY", `${path}: holds no trace`);
 };
