@@ -23,12 +23,13 @@ process.argv[1] = fileURLToPath(main);
 try {
   const { register } = await import("tsx/esm/api");
   register();
+  // The engine loads its addon when it is imported: that it was not built is told as any failure is.
+  await import(main.href);
 } catch (error) {
-  if (!(error instanceof Error) || !("code" in error) || error.code !== "ERR_MODULE_NOT_FOUND") throw error;
+  const missing = error instanceof Error && "code" in error && error.code === "ERR_MODULE_NOT_FOUND";
+  if (!missing || !/^Cannot find package/.test(error.message)) throw error;
   process.stderr.write(
     "mahalo: its packages are not installed; run: node scripts/setup.mjs  (E_NOT_SET_UP)\n",
   );
   process.exit(2);
 }
-// The engine loads its addon when it is imported: that it was not built is told as any failure is.
-await import(main.href);
