@@ -1,6 +1,7 @@
 /** Requests to the hub: redirects followed by hand, the token sent to the endpoint only, failures in plain words. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { MahaloError } from "@mahalo/torch";
+import { redactor } from "../../core/redact.ts";
 import type { Repo } from "./names.ts";
 import type { HubSettings } from "./settings.ts";
 
@@ -28,10 +29,17 @@ export const nameOf = (repo: Repo, file?: string): string =>
 
 const isRedirect = (status: number): boolean => [301, 302, 303, 307, 308].includes(status);
 
-/** Where a redirect leads, or undefined for an answer that is none. */
+/** Where a redirect leads, or undefined for an answer that is none (or one that leads nowhere). */
 export const redirectTarget = (response: Response, url: string): string | undefined => {
   const location = response.headers.get("location");
-  return isRedirect(response.status) && location !== null ? new URL(location, url).href : undefined;
+  if (!isRedirect(response.status) || location === null || !URL.canParse(location, url)) return undefined;
+  return new URL(location, url).href;
+};
+
+/** What the hub says, without the token that it was sent, on one line. */
+const clean = (text: string, settings: HubSettings): string => {
+  const line = redactor(settings.token, "(the token)")(text).replaceAll(/[\p{Cc}\s]+/gu, " ");
+  return line.length > 300 ? `${line.slice(0, 297)}...` : line;
 };
 
 /** What is missing, by the hub's code for it. */
@@ -49,10 +57,16 @@ const refusal = (
   file: string | undefined,
 ): MahaloError | undefined => {
   const { status } = response;
-  if (status < 400) return undefined;
   const what = nameOf(repo, file);
+  if (isRedirect(status) && redirectTarget(response, settings.endpoint) === undefined) {
+    return new MahaloError("E_HUB", `${what}: ${settings.endpoint} redirects to no address`, {
+      hint: "check HF_ENDPOINT",
+      exitStatus: 1,
+    });
+  }
+  if (status < 400) return undefined;
   const said = response.headers.get("x-error-message");
-  const reason = said ? ` (${said})` : "";
+  const reason = said ? ` (${clean(said, settings)})` : "";
   if (status === 401 || status === 403) {
     return new MahaloError("E_HUB_DENIED", `${what}: ${settings.endpoint} refuses access${reason}`, {
       hint: settings.token
@@ -116,7 +130,8 @@ export const request = async (
     } catch (error) {
       const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
       const reason = cause instanceof Error ? cause.message : String(cause);
-      throw new PassingFailure(`cannot reach ${new URL(address).origin}: ${reason}`, { cause: error });
+      // Without fetch's own error, whose text may hold the token.
+      throw new PassingFailure(`cannot reach ${new URL(address).origin}: ${clean(reason, settings)}`);
     } finally {
       clearTimeout(timer);
     }

@@ -97,6 +97,49 @@ describe("a call", () => {
   });
 });
 
+describe("a key that the server says again is taken out", () => {
+  const key = 'sk-ver/y"secret';
+  const base64 = Buffer.from(`user:${key}`).toString("base64");
+  const openWithKey = (options: object = {}) =>
+    open({ apiKeyEnv: "JUDGE_KEY", tries: 1, ...options }, { JUDGE_KEY: key });
+
+  test.each<[string, Behaviour]>([
+    [
+      "of a redirect's address",
+      sends(307, "", { location: `http://elsewhere.example/?k=${encodeURIComponent(key)}` }),
+    ],
+    ["of an error in JSON", sends(401, { error: { message: `wrong: ${key}` } })],
+    [
+      "of an error in JSON, as code points",
+      sends(401, JSON.stringify({ detail: `wrong: ${key}` }).replace("s", "\\u0073")),
+    ],
+    ["of an error in base64", sends(400, { message: base64 })],
+    ["of an error that is cut", sends(400, { message: `${"x".repeat(290)} ${key}` })],
+    ["of a page", sends(500, `bad key ${key}`, { "content-type": "text/plain" })],
+    ["of a content type", sends(200, "", { "content-type": `text/plain; k=${base64}` })],
+    ["of an error under a status of success", sends(200, { error: { message: key } })],
+  ])("%s", async (_, fault) => {
+    server.usually = fault;
+    const error: unknown = await ask(openWithKey().endpoint).catch((thrown: unknown) => thrown);
+    for (let cause = error; cause instanceof Error; cause = cause.cause) {
+      expect(cause.message).not.toMatch(/sk-v|secret|c2stdm|stdmVy|zZWNyZX/);
+    }
+    expect(error).toMatchObject({ code: expect.stringMatching(/^E_ENDPOINT_/) });
+  });
+
+  test("of an answer", async () => {
+    server.usually = says(`my key is ${key}, or ${base64}`);
+    const { text } = await ask(openWithKey().endpoint);
+    expect(text).toMatch(/^my key is \(the API key\), or \S*\(the API key\)/);
+  });
+
+  test("and one that no header can carry is refused before anything is sent", () => {
+    expect(() => open({ apiKeyEnv: "JUDGE_KEY" }, { JUDGE_KEY: "sk-\u00fc" })).toThrow(
+      expect.objectContaining({ code: "E_ENDPOINT_KEY", message: expect.not.stringContaining("sk-") }),
+    );
+  });
+});
+
 describe("a failure that may pass is tried again", () => {
   const faults: [string, Behaviour][] = [
     ["status 500", sends(500, { error: { message: "oh" } })],
@@ -109,6 +152,9 @@ describe("a failure that may pass is tried again", () => {
     ["JSON that is no object", sends(200, "[1]")],
     ["a wrong content type", sends(200, completion("yes"), { "content-type": "text/plain" })],
     ["an error under a status of success", sends(200, { error: { message: "overloaded" } })],
+    ["JSON nested without end", sends(200, "[".repeat(100_000))],
+    ["JSON of a megabyte of rubbish", sends(200, JSON.stringify({ x: Array(100_000).fill("rubbish") }))],
+    ["bytes that are no text", sends(200, "\u0000\u0001\ufffd{")],
   ];
 
   test.each(faults)("%s", async (_, fault) => {
@@ -193,6 +239,12 @@ describe("a failure that will not pass is an error at once", () => {
       sends(307, "", { location: "http://elsewhere.example/v1" }),
       "E_ENDPOINT_MOVED",
       /elsewhere/,
+    ],
+    [
+      "a redirect to itself",
+      sends(302, "", { location: "/v1/chat/completions" }),
+      "E_ENDPOINT_MOVED",
+      /redirects/,
     ],
     ["a body without end", floods, "E_ENDPOINT_HUGE", /more than \d+ bytes/],
     ["a body that unpacks to a huge one", unpacksTo(20e6), "E_ENDPOINT_HUGE", /more than \d+ bytes/],

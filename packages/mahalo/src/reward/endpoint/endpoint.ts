@@ -4,9 +4,18 @@ import { z } from "zod";
 import { throwIfAborted } from "../../core/interrupt.ts";
 import { checkValue, parseJson } from "../../core/json.ts";
 import { stream } from "../../core/random.ts";
+import { type Redact, redactor, redactValue } from "../../core/redact.ts";
 import { dropBody, readBody, tooLarge } from "./body.ts";
 import { type Clock, machineClock } from "./clock.ts";
-import { backoff, errorText, networkReason, PassingFailure, retryAfter, statusFailure } from "./failures.ts";
+import {
+  backoff,
+  errorText,
+  networkReason,
+  oneLine,
+  PassingFailure,
+  retryAfter,
+  statusFailure,
+} from "./failures.ts";
 import { Limiter } from "./limiter.ts";
 import { apiKey, type EndpointOptions } from "./options.ts";
 
@@ -45,6 +54,8 @@ export class Endpoint {
   readonly options: EndpointOptions;
   readonly #limiter: Limiter;
   readonly #key: string | undefined;
+  /** Takes the API key out of what the server says, which may say it again. */
+  readonly #redact: Redact;
   readonly #clock: Clock;
   readonly #random = stream(process.pid, "endpoint", "retry");
   readonly #used: Usage = { calls: 0, tokens: 0 };
@@ -61,6 +72,7 @@ export class Endpoint {
   ) {
     this.options = options;
     this.#key = apiKey(options, environment);
+    this.#redact = redactor(this.#key, "(the API key)");
     this.#limiter = new Limiter(options.concurrency);
     this.#clock = clock;
   }
@@ -104,7 +116,7 @@ export class Endpoint {
       } catch (error) {
         throwIfAborted(signal, "waiting for replies");
         if (!(error instanceof PassingFailure)) throw error;
-        const reason = this.#redact(error.message);
+        const reason = error.message;
         if (failures >= tries || ending?.aborted) {
           const tried = failures === 1 ? "" : ` (tried ${failures} times)`;
           throw new MahaloError("E_ENDPOINT_FAILED", `${url}: ${reason}${tried}`, {
@@ -189,7 +201,8 @@ export class Endpoint {
       if (error instanceof PassingFailure || error instanceof MahaloError) throw error;
       if (stop.signal.aborted)
         throw new PassingFailure(`no whole reply within ${timeout} s`, { cause: error });
-      throw new PassingFailure(`the connection failed: ${networkReason(error)}`, { cause: error });
+      // Without fetch's own error, whose text may hold the key.
+      throw new PassingFailure(`the connection failed: ${networkReason(error, this.#redact)}`);
     } finally {
       clearTimeout(timer);
       signal?.removeEventListener("abort", abort);
@@ -200,15 +213,21 @@ export class Endpoint {
     const { status, headers } = response;
     if (status < 200 || status >= 300) {
       const said = await readBody(response, 64 * 1024).catch(() => "");
-      throw statusFailure(url, status, this.#redact(said === tooLarge ? "" : said), {
-        retryAfter: retryAfter(headers.get("retry-after"), this.#clock.now()),
-        location: headers.get("location"),
-      });
+      throw statusFailure(
+        url,
+        status,
+        said === tooLarge ? "" : said,
+        {
+          retryAfter: retryAfter(headers.get("retry-after"), this.#clock.now()),
+          location: headers.get("location"),
+        },
+        this.#redact,
+      );
     }
     if (!isJson(response)) {
       await dropBody(response);
       throw new PassingFailure(
-        `answers with ${headers.get("content-type") ?? "no content type"} instead of JSON`,
+        `answers with ${oneLine(this.#redact(headers.get("content-type") ?? "no content type"))} instead of JSON`,
       );
     }
     const text = await readBody(response, largestReply);
@@ -218,24 +237,20 @@ export class Endpoint {
       });
     }
     try {
-      const reply = parseJson(text, z.unknown(), "the reply");
+      // Out of every value, since a reply's text goes into results and files as well.
+      const reply = redactValue(parseJson(text, z.unknown(), "the reply"), this.#redact);
       const usage = usageSchema.safeParse(reply);
       this.#used.tokens += usage.success
         ? usage.data.usage.total_tokens
         : Math.ceil((sent + text.length) / 4);
       const checked = schema.safeParse(reply);
       // Some endpoints report an error under a status of success.
-      const error = checked.success ? "" : errorText(text);
+      const error = checked.success ? "" : errorText(text, this.#redact);
       if (error !== "") throw new PassingFailure(`answers with an error: ${error}`);
       return checkValue(reply, schema, "the reply");
     } catch (error) {
-      if (error instanceof MahaloError) throw new PassingFailure(error.message, { cause: error });
+      if (error instanceof MahaloError) throw new PassingFailure(oneLine(this.#redact(error.message)));
       throw error;
     }
-  }
-
-  /** A text without the API key, should the server have said it again. */
-  #redact(text: string): string {
-    return this.#key === undefined ? text : text.replaceAll(this.#key, "(the API key)");
   }
 }

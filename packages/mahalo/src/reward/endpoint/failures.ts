@@ -2,6 +2,7 @@
 import { MahaloError } from "@mahalo/torch";
 import { z } from "zod";
 import { parseJson } from "../../core/json.ts";
+import type { Redact } from "../../core/redact.ts";
 
 /** A failure that another try may mend: the network, a busy server, a reply that is none. */
 export class PassingFailure extends Error {
@@ -49,17 +50,21 @@ const said = z.union([
 ]);
 
 /** Text out of a reply, fit for a message: one line, no control characters, at most 300 characters. */
-const oneLine = (text: string): string => {
+export const oneLine = (text: string): string => {
   const line = text.replaceAll(/[\p{Cc}\p{Zl}\p{Zp}\s]+/gu, " ").trim();
   return line.length > 300 ? `${line.slice(0, 297)}...` : line;
 };
 
-/** What an error's body says, in the forms that endpoints use; "" where it says nothing. */
-export const errorText = (body: string): string => {
+/**
+ * What an error's body says, in the forms that endpoints use; "" where it says nothing.
+ *
+ * @param redact takes the key out, of decoded text too, before the text is cut: a part of a key is one, too.
+ */
+export const errorText = (body: string, redact: Redact): string => {
   try {
-    return oneLine(said.parse(parseJson(body, z.unknown(), "the reply")));
+    return oneLine(redact(said.parse(parseJson(body, z.unknown(), "the reply"))));
   } catch {
-    return /^\s*[<{[]/.test(body) ? "" : oneLine(body);
+    return /^\s*[<{[]/.test(body) ? "" : oneLine(redact(body));
   }
 };
 
@@ -75,8 +80,9 @@ export const statusFailure = (
   status: number,
   body: string,
   headers: FailureHeaders,
+  redact: Redact,
 ): PassingFailure | MahaloError => {
-  const text = errorText(body);
+  const text = errorText(body, redact);
   const what = `status ${status}${text === "" ? "" : ` (${text})`}`;
   if (passing(status)) return new PassingFailure(`answers with ${what}`, { retryAfter: headers.retryAfter });
   const fail = (code: string, hint: string): MahaloError =>
@@ -88,7 +94,7 @@ export const statusFailure = (
     return fail("E_ENDPOINT_NOT_FOUND", "check baseUrl, which mostly ends with /v1, and the model's name");
   }
   if (status < 400) {
-    const to = headers.location === null ? "" : ` to ${oneLine(headers.location)}`;
+    const to = headers.location === null ? "" : ` to ${oneLine(redact(headers.location))}`;
     return new MahaloError("E_ENDPOINT_MOVED", `${url}: redirects${to}, which is not followed`, {
       hint: "give the endpoint's own address as baseUrl",
     });
@@ -96,11 +102,11 @@ export const statusFailure = (
   return fail("E_ENDPOINT_REFUSED", "the endpoint takes no such request; its reason is above");
 };
 
-/** The reason why a request did not get through, out of fetch's error. */
-export const networkReason = (error: unknown): string => {
+/** The reason why a request did not get through, out of fetch's error, whose text may hold what was sent. */
+export const networkReason = (error: unknown, redact: Redact): string => {
   const cause = error instanceof Error && error.cause !== undefined ? error.cause : error;
-  if (!(cause instanceof Error)) return String(cause);
+  if (!(cause instanceof Error)) return oneLine(redact(String(cause)));
   // Several addresses that failed are one error without a message of its own.
   const code = "code" in cause && typeof cause.code === "string" ? cause.code : "";
-  return cause.message === "" ? code : oneLine(cause.message);
+  return cause.message === "" ? code : oneLine(redact(cause.message));
 };

@@ -73,7 +73,7 @@ export const endpointContent = ({ baseUrl, model }: EndpointOptions) => ({
 /**
  * The API key that the options name, or undefined where they name none.
  *
- * @throws MahaloError E_ENDPOINT_KEY where the variable is not set
+ * @throws MahaloError E_ENDPOINT_KEY where the variable is not set, or holds what no header may
  */
 export const apiKey = (
   { baseUrl, apiKeyEnv }: EndpointOptions,
@@ -81,6 +81,10 @@ export const apiKey = (
 ): string | undefined => {
   if (apiKeyEnv === undefined) return undefined;
   const key = environment[apiKeyEnv]?.trim();
+  if (key && /[^\x21-\x7e]/.test(key)) {
+    const hint = "a key is printable ASCII without spaces; was it pasted whole, and without quotes?";
+    throw new MahaloError("E_ENDPOINT_KEY", `${baseUrl}: the key in ${apiKeyEnv} cannot be sent`, { hint });
+  }
   if (key) return key;
   throw new MahaloError(
     "E_ENDPOINT_KEY",
