@@ -2,6 +2,8 @@
 import { MahaloError } from "@mahalo/torch";
 import { z } from "zod";
 import { valueAt } from "../core/issues.ts";
+import { safeLength } from "../core/pattern-cost.ts";
+import { overdue, withinTime } from "../core/time-limit.ts";
 import { isPath, parsePath, pick } from "./field-path.ts";
 import { checkMessages, type Message, rawMessagesSchema, roles } from "./messages.ts";
 import { RowProblem } from "./problems.ts";
@@ -35,6 +37,30 @@ const flags = z
 const compiles = ({ pattern: source, flags: letters }: { pattern: string; flags: string }): boolean =>
   isRegExp(source, letters);
 const broken = { error: "is no regular expression" };
+
+/** Milliseconds that a regular expression may take on one value; a usual one takes well under 1. */
+const timeLimit = 1000;
+
+/**
+ * Runs a step's regular expression on a text, and ends it where it takes time without bound.
+ *
+ * @throws MahaloError E_COLUMNS_TIME
+ */
+const limited = (name: string, expression: RegExp): (<T>(text: string, work: () => T) => T) => {
+  const safe = safeLength(expression.source);
+  return (value, work) => {
+    if (value.length <= safe) return work();
+    const result = withinTime(timeLimit, work);
+    if (result !== overdue) return result;
+    throw new MahaloError(
+      "E_COLUMNS_TIME",
+      `step ${name}: ${expression} takes longer than ${timeLimit / 1000} s on a text of ${value.length} characters: ${JSON.stringify(value.slice(0, 60))}`,
+      {
+        hint: "a pattern with a repetition inside a repetition, such as (a+)+, takes time without bound; write it with one",
+      },
+    );
+  };
+};
 
 const cutSchema = z.union([
   pattern.refine((source) => isRegExp(source, ""), broken),
@@ -83,8 +109,10 @@ const steps = {
   cut: step(cutSchema, (options) => {
     const expression =
       typeof options === "string" ? new RegExp(options) : new RegExp(options.pattern, options.flags);
+    const run = limited("cut", expression);
     return (value) => {
-      const match = expression.exec(text(value, "cut"));
+      const whole = text(value, "cut");
+      const match = run(whole, () => expression.exec(whole));
       if (match !== null) return match[1] ?? match[0];
       throw new RowProblem("unmapped-field", `step cut: nothing matches ${expression}`);
     };
@@ -92,7 +120,11 @@ const steps = {
   /** Every match of a regular expression by another text. */
   replace: step(replaceSchema, (options) => {
     const expression = new RegExp(options.pattern, `g${options.flags}`);
-    return (value) => text(value, "replace").replace(expression, options.with);
+    const run = limited("replace", expression);
+    return (value) => {
+      const whole = text(value, "replace");
+      return run(whole, () => whole.replace(expression, options.with));
+    };
   }),
   /** Of every item of a list, the value at a path; null where the item has null there. */
   each: step(z.string().refine(isPath, { error: "is no path into an item" }), (path) => {

@@ -31,61 +31,34 @@ export const nodeSchema = z.strictObject({
   kept: z.boolean(),
 });
 
-/** Steps of a path: more than any answer has, and as many as can be drawn. */
-const deepest = 5_000;
-
-/** What is wrong with how nodes hang together: each has an id of its own and goes on from one that stands before it. */
-const nodesFault = (
-  nodes: readonly z.infer<typeof nodeSchema>[],
-  path: readonly number[],
-): { path: (string | number)[]; message: string } | undefined => {
-  const depths = new Map<number, number>();
-  for (const [at, { id, parent }] of nodes.entries()) {
-    const above = parent === undefined ? 0 : depths.get(parent);
-    if (depths.has(id)) return { path: ["nodes", at, "id"], message: `${id} is another node's, too` };
-    if (above === undefined)
-      return { path: ["nodes", at, "parent"], message: `${parent} is no node that stands before this one` };
-    if (above >= deepest)
-      return { path: ["nodes", at, "parent"], message: `has more than ${deepest} nodes above it` };
-    depths.set(id, above + 1);
-  }
-  const unknown = path.findIndex((id) => !depths.has(id));
-  return unknown < 0 ? undefined : { path: ["path", unknown], message: `${path[unknown]} is no node` };
-};
-
 /** A whole search. */
-export const treeSchema = z
-  .strictObject({
-    format: z.literal("mahalo-trace"),
-    version: z.literal(traceVersion),
-    model: z.string().optional(),
-    prompt: z.union([z.string(), z.array(z.looseObject({ role: z.string(), content: z.string() }))]),
-    strategy: z.string(),
-    /** The search's settings, defaults filled in. */
-    settings: z.record(z.string(), z.json()),
-    seed: z.int().nonnegative(),
-    /** Weights of the heads; none for a model without objectives. */
-    mix: z.record(freeName, z.number()).optional(),
-    /** Weights of the scores. */
-    weights: scores,
-    nodes: z.array(nodeSchema),
-    /** Ids of the nodes whose texts are the answer, first step first. */
-    path: z.array(z.int().nonnegative()),
-    tokens: z.strictObject({
-      /** Tokens of all candidates, equal ones each counted. */
-      generated: z.int().nonnegative(),
-      /** Tokens that scorers read, prompts included. */
-      scored: z.int().nonnegative(),
-      /** Tokens of the answer. */
-      answer: z.int().nonnegative(),
-    }),
-    text: z.string(),
-    finish: z.enum(["end", "stop", "length", "context"]),
-  })
-  .superRefine(({ nodes, path }, context) => {
-    const fault = nodesFault(nodes, path);
-    if (fault !== undefined) context.addIssue({ code: "custom", ...fault });
-  });
+export const treeSchema = z.strictObject({
+  format: z.literal("mahalo-trace"),
+  version: z.literal(traceVersion),
+  model: z.string().optional(),
+  prompt: z.union([z.string(), z.array(z.looseObject({ role: z.string(), content: z.string() }))]),
+  strategy: z.string(),
+  /** The search's settings, defaults filled in. */
+  settings: z.record(z.string(), z.json()),
+  seed: z.int().nonnegative(),
+  /** Weights of the heads; none for a model without objectives. */
+  mix: z.record(freeName, z.number()).optional(),
+  /** Weights of the scores. */
+  weights: scores,
+  nodes: z.array(nodeSchema),
+  /** Ids of the nodes whose texts are the answer, first step first. */
+  path: z.array(z.int().nonnegative()),
+  tokens: z.strictObject({
+    /** Tokens of all candidates, equal ones each counted. */
+    generated: z.int().nonnegative(),
+    /** Tokens that scorers read, prompts included. */
+    scored: z.int().nonnegative(),
+    /** Tokens of the answer. */
+    answer: z.int().nonnegative(),
+  }),
+  text: z.string(),
+  finish: z.enum(["end", "stop", "length", "context"]),
+});
 
 /** A candidate of a search. */
 export type SearchNode = z.infer<typeof nodeSchema>;
