@@ -47,7 +47,8 @@ export const alignCounts = (
   return {
     rows: Math.max(0, ...sizes(scheduled)) * scheduled.length,
     pairs: sizes(own),
-    heldOut: own.reduce((sum, name) => sum + (heldOutOf.get(name) ?? 0), 0),
+    heldOut:
+      align.evaluateEvery === "never" ? 0 : own.reduce((sum, name) => sum + (heldOutOf.get(name) ?? 0), 0),
     heads: single ? 1 : scheduled.length,
     // The head that new ones are copied from, and those that are there.
     keptHeads: single ? 0 : 1 + (adds ? known.length : 0),

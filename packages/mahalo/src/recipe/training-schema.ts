@@ -70,10 +70,9 @@ export const trainingSchema = z.strictObject({
     .default(false)
     .describe("Recompute activations in the backward pass to save memory."),
   evaluateEvery: z
-    .int()
-    .nonnegative()
+    .union([z.int().nonnegative(), z.literal("never")])
     .default(0)
-    .describe("Steps between measurements on held-out rows; 0 measures at the end."),
+    .describe("Steps between measurements on held-out rows; 0 measures at the end, never leaves them out."),
   saveEvery: z.int().positive().default(25).describe("Steps between checkpoints to resume from."),
 });
 

@@ -79,12 +79,13 @@ const stateReader = (width: number): Reader => ({
  * Final hidden states of a model along answers.
  *
  * @param head_VD the head that answers: the base head, an objective's, or a merged mix; kept, not copied
+ * @param options `label`: whose states these are, for the progress that is shown
  */
 export const statesOf = (
   model: LanguageModel,
   answers: readonly EncodedAnswer[],
   head_VD: Tensor,
-  { tokensPerPass = 4096 }: { tokensPerPass?: number } = {},
+  { tokensPerPass = 4096, label = "states of answers" }: { tokensPerPass?: number; label?: string } = {},
 ): States => {
   const width = model.backbone.config.hiddenSize;
   const rows = answers.map(({ prompt, response }, index) => ({
@@ -94,7 +95,7 @@ export const statesOf = (
     index,
   }));
   const reader = stateReader(width);
-  const bar = progress({ label: "states of answers", total: rows.length, unit: "answers" });
+  const bar = progress({ label, total: rows.length, unit: "answers" });
   const values = measure(model, rows, { tokensPerPass, readerOf: () => reader, onPass: bar.add });
   bar.done();
   const lengths = values.map(([own]) => (own?.length ?? 0) / width);

@@ -21,8 +21,8 @@ export type TrainOptions = {
    */
   cacheHidden?: boolean | undefined;
   checkpointing: boolean;
-  /** Steps between measurements on held-out rows; 0 measures at the end. */
-  evaluateEvery: number;
+  /** Steps between measurements on held-out rows; 0 measures at the end, never leaves them out. */
+  evaluateEvery: number | "never";
   /** Steps between checkpoints. */
   saveEvery: number;
   /** What is done about objectives whose gradients of the shared weights point apart. Default: nothing. */

@@ -105,13 +105,14 @@ describe("held-out pairs", () => {
   const evaluated = async (folder: string): Promise<number[]> =>
     (await readMetrics(join(folder, metricsFile))).flatMap((row) => ("eval_loss" in row ? row.step : []));
 
-  test.each([
+  test.each<[number | "never", number[]]>([
     [0, [6]],
     [1, [1, 2, 3, 4, 5, 6]],
     [4, [4, 6]],
     [3, [3, 6]],
     [100, [6]],
-  ])("are measured every %d steps and at the end: after %j", (evaluateEvery, steps) =>
+    ["never", []],
+  ])("are measured every %s steps, and at the end unless that is never: after %j", (evaluateEvery, steps) =>
     withFolder(async (folder) => {
       const { model } = await go({ folder, options: { evaluateEvery } });
       expect(await evaluated(folder)).toEqual(steps);

@@ -69,6 +69,12 @@ const evaluate = <R>(model: TrainedModel, task: Task<R>, options: TrainOptions &
   );
 };
 
+/** Whether held-out rows are measured after a step: the last one, and those between that are asked for. */
+function measuresAfter(done: number, steps: number, every: TrainOptions["evaluateEvery"]): boolean {
+  if (every === "never") return false;
+  return done === steps || (every > 0 && done % every === 0);
+}
+
 /** One run of the trainer; holds what changes from step to step. */
 class Run<R> {
   readonly #model: TrainedModel;
@@ -200,7 +206,7 @@ const loggedMetrics = async (folder: string, step: number): Promise<Metrics> => 
  *
  * Checkpoints go to the folder every `saveEvery` steps and when the signal asks for an end; a run that goes on from one
  * writes the same metrics and ends in the same weights, byte for byte, as one that never stopped. Held-out rows are
- * measured every `evaluateEvery` steps and at the end.
+ * measured every `evaluateEvery` steps and at the end, or never.
  *
  * @param parameters what is trained, of {@link selectTrained}
  * @throws MahaloError E_INTERRUPTED after an abort; E_GRADIENT_NOT_FINITE, E_METRIC_NOT_FINITE; E_CHECKPOINT
@@ -231,8 +237,7 @@ export const train = async <R>(
       done += 1;
       log.write(done, last);
       bar.update(done, note(last));
-      const due = done === task.steps || (options.evaluateEvery > 0 && done % options.evaluateEvery === 0);
-      if (due && task.heldOut.length > 0) {
+      if (measuresAfter(done, task.steps, options.evaluateEvery) && task.heldOut.length > 0) {
         const measured = run.evaluate();
         log.write(done, measured);
         last = { ...last, ...measured };

@@ -34,6 +34,7 @@ const referenceOf = async (
   context: StageContext<Recipe>,
 ): Promise<ReferencePair[] | undefined> => {
   if (align.referenceFree) return undefined;
+  if (pairs.length === 0) return [];
   const { tokensPerPass } = align;
   return cachedReference(model, pairs, {
     tokensPerPass,
@@ -110,10 +111,12 @@ export const alignStage: Stage<Recipe> = {
       const {
         rows,
         schedule,
-        heldOut: held,
+        heldOut: all,
         objectives,
       } = rowsOf(read, newHeads(align, model, named), align, seed);
       const weights = weightsOf(align, named);
+      // What is never measured needs no reference either.
+      const held = align.evaluateEvery === "never" ? [] : all;
       const ranked = await rankedPairs(
         model,
         { pairs: rows, heldOut: held },

@@ -50,12 +50,14 @@ const along = (
   mix: SweepMix | undefined,
   reference: LanguageModel,
   answers: readonly (EncodedAnswer | undefined)[],
+  label: string,
 ): number[] => {
   const some = answers.flatMap((one) => one ?? []);
   if (some.length === 0) return answers.map(() => 0);
   const head_VD = mix === undefined ? policy.heads.base.value : policy.heads.mix(mix);
-  const own = statesOf(policy, some, head_VD);
-  const found = answerKl(own, statesOf(reference, some, reference.heads.base.value));
+  const own = statesOf(policy, some, head_VD, { label: `evaluate ${label}, divergence` });
+  const before = { label: `evaluate ${label}, divergence from the model before align` };
+  const found = answerKl(own, statesOf(reference, some, reference.heads.base.value, before));
   let at = 0;
   return answers.map((one) => (one === undefined ? 0 : (found[at++] ?? 0)));
 };
@@ -80,8 +82,8 @@ export const divergences = async (
       const kept = await keptAnswers(context, `kl-${name}`, z.array(z.number()), async () => {
         const answers = encoded(reference, prompts, responses, recipe.data);
         return merged === undefined || mix === undefined
-          ? along(model, mix, reference, answers)
-          : withMerged(merged, mix, async (one, own) => along(one, own, reference, answers));
+          ? along(model, mix, reference, answers, label)
+          : withMerged(merged, mix, async (one, own) => along(one, own, reference, answers, label));
       });
       found.set(label, kept);
     }

@@ -2,7 +2,7 @@
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { silenceProgress } from "../../core/progress.ts";
 import { readResults } from "../../evaluate/results.ts";
 import { tinyFolder } from "../../model/testing/tiny.ts";
@@ -116,6 +116,53 @@ describe("evaluate", () => {
     await run(fake().answer, "near", ["evaluate.kl=false"]);
     const results = await readResults(join(folder, "near", "evaluate", "results.json"));
     expect(results.sweep?.points.some(({ kl }) => kl !== undefined)).toBe(false);
+  });
+
+  /** What a run shows while it goes. */
+  const shownBy = async (name: string, set: string[] = []): Promise<string[]> => {
+    const spied = vi.spyOn(process.stderr, "write").mockReturnValue(true);
+    silenceProgress(false);
+    try {
+      await run(fake().answer, name, set);
+      return spied.mock.calls.map(([text]) => String(text));
+    } finally {
+      silenceProgress(true);
+      spied.mockRestore();
+    }
+  };
+
+  test("says of which policy each of its lines speaks", async () => {
+    const shown = (await shownBy("shown")).filter((line) => /^(evaluate|states)/.test(line));
+    const policies = ["accuracy=1,engagement=0", "accuracy=0.5,engagement=0.5", "accuracy=0,engagement=1"];
+    const started = (start: string): number => shown.filter((line) => line.startsWith(start)).length;
+    for (const policy of policies) {
+      expect(started(`evaluate ${policy}: 6 answers in`)).toBe(1);
+      expect(started(`evaluate ${policy}, divergence: 6 answers in`)).toBe(1);
+      expect(started(`evaluate ${policy}, divergence from the model before align: 6 answers in`)).toBe(1);
+    }
+    expect(started("evaluate sft: 6 answers in")).toBe(1);
+    expect(started("evaluate sft, held-out pairs: ")).toBe(1);
+    expect(started("evaluate accuracy, engagement, held-out pairs: ")).toBe(1);
+    expect(shown).toHaveLength(3 * 3 + 3);
+  });
+
+  test("waits for no measurement that the recipe leaves out, as the quickstart's does", async () => {
+    const text = await readFile(new URL("../../../../../recipes/quickstart.yaml", import.meta.url), "utf8");
+    const { sft, align, evaluate } = parseRecipe(text, "quickstart.yaml", { folder });
+    const never = { evaluateEvery: "never" };
+    expect({ sft, align }).toMatchObject({ sft: never, align: never });
+    expect(evaluate).toMatchObject({ kl: false, pairAccuracy: false });
+    const left = ["evaluate.kl=false", "evaluate.pairAccuracy=false"];
+    const blocks = ["sft.evaluateEvery=never", "align.evaluateEvery=never"];
+    const shown = await shownBy("unmeasured", [...left, ...blocks]);
+    expect(shown.filter((line) => /held.out|divergence|: 0 /.test(line))).toEqual([]);
+    expect(shown.filter((line) => line.startsWith("reference: "))).toHaveLength(1);
+    for (const stage of ["sft", "align"])
+      expect(await readFile(join(folder, "unmeasured", stage, "metrics.jsonl"), "utf8")).not.toContain(
+        "eval_",
+      );
+    const results = await readResults(join(folder, "unmeasured", "evaluate", "results.json"));
+    expect(results.pairAccuracy).toBeUndefined();
   });
 
   test("takes mixes by hand, normalised, and leaves the baseline out when told to", async () => {

@@ -56,7 +56,8 @@ export const pairMargins = (
     index,
   }));
   const reader = headsReader(heads.map(([, head]) => head));
-  const bar = progress({ label: "evaluate held-out pairs", total: rows.length, unit: "pairs" });
+  const label = `evaluate ${heads.map(([head]) => head).join(", ")}, held-out pairs`;
+  const bar = progress({ label, total: rows.length, unit: "pairs" });
   const values = measure(model, rows, { tokensPerPass, readerOf: () => reader, onPass: bar.add });
   bar.done();
   return heads.flatMap(([head], k) =>
