@@ -1,9 +1,9 @@
 /** Schema issues as sentences that name the field, with the nearest known key for an unknown one. */
 import { z } from "zod";
-import { didYouMean } from "./suggest.ts";
+import { type FieldPath, formsAt, knownKeys, schemasAt, typeNames, valueAt } from "./schema-forms.ts";
+import { didYouMean, nearest } from "./suggest.ts";
 
-/** A place inside a value: keys and indices from the outside in. */
-export type FieldPath = readonly PropertyKey[];
+export { type FieldPath, valueAt } from "./schema-forms.ts";
 
 /** Says where the value at a path stands, for example `recipe.yaml:7`. */
 export type Locate = (path: FieldPath) => string;
@@ -17,70 +17,19 @@ export const formatPath = (path: FieldPath): string =>
     return text === "" ? String(part) : `${text}.${String(part)}`;
   }, "");
 
-/** The value at a path, or undefined where the path leads nowhere. */
-export const valueAt = (value: unknown, path: FieldPath): unknown =>
-  path.reduce<unknown>((inner, part) => {
-    if (typeof inner !== "object" || inner === null || !Object.hasOwn(inner, part)) return undefined;
-    return Reflect.get(inner, part);
-  }, value);
-
-/** The schemas a value at `path` may be checked by: wrappers taken off, every option of a union followed. */
-const schemasAt = (schema: z.core.$ZodType, path: FieldPath): z.core.$ZodType[] => {
-  if (schema instanceof z.ZodOptional || schema instanceof z.ZodNullable || schema instanceof z.ZodDefault) {
-    return schemasAt(schema.def.innerType, path);
-  }
-  if (schema instanceof z.ZodPrefault || schema instanceof z.ZodReadonly || schema instanceof z.ZodCatch) {
-    return schemasAt(schema.def.innerType, path);
-  }
-  if (schema instanceof z.ZodPipe) {
-    return schemasAt(schema.def.in instanceof z.ZodTransform ? schema.def.out : schema.def.in, path);
-  }
-  if (schema instanceof z.ZodLazy) return schemasAt(schema.def.getter(), path);
-  if (schema instanceof z.ZodUnion) return schema.def.options.flatMap((option) => schemasAt(option, path));
-  if (schema instanceof z.ZodIntersection) {
-    return [...schemasAt(schema.def.left, path), ...schemasAt(schema.def.right, path)];
-  }
-  const [key, ...rest] = path;
-  if (key === undefined) return [schema];
-  if (schema instanceof z.ZodObject) {
-    const inner: z.core.$ZodType | undefined = Object.hasOwn(schema.def.shape, key)
-      ? schema.def.shape[String(key)]
-      : undefined;
-    return inner === undefined ? [] : schemasAt(inner, rest);
-  }
-  if (schema instanceof z.ZodRecord) return schemasAt(schema.def.valueType, rest);
-  if (schema instanceof z.ZodArray) return schemasAt(schema.def.element, rest);
-  return [];
-};
-
-/** Keys that objects at `path` may have. */
-export const knownKeys = (schema: z.core.$ZodType, path: FieldPath): string[] => [
-  ...new Set(
-    schemasAt(schema, path).flatMap((inner) =>
-      inner instanceof z.ZodObject ? Object.keys(inner.def.shape) : [],
-    ),
-  ),
-];
-
 /** What a value is, in words fit for "not ...". */
 const describeValue = (value: unknown): string => {
   if (value === undefined) return "missing";
   if (value === null) return "null";
   if (Array.isArray(value)) return "a list";
-  if (typeof value === "object") return "a map";
+  if (typeof value === "object") {
+    const keys = Object.keys(value);
+    if (keys.length === 0) return "an empty map";
+    const shown = keys.slice(0, 3).map((key) => `"${key.length > 40 ? `${key.slice(0, 37)}...` : key}"`);
+    return `a map of ${shown.join(", ")}${keys.length > 3 ? " and more" : ""}`;
+  }
   const text = typeof value === "string" ? JSON.stringify(value) : String(value);
   return text.length > 60 ? `${text.slice(0, 57)}...` : text;
-};
-
-const typeNames: Record<string, string> = {
-  string: "text",
-  number: "a number",
-  int: "a whole number",
-  boolean: "true or false",
-  object: "a map",
-  record: "a map",
-  array: "a list",
-  tuple: "a list",
 };
 
 /** The bound of a size issue in words: "at least 1", "below 1". */
@@ -113,13 +62,6 @@ const nearestOption = (options: readonly Issue[][]): Issue[] | undefined => {
   return fitting.toSorted((a, b) => missing(a) - missing(b) || depth(b) - depth(a))[0];
 };
 
-/** What a value must be, for issues that say so in a word; undefined for others. */
-const wants = (issue: Issue): string | undefined => {
-  if (issue.code === "invalid_type") return typeNames[issue.expected] ?? issue.expected;
-  if (issue.code === "invalid_value") return issue.values.map(String).join(" or ");
-  return undefined;
-};
-
 const sentence = (issue: Issue, value: unknown): string => {
   switch (issue.code) {
     case "invalid_type":
@@ -129,7 +71,8 @@ const sentence = (issue: Issue, value: unknown): string => {
       const allowed = issue.values.map(String);
       const must = allowed.length === 1 ? `must be ${allowed[0]}` : `must be one of ${allowed.join(", ")}`;
       if (value === undefined) return `is missing; it ${must}`;
-      return `${must}, not ${describeValue(value)}${typeof value === "string" && allowed.length > 1 ? `. ${didYouMean(value, allowed)}` : ""}`;
+      const near = typeof value === "string" && allowed.length > 1 ? nearest(value, allowed) : undefined;
+      return `${must}, not ${describeValue(value)}${near === undefined ? "" : `. Did you mean "${near}"?`}`;
     }
     case "too_small":
     case "too_big":
@@ -190,6 +133,15 @@ const tightest = (issues: readonly Issue[]): Issue[] => {
   });
 };
 
+/** Whether a value is a map with keys of which none belongs to any of the forms allowed, or comes near one that does. */
+const isStrange = (value: unknown, known: readonly string[]): boolean => {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) return false;
+  const keys = Object.keys(value);
+  return (
+    keys.length > 0 && keys.length <= mostLines && keys.every((key) => nearest(key, known) === undefined)
+  );
+};
+
 const expand = (
   issue: Issue,
   schema: z.core.$ZodType,
@@ -204,22 +156,26 @@ const expand = (
   };
   const single = (line: string): Lines => ({ lines: [line], total: 1 });
   if (issue.code === "unrecognized_keys") {
-    const known = knownKeys(schema, path);
+    const known = knownKeys(schema, path, root);
     const lines = issue.keys
       .slice(0, mostLines)
       .map((key) => `${begin([...path, key])} unknown key "${key}". ${didYouMean(key, known)}`);
     return { lines, total: issue.keys.length };
   }
+  const forms = formsAt(schema, path);
+  const value = valueAt(root, path);
+  const allForms = (): string => {
+    const must = `must be ${forms.join(", or ")}`;
+    return value === undefined ? `is missing; it ${must}` : `${must}, not ${describeValue(value)}`;
+  };
   if (issue.code === "invalid_union" && issue.errors.length > 0) {
     const best = nearestOption(issue.errors);
-    if (best !== undefined)
+    if (best !== undefined && !(forms.length > 1 && isStrange(value, knownKeys(schema, path))))
       return gather(tightest(best), (inner) => expand(inner, schema, root, path, locate));
-    const value = valueAt(root, path);
-    const wanted = issue.errors.flatMap((option) => option.map((inner) => wants(inner)));
-    const forms = [...new Set(wanted.filter((want) => want !== undefined))];
-    if (forms.length === 0) return single(`${begin(path)} ${sentence(issue, value)}`);
-    return single(`${begin(path)} must be ${forms.join(", or ")}, not ${describeValue(value)}`);
+    return single(`${begin(path)} ${forms.length === 0 ? sentence(issue, value) : allForms()}`);
   }
+  // A type that none of several forms has: all of them are told.
+  if (issue.code === "invalid_type" && forms.length > 1) return single(`${begin(path)} ${allForms()}`);
   if (issue.code === "invalid_union") {
     // A discriminated union: the field that tells its forms apart is missing or has a value of no form.
     const allowed = schemasAt(schema, path).flatMap((inner) =>

@@ -70,8 +70,20 @@ describe("errors of checked values name the field", () => {
     ));
   test("what a union's forms want, where the value is of no form", () =>
     expect(messageOf({ name: "a", train: true })).toBe(
-      "recipe.json: train: must be full, or a map, not true",
+      "recipe.json: train: must be full, or { lastLayers: a whole number }, or { lora: a whole number }, not true",
     ));
+  test("all forms of a union, where a map has no key of any", () =>
+    expect(messageOf({ name: "a", train: { depth: 3 } })).toBe(
+      'recipe.json: train: must be full, or { lastLayers: a whole number }, or { lora: a whole number }, not a map of "depth"',
+    ));
+  test("all forms of maps that a field tells apart, where the value is no map", () =>
+    expect(messageOf({ name: "a", judge: "rule" })).toMatch(
+      /^recipe\.json: judge: must be \{ kind: rule, .+ \}, or \{ kind: sum.* \}, not "rule"$/,
+    ));
+  test("the keys of the form that a map has chosen alone", () => {
+    const said = messageOf({ name: "a", judge: { kind: "sum", feature: "x" } });
+    expect(said).toMatch(/judge\.feature: unknown key "feature"\. Known: kind\.$/);
+  });
   test("a discriminator that is unknown", () =>
     expect(messageOf({ name: "a", judge: { kind: "rul" } })).toBe(
       'recipe.json: judge.kind: must be one of rule, sum, not "rul". Did you mean "rule"?',
