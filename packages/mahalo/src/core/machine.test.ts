@@ -2,8 +2,8 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, expect, test } from "vitest";
-import { findGpus, findMemory, findProcessor } from "./machine.ts";
+import { afterAll, describe, expect, test } from "vitest";
+import { containerMemory, findGpus, findMemory, findProcessor } from "./machine.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "mahalo-machine-"));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -28,6 +28,56 @@ test("a container's limit counts where it is below the machine's memory", () => 
   expect(findMemory(meminfo, { limit: 2 ** 62, used: 5 })).toEqual(machine);
   expect(findMemory(meminfo, { limit: 1e9, used: 4e8 })).toEqual({ total: 1e9, available: 6e8 });
   expect(findMemory(meminfo, { limit: 1e9, used: 2e9 })).toEqual({ total: 1e9, available: 0 });
+});
+
+describe("limits of control groups", () => {
+  /** Lays a group out; the root is "". */
+  const group = (
+    version: "v1" | "v2",
+    mount: string,
+    path: string,
+    limit: string,
+    used: number,
+    stat = "",
+  ) => {
+    const at = join(folder, mount, path);
+    mkdirSync(at, { recursive: true });
+    const names = {
+      v1: ["memory.limit_in_bytes", "memory.usage_in_bytes"],
+      v2: ["memory.max", "memory.current"],
+    };
+    const [limitFile = "", usedFile = ""] = names[version];
+    writeFileSync(join(at, limitFile), `${limit}\n`);
+    writeFileSync(join(at, usedFile), `${used}\n`);
+    writeFileSync(join(at, "memory.stat"), stat);
+  };
+  const of = (cgroup: string, mount: string) => containerMemory(cgroup, join(folder, mount));
+
+  test("count at every level, the lowest limit and the least that is left", () => {
+    group("v2", "two", "slurm/job_7/step", "max", 3e8);
+    group("v2", "two", "slurm/job_7", "2000000000", 5e8);
+    group("v2", "two", "slurm", "8000000000", 7.5e9);
+    expect(of("0::/slurm/job_7/step\n", "two")).toEqual({ limit: 2e9, used: 1.5e9 });
+    expect(of("0::/slurm\n", "two")).toEqual({ limit: 8e9, used: 7.5e9 });
+  });
+  test("are read in the first version, too, where the memory's hierarchy has another path than the others", () => {
+    group("v1", "one/memory", "", "9223372036854771712", 9e9);
+    group("v1", "one/memory", "user/session", "1500000000", 4e8);
+    const cgroup = "9:name=systemd:/elsewhere\n4:memory:/user/session\n0::/\n";
+    expect(of(cgroup, "one")).toEqual({ limit: 1.5e9, used: 4e8 });
+    expect(of("4:memory:/docker/0123\n", "one")?.limit).toBeGreaterThan(2 ** 62);
+  });
+  test("are those of a container's root, where its path is not to be seen from inside", () => {
+    group("v2", "inside", "", "1000000000", 1e8);
+    expect(of("0::/../../system.slice/x.scope\n", "inside")).toEqual({ limit: 1e9, used: 1e8 });
+  });
+  test("leave cached files free, which the kernel gives up first", () => {
+    group("v2", "cached", "a", "1000000000", 9e8, "anon 1\nactive_file 300000000\ninactive_file 400000000\n");
+    expect(of("0::/a\n", "cached")).toEqual({ limit: 1e9, used: 2e8 });
+    group("v1", "old/memory", "a", "1000000000", 9e8, "inactive_file 5\ntotal_inactive_file 700000000\n");
+    expect(of("4:memory:/a\n", "old")).toEqual({ limit: 1e9, used: 2e8 });
+  });
+  test("are none without groups", () => expect(of("", "none")).toBeUndefined());
 });
 
 test("this machine has memory and a processor", () => {

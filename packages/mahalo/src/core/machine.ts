@@ -1,7 +1,7 @@
 /** What this machine can do: processor, memory, GPUs. Plain files of Linux are read; elsewhere less is known. */
 import { readdirSync, readFileSync } from "node:fs";
 import { availableParallelism, cpus, freemem, totalmem } from "node:os";
-import { join } from "node:path";
+import { join, posix } from "node:path";
 
 /** The processor's name and the instructions that matter for speed. */
 export type Processor = {
@@ -58,18 +58,56 @@ const kilobytes = (meminfo: string, field: string): number | undefined => {
   return value === undefined ? undefined : Number(value) * 1024;
 };
 
-/** A container's memory limit and use; undefined without a limit. */
-const containerMemory = (): { limit: number; used: number } | undefined => {
-  const pairs = [
-    ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"],
-    ["/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"],
-  ] as const;
-  for (const [limitFile, usedFile] of pairs) {
-    const limit = Number.parseInt(read(limitFile), 10);
-    const used = Number.parseInt(read(usedFile), 10);
-    if (Number.isFinite(limit) && Number.isFinite(used)) return { limit, used };
-  }
-  return undefined;
+/** Where control groups say what memory a group may use, and uses, by version. */
+const groupFiles = {
+  v1: {
+    limit: "memory.limit_in_bytes",
+    used: "memory.usage_in_bytes",
+    cached: /^total_(?:in)?active_file (\d+)$/gm,
+  },
+  v2: { limit: "memory.max", used: "memory.current", cached: /^(?:in)?active_file (\d+)$/gm },
+} as const;
+
+/** A group and all groups above it, innermost first: `/a/b`, `/a`, `/`. */
+const groupsUpward = (group: string): string[] => {
+  const path = posix.resolve("/", group);
+  return path === "/" ? [path] : [path, ...groupsUpward(posix.dirname(path))];
+};
+
+/**
+ * The lowest memory limit of the control groups that this process is in, and what its group uses; undefined without one.
+ *
+ * Limits nest: a job of Slurm or a unit of systemd is bound by its own group and by all groups above. Cached files count
+ * as free, since the kernel gives them up before it ends a process.
+ *
+ * @param cgroup text of /proc/self/cgroup.
+ * @param mount where control groups are mounted.
+ */
+export const containerMemory = (
+  cgroup: string = read("/proc/self/cgroup"),
+  mount = "/sys/fs/cgroup",
+): { limit: number; used: number } | undefined => {
+  const groups = [...cgroup.matchAll(/^\d+:([^:]*):(.*)$/gm)].flatMap(([, controllers = "", path = ""]) => {
+    const version: keyof typeof groupFiles = controllers === "" ? "v2" : "v1";
+    if (version === "v1" && !controllers.split(",").includes("memory")) return [];
+    const mounts = version === "v2" ? ["", "unified"] : ["memory", controllers];
+    return mounts.map((name) => ({ root: join(mount, name), path, files: groupFiles[version] }));
+  });
+  const bounds = groups.flatMap(({ root, path, files }) =>
+    groupsUpward(path).flatMap((group) => {
+      const limit = Number.parseInt(read(join(root, group, files.limit)), 10);
+      const used = Number.parseInt(read(join(root, group, files.used)), 10);
+      if (!Number.isFinite(limit) || !Number.isFinite(used)) return [];
+      const stat = read(join(root, group, "memory.stat"));
+      const cached = [...stat.matchAll(files.cached)].reduce((sum, [, bytes]) => sum + Number(bytes), 0);
+      return [{ limit, used: Math.max(0, used - cached) }];
+    }),
+  );
+  if (bounds.length === 0) return undefined;
+  // What may still be taken is bound by the group that has the least left, which need not be that of the lowest limit.
+  const limit = Math.min(...bounds.map((bound) => bound.limit));
+  const left = Math.min(...bounds.map((bound) => bound.limit - bound.used));
+  return { limit, used: limit - left };
 };
 
 /** Memory of the machine, or of the container where that has less. */
