@@ -20,6 +20,7 @@ export type MathOptions = z.output<typeof mathOptions>;
 
 /** What a text states as an answer: an answer alone, or a worked answer with `\boxed{}`, `####` or "the answer is". */
 const statedIn = (text: string): string => {
+  if (/^-?\d{1,15}$/.test(text)) return text;
   const found = extractAnswer(text);
   return found === undefined || found.form === "last number" ? text.trim() : found.text;
 };

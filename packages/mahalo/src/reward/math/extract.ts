@@ -89,7 +89,7 @@ const denying = /n['’]t|not/i;
 
 /** What follows an answer that is taken back right behind it ("That is wrong: ..."); undefined where it is not. */
 const afterTakingBack = (text: string): string | undefined => {
-  const found = taking.exec(text)?.[0];
+  const found = text.length < 10 ? undefined : taking.exec(text)?.[0];
   if (found === undefined || (affirming.test(found) && !denying.test(found))) return undefined;
   return text.slice(found.length);
 };

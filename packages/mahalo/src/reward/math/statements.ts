@@ -9,12 +9,13 @@ export type Stated = { text: string; end: number };
 
 const verb =
   "is(?:n['’]t)?|was(?:n['’]t)?|(?:would|should|must|will|can(?:not)?|could) be|equals?|becomes|comes (?:out )?to";
-/** "The answer is", "Final answer:", "Answer" as a heading, and the "A:" of question and answer. */
+/** "The answer is", "Final answer:", "Answer" as a heading. */
 const phrase = new RegExp(
-  String.raw`\banswer\b[^.:?!\d\n]{0,60}?(?:(?<=\W)(?:${verb})(?![a-z])|[:=]|(?=\n))|^[\s>*_]*A(?:ns)?\s*[:.](?=\W)`,
-  "gimu",
+  String.raw`\banswer\b[^.:?!\d\n]{0,60}?(?:(?<=\W)(?:${verb})(?![a-z])|[:=]|(?=\n))`,
+  "giu",
 );
-const label = /^[\s>*_]*A\s*:/iu;
+/** The "A:" of question and answer. */
+const label = /^[ \t>*_]*A(?:ns)?[ \t]*[:.](?=\W)/gimu;
 const negation = /^\s*(?:\*\*)?not\b/iu;
 
 /** Words after "the answer is" that tell something about it and not what it is. */
@@ -86,10 +87,17 @@ const endOfSentence = (text: string): number => {
   return end < 0 ? text.length : end;
 };
 
+/** Where a text states answers, the last first. */
+const statementsOf = (text: string): RegExpExecArray[] => {
+  const labels = /A[ns]{0,2}[ \t]*[:.]/i.test(text) ? [...text.matchAll(label)] : [];
+  const said = /answer/i.test(text) ? [...text.matchAll(phrase)] : [];
+  return [...labels, ...said].sort((a, b) => b.index - a.index);
+};
+
 /** The last statement of an answer in a text; `denied` where the only ones say what the answer is not. */
 export const lastStatement = (text: string): Stated | "denied" | undefined => {
   let denied = false;
-  for (const found of [...text.matchAll(phrase)].reverse()) {
+  for (const found of statementsOf(text)) {
     const end = found.index + found[0].length;
     const after = text.slice(end);
     if (/n['’]t$|cannot be$/i.test(found[0]) || negation.test(after)) {
@@ -99,7 +107,7 @@ export const lastStatement = (text: string): Stated | "denied" | undefined => {
       continue;
     }
     // "A: 50" and then "B: 60" are choices.
-    if (label.test(found[0]) && /^[\s>*_]*B\s*[:.]/im.test(after)) continue;
+    if (/A\s*:$/i.test(found[0]) && /^[\s>*_]*B\s*[:.]/im.test(after)) continue;
     const answer = answerIn(after);
     if (answer !== undefined) return { text: answer, end: end + endOfSentence(after) };
   }

@@ -7,7 +7,7 @@ const thoughtBegins =
 
 /** A reply without its thoughts: what follows the last end of them, up to where others begin. */
 export const withoutThoughts = (text: string): string => {
-  if (!/[<◁[]/.test(text)) return text;
+  if (!/<[/|a-z]|\[\/?th|◁/i.test(text)) return text;
   let from = 0;
   for (const { index, 0: tag } of text.matchAll(thoughtEnds)) from = index + tag.length;
   const rest = text.slice(from);
