@@ -74,6 +74,19 @@ const lines = async (name: string): Promise<unknown[]> => {
 describe("rollout", () => {
   const short = ["--max-new-tokens", "6", "--samples", "2", "--precision", "f32"];
 
+  test("any of several answers is right, and rows without one are left out and counted", async () => {
+    const given = [["3", "three"], true, null, ""].map((answer) => ({ prompt: "2 + 1?", answer }));
+    await writeFile(at("several.jsonl"), given.map((row) => `${JSON.stringify(row)}\n`).join(""));
+    const words = ["--rows", at("several.jsonl"), "--judge", "math", "--out", at("several-out.jsonl")];
+    const { status, err } = await run(["rollout", model, ...words, ...short, "--samples", "1"]);
+    expect({ status, counted: err.includes("2 rows left out: they have no answer") }).toEqual({
+      status: 0,
+      counted: true,
+    });
+    const rows = await allRollouts(at("several-out.jsonl"));
+    expect(rows.map(({ answer }) => answer)).toEqual([["3", "three"], "true"]);
+  });
+
   test("goes on from every step of worked answers, and from a file that was cut short to the same bytes", async () => {
     const words = [
       "--rows",

@@ -1,5 +1,6 @@
 /** Rows to roll out: a prompt to answer or a response to go on from, and whole dialogues. */
 import { z } from "zod";
+import { type Answer, answerOf, rawAnswerSchema } from "./answers.ts";
 import { checkRow } from "./check-row.ts";
 import { checkMessages, type Message, rawMessagesSchema } from "./messages.ts";
 import type { Origin } from "./problems.ts";
@@ -10,7 +11,7 @@ export type OpenRow = {
   objective: string;
   prompt: Prompt;
   response?: string | undefined;
-  answer?: string | undefined;
+  answer?: Answer | undefined;
   /** Quality of each step of the response. */
   labels?: number[] | undefined;
   origin: Origin;
@@ -20,11 +21,11 @@ export type OpenRow = {
 export type DialogueRow = {
   objective: string;
   messages: Message[];
-  answer?: string | undefined;
+  answer?: Answer | undefined;
   origin: Origin;
 };
 
-const answer = z.union([z.string(), z.number()]).optional();
+const answer = rawAnswerSchema.optional();
 
 /** What an open row has beside its prompt: completion (or response, or messages that end with the assistant's). */
 export const openSchema = z.looseObject({
@@ -53,7 +54,7 @@ export const parseOpenRow = (value: unknown, origin: Origin, objective: string):
   const raw = checkRow(value, openSchema);
   const common = {
     objective: raw.objective ?? objective,
-    ...(raw.answer === undefined ? {} : { answer: String(raw.answer) }),
+    ...answerOf(raw.answer),
     origin,
   };
   const responded =
@@ -79,7 +80,7 @@ export const parseDialogue = (value: unknown, origin: Origin, objective: string)
   return {
     objective: raw.objective ?? objective,
     messages: checkMessages(raw.messages, "messages"),
-    ...(raw.answer === undefined ? {} : { answer: String(raw.answer) }),
+    ...answerOf(raw.answer),
     origin,
   };
 };

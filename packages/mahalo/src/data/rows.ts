@@ -1,5 +1,6 @@
 /** The row forms of mahalo (TRL's names plus `objective`): what a row may look like in a file, and what it becomes. */
 import { z } from "zod";
+import { type Answer, answerOf, rawAnswerSchema } from "./answers.ts";
 import { checkRow } from "./check-row.ts";
 import {
   checkMessages,
@@ -42,7 +43,7 @@ export type ExampleRow = {
 };
 
 /** One prompt to generate from; `answer` is what a judge compares with, where the file has one. */
-export type PromptRow = { prompt: Prompt; answer?: string; origin: Origin };
+export type PromptRow = { prompt: Prompt; answer?: Answer; origin: Origin };
 
 const textOrMessages = z.union([z.string(), rawMessagesSchema]);
 
@@ -81,7 +82,7 @@ export const promptSchema = z.looseObject({
   ...common,
   messages: rawMessagesSchema.optional(),
   prompt: textOrMessages.optional(),
-  answer: z.union([z.string(), z.number()]).optional(),
+  answer: rawAnswerSchema.optional(),
 });
 
 /**
@@ -149,7 +150,7 @@ export const parsePrompt = (value: unknown, origin: Origin): PromptRow => {
       "the prompt ends with the assistant's turn, so nothing is left to answer",
     );
   }
-  return { prompt, ...(raw.answer === undefined ? {} : { answer: String(raw.answer) }), origin };
+  return { prompt, ...answerOf(raw.answer), origin };
 };
 
 /** The chosen side of a preference row as a fine-tuning example. */

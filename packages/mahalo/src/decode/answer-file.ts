@@ -1,8 +1,10 @@
 /** A file of prompts into a file of answers: every prompt under every mix, one JSON line each. */
+
 import { MahaloError } from "@mahalo/torch";
 import { writeFileAtomic } from "../core/files.ts";
 import { progress } from "../core/progress.ts";
 import { readText } from "../core/read-file.ts";
+import type { Answer } from "../data/answers.ts";
 import { encodePrompt } from "../data/encode.ts";
 import { loadPrompts, type RowFile } from "../data/load.ts";
 import { formatOrigin, RowProblem } from "../data/problems.ts";
@@ -22,7 +24,7 @@ export type AnswerRow = {
   /** Absent for a model without objectives. */
   mix?: Mix;
   /** What the prompt's row says is right, where it says so. */
-  answer?: string;
+  answer?: Answer;
 };
 
 /** What every prompt is answered under. */

@@ -1,4 +1,5 @@
 /** Interactive objectives: the student's turn after a tutor's turn, recorded or simulated, is what the turn is judged by. */
+import type { Answer } from "../data/answers.ts";
 import type { Message } from "../data/messages.ts";
 import { type Origin, Problems } from "../data/problems.ts";
 import type { Continuer } from "./continuer.ts";
@@ -9,7 +10,7 @@ export type Dialogue = {
   objective: string;
   messages: readonly Message[];
   /** What the judge compares with, for example the problem's right answer. */
-  answer?: string | undefined;
+  answer?: Answer | undefined;
   origin: Origin;
 };
 

@@ -1,6 +1,7 @@
 /** Rows of rollouts into stepwise rows: every step of a response with the target of a process reward model. */
 import { z } from "zod";
 import { checkValue } from "../core/json.ts";
+import type { Answer } from "../data/answers.ts";
 import { formatOrigin, type Origin, Problems } from "../data/problems.ts";
 import { type Prompt, promptMessages } from "../data/rows.ts";
 import type { Judge } from "./judges/types.ts";
@@ -61,7 +62,7 @@ export type RelabelledRow = {
   /** Texts of the steps; joined they are the response. */
   steps: string[];
   labels: (number | null)[];
-  answer?: string;
+  answer?: Answer;
   origin: Origin;
 };
 

@@ -1,14 +1,14 @@
 /** Rollouts in one call: rows or dialogues in, a model that goes on from them, a judge, and a file that is resumed. */
 import { MahaloError } from "@mahalo/torch";
 import type { DialogueRow, OpenRow } from "../data/open-rows.ts";
-import { formatOrigin, type Problems } from "../data/problems.ts";
+import { formatOrigin, Problems } from "../data/problems.ts";
 import { type StepBoundary, stepEnds } from "../data/steps.ts";
 import type { SamplingInput } from "../decode/sampling.ts";
 import type { Mix } from "../model/heads.ts";
 import type { LanguageModel } from "../model/load.ts";
 import { type Continuer, modelContinuer } from "./continuer.ts";
 import { planDialogues } from "./dialogue.ts";
-import { judgeContent, makeJudge } from "./judges/registry.ts";
+import { judgeContent, judgeNeedsAnswer, makeJudge } from "./judges/registry.ts";
 import {
   planResponses,
   type RolloutSource,
@@ -80,7 +80,7 @@ const carryOut = async (
 ): Promise<RolloutSummary> => {
   if (tasks.length === 0) {
     throw new MahaloError("E_ROLLOUT", `${out}: no row is left to roll out`, {
-      hint: "check the rows, the step boundary and the model's context",
+      hint: "check the rows, their answers, the step boundary and the model's context",
     });
   }
   const judge = makeJudge(declared, judgeName, judgeCache === undefined ? {} : { cache: judgeCache });
@@ -108,14 +108,14 @@ export const rollOutRows = (
   rows: readonly OpenRow[],
   options: RollOutOptions & { continuer: Continuer; from?: RolloutOrigin | undefined },
 ): Promise<RolloutSummary> => {
-  const { judge, continuer, problems, samples, seed, from = "auto" } = options;
+  const { judge, continuer, problems = new Problems(), samples, seed, from = "auto" } = options;
   const missing = rows.find(({ response }) => response === undefined);
   if (missing !== undefined && (from === "response" || from === "both")) {
     throw new MahaloError("E_ROLLOUT", `${formatOrigin(missing.origin)}: has no response to go on from`, {
       hint: "map a response column, or roll out from the prompt",
     });
   }
-  const sources = rows.map(({ labels, response, ...row }): RolloutSource => {
+  const sources = judgeable(rows, options, problems).map(({ labels, response, ...row }): RolloutSource => {
     return {
       ...row,
       kind: row.answer !== undefined && comparesAnswers(judge) ? "verifiable" : "judged",
@@ -125,6 +125,20 @@ export const rollOutRows = (
   const tasks = planResponses(sources, continuer, { samples, seed, fromPrompt: from === "both" }, problems);
   return carryOut(tasks, options);
 };
+
+/** The rows that the judge can say something of; those that lack the answer it compares with are counted. */
+function judgeable<Row extends { answer?: unknown }>(
+  rows: readonly Row[],
+  { judge, judgeName = "judge" }: RollOutOptions,
+  problems: Problems,
+): readonly Row[] {
+  if (!judgeNeedsAnswer(judge, judgeName)) return rows;
+  const answered = rows.filter(({ answer }) => answer !== undefined);
+  const lacking = rows.length - answered.length;
+  if (lacking > 0)
+    problems.step("rollouts").skip("they have no answer for the judge to compare with", lacking);
+  return answered;
+}
 
 /** Kinds of judge that look at a reply's manner, not at whether it is right. */
 const mannerKinds: readonly unknown[] = ["rule", "chat"];
@@ -152,13 +166,17 @@ export const rollOutDialogues = (
     persona?: string | undefined;
   },
 ): Promise<RolloutSummary> => {
-  const { continuer, samples, seed, problems } = options;
+  const { continuer, samples, seed, problems = new Problems() } = options;
   const asked = student || simulateAll === true ? { student: continuer } : {};
   if ((student || simulateAll === true) && continuer === undefined) {
     throw new MahaloError("E_ROLLOUT", "a student is to be simulated, but no model is named");
   }
   return carryOut(
-    planDialogues(dialogues, { ...asked, persona, simulateAll, samples, seed }, problems),
+    planDialogues(
+      judgeable(dialogues, options, problems),
+      { ...asked, persona, simulateAll, samples, seed },
+      problems,
+    ),
     options,
   );
 };

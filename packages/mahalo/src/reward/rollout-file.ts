@@ -5,6 +5,7 @@ import { z } from "zod";
 import { errorCode, fileError, JsonlWriter } from "../core/files.ts";
 import { parseJson } from "../core/json.ts";
 import { targetOf } from "../core/write-through.ts";
+import { answerSchema } from "../data/answers.ts";
 import { messageSchema } from "../data/messages.ts";
 
 /** One answer that goes on from a prefix of a row, as it was judged. */
@@ -40,7 +41,7 @@ export const rolloutRowSchema = z.strictObject({
   /** Quality of each step, where the data say so. */
   labels: z.array(z.number()).optional(),
   /** What the judge compared with. */
-  answer: z.string().optional(),
+  answer: answerSchema.optional(),
   /** Name of the judge. */
   judge: z.string(),
   origin: z.strictObject({ file: z.string(), line: z.int() }),

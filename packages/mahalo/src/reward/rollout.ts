@@ -5,6 +5,7 @@ import { goesOn, throwIfAborted } from "../core/interrupt.ts";
 import { canonicalJson } from "../core/json.ts";
 import { progress } from "../core/progress.ts";
 import { stream } from "../core/random.ts";
+import type { Answer } from "../data/answers.ts";
 import { messageKey } from "../data/messages.ts";
 import { type Origin, type ProblemStep, Problems } from "../data/problems.ts";
 import { type Prompt, promptMessages } from "../data/rows.ts";
@@ -24,7 +25,7 @@ export type RolloutSource = {
   /** Quality of each step, where the data say so; must be as many as the response has steps. */
   labels?: readonly number[] | undefined;
   /** What the judge compares with. */
-  answer?: string | undefined;
+  answer?: Answer | undefined;
   origin: Origin;
 };
 

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { z } from "zod";
 import { writeFileAtomic, writeJsonFile } from "../../core/files.ts";
 import { checkValue, readJsonFile } from "../../core/json.ts";
+import { answerSchema } from "../../data/answers.ts";
 import type { EncodedExample, EncodedPair } from "../../data/encode.ts";
 import { messageSchema } from "../../data/messages.ts";
 import type { DialogueRow, OpenRow } from "../../data/open-rows.ts";
@@ -18,7 +19,7 @@ const exampleSchema = z.strictObject({ objective: z.string(), prompt: ids, respo
 const promptSchema = z.strictObject({
   objective: z.string(),
   prompt: z.array(messageSchema),
-  answer: z.string().optional(),
+  answer: answerSchema.optional(),
   origin,
 });
 
@@ -27,14 +28,14 @@ const openSchema = z.strictObject({
   objective: z.string(),
   prompt: z.union([z.string(), messages]),
   response: z.string().optional(),
-  answer: z.string().optional(),
+  answer: answerSchema.optional(),
   labels: z.array(z.number()).optional(),
   origin,
 });
 const dialogueSchema = z.strictObject({
   objective: z.string(),
   messages,
-  answer: z.string().optional(),
+  answer: answerSchema.optional(),
   origin,
 });
 

@@ -5,6 +5,7 @@ import type { z } from "zod";
 import { writeJsonFile } from "../../core/files.ts";
 import { readJsonFile } from "../../core/json.ts";
 import { stream } from "../../core/random.ts";
+import type { Answer } from "../../data/answers.ts";
 import { loadPrompts, locateRows } from "../../data/load.ts";
 import type { Message } from "../../data/messages.ts";
 import { promptMessages } from "../../data/rows.ts";
@@ -24,7 +25,7 @@ export const evaluationPrompts = async (
   count: number,
 ): Promise<SweepPrompt[]> => {
   const { from } = recipe.evaluate;
-  const toPrompt = (prompt: Message[], reference: string | undefined): SweepPrompt => ({
+  const toPrompt = (prompt: Message[], reference: Answer | undefined): SweepPrompt => ({
     prompt,
     ...(reference === undefined ? {} : { reference }),
   });

@@ -23,6 +23,7 @@ type Declared = {
   content: { kind: string; version: string; options: unknown };
   files: JudgeFile[];
   kept: boolean;
+  needsAnswer: boolean;
   make(): Judge;
 };
 
@@ -57,6 +58,7 @@ const register = <Kind extends string, Options extends object>(judge: JudgeKind<
         ...pathsOf(folders).flatMap(({ option, path }) => filesOfFolder(option, path)),
       ],
       kept: judge.kept?.(options) === true,
+      needsAnswer: judge.needsAnswer === true,
       make: () => judge.make(options),
     };
   },
@@ -127,6 +129,11 @@ export const makeJudge = (declaration: unknown, where: string, { cache }: MakeJu
  */
 export const judgeContent = (declaration: unknown, where: string): unknown =>
   declared(declaration, where).content;
+
+/** Whether a judge compares with the row's answer, so that it can say nothing of a row without one. */
+export function judgeNeedsAnswer(declaration: unknown, where: string): boolean {
+  return declared(declaration, where).needsAnswer;
+}
 
 /** The user's own files that a judge reads. @throws MahaloError as {@link makeJudge} */
 export const judgeFiles = (declaration: unknown, where: string): JudgeFile[] =>

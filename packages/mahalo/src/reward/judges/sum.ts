@@ -4,7 +4,7 @@ import { z } from "zod";
 import { lastBoxed } from "../math/boxed.ts";
 import { numbersIn } from "./numbers.ts";
 import { isQuestion, sentences } from "./text.ts";
-import { itemName, type JudgedItem, type JudgeKind, type Verdict } from "./types.ts";
+import { type JudgedItem, type JudgeKind, requireSomeAnswer, type Verdict } from "./types.ts";
 
 /** Options of the judge `sum`. */
 export const sumOptions = z.strictObject({
@@ -67,6 +67,12 @@ export const finalAnswer = (response: string, lastNumber = true): FinalAnswer | 
   return last === undefined ? undefined : { value: last, form: "last number" };
 };
 
+const numberIn = (reference: unknown): number | undefined => {
+  if (typeof reference === "number" && Number.isFinite(reference)) return reference;
+  if (typeof reference !== "string") return undefined;
+  return finalAnswer(reference, false)?.value ?? numbersIn(reference)[0];
+};
+
 /**
  * The number of a reference: a number, or text that holds one (`"1,000"`, `"9 (apples)"`, a worked answer with
  * `#### 9`).
@@ -74,11 +80,7 @@ export const finalAnswer = (response: string, lastNumber = true): FinalAnswer | 
  * @throws MahaloError E_JUDGE_REFERENCE where there is none
  */
 export const referenceNumber = (reference: unknown, where: string): number => {
-  if (typeof reference === "number" && Number.isFinite(reference)) {
-    return reference;
-  }
-  const text = typeof reference === "string" ? reference : "";
-  const found = finalAnswer(text, false)?.value ?? numbersIn(text)[0];
+  const found = numberIn(reference);
   if (found === undefined) {
     throw new MahaloError(
       "E_JUDGE_REFERENCE",
@@ -89,25 +91,36 @@ export const referenceNumber = (reference: unknown, where: string): number => {
   return found;
 };
 
-const judgeOne = (item: JudgedItem, index: number, { lastNumber, tolerance }: SumOptions): Verdict => {
-  const wanted = referenceNumber(item.reference, itemName(item, index));
+const judgeOne = (item: JudgedItem, { lastNumber, tolerance }: SumOptions): Verdict => {
+  const given: readonly unknown[] = Array.isArray(item.reference) ? item.reference : [item.reference];
+  const right = given.flatMap((one) => numberIn(one) ?? []);
+  if (right.length === 0) return { score: null, reason: "the row has no number to compare with" };
+  const wanted = right.join(" or ");
   const found = finalAnswer(item.response, lastNumber);
-  if (found === undefined) {
-    return { score: 0, reason: `states no final answer; right is ${wanted}` };
-  }
-  const right = Math.abs(found.value - wanted) <= tolerance * Math.max(1, Math.abs(wanted));
-  return right
+  if (found === undefined) return { score: 0, reason: `states no final answer; right is ${wanted}` };
+  const isRight = right.some(
+    (value) => Math.abs(found.value - value) <= tolerance * Math.max(1, Math.abs(value)),
+  );
+  return isRight
     ? { score: 1, reason: `${found.value} is right (${found.form})` }
     : { score: 0, reason: `${found.value} is wrong (${found.form}); right is ${wanted}` };
 };
 
-/** Verified sums: score 1 where the final answer equals the reference number, else 0. See {@link finalAnswer}. */
+/**
+ * Verified sums: score 1 where the final answer equals the reference number, or one of a list of them, else 0. See
+ * {@link finalAnswer}. It abstains from an item without a number; where no item has one, that is an error.
+ */
 export const sumJudge: JudgeKind<"sum", SumOptions> = {
   kind: "sum",
   options: sumOptions,
   version: "2",
+  needsAnswer: true,
   make: (options) => ({
     name: "sum",
-    score: async (items) => items.map((item, index) => judgeOne(item, index, options)),
+    score: async (items) => {
+      const verdicts = items.map((item) => judgeOne(item, options));
+      requireSomeAnswer("sum", items, verdicts);
+      return verdicts;
+    },
   }),
 };
