@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { z } from "zod";
 import { parseJson } from "../core/json.ts";
+import { visible } from "../core/visible.ts";
 import { tinyFolder } from "../model/testing/tiny.ts";
 import { keyboard, layOutModel, type Ran, type RunOptions, run, typed } from "./testing/run.ts";
 
@@ -35,7 +36,7 @@ describe("a chat", () => {
     const [first, second] = await replies(["hello", "", "  ", "again"]);
     expect(await chat([], { input: typed("hello", "again") })).toEqual({
       status: 0,
-      out: `${first}\n${second}\n`,
+      out: visible(`${first}\n${second}\n`),
       err: "mix: accuracy=0.5,engagement=0.5; /help lists what can be typed\n",
     });
   });
@@ -66,7 +67,7 @@ describe("a chat", () => {
     const expected = await replies(["hello"], "--mix", "accuracy=1");
     const lines = ["/mix acuracy=1", "/mix engagement", "/mix engagement=-1", "hello"];
     const { status, out, err } = await chat(["--mix", "accuracy=1", "--quiet"], { input: typed(...lines) });
-    expect({ status, out }).toEqual({ status: 0, out: `${expected[0]}\n` });
+    expect({ status, out }).toEqual({ status: 0, out: visible(`${expected[0]}\n`) });
     expect(err.trimEnd().split("\n")).toEqual([
       expect.stringContaining('did you mean "accuracy"?'),
       expect.stringContaining("E_MIX_SYNTAX"),

@@ -7,6 +7,7 @@ import { gzipSync } from "node:zlib";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { z } from "zod";
 import { parseJson } from "../core/json.ts";
+import { visible } from "../core/visible.ts";
 import { layOutModel, type Ran, type RunOptions, run } from "./testing/run.ts";
 
 let folder = "";
@@ -75,7 +76,7 @@ describe("one prompt", () => {
     const [first, second] = responses(answers);
     expect(first).not.toBe(second);
     const { out } = await generate(["--prompt", "hello", ...mixes]);
-    expect(out).toBe(`── accuracy=1\n${first}\n── engagement=2\n${second}\n`);
+    expect(out).toBe(visible(`── accuracy=1\n${first}\n── engagement=2\n${second}\n`));
     expect(await alone(["hello"], "--mix", "engagement=1")).toEqual([second]);
   });
 

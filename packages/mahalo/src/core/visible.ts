@@ -1,8 +1,8 @@
 /** Makes control characters of foreign text visible, so that no model, row or file can steer a terminal. */
 
-/** All control characters but line feeds and tabs; a carriage return only where it would write over its line. */
+/** All control characters but line feeds and tabs. */
 // biome-ignore lint/suspicious/noControlCharactersInRegex: exactly these are to be found
-const steering = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f]|\r(?!\n)/g;
+const steering = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g;
 
 /**
  * The text with control characters written as their code (`\u001b`), in the way in which JSON writes them, so that JSON

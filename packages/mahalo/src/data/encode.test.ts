@@ -247,6 +247,17 @@ describe("the opening of an answer", () => {
     expect(letters.decode(encoded?.chosen ?? [])).toBe(`Hm.\n</think>\n\nYes${end}`);
   });
 
+  test("is told from what was said, however short or empty that is", () => {
+    for (const prompt of ["t", "k", "\n", "th"]) {
+      const row = pair({ prompt: [{ role: "user", content: prompt }], chosen: "6", rejected: "7" });
+      const encoded = encodeOne(row, { ...options, template: thinking });
+      expect(letters.decode(encoded?.prompt ?? [])).toBe(
+        `${begin}user\n${prompt}${end}\n${begin}assistant\n`,
+      );
+      expect(letters.decode(encoded?.chosen ?? [])).toBe(`6${end}`);
+    }
+  });
+
   test("may differ from what stands behind an unanswered conversation", () => {
     const closing: ChatTemplate = {
       text: "",
@@ -278,6 +289,22 @@ describe("the end of an answer", () => {
     expect(chosenUnder(chatml, base)).toBe(`Hello!${end}`);
     expect(chosenUnder(ending(` ${end}\n\n`), base)).toBe(`Hello! ${end}`);
     expect(chosenUnder(ending(`${end}\n${bos}`), base)).toBe(`Hello!${end}`);
+  });
+
+  test("is read between turns where the template writes none behind the last one", () => {
+    const between = (mark: string): ChatTemplate => ({
+      text: "",
+      render: (messages, settings) =>
+        messages
+          .map(({ role, content }, index) => {
+            const last = index === messages.length - 1;
+            return role === "user" ? `${begin}${content}` : `>${content}${last ? "" : mark}`;
+          })
+          .join("") + (settings?.addGenerationPrompt ? ">" : ""),
+    });
+    const base = { ...letters, eosIds: [2] };
+    expect(chosenUnder(between(end), base)).toBe(`Hello!${end}`);
+    expect(chosenUnder(between("\n"), base)).toBe(`Hello!${bos}`);
   });
 
   test("is put behind what is trained where the template writes none, and told once", () => {

@@ -215,10 +215,11 @@ export class Encoder {
     const shared = commonLength(text, whole);
     const unanswered = commonLength(text, this.#render(messages, false));
     const said = messages.at(-1)?.content.trim() ?? "";
-    const place = text.lastIndexOf(said);
     // All that was said must be in what they have in common.
-    if (shared < unanswered || shared < (place < 0 ? unanswered : place + said.length)) throw this.#differs();
-    return this.#tokenBefore(text.slice(0, unanswered).length, text, shared);
+    const heard = text.slice(0, unanswered).lastIndexOf(said);
+    const hidden = heard < 0 && text.includes(said);
+    if (shared === 0 || hidden || shared < Math.max(unanswered, heard + said.length)) throw this.#differs();
+    return this.#tokenBefore(unanswered, text, shared);
   }
 
   /** The last place up to `limit` where a token of the answer's opening, which begins at `start`, ends. */

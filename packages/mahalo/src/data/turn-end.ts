@@ -2,6 +2,7 @@
 import { MahaloError } from "@mahalo/torch";
 import type { ChatTemplate } from "./chat-template.ts";
 import type { TextCodec } from "./codec.ts";
+import type { Message } from "./messages.ts";
 
 /** The end of an assistant's turn, read off a chat template. */
 export type TurnEnd = {
@@ -19,30 +20,48 @@ const probe = "Mahalo0nui";
 /** A token that is written as a mark, such as `<|im_end|>`, whether the tokenizer calls it special or not. */
 const isMark = (text: string): boolean => /^<[^<>\s]+>$/.test(text);
 
-function readTurnEnd(codec: TextCodec, template: ChatTemplate): TurnEnd | undefined {
+const asked: Message = { role: "user", content: "Hi" };
+const answered: Message = { role: "assistant", content: probe };
+
+/** What a template writes before and behind the probe; undefined where it fails or leaves the probe out. */
+function around(
+  template: ChatTemplate,
+  messages: readonly Message[],
+): { before: string; behind: string } | undefined {
   let rendered: string;
   try {
-    rendered = template.render([
-      { role: "user", content: "Hi" },
-      { role: "assistant", content: probe },
-    ]);
+    rendered = template.render(messages);
   } catch (error) {
     // A template that fails says so where rows go through it.
     if (error instanceof MahaloError && error.code !== "E_TEMPLATE_THREAD") return undefined;
     throw error;
   }
   const start = rendered.lastIndexOf(probe);
-  if (start < 0) return undefined;
-  const tail = rendered.slice(start + probe.length);
-  const id = codec
-    .encode(tail)
-    .find(
-      (token) => codec.specialIds.has(token) || codec.eosIds.includes(token) || isMark(codec.decode([token])),
-    );
-  if (id === undefined) return { tail, text: tail.trimEnd(), id };
-  const mark = codec.decode([id]).trim();
-  const place = tail.indexOf(mark);
-  return { tail, text: place < 0 ? tail.trimEnd() : tail.slice(0, place + mark.length), id };
+  return start < 0
+    ? undefined
+    : { before: rendered.slice(0, start), behind: rendered.slice(start + probe.length) };
+}
+
+function readTurnEnd(codec: TextCodec, template: ChatTemplate): TurnEnd | undefined {
+  const last = around(template, [asked, answered]);
+  if (last === undefined) return undefined;
+  const tail = last.behind;
+  const markIn = (text: string): number | undefined =>
+    codec
+      .encode(text)
+      .find((id) => codec.specialIds.has(id) || codec.eosIds.includes(id) || isMark(codec.decode([id])));
+  const id = markIn(tail);
+  if (id !== undefined) {
+    const mark = codec.decode([id]);
+    const place = tail.indexOf(mark);
+    return { tail, text: place < 0 ? tail.trimEnd() : tail.slice(0, place + mark.length), id };
+  }
+  // Some templates end an answer only where another turn follows. What opens turns is no end, though it stands there too.
+  const inner = around(template, [asked, answered, asked]);
+  const between = inner === undefined ? undefined : markIn(inner.behind);
+  const opens = between !== undefined && codec.encode(last.before).includes(between);
+  if (between === undefined || opens) return { tail, text: tail.trimEnd(), id: undefined };
+  return { tail, text: tail.trimEnd() + codec.decode([between]), id: between };
 }
 
 const ends = new WeakMap<ChatTemplate, WeakMap<TextCodec, { end: TurnEnd | undefined }>>();
