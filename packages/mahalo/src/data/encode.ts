@@ -143,7 +143,7 @@ const encodeRows = <In extends { origin: Origin }, Out>(
     if (result === undefined) continue;
     for (const note of cuts.notes) step.note(note);
     if (cuts.prompt) step.note("the beginning of their prompt is cut off (data.maxPromptTokens)", 1);
-    if (cuts.changed) step.note("the tokenizer's normaliser writes their text in another form", 1);
+    if (cuts.changed) step.note("the tokenizer writes their text in another form", 1);
     if (cuts.response) step.note("the end of a response is cut off (data.maxTokens)", 1);
     encoded.rows.push(result);
     encoded.cutPrompts += Number(cuts.prompt);
