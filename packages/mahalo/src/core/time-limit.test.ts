@@ -1,5 +1,5 @@
 /** Tests of work with a limit on its time. */
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { overdue, withinTime } from "./time-limit.ts";
 
 /** Takes time that doubles with each letter. */
@@ -31,6 +31,18 @@ describe("work within a time limit", () => {
       }),
     ).toBe(overdue);
     expect(withinTime(3_600_000, () => "still works")).toBe("still works");
+  });
+
+  test("is given more time where other programs had the processors", () => {
+    const spied = vi.spyOn(process, "cpuUsage").mockReturnValue({ user: 0, system: 0 });
+    const slow = (): string => {
+      const end = performance.now() + 30;
+      while (performance.now() < end);
+      return "late";
+    };
+    expect(withinTime(5, slow)).toBe("late");
+    expect(withinTime(1, endless)).toBe(overdue);
+    spied.mockRestore();
   });
 
   test("inside other such work keeps each its own limit", () => {

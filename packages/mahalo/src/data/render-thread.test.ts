@@ -1,6 +1,6 @@
 /** The wait for the rendering thread's flag. */
 import { Worker } from "node:worker_threads";
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import { waitRaised } from "./render-thread.ts";
 
 const makeFlag = (): Int32Array => new Int32Array(new SharedArrayBuffer(4));
@@ -19,6 +19,20 @@ test("being woken without the flag is no answer: the wait goes on until it is ra
   expect(waitRaised(flag, 3_600_000)).toBe(true);
   expect(Atomics.load(flag, 0)).toBe(1);
   await worker.terminate();
+});
+
+test("the wait is longer while other programs have the processors, and has an end", () => {
+  let used = 0;
+  const spied = vi.spyOn(process, "cpuUsage").mockImplementation(() => {
+    used += 10;
+    return { user: used, system: 0 };
+  });
+  const flag = makeFlag();
+  const asked = (): number => spied.mock.calls.length;
+  expect(waitRaised(flag, 2)).toBe(false);
+  // Each round asks twice; 0.01 ms of the 1 ms that is half its time were had in between.
+  expect(asked()).toBeGreaterThan(50);
+  spied.mockRestore();
 });
 
 test("a flag that is raised already is not waited for, one that never is ends the wait at its limit", () => {
