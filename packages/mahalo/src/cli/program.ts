@@ -20,7 +20,7 @@ Exit status:
   1    a failure on the way: a full disk, an endpoint that does not answer, a mistake in mahalo
   2    bad input: the command line, a recipe, rows or a model
   3    nothing failed, but what was asked for is not to be had (tune: no mix reaches the target; pairs: no pair)
-  129, 130, 143  stopped by a closed terminal (SIGHUP), Ctrl-C (SIGINT) or SIGTERM; run and rollout resume
+  130  stopped by Ctrl-C (129: by a closed terminal, SIGHUP; 143: by SIGTERM); run and rollout resume
 
 MAHALO_DEBUG=1 shows where in the code an error came from.`;
 

@@ -23,9 +23,18 @@ export const throwIfAborted = (signal: AbortSignal | undefined, doing: string, h
 
 let stopping: AbortSignal | undefined;
 
-/** Has waiting that belongs to no single piece of work (for a lock, for a reader of a pipe) end with this signal. */
+/** Has what belongs to no single piece of work (waiting for a lock or a pipe's reader, a download) end with this signal. */
 export function stopWaitingOn(signal: AbortSignal | undefined): void {
   stopping = signal;
+}
+
+/**
+ * Throws once the process has been asked to stop.
+ *
+ * @throws MahaloError E_INTERRUPTED
+ */
+export function throwIfStopping(doing: string, hint?: string): void {
+  throwIfAborted(stopping, doing, hint);
 }
 
 /**
@@ -34,7 +43,7 @@ export function stopWaitingOn(signal: AbortSignal | undefined): void {
  * @throws MahaloError E_INTERRUPTED
  */
 export async function pause(milliseconds: number, doing: string): Promise<void> {
-  throwIfAborted(stopping, doing);
+  throwIfStopping(doing);
   await sleep(milliseconds);
-  throwIfAborted(stopping, doing);
+  throwIfStopping(doing);
 }

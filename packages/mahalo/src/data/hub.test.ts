@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { stopWaitingOn } from "../core/interrupt.ts";
 import { silenceProgress } from "../core/progress.ts";
 import { isRelativePath, isRepoId } from "./hub/names.ts";
 import { hubSettings } from "./hub/settings.ts";
@@ -130,6 +131,17 @@ describe("downloads", () => {
     expect(readFileSync(await get("big.bin")).equals(content)).toBe(true);
     expect(hub.seen.find(({ host }) => host === "store")?.range).toMatch(/^bytes=[1-9]\d*-$/);
     expect(readdirSync(join(repoFolder(), "blobs"))).toHaveLength(1);
+  });
+
+  test("a request to stop ends a download", async () => {
+    const content = bytes(200_000);
+    hub.files.set("big.bin", { content, large: true });
+    const controller = new AbortController();
+    stopWaitingOn(controller.signal);
+    controller.abort();
+    await expect(get("big.bin")).rejects.toEqual(code("E_INTERRUPTED"));
+    stopWaitingOn(undefined);
+    expect(readFileSync(await get("big.bin")).equals(content)).toBe(true);
   });
 
   test("a server without ranges sends the file anew", async () => {

@@ -1,8 +1,8 @@
 /** Training metrics: TRL's names, JSON lines that can be cut back to a step, and reading them again. */
 
-import { existsSync, mkdirSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { MahaloError } from "@mahalo/torch";
+import { MahaloError, makeFolder } from "@mahalo/torch";
 import { z } from "zod";
 import { fileError, JsonlWriter } from "../core/files.ts";
 import { parseJson } from "../core/json.ts";
@@ -158,7 +158,7 @@ export class MetricsLog {
   /** @throws MahaloError E_FILE_WRITE; E_JSON_SYNTAX or E_JSON_FIELD where a file to go on with is damaged */
   constructor(folder: string, { resumeStep, tensorboard = true, now }: MetricsLogOptions = {}) {
     try {
-      mkdirSync(join(folder, "tensorboard"), { recursive: true });
+      makeFolder(join(folder, "tensorboard"));
     } catch (error) {
       throw fileError("E_FILE_WRITE", "make the folder", folder, error);
     }

@@ -2,9 +2,9 @@
 
 import { randomBytes } from "node:crypto";
 import { existsSync } from "node:fs";
-import { copyFile, lstat, mkdir, rename, rm, symlink } from "node:fs/promises";
+import { copyFile, lstat, rename, rm, symlink } from "node:fs/promises";
 import { dirname, join, relative } from "node:path";
-import { errorCode, fileError, writeFileAtomic } from "../../core/files.ts";
+import { ensureDir, errorCode, fileError, writeFileAtomic } from "../../core/files.ts";
 import { readTextSync } from "../../core/read-file.ts";
 import { isCommit, type Repo } from "./names.ts";
 
@@ -70,9 +70,10 @@ export const enterBlob = async (
   const folder = repoFolder(cache, repo);
   const path = join(folder, "snapshots", found.commit, file);
   const blob = blobPath(cache, repo, found.etag);
-  const temporary = `${path}.${randomBytes(4).toString("hex")}.tmp`;
+  // A link cannot be locked as other temporary files are; its name begins with a dot, so no list of a model's files has it.
+  const temporary = join(dirname(path), `.mahalo-${randomBytes(6).toString("hex")}.tmp`);
   try {
-    await mkdir(dirname(path), { recursive: true });
+    await ensureDir(dirname(path));
     try {
       await symlink(relative(dirname(path), blob), temporary);
     } catch (error) {

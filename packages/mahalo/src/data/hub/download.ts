@@ -5,6 +5,7 @@ import { type FileHandle, open, rename, rm, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { MahaloError } from "@mahalo/torch";
 import { ensureDir, fileError } from "../../core/files.ts";
+import { goesOn, throwIfStopping } from "../../core/interrupt.ts";
 import { withLock } from "../../core/lock.ts";
 import { note, type Progress, progress } from "../../core/progress.ts";
 import { blobPath, enterBlob, repoFolder } from "./cache.ts";
@@ -86,26 +87,30 @@ const appendBody = async (
 ): Promise<void> => {
   const reader = response.body?.getReader();
   if (reader === undefined) return;
-  for (;;) {
-    let timer: NodeJS.Timeout | undefined;
-    const stalled = new Promise<never>((_, reject) => {
-      timer = setTimeout(() => reject(new PassingFailure("the connection went silent")), patience.stall);
-    });
-    let piece: Awaited<ReturnType<typeof reader.read>>;
-    try {
-      piece = await Promise.race([reader.read(), stalled]);
-    } catch (error) {
-      reader.cancel().catch(() => {
-        // The connection is gone already.
+  try {
+    for (;;) {
+      throwIfStopping("downloading", goesOn);
+      let timer: NodeJS.Timeout | undefined;
+      const stalled = new Promise<never>((_, reject) => {
+        timer = setTimeout(() => reject(new PassingFailure("the connection went silent")), patience.stall);
       });
-      if (error instanceof PassingFailure) throw error;
-      throw new PassingFailure("the connection was cut", { cause: error });
-    } finally {
-      clearTimeout(timer);
+      let piece: Awaited<ReturnType<typeof reader.read>>;
+      try {
+        piece = await Promise.race([reader.read(), stalled]);
+      } catch (error) {
+        if (error instanceof PassingFailure) throw error;
+        throw new PassingFailure("the connection was cut", { cause: error });
+      } finally {
+        clearTimeout(timer);
+      }
+      if (piece.done) return;
+      await handle.writeFile(piece.value);
+      onBytes(piece.value.length);
     }
-    if (piece.done) return;
-    await handle.writeFile(piece.value);
-    onBytes(piece.value.length);
+  } finally {
+    reader.cancel().catch(() => {
+      // The connection is gone already.
+    });
   }
 };
 

@@ -1,6 +1,6 @@
 /** Requests to the hub: redirects followed by hand, the token sent to the endpoint only, failures in plain words. */
-import { setTimeout as sleep } from "node:timers/promises";
 import { MahaloError } from "@mahalo/torch";
+import { pause } from "../../core/interrupt.ts";
 import { redactor } from "../../core/redact.ts";
 import type { Repo } from "./names.ts";
 import type { HubSettings } from "./settings.ts";
@@ -183,7 +183,7 @@ export const insist = async <T>(
           exitStatus: 1,
         });
       }
-      await sleep(patience.retry * 2 ** (failures - 1));
+      await pause(patience.retry * 2 ** (failures - 1), "downloading");
     }
   }
 };
