@@ -153,7 +153,10 @@ const readDocument = (text: string, file: string, lines: LineCounter): Document 
   }
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, uniqueKeys: false });
   const [fault] = document.errors;
-  if (fault !== undefined) throw fail(fault.pos[0], fault.message, fault);
+  if (fault !== undefined) {
+    const deep = fault.message.includes("call stack");
+    throw fail(fault.pos[0], deep ? "it is nested too deeply" : fault.message, fault);
+  }
   const repeated = repeatedKey(document);
   if (repeated !== undefined) throw fail(repeated.offset, `the key "${repeated.key}" stands twice`);
   return document;
