@@ -7,7 +7,7 @@
  */
 import { parseArgs } from "node:util";
 import { describeError, MahaloError, ops, scope, setThreads } from "@mahalo/torch";
-import type { FewRowsKernels, Kernels } from "../packages/mahalo/src/model/kernels.ts";
+import type { Kernels, RowwiseKernels } from "../packages/mahalo/src/model/kernels.ts";
 import { type LanguageModel, loadModel } from "../packages/mahalo/src/model/load.ts";
 import { computeUnder, type WeightsName, weightsNames } from "../packages/mahalo/src/model/precision.ts";
 import { writePrompts } from "./decode/tasks.ts";
@@ -43,7 +43,7 @@ class Clock {
   }
 
   /** The same kernels, timed. */
-  around(kernels: Kernels, fewRows: FewRowsKernels): Kernels {
+  around(kernels: Kernels, rowwise: RowwiseKernels): Kernels {
     return {
       ...kernels,
       // A prompt's pass has norms, too; a step of one stream has one row.
@@ -51,14 +51,13 @@ class Clock {
         x.size(0) === 1
           ? this.#time("norm", () => kernels.rmsNorm(x, ...given))
           : kernels.rmsNorm(x, ...given),
-      fewRows: {
-        most: fewRows.most,
-        front: (...given) => this.#time("front", () => fewRows.front(...given)),
+      rowwise: {
+        front: (...given) => this.#time("front", () => rowwise.front(...given)),
         back: (...given) => {
           this.seconds.attention += (performance.now() - this.#frontEnded) / 1000;
-          return this.#time("back", () => fewRows.back(...given));
+          return this.#time("back", () => rowwise.back(...given));
         },
-        linear: (...given) => this.#time("head", () => fewRows.linear(...given)),
+        linear: (...given) => this.#time("head", () => rowwise.linear(...given)),
       },
     };
   }
@@ -103,15 +102,15 @@ const profile = async (
   const model = endless(await loadModel(benchModel, { compute: computeUnder(weights, "bfloat16"), weights }));
   const rows = readRows(await writePrompts(prompts)).map(({ prompt_ids: ids }) => ({ ids }));
   const { kernels } = model.backbone;
-  const { fewRows } = kernels;
-  if (fewRows === undefined)
+  const { rowwise } = kernels;
+  if (rowwise === undefined)
     throw new MahaloError("E_BENCH_OPTION", "this device has no kernels for few rows");
   for (const row of rows) await answer(model, [row], 8);
   // One token each: prompt and first token, which are taken off below.
   let first = 0;
   for (const row of rows) first += (await answer(model, [row], 1)).seconds;
   const clock = new Clock();
-  const clocked = clock.around(kernels, fewRows);
+  const clocked = clock.around(kernels, rowwise);
   let [seconds, cpu] = [0, cpuSeconds()];
   for (const row of rows) {
     model.backbone.kernels = clocked;

@@ -76,16 +76,14 @@ void addKeys(const Tensor& from, Tensor& into, const Segment& segment) {
   into.narrow(0, segment.start, segment.count).add_(rows.narrow(0, segment.prefix, segment.count));
 }
 
-#define MAHALO_SOFTMAX_BACKWARD(T)                                                                     \
-  /* dS from dP, in place: scale W (dP - sum(W dP)). */                                                \
-  MAHALO_CLONES void softmaxBackwardRow(T* d, const T* w, int64_t seen, int64_t width, float scale) {  \
-    float sum = 0;                                                                                     \
-    _Pragma("omp simd reduction(+ : sum)") for (int64_t i = 0; i < seen; ++i) sum += widen(w[i]) * widen(d[i]); \
-    _Pragma("omp simd") for (int64_t i = 0; i < seen; ++i) d[i] = narrow<T>(scale * widen(w[i]) * (widen(d[i]) - sum)); \
-    for (int64_t i = seen; i < width; ++i) d[i] = narrow<T>(0.0f);                                     \
-  }
-MAHALO_SOFTMAX_BACKWARD(float)
-MAHALO_SOFTMAX_BACKWARD(c10::BFloat16)
+/// dS from dP, in place: scale W (dP - sum(W dP)).
+template <typename T>
+MAHALO_INLINE void softmaxBackwardRow(T* d, const T* w, int64_t seen, int64_t width, float scale) {
+  float sum = 0;
+  _Pragma("omp simd reduction(+ : sum)") for (int64_t i = 0; i < seen; ++i) sum += widen(w[i]) * widen(d[i]);
+  _Pragma("omp simd") for (int64_t i = 0; i < seen; ++i) d[i] = narrow<T>(scale * widen(w[i]) * (widen(d[i]) - sum));
+  for (int64_t i = seen; i < width; ++i) d[i] = narrow<T>(0.0f);
+}
 
 /// Runs `row(pointer offset, keys seen)` on every row of [G, R N, M].
 template <typename Row>
@@ -99,10 +97,10 @@ void eachRow(const Tensor& scores, const Segment& segment, Row row) {
 void softmax_(Tensor& scores, const Segment& segment, float scale) {
   if (scores.scalar_type() == at::kFloat) {
     float* data = scores.mutable_data_ptr<float>();
-    eachRow(scores, segment, [&](int64_t at, int64_t seen, int64_t width) { softmaxRow(data + at, seen, width, scale); });
+    eachRow(scores, segment, [&](int64_t at, int64_t seen, int64_t width) { dispatch<softmaxRow<float>>(data + at, seen, width, scale); });
   } else {
     auto* data = scores.mutable_data_ptr<c10::BFloat16>();
-    eachRow(scores, segment, [&](int64_t at, int64_t seen, int64_t width) { softmaxRow(data + at, seen, width, scale); });
+    eachRow(scores, segment, [&](int64_t at, int64_t seen, int64_t width) { dispatch<softmaxRow<c10::BFloat16>>(data + at, seen, width, scale); });
   }
 }
 
@@ -110,11 +108,11 @@ void softmaxBackward_(Tensor& gradient, const Tensor& weights, const Segment& se
   if (gradient.scalar_type() == at::kFloat) {
     float* d = gradient.mutable_data_ptr<float>();
     const float* w = weights.const_data_ptr<float>();
-    eachRow(gradient, segment, [&](int64_t at, int64_t seen, int64_t width) { softmaxBackwardRow(d + at, w + at, seen, width, scale); });
+    eachRow(gradient, segment, [&](int64_t at, int64_t seen, int64_t width) { dispatch<softmaxBackwardRow<float>>(d + at, w + at, seen, width, scale); });
   } else {
     auto* d = gradient.mutable_data_ptr<c10::BFloat16>();
     const auto* w = weights.const_data_ptr<c10::BFloat16>();
-    eachRow(gradient, segment, [&](int64_t at, int64_t seen, int64_t width) { softmaxBackwardRow(d + at, w + at, seen, width, scale); });
+    eachRow(gradient, segment, [&](int64_t at, int64_t seen, int64_t width) { dispatch<softmaxBackwardRow<c10::BFloat16>>(d + at, w + at, seen, width, scale); });
   }
 }
 

@@ -20,24 +20,26 @@ using at::Tensor;
 /// Elements whose weights are summed together; a draw looks at single ones in one block only.
 constexpr int64_t kBlock = 512;
 
-#define MAHALO_DRAW(T)                                                                                              \
-  MAHALO_CLONES float largestOf(const T* x, int64_t count) {                                                        \
-    float top = -INFINITY;                                                                                          \
-    _Pragma("omp simd reduction(max : top)") for (int64_t i = 0; i < count; ++i) top = std::max(top, widen(x[i]));  \
-    return top;                                                                                                     \
-  }                                                                                                                 \
-  MAHALO_CLONES float weightOf(const T* x, int64_t count, float largest, float inverse) {                           \
-    float sum = 0;                                                                                                  \
-    _Pragma("omp simd reduction(+ : sum)") for (int64_t i = 0; i < count; ++i) sum += fastExp((widen(x[i]) - largest) * inverse); \
-    return sum;                                                                                                     \
-  }                                                                                                                 \
-  MAHALO_CLONES int64_t atLeast(const T* x, int64_t count, float bound) {                                           \
-    int64_t found = 0;                                                                                              \
-    _Pragma("omp simd reduction(+ : found)") for (int64_t i = 0; i < count; ++i) found += widen(x[i]) >= bound;     \
-    return found;                                                                                                   \
-  }
-MAHALO_DRAW(float)
-MAHALO_DRAW(c10::BFloat16)
+template <typename T>
+MAHALO_INLINE float largestOf(const T* x, int64_t count) {
+  float top = -INFINITY;
+  _Pragma("omp simd reduction(max : top)") for (int64_t i = 0; i < count; ++i) top = std::max(top, widen(x[i]));
+  return top;
+}
+
+template <typename T>
+MAHALO_INLINE float weightOf(const T* x, int64_t count, float largest, float inverse) {
+  float sum = 0;
+  _Pragma("omp simd reduction(+ : sum)") for (int64_t i = 0; i < count; ++i) sum += fastExp((widen(x[i]) - largest) * inverse);
+  return sum;
+}
+
+template <typename T>
+MAHALO_INLINE int64_t atLeast(const T* x, int64_t count, float bound) {
+  int64_t found = 0;
+  _Pragma("omp simd reduction(+ : found)") for (int64_t i = 0; i < count; ++i) found += widen(x[i]) >= bound;
+  return found;
+}
 
 struct Settings {
   double temperature, topK, topP, minP;
@@ -56,7 +58,7 @@ int64_t drawFromAll(const T* x, int64_t count, float largest, double temperature
   std::vector<double> sums;
   double total = 0;
   for (int64_t from = 0; from < count; from += kBlock) {
-    sums.push_back(weightOf(x + from, std::min(kBlock, count - from), largest, inverse));
+    sums.push_back(dispatch<weightOf<T>>(x + from, std::min(kBlock, count - from), largest, inverse));
     total += sums.back();
   }
   double left = uniform * total;
@@ -100,7 +102,7 @@ template <typename T>
 std::vector<Candidate> likeliest(const T* x, int64_t count, float largest, const Settings& own, bool byCount, double enough) {
   for (int exponent = 4; exponent <= 56; exponent += 4) {
     const float bound = largest - static_cast<float>(own.temperature * exponent * std::log(2.0));
-    if (byCount && atLeast(x, count, bound) < static_cast<int64_t>(own.topK)) continue;
+    if (byCount && dispatch<atLeast<T>>(x, count, bound) < static_cast<int64_t>(own.topK)) continue;
     auto some = collect(x, count, bound);
     if (weigh(some, largest, own.temperature) >= enough) return some;
   }
@@ -111,7 +113,7 @@ std::vector<Candidate> likeliest(const T* x, int64_t count, float largest, const
 
 template <typename T>
 int64_t drawRow(const T* x, int64_t count, const Settings& own, double uniform) {
-  const float largest = largestOf(x, count);
+  const float largest = dispatch<largestOf<T>>(x, count);
   if (!std::isfinite(largest)) return -1;
   if (own.temperature == 0) return std::find_if(x, x + count, [&](T one) { return widen(one) == largest; }) - x;
   const bool byCount = own.topK > 0 && own.topK < count, byShare = own.topP < 1;
@@ -119,7 +121,7 @@ int64_t drawRow(const T* x, int64_t count, const Settings& own, double uniform) 
   double total = 0;
   if (byShare && !byCount) {
     const float inverse = static_cast<float>(1.0 / own.temperature);
-    for (int64_t from = 0; from < count; from += kBlock) total += weightOf(x + from, std::min(kBlock, count - from), largest, inverse);
+    for (int64_t from = 0; from < count; from += kBlock) total += dispatch<weightOf<T>>(x + from, std::min(kBlock, count - from), largest, inverse);
   }
   std::vector<Candidate> some;
   if (byCount || byShare) {

@@ -33,27 +33,27 @@ int64_t grain(int64_t width) { return std::max<int64_t>(1, 16384 / std::max<int6
 
 // ---- RMS norm: y = x r w with r = 1 / sqrt(mean(x^2) + eps) ----
 
-#define MAHALO_NORM_FORWARD(T)                                                                                     \
-  MAHALO_CLONES void normForwardRow(const T* x, const T* w, T* y, float* r, int64_t width, float eps) {            \
-    float sum = 0;                                                                                                 \
-    _Pragma("omp simd reduction(+ : sum)") for (int64_t i = 0; i < width; ++i) sum += widen(x[i]) * widen(x[i]);   \
-    const float scale = 1.0f / std::sqrt(sum / width + eps);                                                       \
-    *r = scale;                                                                                                    \
-    _Pragma("omp simd") for (int64_t i = 0; i < width; ++i) y[i] = narrow<T>(widen(x[i]) * scale * widen(w[i]));   \
-  }                                                                                                                \
-  /* dx = r (g w - xhat mean(g w xhat)), dw += g xhat, with xhat = x r */                                          \
-  MAHALO_CLONES void normBackwardRow(const T* g, const T* x, const T* w, float r, T* dx, float* dw, int64_t width) { \
-    float dot = 0;                                                                                                 \
-    _Pragma("omp simd reduction(+ : dot)") for (int64_t i = 0; i < width; ++i) dot += widen(g[i]) * widen(w[i]) * widen(x[i]); \
-    const float mean = dot * r * r / width;                                                                        \
-    _Pragma("omp simd") for (int64_t i = 0; i < width; ++i) {                                                      \
-      const float gi = widen(g[i]), xi = widen(x[i]);                                                              \
-      dx[i] = narrow<T>(r * (gi * widen(w[i]) - xi * mean));                                                       \
-      dw[i] += gi * xi * r;                                                                                        \
-    }                                                                                                              \
+template <typename T>
+MAHALO_INLINE void normForwardRow(const T* x, const T* w, T* y, float* r, int64_t width, float eps) {
+  float sum = 0;
+  _Pragma("omp simd reduction(+ : sum)") for (int64_t i = 0; i < width; ++i) sum += widen(x[i]) * widen(x[i]);
+  const float scale = 1.0f / std::sqrt(sum / width + eps);
+  *r = scale;
+  _Pragma("omp simd") for (int64_t i = 0; i < width; ++i) y[i] = narrow<T>(widen(x[i]) * scale * widen(w[i]));
+}
+
+/// dx = r (g w - xhat mean(g w xhat)), dw += g xhat, with xhat = x r
+template <typename T>
+MAHALO_INLINE void normBackwardRow(const T* g, const T* x, const T* w, float r, T* dx, float* dw, int64_t width) {
+  float dot = 0;
+  _Pragma("omp simd reduction(+ : dot)") for (int64_t i = 0; i < width; ++i) dot += widen(g[i]) * widen(w[i]) * widen(x[i]);
+  const float mean = dot * r * r / width;
+  _Pragma("omp simd") for (int64_t i = 0; i < width; ++i) {
+    const float gi = widen(g[i]), xi = widen(x[i]);
+    dx[i] = narrow<T>(r * (gi * widen(w[i]) - xi * mean));
+    dw[i] += gi * xi * r;
   }
-MAHALO_NORM_FORWARD(float)
-MAHALO_NORM_FORWARD(c10::BFloat16)
+}
 
 std::tuple<Tensor, Tensor> normForward(const Tensor& input, const Tensor& weight, double eps) {
   const int64_t width = weight.numel();
@@ -69,7 +69,7 @@ std::tuple<Tensor, Tensor> normForward(const Tensor& input, const Tensor& weight
     float* rs = r.mutable_data_ptr<float>();
     at::parallel_for(0, rows, grain(width), [&](int64_t from, int64_t to) {
       for (int64_t row = from; row < to; ++row) {
-        normForwardRow(xs + row * width, ws, ys + row * width, rs + row, width, static_cast<float>(eps));
+        dispatch<normForwardRow<T>>(xs + row * width, ws, ys + row * width, rs + row, width, static_cast<float>(eps));
       }
     });
   })
@@ -92,7 +92,7 @@ std::tuple<Tensor, Tensor> normBackward(const Tensor& gradient, const Tensor& in
     at::parallel_for(0, blocks, 1, [&](int64_t from, int64_t to) {
       for (int64_t block = from; block < to; ++block) {
         for (int64_t row = rows * block / blocks; row < rows * (block + 1) / blocks; ++row) {
-          normBackwardRow(gs + row * width, xs + row * width, ws, rs[row], dxs + row * width, dws + block * width, width);
+          dispatch<normBackwardRow<T>>(gs + row * width, xs + row * width, ws, rs[row], dxs + row * width, dws + block * width, width);
         }
       }
     });
@@ -102,24 +102,24 @@ std::tuple<Tensor, Tensor> normBackward(const Tensor& gradient, const Tensor& in
 
 // ---- SwiGLU: y = silu(gate) up ----
 
-#define MAHALO_SWIGLU(T)                                                                                \
-  MAHALO_CLONES void swigluRow(const T* gate, const T* up, T* y, int64_t width) {                       \
-    _Pragma("omp simd") for (int64_t i = 0; i < width; ++i) {                                           \
-      const float a = widen(gate[i]);                                                                   \
-      y[i] = narrow<T>(a / (1.0f + fastExp(-a)) * widen(up[i]));                                        \
-    }                                                                                                   \
-  }                                                                                                     \
-  /* d gate = g up s (1 + gate (1 - s)), d up = g gate s, with s = sigmoid(gate) */                     \
-  MAHALO_CLONES void swigluBackwardRow(const T* g, const T* gate, const T* up, T* dgate, T* dup, int64_t width) { \
-    _Pragma("omp simd") for (int64_t i = 0; i < width; ++i) {                                           \
-      const float a = widen(gate[i]), gi = widen(g[i]);                                                 \
-      const float s = 1.0f / (1.0f + fastExp(-a));                                                      \
-      dgate[i] = narrow<T>(gi * widen(up[i]) * s * (1.0f + a * (1.0f - s)));                            \
-      dup[i] = narrow<T>(gi * a * s);                                                                   \
-    }                                                                                                   \
+template <typename T>
+MAHALO_INLINE void swigluRow(const T* gate, const T* up, T* y, int64_t width) {
+  _Pragma("omp simd") for (int64_t i = 0; i < width; ++i) {
+    const float a = widen(gate[i]);
+    y[i] = narrow<T>(a / (1.0f + fastExp(-a)) * widen(up[i]));
   }
-MAHALO_SWIGLU(float)
-MAHALO_SWIGLU(c10::BFloat16)
+}
+
+/// d gate = g up s (1 + gate (1 - s)), d up = g gate s, with s = sigmoid(gate)
+template <typename T>
+MAHALO_INLINE void swigluBackwardRow(const T* g, const T* gate, const T* up, T* dgate, T* dup, int64_t width) {
+  _Pragma("omp simd") for (int64_t i = 0; i < width; ++i) {
+    const float a = widen(gate[i]), gi = widen(g[i]);
+    const float s = 1.0f / (1.0f + fastExp(-a));
+    dgate[i] = narrow<T>(gi * widen(up[i]) * s * (1.0f + a * (1.0f - s)));
+    dup[i] = narrow<T>(gi * a * s);
+  }
+}
 
 Tensor swigluForward(const Tensor& gateUp) {
   need(gateUp.dim() == 2 && gateUp.size(1) % 2 == 0, "swiglu: a matrix with an even number of columns is needed");
@@ -132,7 +132,7 @@ Tensor swigluForward(const Tensor& gateUp) {
     at::parallel_for(0, rows, grain(width), [&](int64_t from, int64_t to) {
       for (int64_t row = from; row < to; ++row) {
         const T* gate = xs + 2 * row * width;
-        swigluRow(gate, gate + width, ys + row * width, width);
+        dispatch<swigluRow<T>>(gate, gate + width, ys + row * width, width);
       }
     });
   })
@@ -150,7 +150,7 @@ Tensor swigluBackward(const Tensor& gradient, const Tensor& gateUp) {
       for (int64_t row = from; row < to; ++row) {
         const T* gate = xs + 2 * row * width;
         T* dgate = dxs + 2 * row * width;
-        swigluBackwardRow(gs + row * width, gate, gate + width, dgate, dgate + width, width);
+        dispatch<swigluBackwardRow<T>>(gs + row * width, gate, gate + width, dgate, dgate + width, width);
       }
     });
   })
@@ -159,17 +159,15 @@ Tensor swigluBackward(const Tensor& gradient, const Tensor& gateUp) {
 
 // ---- Split and rotate: qkv rows to queries and keys turned by their positions, and values ----
 
-#define MAHALO_ROTATE(T)                                                                                     \
-  /* [a, b] -> [a cos - b sin, b cos + a sin]; sign -1 turns back, which is the gradient */                  \
-  MAHALO_CLONES void rotateHead(const T* x, const T* cosine, const T* sine, T* y, int64_t half, float sign) { \
-    _Pragma("omp simd") for (int64_t i = 0; i < half; ++i) {                                                 \
-      const float a = widen(x[i]), b = widen(x[i + half]), c = widen(cosine[i]), s = sign * widen(sine[i]);  \
-      y[i] = narrow<T>(a * c - b * s);                                                                       \
-      y[i + half] = narrow<T>(b * c + a * s);                                                                \
-    }                                                                                                        \
+/// [a, b] -> [a cos - b sin, b cos + a sin]; sign -1 turns back, which is the gradient
+template <typename T>
+MAHALO_INLINE void rotateHead(const T* x, const T* cosine, const T* sine, T* y, int64_t half, float sign) {
+  _Pragma("omp simd") for (int64_t i = 0; i < half; ++i) {
+    const float a = widen(x[i]), b = widen(x[i + half]), c = widen(cosine[i]), s = sign * widen(sine[i]);
+    y[i] = narrow<T>(a * c - b * s);
+    y[i + half] = narrow<T>(b * c + a * s);
   }
-MAHALO_ROTATE(float)
-MAHALO_ROTATE(c10::BFloat16)
+}
 
 std::tuple<Tensor, Tensor, Tensor> splitRotateForward(const Tensor& qkv, const Tensor& cosine, const Tensor& sine, int64_t heads, int64_t kvHeads) {
   need(qkv.dim() == 2 && cosine.dim() == 2 && cosine.size(0) == qkv.size(0) && cosine.sizes() == sine.sizes(), "split_rotate: qkv [T, Q] and rotations [T, E] are needed");
@@ -187,9 +185,9 @@ std::tuple<Tensor, Tensor, Tensor> splitRotateForward(const Tensor& qkv, const T
     at::parallel_for(0, tokens, grain(x.size(1)), [&](int64_t from, int64_t to) {
       for (int64_t t = from; t < to; ++t) {
         const T* row = xs + t * x.size(1);
-        for (int64_t h = 0; h < heads; ++h) rotateHead(row + h * width, cs + t * width, ss + t * width, qs + (t * heads + h) * width, half, 1);
+        for (int64_t h = 0; h < heads; ++h) dispatch<rotateHead<T>>(row + h * width, cs + t * width, ss + t * width, qs + (t * heads + h) * width, half, 1);
         row += heads * width;
-        for (int64_t h = 0; h < kvHeads; ++h) rotateHead(row + h * width, cs + t * width, ss + t * width, ks + (t * kvHeads + h) * width, half, 1);
+        for (int64_t h = 0; h < kvHeads; ++h) dispatch<rotateHead<T>>(row + h * width, cs + t * width, ss + t * width, ks + (t * kvHeads + h) * width, half, 1);
         std::memcpy(vs + t * kvHeads * width, row + kvHeads * width, kvHeads * width * sizeof(T));
       }
     });
@@ -209,9 +207,9 @@ Tensor splitRotateBackward(const Tensor& dq, const Tensor& dk, const Tensor& dv,
     at::parallel_for(0, tokens, grain(columns), [&](int64_t from, int64_t to) {
       for (int64_t t = from; t < to; ++t) {
         T* row = dxs + t * columns;
-        for (int64_t h = 0; h < heads; ++h) rotateHead(qs + (t * heads + h) * width, cs + t * width, ss + t * width, row + h * width, half, -1);
+        for (int64_t h = 0; h < heads; ++h) dispatch<rotateHead<T>>(qs + (t * heads + h) * width, cs + t * width, ss + t * width, row + h * width, half, -1);
         row += heads * width;
-        for (int64_t h = 0; h < kvHeads; ++h) rotateHead(ks + (t * kvHeads + h) * width, cs + t * width, ss + t * width, row + h * width, half, -1);
+        for (int64_t h = 0; h < kvHeads; ++h) dispatch<rotateHead<T>>(ks + (t * kvHeads + h) * width, cs + t * width, ss + t * width, row + h * width, half, -1);
         std::memcpy(row + kvHeads * width, vs + t * kvHeads * width, kvHeads * width * sizeof(T));
       }
     });
@@ -221,19 +219,19 @@ Tensor splitRotateBackward(const Tensor& dq, const Tensor& dk, const Tensor& dv,
 
 // ---- Token log-probabilities: logp = l[y] - lse, lse = log sum exp(l); and their gradient in place of the logits ----
 
-#define MAHALO_LOGPROB(T)                                                                                   \
-  MAHALO_CLONES float logSumExp(const T* logits, int64_t width) {                                           \
-    float top = -INFINITY;                                                                                  \
-    _Pragma("omp simd reduction(max : top)") for (int64_t i = 0; i < width; ++i) top = std::max(top, widen(logits[i])); \
-    float sum = 0;                                                                                          \
-    _Pragma("omp simd reduction(+ : sum)") for (int64_t i = 0; i < width; ++i) sum += fastExp(widen(logits[i]) - top); \
-    return top + std::log(sum);                                                                             \
-  }                                                                                                         \
-  MAHALO_CLONES void softmaxDeltaRow(T* logits, float lse, float slope, int64_t width) {                    \
-    _Pragma("omp simd") for (int64_t i = 0; i < width; ++i) logits[i] = narrow<T>(-slope * fastExp(widen(logits[i]) - lse)); \
-  }
-MAHALO_LOGPROB(float)
-MAHALO_LOGPROB(c10::BFloat16)
+template <typename T>
+MAHALO_INLINE float logSumExp(const T* logits, int64_t width) {
+  float top = -INFINITY;
+  _Pragma("omp simd reduction(max : top)") for (int64_t i = 0; i < width; ++i) top = std::max(top, widen(logits[i]));
+  float sum = 0;
+  _Pragma("omp simd reduction(+ : sum)") for (int64_t i = 0; i < width; ++i) sum += fastExp(widen(logits[i]) - top);
+  return top + std::log(sum);
+}
+
+template <typename T>
+MAHALO_INLINE void softmaxDeltaRow(T* logits, float lse, float slope, int64_t width) {
+  _Pragma("omp simd") for (int64_t i = 0; i < width; ++i) logits[i] = narrow<T>(-slope * fastExp(widen(logits[i]) - lse));
+}
 
 void checkTargets(const Tensor& logits, const Tensor& targets) {
   need(logits.dim() == 2 && logits.is_contiguous(), "log-probabilities: contiguous logits [N, V] are needed");
@@ -253,7 +251,7 @@ std::tuple<Tensor, Tensor> tokenLogProbs(const Tensor& logits, const Tensor& tar
     float *ps = logps.mutable_data_ptr<float>(), *zs = lse.mutable_data_ptr<float>();
     at::parallel_for(0, rows, 1, [&](int64_t from, int64_t to) {
       for (int64_t n = from; n < to; ++n) {
-        zs[n] = logSumExp(ls + n * width, width);
+        zs[n] = dispatch<logSumExp<T>>(ls + n * width, width);
         ps[n] = widen(ls[n * width + ids[n]]) - zs[n];
       }
     });
@@ -276,7 +274,7 @@ Tensor& tokenLogProbsDelta(Tensor& logits, const Tensor& lse, const Tensor& targ
         T* row = ls + n * width;
         // Taken before the row is overwritten, so that 1 - p is not lost to rounding.
         const float own = ss[n] * (1.0f - std::exp(widen(row[ids[n]]) - zs[n]));
-        softmaxDeltaRow(row, zs[n], ss[n], width);
+        dispatch<softmaxDeltaRow<T>>(row, zs[n], ss[n], width);
         row[ids[n]] = narrow<T>(own);
       }
     });

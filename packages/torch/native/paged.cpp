@@ -11,7 +11,6 @@
 
 #include "engine.hpp"
 #include "simd.hpp"
-#include "softmax.hpp"
 
 namespace mahalo {
 namespace {
@@ -20,11 +19,8 @@ using at::Tensor;
 
 /// Positions of a page, and queries that are computed together: their scores and sums stay in registers.
 constexpr int64_t kPage = 32;
-constexpr int kQueries = 4;
+constexpr int kQueries = 6;
 constexpr int64_t kSlabStride = 65536;
-/// Queries of a row and key-value head from which on matrix products over gathered pages are faster, and most of them at once.
-constexpr int64_t kGathered = 16;
-constexpr int64_t kAtOnce = 1024;
 
 // Sixteen numbers; the compiler makes two or four registers of them where one is not wide enough.
 typedef float Wide __attribute__((vector_size(64)));
@@ -39,57 +35,72 @@ MAHALO_INLINE void load(const c10::BFloat16* from, Wide& into) {
   std::memcpy(&into, &words, sizeof(Wide));
 }
 
-/// Scores of N queries [N, E] with the positions of one page; the next page is fetched meanwhile.
+/// Scores of N queries [N, E] with sixteen positions of a page; what comes next is fetched meanwhile.
 template <int N, typename T>
-MAHALO_INLINE void scorePage(const float* q, const T* keys, const T* next, float* scores, int64_t stride, int64_t width) {
-  Wide low[N] = {}, high[N] = {};
+MAHALO_INLINE void scoreHalf(const float* q, const T* keys, const T* next, float* scores, int64_t stride, int64_t width) {
+  Wide sum[N] = {};
   for (int64_t e = 0; e < width; ++e) {
-    Wide a, b;
+    Wide key;
     __builtin_prefetch(next + e * kPage);
-    if (sizeof(T) > 2) __builtin_prefetch(next + e * kPage + 16);
-    load(keys + e * kPage, a);
-    load(keys + e * kPage + 16, b);
-    for (int n = 0; n < N; ++n) {
-      const float own = q[n * width + e];
-      low[n] += own * a;
-      high[n] += own * b;
-    }
+    load(keys + e * kPage, key);
+#pragma GCC unroll 6
+    for (int n = 0; n < N; ++n) sum[n] += q[n * width + e] * key;
   }
-  for (int n = 0; n < N; ++n) {
-    std::memcpy(scores + n * stride, &low[n], sizeof(Wide));
-    std::memcpy(scores + n * stride + 16, &high[n], sizeof(Wide));
-  }
+#pragma GCC unroll 6
+  for (int n = 0; n < N; ++n) std::memcpy(scores + n * stride, &sum[n], sizeof(Wide));
 }
 
-/// Adds the values of one page's first `count` positions, weighted, to N sums; from element `from` on, C times sixteen.
-template <int N, int C, typename T>
-MAHALO_INLINE void addValues(const float* weights, int64_t stride, const T* values, const T* next, float* sums, int64_t width, int64_t count, int64_t from) {
-  Wide sum[N][C];
-  for (int n = 0; n < N; ++n) std::memcpy(sum[n], sums + n * width + from, sizeof(sum[n]));
-  for (int64_t p = 0; p < count; ++p) {
-    Wide value[C];
-    for (size_t line = 0; line < C * 16 * sizeof(T); line += 64) __builtin_prefetch(next + p * width + from + line / sizeof(T));
-    for (int c = 0; c < C; ++c) load(values + p * width + from + 16 * c, value[c]);
-    for (int n = 0; n < N; ++n) {
-      const float own = weights[n * stride + p];
-      for (int c = 0; c < C; ++c) sum[n][c] += own * value[c];
-    }
-  }
-  for (int n = 0; n < N; ++n) std::memcpy(sums + n * width + from, sum[n], sizeof(sum[n]));
-}
-
+/// Adds the values of one page's first `count` positions, weighted, to N sums.
 template <int N, typename T>
 MAHALO_INLINE void addPage(const float* weights, int64_t stride, const T* values, const T* next, float* sums, int64_t width, int64_t count) {
   int64_t from = 0;
-  for (; from + 64 <= width; from += 64) addValues<N, 4>(weights, stride, values, next, sums, width, count, from);
-  for (; from + 16 <= width; from += 16) addValues<N, 1>(weights, stride, values, next, sums, width, count, from);
+  for (; from + 16 <= width; from += 16) {
+    Wide sum[N];
+#pragma GCC unroll 6
+    for (int n = 0; n < N; ++n) std::memcpy(&sum[n], sums + n * width + from, sizeof(Wide));
+    for (int64_t p = 0; p < count; ++p) {
+      Wide value;
+      __builtin_prefetch(next + p * width + from);
+      load(values + p * width + from, value);
+#pragma GCC unroll 6
+      for (int n = 0; n < N; ++n) sum[n] += weights[n * stride + p] * value;
+    }
+#pragma GCC unroll 6
+    for (int n = 0; n < N; ++n) std::memcpy(sums + n * width + from, &sum[n], sizeof(Wide));
+  }
+  // Elements that fill no register, each with one rounding a position, as above.
   for (; from < width; ++from) {
     for (int n = 0; n < N; ++n) {
       float sum = sums[n * width + from];
-      for (int64_t p = 0; p < count; ++p) sum += weights[n * stride + p] * widen(values[p * width + from]);
+      for (int64_t p = 0; p < count; ++p) sum = std::fma(weights[n * stride + p], widen(values[p * width + from]), sum);
       sums[n * width + from] = sum;
     }
   }
+}
+
+/// Scores to weights exp(score - largest), in place; gives their sum. What lies behind the scores, up to a multiple of 16, is
+/// overwritten. Lanes are added in one order, whatever the compiler makes of the loops, and in one function for all callers.
+MAHALO_INLINE float weigh(float* s, int64_t seen) {
+  const int64_t whole = (seen + 15) / 16 * 16;
+  float top[16], sum[16];
+  for (int64_t i = seen; i < whole; ++i) s[i] = -INFINITY;
+  _Pragma("omp simd") for (int lane = 0; lane < 16; ++lane) top[lane] = -INFINITY, sum[lane] = 0;
+  for (int64_t i = 0; i < whole; i += 16) {
+    _Pragma("omp simd") for (int lane = 0; lane < 16; ++lane) top[lane] = std::max(top[lane], s[i + lane]);
+  }
+  float largest = top[0];
+  for (int lane = 1; lane < 16; ++lane) largest = std::max(largest, top[lane]);
+  for (int64_t i = 0; i < whole; i += 16) {
+    _Pragma("omp simd") for (int lane = 0; lane < 16; ++lane) {
+      const float weight = fastExp(s[i + lane] - largest);
+      s[i + lane] = weight;
+      sum[lane] += weight;
+    }
+  }
+  for (int width = 8; width > 0; width /= 2) {
+    for (int lane = 0; lane < width; ++lane) sum[lane] += sum[lane + width];
+  }
+  return sum[0];
 }
 
 /// One row's pages of one layer and key-value head.
@@ -113,20 +124,16 @@ MAHALO_INLINE void attend(const float* q, const Pages<T>& pages, const int64_t* 
   for (int64_t page = 0; page <= last; ++page) {
     // Behind the last keys come the first values.
     const T* next = page < last ? pages.at(page + 1, 0) : pages.at(0, 1);
-    scorePage<N>(q, pages.at(page, 0), next, scores + page * kPage, stride, width);
+    const T* keys = pages.at(page, 0);
+    scoreHalf<N>(q, keys, next, scores + page * kPage, stride, width);
+    // Keys of float32 fill two lines of memory a step, which the second half fetches.
+    scoreHalf<N>(q, keys + 16, next + 16, scores + page * kPage + 16, stride, width);
   }
   float inverse[N];
   for (int n = 0; n < N; ++n) {
     float* s = scores + n * stride;
-    float top = -INFINITY;
-    _Pragma("omp simd reduction(max : top)") for (int64_t i = 0; i < seen[n]; ++i) top = std::max(top, s[i]);
-    float sum = 0;
-    _Pragma("omp simd reduction(+ : sum)") for (int64_t i = 0; i < seen[n]; ++i) {
-      s[i] = fastExp(s[i] - top);
-      sum += s[i];
-    }
+    inverse[n] = 1.0f / dispatch<weigh>(s, seen[n]);
     for (int64_t i = seen[n]; i < most; ++i) s[i] = 0;
-    inverse[n] = 1.0f / sum;
   }
   for (int64_t page = 0; page <= last; ++page) {
     const T* next = pages.at(std::min(page + 1, last), 1);
@@ -137,18 +144,17 @@ MAHALO_INLINE void attend(const float* q, const Pages<T>& pages, const int64_t* 
   }
 }
 
-#define MAHALO_PAGED(T)                                                                                              \
-  MAHALO_CLONES void attendQueries(int count, const float* q, const Pages<T>& pages, const int64_t* seen, int64_t width, \
-                                   float* scores, int64_t stride, float* sums) {                                     \
-    switch (count) {                                                                                                 \
-      case 1: attend<1>(q, pages, seen, width, scores, stride, sums); break;                                         \
-      case 2: attend<2>(q, pages, seen, width, scores, stride, sums); break;                                         \
-      case 3: attend<3>(q, pages, seen, width, scores, stride, sums); break;                                         \
-      default: attend<4>(q, pages, seen, width, scores, stride, sums);                                               \
-    }                                                                                                                \
+template <typename T>
+MAHALO_INLINE void attendQueries(int count, const float* q, const Pages<T>& pages, const int64_t* seen, int64_t width, float* scores, int64_t stride, float* sums) {
+  switch (count) {
+    case 1: attend<1>(q, pages, seen, width, scores, stride, sums); break;
+    case 2: attend<2>(q, pages, seen, width, scores, stride, sums); break;
+    case 3: attend<3>(q, pages, seen, width, scores, stride, sums); break;
+    case 4: attend<4>(q, pages, seen, width, scores, stride, sums); break;
+    case 5: attend<5>(q, pages, seen, width, scores, stride, sums); break;
+    default: attend<kQueries>(q, pages, seen, width, scores, stride, sums);
   }
-MAHALO_PAGED(float)
-MAHALO_PAGED(c10::BFloat16)
+}
 
 struct Row {
   int64_t start, count, held, table;
@@ -224,58 +230,6 @@ void writePages(const Memory<T>& memory, const Tensor& k, const Tensor& v, const
   }
 }
 
-/// A row of many new tokens: its pages as matrices, then products of libtorch's as for whole prompts.
-template <typename T>
-void attendGathered(const Memory<T>& memory, const Tensor& q, Tensor& output, int64_t groups, const Row& row, const int32_t* plan) {
-  const int64_t heads = q.size(1), width = q.size(2), share = heads / groups, length = row.held + row.count;
-  const int64_t pages = (length + kPage - 1) / kPage, padded = pages * kPage;
-  const float scale = 1.0f / std::sqrt(static_cast<float>(width));
-  auto keys = at::empty({groups, width, padded}, q.options()), values = at::empty({groups, padded, width}, q.options());
-  T *ks = keys.template mutable_data_ptr<T>(), *vs = values.template mutable_data_ptr<T>();
-  at::parallel_for(0, groups * pages, std::max<int64_t>(1, 32768 / (kPage * width)), [&](int64_t from, int64_t to) {
-    for (int64_t i = from; i < to; ++i) {
-      const int64_t g = i / pages, page = i % pages, number = plan[row.table + page], slab = number / kSlabStride;
-      const int64_t at = (number % kSlabStride) * memory.pageStride + g * memory.headStride;
-      const T* own = memory.slabs[slab] + memory.offsets[2 * slab] + at;
-      for (int64_t e = 0; e < width; ++e) std::memcpy(ks + (g * width + e) * padded + page * kPage, own + e * kPage, kPage * sizeof(T));
-      T* into = vs + (g * padded + page * kPage) * width;
-      std::memcpy(into, memory.slabs[slab] + memory.offsets[2 * slab + 1] + at, kPage * width * sizeof(T));
-      // Places that nobody wrote weigh 0, and are not to be NaN.
-      const int64_t used = std::min(kPage, length - page * kPage);
-      std::memset(into + used * width, 0, (kPage - used) * width * sizeof(T));
-    }
-  });
-  const T* qs = q.const_data_ptr<T>();
-  T* os = output.mutable_data_ptr<T>();
-  const int64_t most = std::max<int64_t>(1, kAtOnce / share);
-  for (int64_t first = 0; first < row.count; first += most) {
-    const int64_t tokens = std::min(most, row.count - first), rows = tokens * share;
-    auto queries = at::empty({groups, rows, width}, q.options());
-    T* into = queries.template mutable_data_ptr<T>();
-    const auto place = [&](int64_t g, int64_t token) { return ((row.start + first + token) * heads + g * share) * width; };
-    for (int64_t g = 0; g < groups; ++g) {
-      for (int64_t token = 0; token < tokens; ++token) {
-        std::memcpy(into + (g * rows + token * share) * width, qs + place(g, token), share * width * sizeof(T));
-      }
-    }
-    auto scores = at::bmm(queries, keys);
-    T* ss = scores.template mutable_data_ptr<T>();
-    at::parallel_for(0, groups * rows, std::max<int64_t>(1, 32768 / padded), [&](int64_t from, int64_t to) {
-      for (int64_t i = from; i < to; ++i) softmaxRow(ss + i * padded, row.held + first + i % rows / share + 1, padded, scale);
-    });
-    const auto sums = at::bmm(scores, values);
-    const T* from = sums.template const_data_ptr<T>();
-    for (int64_t g = 0; g < groups; ++g) {
-      for (int64_t token = 0; token < tokens; ++token) {
-        std::memcpy(os + place(g, token), from + (g * rows + token * share) * width, share * width * sizeof(T));
-      }
-    }
-  }
-}
-
-/// Whether a row's queries are many enough to be worth gathering its pages.
-bool isGathered(const Row& row, int64_t share) { return row.count > 1 && row.count * share >= kGathered; }
-
 /// Queries of one row and key-value head that are computed together: the first of them, and how many.
 struct Task {
   int64_t row, group, first;
@@ -289,10 +243,6 @@ void attendPages(const Memory<T>& memory, const Tensor& q, Tensor& output, int64
   std::vector<Task> tasks;
   int64_t longest = 0, work = 0;
   for (size_t r = 0; r < rows.size(); ++r) {
-    if (isGathered(rows[r], share)) {
-      attendGathered(memory, q, output, groups, rows[r], plan);
-      continue;
-    }
     const int64_t queries = rows[r].count * share;
     longest = std::max(longest, rows[r].held + rows[r].count);
     work += (rows[r].held + rows[r].count) * queries * groups * width;
@@ -303,6 +253,9 @@ void attendPages(const Memory<T>& memory, const Tensor& q, Tensor& output, int64
     }
   }
   if (tasks.empty()) return;
+  // A prompt's later tokens see more than its first: threads take from both ends.
+  std::vector<Task> mixed(tasks.size());
+  for (size_t i = 0; i < tasks.size(); ++i) mixed[i] = i % 2 == 0 ? tasks[i / 2] : tasks[tasks.size() - 1 - i / 2];
   const int64_t stride = (longest + kPage - 1) / kPage * kPage, total = static_cast<int64_t>(tasks.size());
   const T* qs = q.const_data_ptr<T>();
   T* os = output.mutable_data_ptr<T>();
@@ -312,7 +265,7 @@ void attendPages(const Memory<T>& memory, const Tensor& q, Tensor& output, int64
     std::vector<int64_t> offsets(memory.offsets.size());
     float *scores = scratch.data(), *queries = scores + kQueries * stride, *sums = queries + kQueries * width;
     for (int64_t t = from; t < to; ++t) {
-      const Task& task = tasks[t];
+      const Task& task = mixed[t];
       const Row& row = rows[task.row];
       for (size_t i = 0; i < offsets.size(); ++i) offsets[i] = memory.offsets[i] + task.group * memory.headStride;
       int64_t seen[kQueries], place[kQueries];
@@ -325,21 +278,12 @@ void attendPages(const Memory<T>& memory, const Tensor& q, Tensor& output, int64
       }
       std::fill(sums, sums + kQueries * width, 0.0f);
       const Pages<T> pages{memory.slabs.data(), offsets.data(), plan + row.table, memory.pageStride};
-      attendQueries(task.count, queries, pages, seen, width, scores, stride, sums);
+      dispatch<attendQueries<T>>(task.count, queries, pages, seen, width, scores, stride, sums);
       for (int n = 0; n < task.count; ++n) {
         for (int64_t e = 0; e < width; ++e) os[place[n] + e] = narrow<T>(sums[n * width + e]);
       }
     }
   });
-}
-
-void pagedWrite(at::TensorList slabs, int64_t layer, const Tensor& k, const Tensor& v, const Tensor& plan) {
-  check(slabs, layer, k, v);
-  const auto rows = readPlan(plan, k.size(0), slabs);
-  const auto keys = k.contiguous(), values = v.contiguous();
-  const int32_t* flat = plan.const_data_ptr<int32_t>();
-  if (k.scalar_type() == at::kFloat) writePages(Memory<float>(slabs, layer), keys, values, rows, flat);
-  else writePages(Memory<c10::BFloat16>(slabs, layer), keys, values, rows, flat);
 }
 
 Tensor pagedAttention(at::TensorList slabs, int64_t layer, const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& plan) {
@@ -366,11 +310,9 @@ Tensor pagedAttention(at::TensorList slabs, int64_t layer, const Tensor& q, cons
 }
 
 TORCH_LIBRARY_FRAGMENT(mahalo, library) {
-  library.def("paged_write_(Tensor(a!)[] slabs, int layer, Tensor k, Tensor v, Tensor plan) -> ()");
   library.def("paged_attention_(Tensor(a!)[] slabs, int layer, Tensor q, Tensor k, Tensor v, Tensor plan) -> Tensor");
 }
 TORCH_LIBRARY_IMPL(mahalo, CPU, library) {
-  library.impl("paged_write_", pagedWrite);
   library.impl("paged_attention_", pagedAttention);
 }
 

@@ -10,6 +10,7 @@
 #include <cmath>
 
 #include "engine.hpp"
+#include "isa.hpp"
 
 namespace mahalo {
 namespace {
@@ -76,6 +77,17 @@ napi_value version(napi_env env, napi_callback_info) { return text(env, TORCH_VE
 
 napi_value config(napi_env env, napi_callback_info) { return text(env, at::show_config() + at::get_parallel_info()); }
 
+/// instructionSets(): the one that our kernels use, and the best that the processor has.
+napi_value instructionSets(napi_env env, napi_callback_info) {
+  return guarded(env, "instructionSets", [&]() -> napi_value {
+    napi_value list;
+    napi_create_array_with_length(env, 2, &list);
+    napi_set_element(env, list, 0, text(env, isaName(isa())));
+    napi_set_element(env, list, 1, text(env, isaName(bestIsa())));
+    return list;
+  });
+}
+
 /// loadLibrary(path): libtorch's CUDA half registers its kernels when loaded.
 napi_value loadLibrary(napi_env env, napi_callback_info info) {
   return guarded(env, "loadLibrary", [&]() -> napi_value {
@@ -116,6 +128,7 @@ void defineRuntime(napi_env env, napi_value exports) {
   define(env, exports, "threads", threads);
   define(env, exports, "version", version);
   define(env, exports, "config", config);
+  define(env, exports, "instructionSets", instructionSets);
   define(env, exports, "loadLibrary", loadLibrary);
   define(env, exports, "lockFile", lockFile);
   define(env, exports, "hasCuda", hasCuda);

@@ -5,17 +5,41 @@
 #include <cstdint>
 #include <cstring>
 
-// Each kernel is compiled for several instruction sets; the right one is chosen when the addon loads.
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
-#define MAHALO_CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default"), optimize("O3", "no-math-errno")))
+#include "isa.hpp"
+
+#if defined(__GNUC__) && !defined(__clang__)
+#define MAHALO_OPTIMIZE __attribute__((optimize("O3", "no-math-errno", "no-trapping-math")))
 #else
-#define MAHALO_CLONES
+#define MAHALO_OPTIMIZE
 #endif
 #define MAHALO_INLINE inline __attribute__((always_inline))
 
 namespace mahalo {
 
+/// A function compiled for each instruction set; its body is inlined into each and vectorised there.
+template <auto Body>
+struct Variants;
+template <typename R, typename... A, R (*Body)(A...)>
+struct Variants<Body> {
+  MAHALO_AVX512 MAHALO_OPTIMIZE static R avx512(A... a) { return Body(a...); }
+  MAHALO_AVX2 MAHALO_OPTIMIZE static R avx2(A... a) { return Body(a...); }
+  MAHALO_OPTIMIZE static R plain(A... a) { return Body(a...); }
+};
+
+/// Calls an always-inline function in the form of the instruction set in use.
+template <auto Body, typename... A>
+MAHALO_INLINE auto dispatch(A... a) {
+#if MAHALO_X86
+  const Isa set = isa();
+  if (set >= Isa::kAvx512) return Variants<Body>::avx512(a...);
+  if (set == Isa::kAvx2) return Variants<Body>::avx2(a...);
+#endif
+  return Variants<Body>::plain(a...);
+}
+
 MAHALO_INLINE float widen(float value) { return value; }
+MAHALO_INLINE float widen(int8_t value) { return value; }
+MAHALO_INLINE float widen(int16_t value) { return value; }
 MAHALO_INLINE float widen(c10::BFloat16 value) {
   const uint32_t bits = static_cast<uint32_t>(value.x) << 16;
   float result;

@@ -13,7 +13,7 @@ namespace {
 using at::Tensor;
 
 /// v <- alpha v + (1 - alpha) g^2, p <- p - rate g / (sqrt(v) + eps)
-MAHALO_CLONES void rmspropRun(float* p, const float* g, float* v, int64_t count, float rate, float alpha, float eps) {
+MAHALO_INLINE void rmspropRun(float* p, const float* g, float* v, int64_t count, float rate, float alpha, float eps) {
   const float rest = 1.0f - alpha;
   _Pragma("omp simd") for (int64_t i = 0; i < count; ++i) {
     const float square = v[i] * alpha + rest * g[i] * g[i];
@@ -23,7 +23,7 @@ MAHALO_CLONES void rmspropRun(float* p, const float* g, float* v, int64_t count,
 }
 
 /// m <- m + (1 - beta1) (g - m), v <- beta2 v + (1 - beta2) g^2, p <- keep p - rate m / (sqrt(v) / root + eps)
-MAHALO_CLONES void adamwRun(float* p, const float* g, float* m, float* v, int64_t count, float rate, float keep, float toMean, float beta2, float root, float eps) {
+MAHALO_INLINE void adamwRun(float* p, const float* g, float* m, float* v, int64_t count, float rate, float keep, float toMean, float beta2, float root, float eps) {
   const float toSquare = 1.0f - beta2;
   _Pragma("omp simd") for (int64_t i = 0; i < count; ++i) {
     const float mean = m[i] + toMean * (g[i] - m[i]);
@@ -51,7 +51,7 @@ void rmsprop(at::TensorList parameters, at::TensorList gradients, at::TensorList
     float *p = parameters[n].mutable_data_ptr<float>(), *v = squares[n].mutable_data_ptr<float>();
     const float* g = gradients[n].const_data_ptr<float>();
     at::parallel_for(0, parameters[n].numel(), kGrain, [&](int64_t from, int64_t to) {
-      rmspropRun(p + from, g + from, v + from, to - from, static_cast<float>(rate), static_cast<float>(alpha), static_cast<float>(eps));
+      dispatch<rmspropRun>(p + from, g + from, v + from, to - from, static_cast<float>(rate), static_cast<float>(alpha), static_cast<float>(eps));
     });
     parameters[n].unsafeGetTensorImpl()->bump_version();
   }
@@ -68,7 +68,7 @@ void adamw(at::TensorList parameters, at::TensorList gradients, at::TensorList m
     float *p = parameters[n].mutable_data_ptr<float>(), *m = means[n].mutable_data_ptr<float>(), *v = squares[n].mutable_data_ptr<float>();
     const float* g = gradients[n].const_data_ptr<float>();
     at::parallel_for(0, parameters[n].numel(), kGrain, [&](int64_t from, int64_t to) {
-      adamwRun(p + from, g + from, m + from, v + from, to - from, scaled, keep, toMean, static_cast<float>(beta2), root, static_cast<float>(eps));
+      dispatch<adamwRun>(p + from, g + from, m + from, v + from, to - from, scaled, keep, toMean, static_cast<float>(beta2), root, static_cast<float>(eps));
     });
     parameters[n].unsafeGetTensorImpl()->bump_version();
   }

@@ -15,6 +15,7 @@ export {
   temporaryFolder,
   tryLock,
 } from "./files.ts";
+export { type InstructionSet, instructionSets, requestedInstructionSet } from "./isa.ts";
 export type { DType } from "./native.ts";
 export * as ops from "./ops.generated.ts";
 export {
@@ -32,7 +33,14 @@ export {
 } from "./optim/index.ts";
 export { Generator, manualSeed } from "./random.ts";
 export { checkRegular } from "./regular-file.ts";
-export { getThreads, hasCuda, setThreads, torchConfig, torchVersion } from "./runtime.ts";
+export {
+  getThreads,
+  hasCuda,
+  instructionSet,
+  setThreads,
+  torchConfig,
+  torchVersion,
+} from "./runtime.ts";
 export { fileStatus } from "./safetensors/errors.ts";
 export {
   type FolderOptions,

@@ -4,6 +4,7 @@ import { createRequire } from "node:module";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { MahaloError } from "./error.ts";
+import { checkInstructionSet, holdLibraries, requestedInstructionSet } from "./isa.ts";
 
 /** A native tensor by number: slot and generation, so that a freed one is an error and never another tensor. */
 export type Handle = number;
@@ -59,6 +60,8 @@ type Native = {
   threads(): number;
   version(): string;
   config(): string;
+  /** The instruction set in use, and the best that the processor has. */
+  instructionSets(): [string, string];
   loadLibrary(path: string): void;
   lockFile(fd: number): number;
   hasCuda(): boolean;
@@ -77,6 +80,8 @@ const load = (): Native => {
       hint: "run: node scripts/setup.mjs",
     });
   }
+  const set = requestedInstructionSet();
+  holdLibraries(set);
   let native: Native;
   try {
     native = createRequire(import.meta.url)(addon) as Native;
@@ -89,6 +94,7 @@ const load = (): Native => {
   native.setErrorFactory(
     (code, message) => new MahaloError(code, message, { exitStatus: 1, hint: HINTS[code] }),
   );
+  checkInstructionSet(set, ...native.instructionSets());
   loadCuda(native);
   return native;
 };

@@ -1041,12 +1041,6 @@ export const fusedAdamw_ = (parameters: readonly Tensor[], gradients: readonly T
   native.call(($fusedAdamw_ ||= native.resolve("mahalo::adamw_", "")), parameters.map(handleOf), gradients.map(handleOf), means.map(handleOf), squares.map(handleOf), rate, decay, beta1, beta2, eps, step);
 };
 
-let $pagedWrite_ = 0;
-/** Writes a pass's keys and values of one layer to the pages of its rows. `mahalo::paged_write_(Tensor(a!)[] slabs, int layer, Tensor k, Tensor v, Tensor plan) -> ()` */
-export const pagedWrite_ = (slabs: readonly Tensor[], layer: number, k: Tensor, v: Tensor, plan: Tensor): void => {
-  native.call(($pagedWrite_ ||= native.resolve("mahalo::paged_write_", "")), slabs.map(handleOf), layer, k.handle, v.handle, plan.handle);
-};
-
 let $pagedAttention_ = 0;
 /** Writes a pass's keys and values of one layer to pages, and attends all that each row holds. `mahalo::paged_attention_(Tensor(a!)[] slabs, int layer, Tensor q, Tensor k, Tensor v, Tensor plan) -> Tensor` */
 export const pagedAttention_ = (slabs: readonly Tensor[], layer: number, q: Tensor, k: Tensor, v: Tensor, plan: Tensor): Tensor => {
@@ -1059,23 +1053,23 @@ export const drawTokens = (logits: Tensor, settings: Tensor, uniforms: Tensor): 
   return new Tensor(native.call(($drawTokens ||= native.resolve("mahalo::draw_tokens", "")), logits.handle, settings.handle, uniforms.handle) as number);
 };
 
-let $fewRowsLinear = 0;
-/** x W^T (+ bias) of a few rows in float32, W in float32, bfloat16 or int8 with a scale a row. `mahalo::few_rows_linear(Tensor x, Tensor weight, Tensor? scale=None, Tensor? bias=None) -> Tensor` */
-export const fewRowsLinear = (x: Tensor, weight: Tensor, scale?: Tensor | null, bias?: Tensor | null): Tensor => {
-  return new Tensor(native.call(($fewRowsLinear ||= native.resolve("mahalo::few_rows_linear", "")), x.handle, weight.handle, scale?.handle, bias?.handle) as number);
+let $rowwiseLinear = 0;
+/** x W^T (+ bias) in float32, each row by itself; W in float32, bfloat16 or int8 with a scale a row. `mahalo::rowwise_linear(Tensor x, Tensor weight, Tensor? scale=None, Tensor? bias=None) -> Tensor` */
+export const rowwiseLinear = (x: Tensor, weight: Tensor, scale?: Tensor | null, bias?: Tensor | null): Tensor => {
+  return new Tensor(native.call(($rowwiseLinear ||= native.resolve("mahalo::rowwise_linear", "")), x.handle, weight.handle, scale?.handle, bias?.handle) as number);
 };
 
-let $fewRowsFront = 0;
-/** A layer up to its attention: norm, query-key-value product, norms of heads, rotation. `mahalo::few_rows_front(Tensor x, Tensor norm, float eps, Tensor qkv, Tensor? scale, Tensor? bias, Tensor? query_norm, Tensor? key_norm, Tensor cosine, Tensor sine, int heads, int kv_heads) -> (Tensor, Tensor, Tensor)` */
-export const fewRowsFront = (x: Tensor, norm: Tensor, eps: number, qkv: Tensor, scale: Tensor | null, bias: Tensor | null, queryNorm: Tensor | null, keyNorm: Tensor | null, cosine: Tensor, sine: Tensor, heads: number, kvHeads: number): [Tensor, Tensor, Tensor] => {
-  const r = native.call(($fewRowsFront ||= native.resolve("mahalo::few_rows_front", "")), x.handle, norm.handle, eps, qkv.handle, scale?.handle, bias?.handle, queryNorm?.handle, keyNorm?.handle, cosine.handle, sine.handle, heads, kvHeads) as unknown[];
+let $rowwiseFront = 0;
+/** A layer up to its attention: norm, query-key-value product, norms of heads, rotation. `mahalo::rowwise_front(Tensor x, Tensor norm, float eps, Tensor qkv, Tensor? scale, Tensor? bias, Tensor? query_norm, Tensor? key_norm, Tensor cosine, Tensor sine, int heads, int kv_heads) -> (Tensor, Tensor, Tensor)` */
+export const rowwiseFront = (x: Tensor, norm: Tensor, eps: number, qkv: Tensor, scale: Tensor | null, bias: Tensor | null, queryNorm: Tensor | null, keyNorm: Tensor | null, cosine: Tensor, sine: Tensor, heads: number, kvHeads: number): [Tensor, Tensor, Tensor] => {
+  const r = native.call(($rowwiseFront ||= native.resolve("mahalo::rowwise_front", "")), x.handle, norm.handle, eps, qkv.handle, scale?.handle, bias?.handle, queryNorm?.handle, keyNorm?.handle, cosine.handle, sine.handle, heads, kvHeads) as unknown[];
   return [wrap(r[0] as number), wrap(r[1] as number), wrap(r[2] as number)];
 };
 
-let $fewRowsBack = 0;
-/** A layer after its attention: output product, residual, norm, SwiGLU MLP, residual. `mahalo::few_rows_back(Tensor x, Tensor attended, Tensor out, Tensor? out_scale, Tensor? out_bias, Tensor norm, float eps, Tensor gate_up, Tensor? gate_up_scale, Tensor down, Tensor? down_scale) -> Tensor` */
-export const fewRowsBack = (x: Tensor, attended: Tensor, out: Tensor, outScale: Tensor | null, outBias: Tensor | null, norm: Tensor, eps: number, gateUp: Tensor, gateUpScale: Tensor | null, down: Tensor, downScale?: Tensor | null): Tensor => {
-  return new Tensor(native.call(($fewRowsBack ||= native.resolve("mahalo::few_rows_back", "")), x.handle, attended.handle, out.handle, outScale?.handle, outBias?.handle, norm.handle, eps, gateUp.handle, gateUpScale?.handle, down.handle, downScale?.handle) as number);
+let $rowwiseBack = 0;
+/** A layer after its attention: output product, residual, norm, SwiGLU MLP, residual. `mahalo::rowwise_back(Tensor x, Tensor attended, Tensor out, Tensor? out_scale, Tensor? out_bias, Tensor norm, float eps, Tensor gate_up, Tensor? gate_up_scale, Tensor down, Tensor? down_scale) -> Tensor` */
+export const rowwiseBack = (x: Tensor, attended: Tensor, out: Tensor, outScale: Tensor | null, outBias: Tensor | null, norm: Tensor, eps: number, gateUp: Tensor, gateUpScale: Tensor | null, down: Tensor, downScale?: Tensor | null): Tensor => {
+  return new Tensor(native.call(($rowwiseBack ||= native.resolve("mahalo::rowwise_back", "")), x.handle, attended.handle, out.handle, outScale?.handle, outBias?.handle, norm.handle, eps, gateUp.handle, gateUpScale?.handle, down.handle, downScale?.handle) as number);
 };
 
 let $quantizeRows = 0;
@@ -1083,4 +1077,10 @@ let $quantizeRows = 0;
 export const quantizeRows = (weight: Tensor): [Tensor, Tensor] => {
   const r = native.call(($quantizeRows ||= native.resolve("mahalo::quantize_rows", "")), weight.handle) as unknown[];
   return [wrap(r[0] as number), wrap(r[1] as number)];
+};
+
+let $mixedLinear = 0;
+/** Logits in float32 of rows that each weigh the heads by themselves: the weighted sum of the heads, rounded as a merged head is, times the row. `mahalo::mixed_linear(Tensor x, Tensor[] heads, Tensor weights, bool halves, bool int8) -> Tensor` */
+export const mixedLinear = (x: Tensor, heads: readonly Tensor[], weights: Tensor, halves: boolean, int8: boolean): Tensor => {
+  return new Tensor(native.call(($mixedLinear ||= native.resolve("mahalo::mixed_linear", "")), x.handle, heads.map(handleOf), weights.handle, halves, int8) as number);
 };

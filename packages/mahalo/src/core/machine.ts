@@ -2,6 +2,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { availableParallelism, cpus, freemem, totalmem } from "node:os";
 import { join, posix } from "node:path";
+import { type InstructionSet, instructionSets, requestedInstructionSet } from "@mahalo/torch";
 
 /** The processor's name and the instructions that matter for speed. */
 export type Processor = {
@@ -31,25 +32,41 @@ const read = (path: string): string => {
   }
 };
 
+let cpuInfoText: string | undefined;
+
+/** The text of /proc/cpuinfo, read once: it does not change. */
+const cpuInfo = (): string => {
+  cpuInfoText ??= read("/proc/cpuinfo");
+  return cpuInfoText;
+};
+
 /** The instructions of the first processor in a Linux /proc/cpuinfo. */
 const instructions = (cpuinfo: string): Set<string> =>
   new Set(/^(?:flags|Features)\s*:\s*(.*)$/m.exec(cpuinfo)?.[1]?.split(" ") ?? []);
 
+/** Whether a set of instructions is used: MAHALO_ISA may hold kernels below what the processor has. */
+const uses = (set: InstructionSet, limit: InstructionSet | undefined): boolean =>
+  limit === undefined || instructionSets.indexOf(set) <= instructionSets.indexOf(limit);
+
 /**
- * The processor.
+ * The processor, with the instructions that this process uses of it.
  *
  * @param cpuinfo text of /proc/cpuinfo; elsewhere than on Linux there is none, and no ability is claimed.
+ * @param limit the highest set of instructions that is used; default MAHALO_ISA's, else no limit
  */
-export const findProcessor = (cpuinfo: string = read("/proc/cpuinfo")): Processor => {
+export const findProcessor = (
+  cpuinfo: string = cpuInfo(),
+  limit: InstructionSet | undefined = requestedInstructionSet(),
+): Processor => {
   const has = instructions(cpuinfo);
   const name = /^model name\s*:\s*(.*)$/m.exec(cpuinfo)?.[1] ?? cpus()[0]?.model ?? "";
   return {
     name: name.trim() || process.arch,
     count: availableParallelism(),
-    avx2: has.has("avx2"),
-    avx512: has.has("avx512f") && has.has("avx512bw") && has.has("avx512vl"),
-    bf16: has.has("avx512_bf16") || has.has("amx_bf16") || has.has("bf16"),
-    amx: has.has("amx_tile"),
+    avx2: has.has("avx2") && uses("avx2", limit),
+    avx512: has.has("avx512f") && has.has("avx512bw") && has.has("avx512vl") && uses("avx512", limit),
+    bf16: has.has("bf16") || ((has.has("avx512_bf16") || has.has("amx_bf16")) && uses("avx512-bf16", limit)),
+    amx: has.has("amx_tile") && uses("avx512-bf16", limit),
   };
 };
 

@@ -55,7 +55,7 @@ const gatheredAttention = (cache: KvCache, spans: readonly KvSpan[]): Attend => 
   };
 };
 
-/** Rows that go on, all in one native call, which reads pages where they are. */
+/** All rows in one native call, which reads pages where they are. */
 const pagedAttention = (cache: KvCache, spans: readonly KvSpan[]): Attend => {
   const plan = cache.plan(spans);
   const { slabs } = cache.pages;
@@ -63,19 +63,15 @@ const pagedAttention = (cache: KvCache, spans: readonly KvSpan[]): Attend => {
 };
 
 /** Rows that begin here, as packed prompts; their keys and values are stored on the way. */
-const freshAttention = (cache: KvCache, spans: readonly KvSpan[], fused: boolean): Attend => {
+const freshAttention = (cache: KvCache, spans: readonly KvSpan[]): Attend => {
   const packed = packedAttention({
     ids: new Int32Array(0),
     positions: new Int32Array(0),
     rows: spans.map(({ start, length }) => ({ start, prompt: length, branches: [] })),
   });
-  const plan = fused ? cache.plan(spans) : undefined;
   return (layer, q_THE, k_TGE, v_TGE) => {
-    if (plan !== undefined) ops.pagedWrite_(cache.pages.slabs, layer, k_TGE, v_TGE, plan);
-    else {
-      for (const { row, start, length } of spans) {
-        cache.write(layer, row, k_TGE.narrow(0, start, length), v_TGE.narrow(0, start, length));
-      }
+    for (const { row, start, length } of spans) {
+      cache.write(layer, row, k_TGE.narrow(0, start, length), v_TGE.narrow(0, start, length));
     }
     return packed(layer, q_THE, k_TGE, v_TGE);
   };
@@ -85,24 +81,25 @@ const freshAttention = (cache: KvCache, spans: readonly KvSpan[], fused: boolean
  * Attention of rows' next tokens, stored in the cache on the way.
  *
  * Spans lie end to end and cover the pass, those of empty rows first. The caller prepares the room before, and advances
- * the rows after the pass; {@link cachedPass} does both.
+ * the rows after the pass; {@link cachedPass} does both. Fused, a token's result depends on what its row holds alone, bit
+ * for bit: not on the other rows, nor on how many of the row's tokens are read at once.
  */
 export const cachedAttention = (
   cache: KvCache,
   spans: readonly KvSpan[],
   { fused = cache.shape.device === "cpu" }: CachedAttentionOptions = {},
 ): Attend => {
+  if (fused) return pagedAttention(cache, spans);
   const fresh = spans.filter(({ row }) => row.length === 0);
   const going = spans.slice(fresh.length);
-  if (going.length === 0) return freshAttention(cache, fresh, fused);
+  if (going.length === 0) return freshAttention(cache, fresh);
   const begin = fresh.reduce((sum, { length }) => sum + length, 0);
-  const attend = fused ? pagedAttention : gatheredAttention;
-  const rest = attend(
+  const rest = gatheredAttention(
     cache,
     going.map((span) => ({ ...span, start: span.start - begin })),
   );
   if (fresh.length === 0) return rest;
-  const first = freshAttention(cache, fresh, fused);
+  const first = freshAttention(cache, fresh);
   return (layer, q_THE, k_TGE, v_TGE) => {
     const all = [q_THE, k_TGE, v_TGE] as const;
     const [q0, k0, v0] = all.map((x) => x.narrow(0, 0, begin)) as [Tensor, Tensor, Tensor];
@@ -158,7 +155,7 @@ export const cachedPass = (
     positions_T: tensor(positions, { dtype: "int64", device }),
     lastPosition,
   };
-  const hidden_TD = backbone.forward(tokens, cachedAttention(cache, spans, options));
+  const hidden_TD = backbone.forward(tokens, cachedAttention(cache, spans, options), { rowwise: true });
   for (const { row, ids: own } of extensions) cache.advance(row, own.length);
   return { hidden_TD, starts };
 };

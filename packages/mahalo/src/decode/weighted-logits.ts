@@ -12,8 +12,9 @@ export const canWeigh = ({ heads }: Pick<LanguageModel, "heads">, hidden_RD: Ten
 /**
  * Logits [R, V] of rows that each have their own mix, in float32: sum_k w_rk (W_k h_r).
  *
- * Equal to those of merged heads up to rounding. Costs as many products as there are objectives with any weight, where
- * merging a head for every row would read and write all of them for each.
+ * On the CPU heads are merged block by block while they are multiplied, so that a row's logits are those of its merged
+ * head bit for bit; elsewhere each objective's logits are weighted, which is the same up to rounding. Either costs about as
+ * much as there are objectives with any weight, where whole merged heads would push each other out of memory at each step.
  *
  * @param mixes normalised weights, row by row
  */
@@ -22,16 +23,33 @@ export const weightedLogits = (
   hidden_RD: Tensor,
   mixes: readonly Mix[],
 ): Tensor => {
-  const { fewRows } = kernels;
+  const { objectives } = heads;
+  const weightsOf = (objective: string): Float32Array =>
+    Float32Array.from(mixes, (mix) => (Object.hasOwn(mix, objective) ? mix[objective] : undefined) ?? 0);
+  if (mixes.some((mix) => objectives.every((objective) => (mix[objective] ?? 0) === 0))) {
+    throw new MahaloError("E_MIX_SUM", "mix: the weights sum to 0");
+  }
+  if (kernels.rowwise !== undefined) {
+    const weights_RK = ops.stack(
+      objectives.map((objective) => tensor(weightsOf(objective))),
+      1,
+    );
+    const sources = objectives
+      .map((objective) => heads.get(objective))
+      .map(({ master, value }) => master ?? value);
+    return ops.mixedLinear(
+      hidden_RD,
+      sources,
+      weights_RK,
+      heads.base.value.dtype === "bfloat16",
+      heads.quantized,
+    );
+  }
   let sum_RV: Tensor | undefined;
-  for (const objective of heads.objectives) {
-    const weights = Float32Array.from(mixes, (mix) => mix[objective] ?? 0);
+  for (const objective of objectives) {
+    const weights = weightsOf(objective);
     if (weights.every((weight) => weight === 0)) continue;
-    const weight = heads.get(objective).value;
-    const logits_RV =
-      fewRows !== undefined && hidden_RD.size(0) <= fewRows.most
-        ? fewRows.linear(hidden_RD, { weight, bias: null, int8: undefined })
-        : ops.linear(hidden_RD, weight).to("float32");
+    const logits_RV = ops.linear(hidden_RD, heads.get(objective).value).to("float32");
     const weighted_RV = logits_RV.mul(tensor(weights, { device: hidden_RD.device }).unsqueeze(1));
     sum_RV = sum_RV === undefined ? weighted_RV : ops.add_(sum_RV, weighted_RV);
   }

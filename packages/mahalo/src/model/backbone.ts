@@ -1,13 +1,14 @@
 /** The decoder-only transformer of the Llama and Qwen families, from token ids to final hidden states. */
 import { backward, gradEnabled, MahaloError, noGrad, ops, scope, type Tensor } from "@mahalo/torch";
+import { findProcessor } from "../core/machine.ts";
 import type { Attend } from "./attention.ts";
 import type { ModelConfig } from "./config.ts";
 import { kernelsFor } from "./fused-kernels.ts";
 import {
-  type FewRowsKernels,
-  type FewRowsLinear,
   type Int8Weight,
   type Kernels,
+  type RowwiseKernels,
+  type RowwiseLinear,
   splitHeads,
 } from "./kernels.ts";
 import type { Adapter } from "./lora.ts";
@@ -22,7 +23,7 @@ export type Linear = {
   weight: Parameter;
   bias?: Parameter | undefined;
   adapter?: Adapter | undefined;
-  /** The weight once more as int8, which steps of a few rows multiply with. */
+  /** The weight once more as int8, which passes without gradients multiply with. */
   int8?: Int8Weight | undefined;
 };
 
@@ -59,7 +60,7 @@ const apply = ({ weight, bias, adapter }: Linear, x: Tensor): Tensor => {
   return adapter === undefined ? y : y.add(adapter.apply(x));
 };
 
-const fewRowsLinear = ({ weight, bias, int8 }: Linear): FewRowsLinear => ({
+const rowwiseLinear = ({ weight, bias, int8 }: Linear): RowwiseLinear => ({
   weight: weight.value,
   bias: bias?.value ?? null,
   int8,
@@ -84,6 +85,9 @@ export const layerParameters = (layer: Layer): Parameter[] => [
 const adapterParameters = ({ qkv, attentionOut, gateUp, down }: Layer): Parameter[] =>
   [qkv, attentionOut, gateUp, down].flatMap(({ adapter }) => adapter?.parameters() ?? []);
 
+/** How {@link Backbone.forward} computes. */
+export type ForwardOptions = { rowwise?: boolean };
+
 /** A pass whose gradient is still to come: hidden states, and what to call with d(loss)/d(hidden). */
 export type Pass = { hidden_TD: Tensor; backward(gradient_TD: Tensor): void };
 
@@ -94,6 +98,8 @@ export class Backbone {
   readonly compute: ComputeDType;
   kernels: Kernels;
   readonly #rope: RopeTable;
+  /** Whether libtorch's products of bfloat16 are slow here, for want of instructions. */
+  readonly #slowHalves: boolean;
 
   constructor(config: ModelConfig, weights: BackboneWeights, compute: ComputeDType, kernels?: Kernels) {
     this.config = config;
@@ -101,6 +107,7 @@ export class Backbone {
     this.compute = compute;
     this.kernels = kernels ?? kernelsFor(weights.embedding.value.device);
     this.#rope = new RopeTable(config, compute);
+    this.#slowHalves = compute === "bfloat16" && !findProcessor().bf16;
   }
 
   /** Every parameter, embedding first. */
@@ -113,18 +120,19 @@ export class Backbone {
    *
    * A layer's tensors are freed before the next layer begins (what autograd needs it holds by itself), so that memory
    * does not grow with the layers, and the next one finds it in the processor's cache.
+   *
+   * @param options.rowwise compute each token by itself where the device can, as decoding does: a token's state then does
+   *   not depend, bit for bit, on what else is in the pass. Only without gradients and adapters. Default: where the weights
+   *   have int8 copies, or are bfloat16 and the processor has no products of it; there it is also the faster way.
    */
-  forward(tokens: Tokens, attend: Attend): Tensor {
+  forward(tokens: Tokens, attend: Attend, { rowwise = this.#prefersRowwise() }: ForwardOptions = {}): Tensor {
     const rotation = this.#rope.at(tokens.positions_T, tokens.lastPosition);
     let x_TD = this.embed(tokens);
-    const { fewRows } = this.kernels;
-    // The quick way records nothing, and knows no adapters.
-    const few =
-      fewRows !== undefined && tokens.ids_T.numel <= fewRows.most && !gradEnabled() && !this.adapted;
+    const kernels = rowwise && !gradEnabled() && !this.adapted ? this.kernels.rowwise : undefined;
     for (const [i, layer] of this.weights.layers.entries()) {
       const y_TD = scope(() =>
-        few
-          ? this.#fewRowsLayer(fewRows, i, layer, x_TD, rotation, attend)
+        kernels
+          ? this.#rowwiseLayer(kernels, i, layer, x_TD, rotation, attend)
           : this.#layer(i, layer, x_TD, rotation, attend),
       );
       x_TD.dispose();
@@ -217,9 +225,9 @@ export class Backbone {
     return y_TD.add(apply(layer.down, kernels.swiglu(gateUp_TJ)));
   }
 
-  /** As {@link Backbone.#layer}, for a few rows without gradients. */
-  #fewRowsLayer(
-    kernels: FewRowsKernels,
+  /** As {@link Backbone.#layer}, row by row and without gradients. */
+  #rowwiseLayer(
+    kernels: RowwiseKernels,
     index: number,
     layer: Layer,
     x_TD: Tensor,
@@ -229,7 +237,7 @@ export class Backbone {
     const { heads, kvHeads, rmsNormEps: eps } = this.config;
     const front = {
       norm: layer.attentionNorm.value,
-      qkv: fewRowsLinear(layer.qkv),
+      qkv: rowwiseLinear(layer.qkv),
       queryNorm: layer.queryNorm?.value ?? null,
       keyNorm: layer.keyNorm?.value ?? null,
       ...{ heads, kvHeads, eps },
@@ -237,12 +245,16 @@ export class Backbone {
     const [q_THE, k_TGE, v_TGE] = kernels.front(x_TD, front, rotation);
     const o_THE = attend(index, q_THE, k_TGE, v_TGE);
     return kernels.back(x_TD, o_THE, {
-      out: fewRowsLinear(layer.attentionOut),
+      out: rowwiseLinear(layer.attentionOut),
       norm: layer.mlpNorm.value,
-      gateUp: fewRowsLinear(layer.gateUp),
-      down: fewRowsLinear(layer.down),
+      gateUp: rowwiseLinear(layer.gateUp),
+      down: rowwiseLinear(layer.down),
       eps,
     });
+  }
+
+  #prefersRowwise(): boolean {
+    return this.#slowHalves || this.weights.layers.some(({ qkv }) => qkv.int8 !== undefined);
   }
 
   /** Whether any linear map has a low-rank adapter. */

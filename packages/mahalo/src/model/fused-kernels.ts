@@ -1,27 +1,16 @@
 /** The fast forms of a layer's parts: fused CPU kernels, one pass over memory each. */
 import { ops, type Tensor } from "@mahalo/torch";
-import { findProcessor } from "../core/machine.ts";
-import { type FewRowsKernels, type FewRowsLinear, type Kernels, plainKernels } from "./kernels.ts";
+import { type Kernels, plainKernels, type RowwiseKernels, type RowwiseLinear } from "./kernels.ts";
 
-/** Rows up to which int8 is faster than the weight itself: with more, arithmetic costs more than the bytes that it saves. */
-const MOST_INT8_ROWS = 8;
-
-/** The weight that multiplies so many rows, and its scales where it is the int8 copy. */
-const weightFor = ({ weight, int8 }: FewRowsLinear, x_TD: Tensor): [Tensor, Tensor | null] =>
-  int8 === undefined || x_TD.size(0) > MOST_INT8_ROWS ? [weight, null] : [int8.values_NK, int8.scale_N];
-
-/** With AVX-512's products of bfloat16 and int8 a weight in registers serves many rows; elsewhere rows go one by one. */
-const mostRows = (): number => {
-  const { avx512, bf16 } = findProcessor();
-  return avx512 && bf16 ? 16 : 4;
-};
+/** The weight that multiplies, and its scales where it is the int8 copy. */
+const weightFor = ({ weight, int8 }: RowwiseLinear): [Tensor, Tensor | null] =>
+  int8 === undefined ? [weight, null] : [int8.values_NK, int8.scale_N];
 
 /** Two native calls a layer, each weight read once; a row's result does not depend on the rows beside it. */
-export const fewRowsKernels: FewRowsKernels = {
-  most: mostRows(),
+export const rowwiseKernels: RowwiseKernels = {
   front: (x_TD, { norm, qkv, queryNorm, keyNorm, heads, kvHeads, eps }, { cos_TE, sin_TE }) => {
-    const [weight, scale] = weightFor(qkv, x_TD);
-    return ops.fewRowsFront(
+    const [weight, scale] = weightFor(qkv);
+    return ops.rowwiseFront(
       x_TD,
       norm,
       eps,
@@ -37,17 +26,17 @@ export const fewRowsKernels: FewRowsKernels = {
     );
   },
   back: (x_TD, o_THE, { out, norm, gateUp, down, eps }) =>
-    ops.fewRowsBack(
+    ops.rowwiseBack(
       x_TD,
       o_THE,
-      ...weightFor(out, x_TD),
+      ...weightFor(out),
       out.bias,
       norm,
       eps,
-      ...weightFor(gateUp, x_TD),
-      ...weightFor(down, x_TD),
+      ...weightFor(gateUp),
+      ...weightFor(down),
     ),
-  linear: (x_TD, linear) => ops.fewRowsLinear(x_TD, ...weightFor(linear, x_TD), linear.bias),
+  linear: (x_TD, linear) => ops.rowwiseLinear(x_TD, ...weightFor(linear), linear.bias),
 };
 
 /** Fused kernels in float32 and bfloat16; equal to {@link plainKernels} up to the rounding of the dtype. */
@@ -57,7 +46,7 @@ export const fusedKernels: Kernels = {
   splitRotate: (qkv_TQ, { cos_TE, sin_TE }, heads, kvHeads) =>
     ops.fusedSplitRotate(qkv_TQ, cos_TE, sin_TE, heads, kvHeads),
   rotate: plainKernels.rotate,
-  fewRows: fewRowsKernels,
+  rowwise: rowwiseKernels,
 };
 
 /** The kernels of a device: fused on the CPU, composed operators elsewhere. */

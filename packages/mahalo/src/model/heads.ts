@@ -183,24 +183,29 @@ export class Heads {
     return merged;
   }
 
-  /** From here on a few rows are multiplied with int8 copies of the base head and of merged mixes. */
+  /** From here on decoded rows are multiplied with int8 copies of the base head and of merged mixes. */
   quantize(): void {
     this.clearMixes();
     disposeInt8(this.#baseInt8);
     this.#baseInt8 = quantize(this.#base.value);
   }
 
+  /** Whether decoded rows are multiplied with int8 copies. */
+  get quantized(): boolean {
+    return this.#baseInt8 !== undefined;
+  }
+
   /**
    * Logits [N, V] of decoded rows under a mix, or under the base head without one.
    *
-   * A few rows without gradients go through `kernels`' fast product where there is one, and come in float32: rounded to
+   * Rows without gradients go through `kernels`' rowwise product where there is one, and come in float32: rounded to
    * bfloat16, logits of about 20 would differ from each other by eighths. Otherwise they have the hidden states' dtype.
    */
-  logitsUnder(hidden_ND: Tensor, mix: Mix | undefined, { fewRows }: Pick<Kernels, "fewRows">): Tensor {
+  logitsUnder(hidden_ND: Tensor, mix: Mix | undefined, { rowwise }: Pick<Kernels, "rowwise">): Tensor {
     const { weight, int8 } =
       mix === undefined ? { weight: this.#base.value, int8: this.#baseInt8 } : this.#mixed(mix);
-    if (fewRows !== undefined && hidden_ND.size(0) <= fewRows.most && !gradEnabled()) {
-      return fewRows.linear(hidden_ND, { weight, bias: null, int8 });
+    if (rowwise !== undefined && !gradEnabled()) {
+      return rowwise.linear(hidden_ND, { weight, bias: null, int8 });
     }
     return ops.linear(hidden_ND, weight);
   }

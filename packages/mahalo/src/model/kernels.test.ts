@@ -170,27 +170,27 @@ describe.each(tinyNames)("%s", (name) => {
   test.each([
     ["float32", 1e-5],
     ["bfloat16", 0.05],
-  ] as const)("answers a few rows in two calls a layer as it does in many, in %s", async (compute, most) => {
+  ] as const)("answers row by row in two calls a layer as it does in many, in %s", async (compute, most) => {
     const model = await tinyModel(name, { compute, training: false });
     const answer = (kernels: Kernels, seen: string[]): Float32Array => {
-      const { fewRows } = kernels;
-      const counted = fewRows && {
-        ...fewRows,
-        back: (...given: Parameters<typeof fewRows.back>) => {
+      const { rowwise } = kernels;
+      const counted = rowwise && {
+        ...rowwise,
+        back: (...given: Parameters<typeof rowwise.back>) => {
           seen.push("back");
-          return fewRows.back(...given);
+          return rowwise.back(...given);
         },
       };
-      model.backbone.kernels = { ...kernels, fewRows: counted };
+      model.backbone.kernels = { ...kernels, rowwise: counted };
       const batch = packed([{ prompt: [5, 17], branches: [[42]] }]);
-      return noGrad(() => scope(() => hiddenOf(model, batch).toFloat32Array()));
+      return noGrad(() => scope(() => hiddenOf(model, batch, { rowwise: true }).toFloat32Array()));
     };
     try {
       const used: string[] = [];
       const own = answer(fusedKernels, used);
       expect(used.length).toBe(model.config.layers);
       const unused: string[] = [];
-      const plain = answer({ ...fusedKernels, fewRows: undefined }, unused);
+      const plain = answer({ ...fusedKernels, rowwise: undefined }, unused);
       expect(unused).toEqual([]);
       expect(normDistance(own, plain)).toBeLessThan(most);
     } finally {
@@ -199,17 +199,17 @@ describe.each(tinyNames)("%s", (name) => {
   });
 });
 
-test("a few rows with gradients, or with adapters, go the way that knows them", async () => {
+test("rows with gradients, or with adapters, go the way that knows them", async () => {
   const model = await tinyModel("tiny-llama");
   const never = (): never => {
     throw new Error("not for these");
   };
   model.backbone.kernels = {
     ...fusedKernels,
-    fewRows: { most: 16, front: never, back: never, linear: never },
+    rowwise: { front: never, back: never, linear: never },
   };
   const batch = packed([{ prompt: [5, 17], branches: [[42]] }]);
-  const answer = (): Float32Array => scope(() => hiddenOf(model, batch).toFloat32Array());
+  const answer = (): Float32Array => scope(() => hiddenOf(model, batch, { rowwise: true }).toFloat32Array());
   try {
     trainAll(model);
     expect(answer().length).toBeGreaterThan(0);

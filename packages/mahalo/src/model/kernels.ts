@@ -7,19 +7,21 @@ import { type Rotation, rotate } from "./rope.ts";
 /** A weight as int8, q w ~ scale[n] q[n, k]. */
 export type Int8Weight = { values_NK: Tensor; scale_N: Tensor };
 
-/** A linear map as a few rows see it: int8 where it was quantized, else its weight. */
-export type FewRowsLinear = { weight: Tensor; bias: Tensor | null; int8: Int8Weight | undefined };
+/** A linear map as rowwise kernels see it: int8 where it was quantized, else its weight. */
+export type RowwiseLinear = { weight: Tensor; bias: Tensor | null; int8: Int8Weight | undefined };
 
-/** The linear parts of a layer for a few rows, without gradients: what lies before its attention, and what lies behind. */
-export type FewRowsKernels = {
-  /** Most rows for which they are faster than a product of matrices. */
-  most: number;
+/**
+ * The linear parts of a layer without gradients: what lies before its attention, and what lies behind.
+ *
+ * A row's result depends on that row alone, bit for bit: not on the rows beside it, nor on their number.
+ */
+export type RowwiseKernels = {
   /** Norm, projection, norms of heads where the model has them, rotation: [T, H, E], [T, G, E], [T, G, E]. */
   front(
     x_TD: Tensor,
     layer: {
       norm: Tensor;
-      qkv: FewRowsLinear;
+      qkv: RowwiseLinear;
       queryNorm: Tensor | null;
       keyNorm: Tensor | null;
       heads: number;
@@ -32,10 +34,10 @@ export type FewRowsKernels = {
   back(
     x_TD: Tensor,
     o_THE: Tensor,
-    layer: { out: FewRowsLinear; norm: Tensor; gateUp: FewRowsLinear; down: FewRowsLinear; eps: number },
+    layer: { out: RowwiseLinear; norm: Tensor; gateUp: RowwiseLinear; down: RowwiseLinear; eps: number },
   ): Tensor;
-  /** x W^T + b of a few rows, in float32. */
-  linear(x_TD: Tensor, linear: FewRowsLinear): Tensor;
+  /** x W^T + b, in float32. */
+  linear(x_TD: Tensor, linear: RowwiseLinear): Tensor;
 };
 
 /** What a layer asks of its kernels; every implementation gives the same numbers up to rounding. */
@@ -48,8 +50,8 @@ export type Kernels = {
   splitRotate(qkv_TQ: Tensor, rotation: Rotation, heads: number, kvHeads: number): [Tensor, Tensor, Tensor];
   /** silu(gate) * up of the two halves of the last dimension (Shazeer 2020, eq. 5). */
   swiglu(gateUp_TJ: Tensor): Tensor;
-  /** Faster ways for a few rows without gradients, where the device has them. */
-  fewRows?: FewRowsKernels | undefined;
+  /** Passes without gradients, row by row, where the device has them. */
+  rowwise?: RowwiseKernels | undefined;
 };
 
 /** Rows of query, key and value heads, apart: [T, H, E], [T, G, E], [T, G, E]. */

@@ -88,7 +88,7 @@ describe.each(tinyNames)("%s", (name) => {
   test("with new adapters answers as before, bit for bit", () =>
     withModel(name, (model) => {
       // By the same kernels before and after: those for few rows know no adapters, and sum in another order.
-      model.backbone.kernels = { ...model.backbone.kernels, fewRows: undefined };
+      model.backbone.kernels = { ...model.backbone.kernels, rowwise: undefined };
       const before = hidden(model);
       const parameters = addLora(model.backbone, OPTIONS, stream(1, "lora"));
       expect(normDistance(hidden(model), before)).toBe(0);

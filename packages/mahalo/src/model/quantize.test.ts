@@ -8,11 +8,11 @@ import { quantize } from "./quantize.ts";
 import { normDistance } from "./testing/gradients.ts";
 import { hiddenOf, IDS, sequence, tinyFolder, tinyModel, tinyNames } from "./testing/tiny.ts";
 
-/** Log-probabilities [T, V] of a short text under the base head, as a few rows. */
+/** Log-probabilities [T, V] of a short text under the base head, as decoding computes them. */
 const logprobsOf = (model: LanguageModel, ids: readonly number[]): Float32Array =>
   noGrad(() =>
     scope(() => {
-      const hidden_TD = hiddenOf(model, sequence(ids));
+      const hidden_TD = hiddenOf(model, sequence(ids), { rowwise: true });
       const logits_TV = model.heads.logitsUnder(hidden_TD, undefined, model.backbone.kernels);
       return logits_TV.to("float32").logSoftmax(-1).toFloat32Array();
     }),
@@ -45,7 +45,7 @@ describe.each(tinyNames)("%s", (name) => {
         expect(normDistance(b, a)).toBeLessThan(0.02);
         expect(b).not.toEqual(a);
         // Without the fast kernels the weights themselves are used, as for long passes.
-        for (const model of [plain, int8]) model.backbone.kernels = { ...fusedKernels, fewRows: undefined };
+        for (const model of [plain, int8]) model.backbone.kernels = { ...fusedKernels, rowwise: undefined };
         expect(logprobsOf(int8, IDS)).toEqual(logprobsOf(plain, IDS));
       } finally {
         plain.dispose();
@@ -96,10 +96,12 @@ test("weights that name a dtype decide the model's", async () => {
 });
 
 test("the packaged model's log-probabilities move little", async () => {
-  const exact = await loadModel("smollm2-135m-instruct");
-  const ids = exact.codec.encode("The capital of France is Paris");
-  // More rows would not be multiplied with the int8 copies.
-  expect(ids.length).toBeLessThanOrEqual(8);
+  const exact = await loadModel("smollm2-135m-instruct", { weights: "f32" });
+  const ids = exact.codec.encode(
+    "The capital of France is Paris. Ann has three pens and buys four more at the shop. How many pens has she now? " +
+      "She has three plus four, which makes seven pens. When the sun rises over the sea, the water first turns grey, " +
+      "then gold, and the boats that lay in the harbour all night leave one after the other.",
+  );
   const wanted = logprobsOf(exact, ids);
   exact.dispose();
   const vocabulary = wanted.length / ids.length;
@@ -111,7 +113,8 @@ test("the packaged model's log-probabilities move little", async () => {
     });
     return gaps.reduce((sum, gap) => sum + gap, 0) / gaps.length;
   };
-  const most = { bf16: 0.05, int8: 0.3 };
+  // Seen: 0.027 and 0.07, with every set of instructions.
+  const most = { bf16: 0.04, int8: 0.11 };
   for (const weights of ["bf16", "int8"] as const) {
     const model = await loadModel("smollm2-135m-instruct", { weights, compute: "bfloat16" });
     const own = distance(logprobsOf(model, ids));

@@ -6,7 +6,7 @@ import { fileURLToPath } from "node:url";
 import { noGrad, ops, scope, type Tensor, tensor } from "@mahalo/torch";
 import { type PackedBatch, packRows, type UnpackedRow } from "../../data/packing.ts";
 import { packedAttention } from "../attention.ts";
-import type { Tokens } from "../backbone.ts";
+import type { ForwardOptions, Tokens } from "../backbone.ts";
 import { type LanguageModel, type LoadOptions, loadModel } from "../load.ts";
 
 /** Folder of the goldens. */
@@ -53,8 +53,8 @@ export const sequence = (ids: readonly number[]): PackedBatch =>
   packed([{ prompt: ids.slice(0, -1), branches: [ids.slice(-1)] }]);
 
 /** Hidden states [T, D] of a batch. */
-export const hiddenOf = (model: LanguageModel, batch: PackedBatch): Tensor =>
-  model.backbone.forward(tokensOf(batch), packedAttention(batch));
+export const hiddenOf = (model: LanguageModel, batch: PackedBatch, options?: ForwardOptions): Tensor =>
+  model.backbone.forward(tokensOf(batch), packedAttention(batch), options);
 
 /** Logits of a sequence under a head (default: the base head), row by row; no gradients. */
 export const logitsOf = (model: LanguageModel, ids: readonly number[], head?: Tensor): Float32Array =>

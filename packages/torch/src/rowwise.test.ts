@@ -1,4 +1,4 @@
-/** Products and halves of layers for a few rows, against libtorch's operators; and a row alone against one in company. */
+/** Products and halves of layers, row by row, against libtorch's operators; and a row alone against one in company. */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { noGrad } from "./autograd.ts";
@@ -44,14 +44,14 @@ const run = (body: () => void): void => noGrad(() => scope(body));
 const holds = Object.keys(allowed) as Held[];
 
 describe.each(holds)("a weight in %s", (held) => {
-  test("multiplies a few rows as libtorch multiplies matrices, with and without a bias", () => {
+  test("multiplies rows as libtorch multiplies matrices, with and without a bias", () => {
     fc.assert(
       fc.property(sizes, ({ rows, inputs, outputs, seed }) =>
         run(() => {
           const x = normal(seed, [rows, inputs]);
           const { weight, scale, means } = weightOf(held, seed + 1, [outputs, inputs]);
           for (const bias of [null, normal(seed + 2, [outputs])]) {
-            const y = ops.fewRowsLinear(x, weight, scale, bias).toFloat32Array();
+            const y = ops.rowwiseLinear(x, weight, scale, bias).toFloat32Array();
             const expected = ops.linear(x, means, bias).toFloat32Array();
             expect(excess(y, expected, allowed[held])).toBeLessThan(1);
           }
@@ -65,19 +65,22 @@ describe.each(holds)("a weight in %s", (held) => {
     const threads = getThreads();
     try {
       run(() => {
-        const x = normal(1, [17, 300]);
+        // More rows than are computed together, and than stay in a cache.
+        const x = normal(1, [400, 300]);
         // Large enough for two threads to share.
         const { weight, scale } = weightOf(held, 2, [601, 300]);
-        const all = ops.fewRowsLinear(x, weight, scale);
+        const all = ops.rowwiseLinear(x, weight, scale);
         setThreads(3);
         for (const [from, count] of [
           [0, 1],
-          [16, 1],
+          [399, 1],
           [3, 2],
           [4, 9],
+          [190, 5],
           [0, 12],
+          [100, 250],
         ] as const) {
-          const some = ops.fewRowsLinear(x.narrow(0, from, count), weight, scale);
+          const some = ops.rowwiseLinear(x.narrow(0, from, count), weight, scale);
           expect(some.toFloat32Array()).toEqual(all.narrow(0, from, count).contiguous().toFloat32Array());
         }
       });
@@ -91,7 +94,7 @@ describe.each(holds)("a weight in %s", (held) => {
       const { weight, scale } = weightOf(held, 2, [5, 7]);
       for (const wrong of [Number.NaN, Number.POSITIVE_INFINITY]) {
         const x = tensor([1, 2, 3, wrong, 5, 6, 7, ...normal(3, [7]).toFloat32Array()], { shape: [2, 7] });
-        const y = ops.fewRowsLinear(x, weight, scale).toFloat32Array();
+        const y = ops.rowwiseLinear(x, weight, scale).toFloat32Array();
         expect([...y.subarray(0, 5)].some(Number.isFinite)).toBe(false);
         expect([...y.subarray(5)].every(Number.isFinite)).toBe(true);
       }
@@ -114,7 +117,7 @@ describe("int8", () => {
   test("sums that would leave 32 bits do not", () => {
     run(() => {
       const [q, scale] = ops.quantizeRows(ops.ones([2, 40_000]));
-      const y = ops.fewRowsLinear(ops.ones([1, 40_000]), q, scale).toFloat32Array();
+      const y = ops.rowwiseLinear(ops.ones([1, 40_000]), q, scale).toFloat32Array();
       for (const one of y) expect(one).toBeCloseTo(40_000, -1);
     });
   });
@@ -161,7 +164,7 @@ describe.each<[DType, Held]>([
           const [cosine, sine] = [ops.cos(angles), ops.sin(angles)].map((one) =>
             ops.cat([one, one], -1).to(dtype),
           ) as [Tensor, Tensor];
-          const own = ops.fewRowsFront(
+          const own = ops.rowwiseFront(
             x,
             w,
             EPS,
@@ -215,7 +218,7 @@ describe.each<[DType, Held]>([
               .to(dtype),
             normal(seed + 6, [width]).to(dtype),
           ];
-          const own = ops.fewRowsBack(
+          const own = ops.rowwiseBack(
             x,
             o,
             out.weight,
@@ -245,32 +248,32 @@ describe.each<[DType, Held]>([
 });
 
 test("no rows give no rows", () => {
-  run(() => expect(ops.fewRowsLinear(ops.zeros([0, 3]), normal(1, [4, 3])).shape).toEqual([0, 4]));
+  run(() => expect(ops.rowwiseLinear(ops.zeros([0, 3]), normal(1, [4, 3])).shape).toEqual([0, 4]));
 });
 
 describe("calls that make no sense are errors", () => {
   const ones = (...shape: number[]): Tensor => ops.ones(shape);
   const bytes = (...shape: number[]): Tensor => ops.ones(shape, { dtype: "int8" });
   const front = (x: Tensor, qkv: Tensor, angles: Tensor, heads = 2): unknown =>
-    ops.fewRowsFront(x, ones(3), EPS, qkv, null, null, null, null, angles, angles, heads, 1);
+    ops.rowwiseFront(x, ones(3), EPS, qkv, null, null, null, null, angles, angles, heads, 1);
   const back = (o: Tensor, gateUp: Tensor, down: Tensor): unknown =>
-    ops.fewRowsBack(ones(2, 3), o, ones(3, 4), null, null, ones(3), EPS, gateUp, null, down, null);
+    ops.rowwiseBack(ones(2, 3), o, ones(3, 4), null, null, ones(3), EPS, gateUp, null, down, null);
   test.each<[string, RegExp, () => unknown]>([
-    ["a weight of another width", /weight \[n, 3\]/, () => ops.fewRowsLinear(ones(2, 3), ones(4, 2))],
+    ["a weight of another width", /weight \[n, 3\]/, () => ops.rowwiseLinear(ones(2, 3), ones(4, 2))],
     [
       "a weight in columns",
       /contiguous weight/,
-      () => ops.fewRowsLinear(ones(2, 3), ones(3, 4).transpose(0, 1)),
+      () => ops.rowwiseLinear(ones(2, 3), ones(3, 4).transpose(0, 1)),
     ],
-    ["int8 without scales", /scale for each row/, () => ops.fewRowsLinear(ones(2, 3), bytes(4, 3))],
-    ["scales without int8", /scale for each row/, () => ops.fewRowsLinear(ones(2, 3), ones(4, 3), ones(4))],
-    ["too few scales", /scales \[4\]/, () => ops.fewRowsLinear(ones(2, 3), bytes(4, 3), ones(3))],
+    ["int8 without scales", /scale for each row/, () => ops.rowwiseLinear(ones(2, 3), bytes(4, 3))],
+    ["scales without int8", /scale for each row/, () => ops.rowwiseLinear(ones(2, 3), ones(4, 3), ones(4))],
+    ["too few scales", /scales \[4\]/, () => ops.rowwiseLinear(ones(2, 3), bytes(4, 3), ones(3))],
     [
       "a bias of another width",
       /vector of 4/,
-      () => ops.fewRowsLinear(ones(2, 3), ones(4, 3), null, ones(3)),
+      () => ops.rowwiseLinear(ones(2, 3), ones(4, 3), null, ones(3)),
     ],
-    ["rows of int64", /float32 or bfloat16/, () => ops.fewRowsLinear(bytes(2, 3), ones(4, 3))],
+    ["rows of int64", /float32 or bfloat16/, () => ops.rowwiseLinear(bytes(2, 3), ones(4, 3))],
     [
       "a projection that is not the heads",
       /heads of an even width/,
