@@ -49,8 +49,8 @@ describe("fields", () => {
       { from: "gpt", value: "b" },
     ];
     expect(format("sharegpt", { conversations })).toEqual([{ messages: [user("a"), assistant("b")] }]);
-    const tool = { conversations: [{ from: "tool", value: "x" }] };
-    expect(() => format("sharegpt", tool)).toThrow(expect.objectContaining({ reason: "unknown-role" }));
+    const robot = { conversations: [{ from: "robot", value: "x" }] };
+    expect(() => format("sharegpt", robot)).toThrow(expect.objectContaining({ reason: "unknown-role" }));
   });
 
   test("what the map cannot find is that row's problem and names column, field and the nearest one", () => {

@@ -204,6 +204,11 @@ const noRows = (
           hint: "say which of them to take, in a recipe with the source's `objective`, or map the objective column to a constant",
         },
       )
-    : new MahaloError("E_DATA_NO_ROWS", `${name}: no usable row\n${step.summary()}`.trim(), {
+    : new MahaloError("E_DATA_NO_ROWS", `${name}: ${nothingOf(step)}`.trim(), {
         hint: "check the file and its column map",
       });
+
+const nothingOf = (step: ProblemStep): string => {
+  const summary = step.summary();
+  return summary === "" ? "holds no rows" : `no usable row\n${summary}`;
+};

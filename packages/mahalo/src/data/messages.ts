@@ -66,7 +66,8 @@ const shareGptRoles = new Map<string, Role>([
   ["observation", "tool"],
 ]);
 
-const isRole = (name: string): name is Role => roles.some((role) => role === name);
+/** Whether a name is a role's. */
+export const isRole = (name: string): name is Role => roles.some((role) => role === name);
 
 function roleOf({ role, from }: RawMessage, where: string): Role {
   const name = role ?? (from ? (shareGptRoles.get(from) ?? from) : undefined);

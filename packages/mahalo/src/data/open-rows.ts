@@ -5,6 +5,7 @@ import { checkRow } from "./check-row.ts";
 import { checkMessages, type Message, rawMessagesSchema } from "./messages.ts";
 import type { Origin } from "./problems.ts";
 import { type Prompt, parseExample, parsePrompt } from "./rows.ts";
+import { stepLabel } from "./step-rows.ts";
 
 /** A prompt, with its recorded response where there is one, and what a judge compares with. */
 export type OpenRow = {
@@ -34,7 +35,7 @@ export const openSchema = z.looseObject({
   completion: z.unknown().optional(),
   response: z.unknown().optional(),
   answer,
-  labels: z.array(z.union([z.number(), z.boolean()])).optional(),
+  labels: z.array(stepLabel).optional(),
 });
 
 /** A dialogue as a file holds it: `messages` and, where there is one, `answer`. */

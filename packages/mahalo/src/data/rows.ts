@@ -2,6 +2,7 @@
 import { z } from "zod";
 import { type Answer, answerOf, rawAnswerSchema } from "./answers.ts";
 import { checkRow } from "./check-row.ts";
+import { implicitPrompt } from "./implicit-prompt.ts";
 import {
   checkMessages,
   isRich,
@@ -14,6 +15,7 @@ import {
   withTools,
 } from "./messages.ts";
 import { type Origin, RowProblem } from "./problems.ts";
+import { formBesideExamples, formBesidePairs } from "./row-forms.ts";
 
 export type { Message, Role } from "./messages.ts";
 export type { Origin } from "./problems.ts";
@@ -59,7 +61,8 @@ const common = {
 /**
  * A preference row as a file holds it (TRL's preference form, plain or conversational).
  *
- * Without `prompt`, chosen and rejected are whole conversations that share all but their last turn.
+ * Without `prompt`, chosen and rejected are whole conversations that share all but their last turn, as messages or
+ * written out.
  */
 export const preferenceSchema = z.looseObject({
   ...common,
@@ -93,10 +96,16 @@ export const promptSchema = z.looseObject({
  *   `prompts-differ`
  */
 export const parsePreference = (value: unknown, origin: Origin, objective: string): PreferenceRow => {
+  const other = formBesidePairs(value);
+  if (other !== undefined) throw new RowProblem("invalid-row", `chosen: is missing; the row is ${other}`);
   const raw = checkRow(value, preferenceSchema);
   const given = raw.prompt ?? raw.conversations;
-  const chosen = completion(given, raw.chosen, "chosen", raw.tools);
-  const rejected = completion(given, raw.rejected, "rejected", raw.tools);
+  const sides =
+    given === undefined && typeof raw.chosen === "string" && typeof raw.rejected === "string"
+      ? implicitPrompt(raw.chosen, raw.rejected)
+      : raw;
+  const chosen = completion(given, sides.chosen, "chosen", raw.tools);
+  const rejected = completion(given, sides.rejected, "rejected", raw.tools);
   if (promptKey(chosen.prompt) !== promptKey(rejected.prompt)) {
     throw new RowProblem("prompts-differ", "chosen and rejected do not share all turns before their last");
   }
@@ -128,7 +137,9 @@ export const parseExample = (value: unknown, origin: Origin, objective: string):
   const field = raw.completion === undefined ? "response" : "completion";
   const given = raw[field];
   if (given === undefined) {
-    throw new RowProblem("invalid-row", "completion: is missing; so are response and messages");
+    const other = formBesideExamples(value);
+    const missing = "completion: is missing; so are response and messages";
+    throw new RowProblem("invalid-row", other === undefined ? missing : `${missing}; the row is ${other}`);
   }
   return { ...tag, ...completion(raw.prompt, given, field, raw.tools) };
 };

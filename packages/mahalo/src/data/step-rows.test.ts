@@ -19,6 +19,21 @@ test("a label of 0.7 stays 0.7, true is 1, and a step without a label has null",
   expect(parseSteps({ ...value, labels: undefined }, origin, "a").labels).toEqual([null, null]);
 });
 
+test("labels as text are what they say, and white space is no step to label", () => {
+  const labels = (given: unknown[]) => parseStepRow({ ...value, labels: given }, origin, "a").labels;
+  expect(labels(["1", "0"])).toEqual([1, 0]);
+  expect(labels(["+", " - "])).toEqual([1, 0]);
+  expect(labels(["True", "false"])).toEqual([1, 0]);
+  expect(labels(["0.25", "-1"])).toEqual([0.25, -1]);
+  for (const word of ["", "good", "1 of 2", "Infinity"]) bad({ ...value, labels: [word, 1] }, "labels[0]");
+  bad({ ...value, labels: "+" }, "labels: must be a list");
+  bad({ ...value, completions: ["a", " \n"], labels: [1, 1] }, "completions[1]: is only white space");
+  expect(parseStepRow({ ...value, completions: ["a", "\n"], labels: [1, null] }, origin, "a").steps).toEqual([
+    "a",
+    "\n",
+  ]);
+});
+
 test("steps that bring their white space are joined as they are, others by a line feed or what is asked for", () => {
   const steps = (completions: string[], separator?: string) =>
     parseSteps({ ...value, completions, labels: null }, origin, "a", { separator }).steps;

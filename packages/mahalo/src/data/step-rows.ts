@@ -20,10 +20,30 @@ export type StepRow = {
   origin: Origin;
 };
 
+/** Labels as text, beside numbers. */
+const words = new Map([
+  ["+", 1],
+  ["true", 1],
+  ["-", 0],
+  ["false", 0],
+]);
+
+const labelOf = (text: string): unknown => {
+  const plain = text.trim().toLowerCase();
+  const number = plain === "" ? Number.NaN : Number(plain);
+  return words.get(plain) ?? (Number.isFinite(number) ? number : text);
+};
+
+/** A label of a step: a number, true or false, or either of them as text. */
+export const stepLabel = z.preprocess(
+  (value) => (typeof value === "string" ? labelOf(value) : value),
+  z.union([z.number(), z.boolean()]),
+);
+
 /**
  * A row of labelled steps as a file holds it: TRL's stepwise form with `objective` and `kind`.
  *
- * `labels` are numbers, or true for 1 and false for 0; null stands for a step without a label. A `kind` of other words
+ * `labels` are numbers, or true or + for 1 and false or - for 0, also as text; null stands for a step without a label. A `kind` of other words
  * than {@link objectiveKinds} is not ours and is passed over.
  */
 export const stepRowSchema = z.looseObject({
@@ -31,7 +51,7 @@ export const stepRowSchema = z.looseObject({
   kind: z.enum(objectiveKinds).optional().catch(undefined),
   prompt: z.unknown(),
   completions: z.array(z.string().min(1)).min(1),
-  labels: z.array(z.union([z.number(), z.boolean()]).nullable()).nullish(),
+  labels: z.array(stepLabel.nullable()).nullish(),
 });
 
 /** How rows of steps are read. */
@@ -64,6 +84,15 @@ export const parseSteps = (
   const { kind, prompt: given, completions, labels, objective: own } = checkRow(value, stepRowSchema);
   if (labels && labels.length !== completions.length) {
     throw new RowProblem("invalid-row", `labels: ${labels.length} for ${completions.length} completions`);
+  }
+  const blank = completions.findIndex(
+    (text, index) => text.trim() === "" && labels?.[index] !== null && labels?.[index] !== undefined,
+  );
+  if (blank >= 0) {
+    throw new RowProblem(
+      "empty-response",
+      `completions[${blank}]: is only white space, so there is no step for its label`,
+    );
   }
   const steps = joinable(completions, separator);
   const { prompt } = parseExample({ prompt: given, completion: steps.join("") }, origin, "");

@@ -4,7 +4,7 @@ import { checkRow } from "../data/check-row.ts";
 import { type LoadOptions, loadParsed, type RowFile } from "../data/load.ts";
 import type { Origin } from "../data/problems.ts";
 import { type Prompt, parseExample, parsePreference } from "../data/rows.ts";
-import { parseSteps } from "../data/step-rows.ts";
+import { parseSteps, stepLabel } from "../data/step-rows.ts";
 
 type Common = {
   /** The row's own; undefined where it names none. */
@@ -40,7 +40,7 @@ const tagsSchema = z.looseObject({
   chosen: z.unknown().optional(),
   rejected: z.unknown().optional(),
   completions: z.unknown().optional(),
-  label: z.union([z.number(), z.boolean()]).nullish(),
+  label: stepLabel.nullish(),
 });
 
 /**

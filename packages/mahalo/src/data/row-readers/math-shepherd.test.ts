@@ -24,6 +24,11 @@ test('the solution begins at the last "Step 1:" before the first tag', () => {
   expect(row).toMatchObject({ prompt: "What does Step 1: say?", completions: ["Step 1: a"] });
 });
 
+test("a tag that the label has too is a part of the text", () => {
+  const [row] = read("Ann? Step 1: маки ки\nStep 2: ки 3 ки", "Ann? Step 1: маки +\nStep 2: ки 3 -");
+  expect(row).toMatchObject({ completions: ["Step 1: маки", "Step 2: ки 3"], labels: [1, 0] });
+});
+
 test("other texts are refused and say where", () => {
   const refuse = (input: string, label: string, why: string) => {
     expect(() => read(input, label)).toThrow(RowProblem);

@@ -31,17 +31,32 @@ export const mathShepherd: RowReader = {
     const { input, label } = checkRow(value, rowSchema);
     const texts = input.split(tag);
     if (texts.length < 2) throw new RowProblem("invalid-row", `input: has no tag ${tag}`);
+    const steps: string[] = [];
+    const targets: number[] = [];
     let at = 0;
-    const targets = texts.slice(0, -1).map((text, index): number => {
-      const target = labels.get(label.charAt(at + text.length));
-      if (!label.startsWith(text, at) || target === undefined) {
+    let text = "";
+    for (const [index, piece] of texts.slice(0, -1).entries()) {
+      text += piece;
+      const end = at + piece.length;
+      // A tag that the label has too is a part of the text.
+      if (label.startsWith(piece + tag, at)) {
+        text += tag;
+        at = end + tag.length;
+        continue;
+      }
+      const target = labels.get(label.charAt(end));
+      if (!label.startsWith(piece, at) || target === undefined) {
         throw new RowProblem("invalid-row", `label: is not the input with + or - for tag ${index + 1}`);
       }
-      at += text.length + 1;
-      return target;
-    });
-    const [problem, first] = cutProblem(texts[0] ?? "");
-    const completions = [first, ...texts.slice(1, -1)].map((text) => text.trim());
+      steps.push(text);
+      targets.push(target);
+      text = "";
+      at = end + 1;
+    }
+    const [begin, ...others] = steps;
+    if (begin === undefined) throw new RowProblem("invalid-row", `input: has no tag ${tag} of its own`);
+    const [problem, first] = cutProblem(begin);
+    const completions = [first, ...others].map((text) => text.trim());
     return [{ prompt: problem, completions, labels: targets }];
   },
 };
