@@ -4,7 +4,13 @@ import { loadRecipe } from "../recipe/load.ts";
 import { describeRun, runRecipe } from "../recipe/run.ts";
 import { type CommonOptions, collect, command, type Io, outputOf } from "./command.ts";
 
-type RunOptions = CommonOptions & { set?: string[]; until?: string; redo?: string; verify?: boolean };
+type RunOptions = CommonOptions & {
+  set?: string[];
+  until?: string;
+  redo?: string;
+  ignoreMemory?: boolean;
+  verify?: boolean;
+};
 
 /** Runs a recipe: makes what is stale, keeps what is fresh, goes on with what was cut short. */
 export const runCommand = (io: Io): Command =>
@@ -28,12 +34,14 @@ export const runCommand = (io: Io): Command =>
     .option("--until <stage>", "end after this stage")
     .option("--redo <stage>", "make this stage and all after it anew")
     .option("--verify", "read every file anew, to find damage that left its size and time alone")
+    .option("--ignore-memory", "begin even if a stage needs more memory than there is")
     .action(async (file: string, options: RunOptions) => {
       const output = outputOf(io, options);
       const { recipe } = await loadRecipe(file, options.set);
       const outcome = await runRecipe(recipe, {
         until: options.until,
         redo: options.redo,
+        ignoreMemory: options.ignoreMemory,
         verify: options.verify,
         signal: io.signal,
         log: output.note,

@@ -112,11 +112,17 @@ test("memory falls with smaller passes, checkpointing, a leaner optimiser and fr
     "sft.checkpointing=true",
     "sft.optimizer=sgd",
     "sft.train={lastLayers: 4}",
-    "sft.train={lora: {}}",
   ]) {
     expect(bytes([set]), set).toBeLessThan(bytes());
   }
   expect(bytes()).toBeGreaterThan(16 * 134e6);
+  // Low-rank updates save moments, and keep more of each token.
+  const lora = (tokens: number): number =>
+    bytes(["sft.train={lora: {}}", `sft.tokensPerPass=${tokens}`]) / bytes([`sft.tokensPerPass=${tokens}`]);
+  expect(lora(256)).toBeLessThan(1);
+  expect(lora(4096)).toBeGreaterThan(1);
+  // A pass has no more tokens than a batch: 2 rows of 280.
+  expect(bytes(["sft.batchSize=2"])).toBeCloseTo(bytes(["sft.batchSize=2", "sft.tokensPerPass=560"]), -3);
 });
 
 test("a sweep costs by its answers and prompts, ranking by the models and heads that read pairs", () => {
@@ -129,7 +135,9 @@ test("a sweep costs by its answers and prompts, ranking by the models and heads 
   const ranked = (rankings: number, rankingHeads: number): number => seconds(0, { rankings, rankingHeads });
   expect(ranked(2, 2)).toBeCloseTo(2 * ranked(1, 1));
   expect(ranked(1, 3)).toBeLessThan(2 * ranked(1, 1));
-  expect(cost(1, { models: 3 }).bytes).toBeGreaterThan(2.5 * cost(1).bytes);
+  const held = (models: number): number => cost(1, { models }).bytes - cost(1).bytes;
+  expect(held(3)).toBeCloseTo(2 * held(2));
+  expect(held(2)).toBeGreaterThan(6 * 134e6);
 });
 
 test("reward models cost a pass over each row an epoch, and one in all where the backbone is frozen", () => {

@@ -19,7 +19,7 @@ import {
 import { alignCounts, evaluateCounts } from "./method-counts.ts";
 import { rolloutBlock } from "./objective-schema.ts";
 import { pipeline } from "./pipeline.ts";
-import { runFolder } from "./run.ts";
+import { runFolder } from "./run-folder.ts";
 import type { ObjectiveOptions, Recipe } from "./schema.ts";
 import { readSummary } from "./stages/data-files.ts";
 import { inspectStages, type StageState } from "./stages.ts";
@@ -117,13 +117,16 @@ const costOf = (
   return { seconds: 0, bytes: 0 };
 };
 
-/**
- * Plans a recipe without running or fetching anything.
- *
- * @param rates measured rates; default: measured now, which takes a third of a second.
- * @throws MahaloError for sources that cannot be.
- */
-export const planRecipe = async (recipe: Recipe, rates: GemmRates = measureGemm()): Promise<Plan> => {
+/** What is known of a recipe's costs: where its stages stand, its counts, and what a stage would cost under a recipe. */
+export type Costs = {
+  states: StageState[];
+  counts: Counted | undefined;
+  /** Cost of a stage, were it run as this recipe says; undefined where it cannot be told yet. */
+  costOf: (name: string, recipe: Recipe) => Cost | undefined;
+};
+
+/** Looks at a recipe's stages, data and model without running or fetching anything. */
+export const openCosts = async (recipe: Recipe, rates: GemmRates): Promise<Costs> => {
   const folder = runFolder(recipe);
   const states = await inspectStages(pipeline, recipe, { folder, seed: recipe.seed });
   const fresh = states.find(({ name }) => name === "data")?.state === "fresh";
@@ -135,17 +138,31 @@ export const planRecipe = async (recipe: Recipe, rates: GemmRates = measureGemm(
       ? boundedCounts(recipe, rolled)
       : measuredCounts(recipe, summary, rolled);
   const opened = known ? await openKnown(recipe) : undefined;
-  const stages = states.map(({ name, state, reasons }): PlannedStage => {
-    const cost =
+  return {
+    states,
+    counts,
+    costOf: (name, given) =>
       counts === undefined || opened === undefined
         ? undefined
-        : costOf(name, recipe, opened, counts, rates, rolled);
-    return { name, state, reasons, cost };
-  });
+        : costOf(name, given, opened, counts, rates, rolled),
+  };
+};
+
+/**
+ * Plans a recipe without running or fetching anything.
+ *
+ * @param rates measured rates; default: measured now, which takes a third of a second.
+ * @throws MahaloError for sources that cannot be.
+ */
+export const planRecipe = async (recipe: Recipe, rates: GemmRates = measureGemm()): Promise<Plan> => {
+  const { states, counts, costOf: cost } = await openCosts(recipe, rates);
+  const stages = states.map(
+    ({ name, state, reasons }): PlannedStage => ({ name, state, reasons, cost: cost(name, recipe) }),
+  );
   const due = stages.filter(({ state }) => state !== "fresh");
   return {
     name: recipe.name,
-    folder,
+    folder: runFolder(recipe),
     stages,
     counts: counts === undefined ? "unknown" : counts.measured ? "measured" : "at most",
     gemm: rates,

@@ -71,6 +71,8 @@ export type RunStagesOptions = {
   verify?: boolean | undefined;
   /** Called once the folder is locked, before the first stage; told whether every stage is fresh. */
   begin?: (fresh: boolean) => Promise<void>;
+  /** Called before each stage that is made or resumed; what it throws ends the run before the stage has begun. */
+  beforeStage?: (name: string) => Promise<void>;
 };
 
 /** What became of one stage. */
@@ -236,6 +238,7 @@ const runLocked = async <R>(
       outcomes.push({ name: state.name, did: "restored", seconds: 0, folder: own });
       continue;
     }
+    await options.beforeStage?.(state.name);
     log(
       `${state.name}: ${from === undefined ? "begins" : "goes on"} (${redo ? "redo was asked for" : state.reasons.join("; ")})`,
     );

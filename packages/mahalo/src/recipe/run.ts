@@ -1,17 +1,19 @@
 /** Runs a recipe: the stage engine over the real stages, in the run's folder. */
 import { existsSync } from "node:fs";
 import { rm } from "node:fs/promises";
-import { join, resolve } from "node:path";
+import { join } from "node:path";
 import { writeFileIfOther } from "../core/files.ts";
 import { formatDuration } from "../core/format.ts";
+import { findMemory, type Memory } from "../core/machine.ts";
 import { readBytes } from "../core/read-file.ts";
 import { writeResolvedRecipe } from "./load.ts";
+import { checkMemory } from "./memory.ts";
 import { pipeline } from "./pipeline.ts";
+import { runFolder } from "./run-folder.ts";
 import { type RunStagesOptions, runStages, type StageOutcome } from "./run-stages.ts";
 import type { Recipe } from "./schema.ts";
 
-/** The folder of a recipe's run. */
-export const runFolder = ({ out, name }: Recipe): string => resolve(out, name);
+export { runFolder } from "./run-folder.ts";
 
 /** What a run did, and where its results are. */
 export type RunOutcome = {
@@ -48,7 +50,12 @@ const publish = async (folder: string, stages: readonly StageOutcome[]): Promise
 };
 
 /** Options of {@link runRecipe}. */
-export type RunRecipeOptions = Omit<RunStagesOptions, "folder" | "seed">;
+export type RunRecipeOptions = Omit<RunStagesOptions, "folder" | "seed" | "begin" | "beforeStage"> & {
+  /** The memory that there is. Default: what the machine or the container has. */
+  memory?: Memory;
+  /** Begin stages even if by their estimate they need more memory than there is. Default false. */
+  ignoreMemory?: boolean | undefined;
+};
 
 /**
  * Runs all stages of a recipe that are not fresh.
@@ -56,14 +63,22 @@ export type RunRecipeOptions = Omit<RunStagesOptions, "folder" | "seed">;
  * The run's folder (`<out>/<name>`) then holds the resolved recipe, a folder for each stage with its metrics and
  * models, and once they are made `results.json`, `report.html` and `sweep.svg`.
  *
- * @throws MahaloError as {@link runStages}.
+ * @throws MahaloError as {@link runStages}; E_RUN_MEMORY before a training stage begins that cannot fit into memory.
  */
 export const runRecipe = async (recipe: Recipe, options: RunRecipeOptions = {}): Promise<RunOutcome> => {
   const folder = runFolder(recipe);
+  const { memory = findMemory(), ignoreMemory = false, ...rest } = options;
+  let checked = ignoreMemory;
   const stages = await runStages(pipeline, recipe, {
-    ...options,
+    ...rest,
     folder,
     seed: recipe.seed,
+    // Rows are counted by the data stage, so that what follows it is checked at once, before hours go into its first.
+    beforeStage: async (name) => {
+      if (checked || name === "data") return;
+      checked = true;
+      await checkMemory(recipe, memory, { until: rest.until });
+    },
     begin: async (fresh) => {
       if (!fresh) await unpublish(folder);
       await writeResolvedRecipe(join(folder, "recipe.yaml"), recipe);
