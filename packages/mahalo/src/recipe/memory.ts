@@ -17,6 +17,8 @@ const leaner = [
   { checkpointing: true },
   { train: { lastLayers: 4 } },
   { optimizer: "sgd" },
+  { train: { lastLayers: 1 } },
+  { precision: "f32" },
 ] as const;
 
 const settingText = ([key, value]: readonly [string, unknown]): string =>
