@@ -35,6 +35,35 @@ export const checkTokenizerSize = (text: string, vocabSize: number, where: strin
   });
 };
 
+/** How many times longer a normaliser may make a text; those in use make it no longer at all. */
+const mostGrowth = 1_024;
+
+const textOf = (part: object, key: string): string => {
+  const value: unknown = Reflect.get(part, key);
+  return typeof value === "string" ? value : "";
+};
+
+/** An upper bound of how many times longer a part of a normaliser makes a text. */
+const growthOf = (part: unknown): number => {
+  if (typeof part !== "object" || part === null) return 1;
+  const inner: unknown = Reflect.get(part, "normalizers");
+  if (Array.isArray(inner)) return inner.reduce<number>((product, next) => product * growthOf(next), 1);
+  if (textOf(part, "type") !== "Replace") return 1;
+  const pattern: unknown = Reflect.get(part, "pattern");
+  const found = typeof pattern === "object" && pattern !== null ? textOf(pattern, "String").length : 0;
+  const content = textOf(part, "content").length;
+  // A regular expression may match at every place, also between two characters.
+  return found > 0 ? Math.max(1, content / found) : content < 2 ? 1 : content + 1;
+};
+
+/** Refuses a normaliser that would fill the memory out of a short text. @throws MahaloError E_TOKENIZER */
+export const checkNormalizer = (normalizer: unknown, where: string): void => {
+  const growth = growthOf(normalizer);
+  if (growth <= mostGrowth) return;
+  const what = `its replacements may make a text ${Math.round(growth)} times as long; ${mostGrowth} is the most`;
+  throw refuse(where, "normalizer", what, "use another model: no tokenizer needs that");
+};
+
 /** The kind that a file without `model.type` (of the library's first versions) must be of. */
 const impliedType = (model: TokenizerModel): string => {
   if (Array.isArray(model.vocab)) return "Unigram";

@@ -54,6 +54,15 @@ describe("a tokenizer is refused with the field named", () => {
     );
   });
 
+  test("a normaliser that doubles a text over and over", () => {
+    const doubling = { type: "Replace", pattern: { String: "a" }, content: "aa" };
+    const times = (count: number) => ({
+      normalizer: { type: "Sequence", normalizers: Array.from({ length: count }, () => doubling) },
+    });
+    expect(open(times(2)).encode("a!")).toEqual([0, 0, 0, 0, 3]);
+    expect(() => open(times(40))).toThrow(/normalizer: its replacements may make a text \d+ times as long/);
+  });
+
   test("a begin or end token that is none", () => {
     expect(() => open({}, { eos_token: "</s>" })).toThrow(/eos_token: "<\/s>", .* not among the tokens/);
     expect(() => open({}, { bos_token: { content: "<s>" } })).toThrow(/bos_token: "<s>"/);

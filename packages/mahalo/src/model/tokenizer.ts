@@ -4,7 +4,7 @@ import { MahaloError } from "@mahalo/torch";
 import { z } from "zod";
 import { checkValue } from "../core/json.ts";
 import type { DecodeTextOptions, EncodeTextOptions, TextCodec } from "../data/codec.ts";
-import { checkNamedTokens, checkVocabulary, modelOf } from "./tokenizer-checks.ts";
+import { checkNamedTokens, checkNormalizer, checkVocabulary, modelOf } from "./tokenizer-checks.ts";
 import { encodeLimiter, limitTime } from "./tokenizer-limit.ts";
 
 const addedTokenSchema = z.looseObject({
@@ -137,6 +137,7 @@ export const openTokenizer = (
   const { where, vocabSize } = options;
   const files = checkValue(tokenizerJson, tokenizerSchema, where, { code: "E_TOKENIZER" });
   const model = modelOf(files.model, where);
+  checkNormalizer(files.normalizer, where);
   checkVocabulary(model, files.added_tokens, vocabSize, where);
   const build = (): Tokenizer =>
     new Tokenizer(
