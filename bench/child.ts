@@ -7,8 +7,13 @@ import { parseJson } from "../packages/mahalo/src/core/json.ts";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 
-/** A program and its arguments, and how errors call it. */
-export type Program = { name: string; command: string; args: readonly string[] };
+/** A program and its arguments, what it finds in its environment beside ours, and how errors call it. */
+export type Program = {
+  name: string;
+  command: string;
+  args: readonly string[];
+  env?: Readonly<Record<string, string>>;
+};
 
 /** A TypeScript program of this folder, for example `train/ours.ts`. */
 export const ours = (file: string, args: readonly string[]): Program => ({
@@ -49,8 +54,15 @@ const endings = ["SIGINT", "SIGTERM"] as const;
  *
  * @throws MahaloError E_BENCH_CHILD with the end of its standard error when it fails
  */
-export const runForResult = async <T>({ name, command, args }: Program, schema: z.ZodType<T>): Promise<T> => {
-  const child = spawn(command, args, { cwd: root, stdio: ["ignore", "pipe", "pipe"] });
+export const runForResult = async <T>(
+  { name, command, args, env = {} }: Program,
+  schema: z.ZodType<T>,
+): Promise<T> => {
+  const child = spawn(command, args, {
+    cwd: root,
+    env: { ...process.env, ...env },
+    stdio: ["ignore", "pipe", "pipe"],
+  });
   const end = (signal: NodeJS.Signals): void => {
     child.kill(signal);
   };

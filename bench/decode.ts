@@ -10,6 +10,7 @@ import { availableParallelism } from "node:os";
 import { parseArgs } from "node:util";
 import { describeError, MahaloError } from "@mahalo/torch";
 import { z } from "zod";
+import { findProcessor } from "../packages/mahalo/src/core/machine.ts";
 import { checkPython, ours, peer, runForResult } from "./child.ts";
 import {
   bandwidthSchema,
@@ -24,7 +25,7 @@ import {
 } from "./decode/results.ts";
 import { headsFolder, mixes, mixFolders, writePrompts, writePromptsByMix } from "./decode/tasks.ts";
 import { type BenchLine, print, say } from "./lines.ts";
-import { count, names } from "./options.ts";
+import { count, type DType, dtypeNames, names } from "./options.ts";
 import { peerModel } from "./peer-model.ts";
 import { rewardModelFolder } from "./reward/tasks.ts";
 import { limits } from "./rows.ts";
@@ -41,6 +42,9 @@ const usage = `Usage: npx tsx bench/decode.ts [options]
   --step-tokens N         longest step in tokens (default 48)
   --rounds N              times that each pair of sides runs (default 1)
   --threads N             threads of both sides (default: all processors)
+  --weights f32|bf16      how our weights are held but in the part fastest (default bf16; products add up in float32 where
+                          the processor has none of bf16)
+  --peer-dtype f32|bf16   dtype of transformers (default: bf16 where the processor has products of it, else f32)
   --no-peers              our side alone
 `;
 
@@ -49,7 +53,16 @@ type PartName = (typeof partNames)[number];
 type Settings = Record<
   "prompts" | "rows" | "newTokens" | "candidates" | "steps" | "stepTokens" | "rounds" | "threads",
   number
-> & { parts: PartName[]; withPeers: boolean };
+> & { parts: PartName[]; weights: DType; peerDtype: DType; withPeers: boolean };
+
+const dtypeOf = (option: string, given: string): DType => {
+  const [found] = names(option, given, dtypeNames);
+  return found ?? "f32";
+};
+
+/** The dtypes of both sides, as lines call them. */
+const sidesIn = ({ weights, peerDtype }: Settings): string =>
+  weights === peerDtype ? weights : `${weights}, peer ${peerDtype}`;
 
 /** Reads the options; undefined when help was asked for. */
 const settingsOf = (args: string[]): Settings | undefined => {
@@ -58,7 +71,7 @@ const settingsOf = (args: string[]): Settings | undefined => {
   const options = {
     ...{ part: text, prompts: text, rows: text, "new-tokens": text, candidates: text, steps: text },
     ...{ "step-tokens": text, rounds: text, threads: text },
-    ...{ "no-peers": flag, help: flag },
+    ...{ weights: text, "peer-dtype": text, "no-peers": flag, help: flag },
   } as const;
   const { values } = parseArgs({ args, options });
   if (values.help) return undefined;
@@ -72,6 +85,8 @@ const settingsOf = (args: string[]): Settings | undefined => {
     stepTokens: count("step-tokens", values["step-tokens"] ?? "48", 2),
     rounds: count("rounds", values.rounds ?? "1"),
     threads: count("threads", values.threads ?? String(availableParallelism())),
+    weights: dtypeOf("weights", values.weights ?? "bf16"),
+    peerDtype: dtypeOf("peer-dtype", values["peer-dtype"] ?? (findProcessor().bf16 ? "bf16" : "f32")),
     withPeers: values["no-peers"] !== true,
   };
 };
@@ -143,7 +158,17 @@ const generated = (
   const sizes = ["--new-tokens", String(newTokens), "--threads", String(threads)];
   const cut = ["--max-prompt-tokens", String(limits.maxPromptTokens)];
   return runForResult(
-    peer("generate.py", ["--rows", rows, "--model", model, "--dtype", "bf16", ...sizes, ...cut, ...more]),
+    peer("generate.py", [
+      "--rows",
+      rows,
+      "--model",
+      model,
+      "--dtype",
+      settings.peerDtype,
+      ...sizes,
+      ...cut,
+      ...more,
+    ]),
     generatedSchema,
   );
 };
@@ -155,11 +180,11 @@ const parts: Record<PartName, (settings: Settings, how: string) => Promise<Bench
     const model = await peerModel();
     const sides = await byTurns(
       settings,
-      () => runOurs(settings, "stream", ["--rows", rows, "--weights", "bf16"], sideSchema),
+      () => runOurs(settings, "stream", ["--rows", rows, "--weights", settings.weights], sideSchema),
       () => generated(settings, rows, model, ["--pairs", String(settings.prompts), "--batch", "1"]),
     );
     if (sides.peer.length === 0) return [];
-    const setting = { data: "gsm8k, one stream", dtype: "bf16", against: "transformers", how };
+    const setting = { data: "gsm8k, one stream", dtype: sidesIn(settings), against: "transformers", how };
     return compareAnswers(setting, sides.ours, sides.peer);
   },
   fastest: async (settings, how) => {
@@ -182,7 +207,13 @@ const parts: Record<PartName, (settings: Settings, how: string) => Promise<Bench
     const [model, folders] = [await headsFolder(), await mixFolders()];
     const sides = await byTurns(
       settings,
-      () => runOurs(settings, "mixes", ["--rows", rows, "--model", model], sideSchema),
+      () =>
+        runOurs(
+          settings,
+          "mixes",
+          ["--rows", rows, "--model", model, "--weights", settings.weights],
+          sideSchema,
+        ),
       async () => {
         const sizes = ["--pairs", String(every), "--batch", String(every), "--only-batched"];
         const runs: Side[] = [];
@@ -195,7 +226,7 @@ const parts: Record<PartName, (settings: Settings, how: string) => Promise<Bench
     if (sides.peer.length === 0) return [];
     const data = `gsm8k, ${total} rows, ${mixes.length} mixes`;
     return compareAnswers(
-      { data, dtype: "bf16", against: "transformers, a batch a mix", how },
+      { data, dtype: sidesIn(settings), against: "transformers, a batch a mix", how },
       sides.ours,
       sides.peer,
     );
@@ -206,10 +237,21 @@ const parts: Record<PartName, (settings: Settings, how: string) => Promise<Bench
     const runs = [];
     for (let round = 0; round < settings.rounds; round += 1) {
       runs.push(
-        told("ours", await runOurs(settings, "heads", ["--rows", rows, "--model", model], pairSchema)),
+        told(
+          "ours",
+          await runOurs(
+            settings,
+            "heads",
+            ["--rows", rows, "--model", model, "--weights", settings.weights],
+            pairSchema,
+          ),
+        ),
       );
     }
-    return compareHeads({ data: "gsm8k, a mix of 3 heads", dtype: "bf16", against: "one head", how }, runs);
+    return compareHeads(
+      { data: "gsm8k, a mix of 3 heads", dtype: settings.weights, against: "one head", how },
+      runs,
+    );
   },
   search: async (settings) => {
     const { prompts, candidates, steps, stepTokens, rounds, threads } = settings;
@@ -221,13 +263,13 @@ const parts: Record<PartName, (settings: Settings, how: string) => Promise<Bench
     ];
     const sides = await byTurns(
       settings,
-      () => runOurs(settings, "search", sizes, sideSchema),
+      () => runOurs(settings, "search", [...sizes, "--weights", settings.weights], sideSchema),
       () => {
         const own = [
           "--model",
           model,
           "--dtype",
-          "bf16",
+          settings.peerDtype,
           "--pairs",
           String(prompts),
           "--threads",
@@ -238,7 +280,7 @@ const parts: Record<PartName, (settings: Settings, how: string) => Promise<Bench
     );
     if (sides.peer.length === 0) return [];
     const how = `temperature 1, ${prompts} prompts, ${candidates} candidates, ${steps} steps of a line or ${stepTokens} tokens, ${rounds} x by turns, ${threads} threads`;
-    const setting = { data: "gsm8k, step search", dtype: "bf16", against: "transformers", how };
+    const setting = { data: "gsm8k, step search", dtype: sidesIn(settings), against: "transformers", how };
     return compareSearches(setting, sides.ours, sides.peer);
   },
   bandwidth: async (settings, how) => {

@@ -1,9 +1,10 @@
 /** Greedy answers by llama.cpp on the packaged model's own file, through node-llama-cpp; prints one line of JSON. */
+import { cpSync, existsSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { parseArgs } from "node:util";
-import { MahaloError } from "@mahalo/torch";
+import { type InstructionSet, MahaloError, requestedInstructionSet } from "@mahalo/torch";
 import { packagedModel } from "../../packages/mahalo/src/model/packaged.ts";
 import { count } from "../options.ts";
 import { benchFolder, benchModel } from "../peer-model.ts";
@@ -28,8 +29,32 @@ type Sequence = {
   clearHistory(): Promise<void>;
 };
 
+/** Names in llama.cpp's own libraries of each set of instructions, and what they need. */
+const libraries: Readonly<Record<InstructionSet, readonly string[]>> = {
+  plain: ["x64", "sse42"],
+  avx2: ["x64", "sse42", "sandybridge", "ivybridge", "piledriver", "haswell"],
+  avx512: ["x64", "sse42", "sandybridge", "ivybridge", "piledriver", "haswell", "skylakex"],
+  "avx512-bf16": [],
+};
+
+/** The folder of the package; held to a lower set of instructions, a copy without the libraries of higher ones. */
+const packageFolder = (): string => {
+  const folder = join(benchFolder, "llama");
+  const set = requestedInstructionSet();
+  if (set === undefined || set === "avx512-bf16") return folder;
+  const held = `${folder}-${set}`;
+  if (existsSync(folder) && !existsSync(held)) {
+    const leave = (path: string): boolean => {
+      const name = /libggml-cpu-(\w+)\.so$/.exec(path)?.[1];
+      return name === undefined || libraries[set].includes(name);
+    };
+    cpSync(folder, held, { recursive: true, filter: leave });
+  }
+  return held;
+};
+
 const load = async (): Promise<LlamaModule> => {
-  const require = createRequire(join(benchFolder, "llama", "package.json"));
+  const require = createRequire(join(packageFolder(), "package.json"));
   let path: string;
   try {
     path = require.resolve("node-llama-cpp");

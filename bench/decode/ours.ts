@@ -117,9 +117,11 @@ const heads = async (settings: Settings): Promise<{ one: Side; mix: Side }> => {
 
 const searched = async (settings: Settings): Promise<Side> => {
   const { rows, threads, candidates, steps, stepTokens } = settings;
-  const loaded = await loadModel(settings.model, { compute: "bfloat16" });
+  const { weights } = settings;
+  const compute = computeUnder(weights, "bfloat16");
+  const loaded = await loadModel(settings.model, { compute, weights });
   const model = endless(loaded);
-  const reward = await loadRewardModel(settings.reward, { compute: "bfloat16" });
+  const reward = await loadRewardModel(settings.reward, { compute });
   // The scorer shares the generator's tokenizer; only the endless model's copy of it knows no end token.
   const scorer = modelScorer(reward, { codec: loaded.codec });
   const run = ({ prompt, prompt_ids: ids }: BenchRow, seed: number, maxSteps: number) => {

@@ -73,6 +73,22 @@ const HINTS: Record<string, string | undefined> = {
   E_TORCH_MEMORY: "use a smaller batch or fewer tokens, or close other programs",
 };
 
+/**
+ * How long a thread that waits for the others asks again and again before it sleeps. The thread library's own 300,000 times
+ * are some milliseconds, in which a waiting thread keeps the processor from the one it waits for where other programs run.
+ */
+const SPIN_COUNT = "2000";
+
+/** Sets how threads wait, unless the user has; the library reads it as it is loaded. Gives what sets it back for children. */
+const setWaiting = (): (() => void) => {
+  const { GOMP_SPINCOUNT, OMP_WAIT_POLICY } = process.env;
+  if (GOMP_SPINCOUNT !== undefined || OMP_WAIT_POLICY !== undefined) return () => {};
+  process.env.GOMP_SPINCOUNT = SPIN_COUNT;
+  return () => {
+    delete process.env.GOMP_SPINCOUNT;
+  };
+};
+
 const load = (): Native => {
   const addon = join(build, "mahalo_torch.node");
   if (!existsSync(addon)) {
@@ -83,6 +99,7 @@ const load = (): Native => {
   const set = requestedInstructionSet();
   holdLibraries(set);
   let native: Native;
+  const restore = setWaiting();
   try {
     native = createRequire(import.meta.url)(addon) as Native;
   } catch (cause) {
@@ -90,6 +107,8 @@ const load = (): Native => {
       hint: "libtorch may have moved; run: node scripts/setup.mjs",
       cause,
     });
+  } finally {
+    restore();
   }
   native.setErrorFactory(
     (code, message) => new MahaloError(code, message, { exitStatus: 1, hint: HINTS[code] }),
