@@ -259,7 +259,10 @@ const saysNothing = (text: string): boolean => {
   const word = letters(text);
   return (
     word !== undefined &&
-    (word === "emptyset" || word === "theemptyset" || (word.includes("no") && nothing.test(word)))
+    (word === "emptyset" ||
+      word === "none" ||
+      word === "theemptyset" ||
+      (word.includes("no") && nothing.test(word)))
   );
 };
 
@@ -274,7 +277,9 @@ const spelled = (text: string): string =>
 
 /** Outer dollar signs, mathematics brackets and marks of bold type off; boxes are opened by the parser. */
 const cleaned = (text: string): string => {
-  const inner = text
+  const inner = (
+    text.includes("color") ? text.replaceAll(/\\(?:text)?color\s*\{[^{}]*\}|\\color\s+?\w+/g, "") : text
+  )
     .trim()
     .replace(/^(\*{1,3}|`+)([^*`]+)\1$/, "$2")
     .trim();

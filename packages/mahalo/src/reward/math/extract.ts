@@ -25,7 +25,7 @@ const trimmed = (text: string): string => {
 };
 
 const betweenBoxes =
-  /^[\s$]*(?:[,;&]|\\(?:text\w*|mbox)\s*\{\s*(?:,\s*)?(?:and|or)\s*\}|\b(?:and|or)\b|\\quad|\\ )(?:[\s$,;]|\b(?:and|or)\b)*$/;
+  /^[\s$]*(?:[,;&]|\\(?:text\w*|mbox)\s*\{\s*(?:,\s*)?(?:and|or)\s*\}|\b(?:and|or)\b|\\quad|\\ )(?:[\s$,;]|\b(?:and|or)\b)*(?:[A-Za-z]\s*=[\s$]*)?$/;
 
 /** The last box; of boxes with only commas, "and" or "or" between them, all as a list. */
 const inBox = (text: string): Place | undefined => {
@@ -83,7 +83,7 @@ const behindHashes = (text: string): Place | undefined => {
 };
 
 const taking =
-  /^[^\n.!?\d]{0,40}[\s.,;:!?})\]*$–—-]*(?:(?:no|wait|hmm|oops|sorry|actually|but|however|hold on)\b[\s,.!—–-]*)*(?:(?:that|this|it|which)\s*(?:is|was|['’]s|isn['’]t|can(?:no|['’])t be|seems|looks)\s+(?:\w+\s+)?(?:wrong|incorrect|mistaken|not right|not correct|a mistake|an error|right either|right|correct|impossible|too (?:large|small|big|high|low|many|few))|i (?:made|have made|was|am)\s+(?:an?\s+)?(?:\w+\s+)?(?:mistake|error|slip|wrong)|correction\b|scratch that|let me (?:redo|correct|fix|recompute|recalculate)|it should (?:be|have been)|should (?:be|have been))/i;
+  /^[^\n.!?\d]{0,40}[\s.,;:!?})\]*$–—-]*(?:(?:no|wait|hmm|oops|sorry|actually|but|however|hold on)\b[\s,.!—–-]*)*(?:(?:that|this|it|which)\s*(?:is|was|['’]s|isn['’]t|can(?:no|['’])t be|seems|looks)\s+(?:\w+\s+)?(?:wrong|incorrect|mistaken|not right|not correct|a mistake|an error|right either|right|correct|impossible|too (?:large|small|big|high|low|many|few))|(?:that|this|it)\s+can(?:not| not|['’]t) be\b(?! (?:more|less|improved))|(?:is|was)\s+(?:wrong|incorrect|not (?:right|correct))|(?:actually|on second thoughts?|wait|no|sorry),?\s+(?=(?:the|my) (?:\w+ )?answer (?:is|should|must))|i (?:made|have made|was|am)\s+(?:an?\s+)?(?:\w+\s+)?(?:mistake|error|slip|wrong)|correction\b|scratch that|let me (?:redo|correct|fix|recompute|recalculate)|it should (?:be|have been)|should (?:be|have been))/i;
 const affirming = /(?:is|was|['’]s|seems|looks)\s+(?:\w+\s+)?(?:right|correct)$/i;
 const denying = /n['’]t|not/i;
 

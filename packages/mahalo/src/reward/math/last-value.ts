@@ -15,7 +15,7 @@ const value = [
   String.raw`\d+\s\d+\s?\/\s?\d+`,
   String.raw`\d*\s?${vulgar}`,
   String.raw`\d{1,2}:\d\d(?::\d\d)?(?:\s?[ap]\.?m\b\.?)?`,
-  String.raw`${digits}(?:[eE][-+]?\d{1,4}(?![\w.]))?(?:\s?\/\s?\d+(?!\w)|\s?\\?%|_\{?\d+\}?)?(?:\s(?:hundred|thousand|million|billion|trillion|dozen)\b)*(?:\s?[ap]\.?m\b\.?)?`,
+  String.raw`${digits}(?:[eE][-+]?\d{1,4}(?![\w.]))?(?:\s?\/\s?\d+(?!\w)|\s?\\?%|_\{?\d+\}?)?(?:\s?(?:\\pi\b|π))?(?:\s(?:hundred|thousand|million|billion|trillion|dozen)\b)*(?:\s?[ap]\.?m\b\.?)?`,
 ];
 const number = new RegExp(
   String.raw`(?:(?<![\w)\]%}])[-−]\s?)?(?:\\?[$€£¥₹]\s?)?(?:${value.join("|")})`,
@@ -23,7 +23,7 @@ const number = new RegExp(
 );
 
 const denied =
-  /(?:\bnot|n['’]t|\bnever|\binstead of|\brather than)\s+(?:be\s+|equal to\s+|really\s+)?\\?\$?$/i;
+  /(?:n['’]t think (?:that )?(?:it|this|that) (?:is|was)|\bnot|n['’]t|\bnever|\binstead of|\brather than)\s+(?:be\s+|equal to\s+|really\s+)?\\?\$?$/i;
 
 const mathematics =
   /\$\$([^$]+)\$\$|\\\[([\s\S]+?)\\\]|\\\(([\s\S]+?)\\\)|(?<!\\)\$((?:[^$\\]|\\.)+)\$(?!\d)/g;

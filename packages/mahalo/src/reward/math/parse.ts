@@ -226,6 +226,12 @@ class Parser {
     if (!this.#is("^")) return false;
     const inBraces = this.#is("{", 1) ? 1 : 0;
     const end = this.#peek(1 + inBraces);
+    // "5^{th}": two letters.
+    if (inBraces === 1 && end?.type === "letter" && this.#is("}", 4)) {
+      if (!isOrdinalEnd(end.text + (this.#peek(3)?.text ?? ""))) return false;
+      this.#at += 5;
+      return true;
+    }
     if (end?.type !== "word" || !isOrdinalEnd(end.text) || (inBraces === 1 && !this.#is("}", 3)))
       return false;
     this.#at += inBraces === 1 ? 4 : 2;

@@ -242,6 +242,12 @@ class Scanner {
 
   /** Whether a short run of letters after a value is a unit: always for `cm`, by choice of the reading for `m`. */
   #isUnit(run: string, at: number): boolean {
+    // "1 car": three letters with a vowel at the end may be a thing that is counted, or a product.
+    if (this.#space && /^[a-z]{3}$/.test(run) && /[aeiou]/.test(run) && !isUnitWord(run)) {
+      if (!/^\s*[.)}]?\s*$/.test(this.#text.slice(at + run.length))) return false;
+      this.bareUnits = true;
+      return this.#reading.bareUnits;
+    }
     if (!isUnitWord(run)) return false;
     // What goes on as a product or power of more than a unit is algebra: "2ab^2", "3m + 2".
     const after = this.#text[spacesEnd(this.#text, at + run.length)];

@@ -28,13 +28,14 @@ const introduction =
 
 /** Where what explains the answer begins, behind a value. */
 const explanation =
-  /\s*[,;]\s*(?:(?!and\b|or\b)[A-Za-z]{2,}|a\s)(?![^,]*=\s*[-\d\\(])|\s+(?:because|since|as|so|which|where|when|if|due|but|instead|rather|meaning|after|given|assuming|for|(?:and\s+)?not)\b|\s+[–—-]{1,2}\s+[A-Za-z]|(?<=[\w%}])\s+\((?=[^()]*(?:\d\s*[-+*/×÷]\s*\d|=|\b(?:that|which|because|since|as|is)\b))[^()]*\)\s*$/iu;
+  /\s*[,;]\s*(?:(?!and\b|or\b)[A-Za-z]{2,}|a\s|I\s)(?![^,]*=\s*[-\d\\(])|\s+(?:because|since|as|so|which|where|when|if|due|but|instead|rather|meaning|after|given|assuming|for|(?:and\s+)?not)\b|\s+[–—-]{1,2}\s+[A-Za-z]|(?<=[\w%}])\s+\((?=(?:or |about |= ?|≈ ?)?[\d.,/%]+\)|[^()]*(?:\d\s*[-+*/×÷]\s*\d|=|\b(?:that|which|because|since|as|is|of|see|not|from|with)\b))[^()]*\)\s*$/iu;
 
-const sentenceEnd = /(?<!\b(?:Mr|Mrs|Ms|Dr|St|vs|approx|No|a\.m|p\.m))[.!?](?:[*_`"')\]]*)(?:\s|$)/u;
+const sentenceEnd =
+  /(?<!\b(?:Mr|Mrs|Ms|Dr|St|vs|approx|No|a\.m|p\.m|i\.e|e\.g))[.!?](?:[*_`"')\]]*)(?:\s|$)/u;
 
 /** What compares and does not state: "between 11 and 12", "less than 12". */
 const comparing =
-  /\b(?:between|less|more|fewer|greater|larger|smaller|under|over|least|most|than|not|either|or)\b/i;
+  /\b(?:between|less|more|fewer|greater|larger|smaller|under|over|least|most|than|not|neither|nor|either|or)\b/i;
 
 /** The text behind a statement up to the end of its line, or of the display mathematics or matrix that begins there. */
 const lineOf = (text: string): string => {
@@ -60,7 +61,11 @@ const beginsWithValue = (text: string): boolean =>
  */
 export const answerIn = (after: string): string | undefined => {
   const line = bareMathematics(withoutMarks(lineOf(after).slice(0, maxAnswer)));
-  const sentence = (line.split(sentenceEnd, 1)[0] ?? "").trim().replace(introduction, "").trim();
+  const sentence = (line.split(sentenceEnd, 1)[0] ?? "")
+    .trim()
+    .replace(introduction, "")
+    .replace(/^(["'])(.*)\1$/, "$2")
+    .trim();
   if (sentence === "" || remark.test(sentence)) return undefined;
   if (beginsWithValue(sentence)) {
     const cut = sentence.search(explanation);
@@ -94,6 +99,14 @@ const statementsOf = (text: string): RegExpExecArray[] => {
   return [...labels, ...said].sort((a, b) => b.index - a.index);
 };
 
+/** "12 is the answer", "so 12 is our final answer". */
+const namedAnswer = (text: string): Stated | undefined => {
+  const found = /([^\n]*)\bis (?:the|our|my|your) (?:\w+ )?answer\b/i.exec(text);
+  const value = found?.[1] === undefined ? undefined : lastValue(found[1]);
+  if (found === null || value === undefined) return undefined;
+  return { text: value, end: found.index + found[0].length };
+};
+
 /** The last statement of an answer in a text; `denied` where the only ones say what the answer is not. */
 export const lastStatement = (text: string): Stated | "denied" | undefined => {
   let denied = false;
@@ -111,5 +124,5 @@ export const lastStatement = (text: string): Stated | "denied" | undefined => {
     const answer = answerIn(after);
     if (answer !== undefined) return { text: answer, end: end + endOfSentence(after) };
   }
-  return denied ? "denied" : undefined;
+  return denied ? "denied" : namedAnswer(text);
 };

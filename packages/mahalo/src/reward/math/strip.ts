@@ -36,8 +36,12 @@ export const bareMathematics = (text: string): string => {
 };
 
 /** A text without marks of bold and slanted type, and of code, around its words; powers such as `2**3` stay. */
-export const withoutMarks = (text: string): string => {
-  if (!/[*`_]/.test(text)) return text;
+export const withoutMarks = (marked: string): string => {
+  if (!/[*`_<\u2000-\uffff]/.test(marked)) return marked;
+  const text = marked
+    .replaceAll(/<\/?(?:b|i|u|em|strong|code|span|p|br)\s*\/?>/gi, "")
+    .replaceAll(/(?:\p{Extended_Pictographic}|\ufe0f)/gu, "")
+    .trim();
   return text
     .replaceAll(/(?<![\w)}\]*])(\*{1,3})(?=[^\s*])([^*\n]*[^\s*])\1(?![\w(*\\])/g, "$2")
     .replaceAll(/(?<!\w)__(?=\S)([^_\n]+)__(?!\w)/g, "$1")
