@@ -62,17 +62,17 @@ const inTag = (text: string): Place | undefined => {
 const heading =
   /^(?:step|case|part|method|solution|explanation|conclusion|note|check|verification|\d+[.)]\s+[A-Z])/i;
 
+/** How many lines with four hashes are looked at, from the last on. */
+const maxHashes = 50;
+
 /** What follows the last four hashes, unless they begin a heading. */
 const behindHashes = (text: string): Place | undefined => {
-  for (
-    let mark = text.lastIndexOf("####");
-    mark >= 0;
-    mark = mark === 0 ? -1 : text.lastIndexOf("####", mark - 1)
-  ) {
-    const from = text
-      .slice(mark + 4)
-      .replace(/^#*/, "")
-      .trimStart();
+  let mark = text.length;
+  for (let tries = 0; tries < maxHashes; tries++) {
+    mark = mark === 0 ? -1 : text.lastIndexOf("####", mark - 1);
+    if (mark < 0) return undefined;
+    const from = text.slice(mark + 4).trimStart();
+    while (text[mark - 1] === "#") mark--;
     const line = (from.split("\n", 1)[0] ?? "").trim();
     if (line === "" || heading.test(line) || /^\W*(?:final )?answer\W*$/i.test(line)) continue;
     const answer = /\banswer\b/i.test(line) ? lastStatement(line) : undefined;

@@ -193,3 +193,28 @@ test.each([
 ])("%j does not answer %j", (reply, right) => {
   expect(answers(reply, right)).toBe(false);
 });
+
+test("replies of one piece over and over are answered", () => {
+  const pieces = [
+    "#",
+    "#### step\n",
+    "A: \n",
+    "answer is not ",
+    "is the answer ",
+    "1 ",
+    "$",
+    "*",
+    "**a",
+    "\\boxed{1} and ",
+  ];
+  for (const piece of [
+    ...pieces,
+    "\\boxed{1}. That is wrong. ",
+    "<think>",
+    "answer is 1 (",
+    "\\frac{",
+    "a",
+    "\n",
+  ])
+    expect(() => extractAnswer(piece.repeat(65_536))).not.toThrow();
+});

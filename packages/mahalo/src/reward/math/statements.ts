@@ -92,18 +92,22 @@ const endOfSentence = (text: string): number => {
   return end < 0 ? text.length : end;
 };
 
+/** How many statements of an answer are looked at, from the last on. */
+const maxStatements = 50;
+
 /** Where a text states answers, the last first. */
 const statementsOf = (text: string): RegExpExecArray[] => {
   const labels = /A[ns]{0,2}[ \t]*[:.]/i.test(text) ? [...text.matchAll(label)] : [];
   const said = /answer/i.test(text) ? [...text.matchAll(phrase)] : [];
-  return [...labels, ...said].sort((a, b) => b.index - a.index);
+  return [...labels, ...said].sort((a, b) => b.index - a.index).slice(0, maxStatements);
 };
 
 /** "12 is the answer", "so 12 is our final answer". */
 const namedAnswer = (text: string): Stated | undefined => {
-  const found = /([^\n]*)\bis (?:the|our|my|your) (?:\w+ )?answer\b/i.exec(text);
-  const value = found?.[1] === undefined ? undefined : lastValue(found[1]);
-  if (found === null || value === undefined) return undefined;
+  const found = /\bis (?:the|our|my|your) (?:\w+ )?answer\b/i.exec(text);
+  if (found === null) return undefined;
+  const value = lastValue(text.slice(text.lastIndexOf("\n", found.index) + 1, found.index));
+  if (value === undefined) return undefined;
   return { text: value, end: found.index + found[0].length };
 };
 
