@@ -41,7 +41,8 @@ export type AnswerOptions = Omit<GenerateRequest, "ids" | "mix"> & {
 export const withSystem = (prompt: Prompt, system: string | undefined): Prompt => {
   if (system === undefined) return prompt;
   const messages = promptMessages(prompt);
-  return messages[0]?.role === "system" ? messages : [{ role: "system", content: system }, ...messages];
+  const told = messages[0]?.role === "system" || messages[0]?.role === "developer";
+  return told ? messages : [{ role: "system", content: system }, ...messages];
 };
 
 /** Tokens of a row's prompt. @throws MahaloError E_PROMPT and E_GENERATE_CONTEXT naming file and line */

@@ -6,7 +6,6 @@ import { JsonlWriter } from "../../core/files.ts";
 import { goesOn, throwIfAborted } from "../../core/interrupt.ts";
 import { progress } from "../../core/progress.ts";
 import { stream } from "../../core/random.ts";
-import { type EncodeOptions, encodePrompt } from "../../data/encode.ts";
 import { describeReason } from "../../data/problems.ts";
 import type { JointModel } from "../../decode/joint-model.ts";
 import { bootstrapMean } from "../../evaluate/intervals.ts";
@@ -27,8 +26,8 @@ import { divergences } from "./divergences.ts";
 import { forJudges, judgeInputs, judgeSources } from "./judges.ts";
 import { mergedOf, mergedSources, withMerged } from "./merged-policies.ts";
 import { pairMargins } from "./pair-margins.ts";
-import { statedWeights, withSystem } from "./prompted.ts";
-import { evaluationPrompts, keptAnswers, withModel } from "./prompts.ts";
+import { statedWeights } from "./prompted.ts";
+import { askedIds, evaluationPrompts, keptAnswers, withModel } from "./prompts.ts";
 import { withStepScores } from "./sample-steps.ts";
 import { modelFolder } from "./training.ts";
 
@@ -110,21 +109,13 @@ const sweep = async (
   ): Promise<string[]> =>
     keptAnswers(context, name, z.array(z.string()), async () => {
       throwIfAborted(signal, "evaluating", goesOn);
-      const encoding: EncodeOptions = {
-        codec: one.codec,
-        template: one.template,
-        chat: data.chat,
-        maxPromptTokens: data.maxPromptTokens,
-      };
       const bar = progress({ label: `evaluate ${label}`, total: prompts.length, unit: "answers" });
       let done = 0;
       const onAnswer = (): void => {
         done += 1;
         bar.update(done);
       };
-      const ids = prompts.map(({ prompt }) =>
-        encodePrompt(system === undefined ? prompt : withSystem(prompt, system), encoding),
-      );
+      const ids = prompts.map(({ prompt }) => askedIds(one, prompt, data, system));
       const answers = await answer(one, ids, { mix, decoding: evaluate, seed, signal, onAnswer, decoder });
       bar.done();
       return answers;

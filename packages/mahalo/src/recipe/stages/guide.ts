@@ -6,7 +6,6 @@ import { z } from "zod";
 import { JsonlWriter, writeJsonFile } from "../../core/files.ts";
 import { goesOn, throwIfAborted } from "../../core/interrupt.ts";
 import { progress } from "../../core/progress.ts";
-import { encodePrompt } from "../../data/encode.ts";
 import { generateAll } from "../../decode/generate.ts";
 import { recordedSettings } from "../../decode/search/options.ts";
 import { searchAnswer } from "../../decode/search/search.ts";
@@ -30,7 +29,7 @@ import type { Recipe } from "../schema.ts";
 import { modelFiles } from "../sources.ts";
 import { needFolder, type Stage, type StageContext } from "../stages.ts";
 import { forJudges, judgeInputs, judgeSources } from "./judges.ts";
-import { evaluationPrompts, keptAnswers, withModel } from "./prompts.ts";
+import { askedIds, evaluationPrompts, keptAnswers, withModel } from "./prompts.ts";
 import { modelFolder } from "./training.ts";
 
 type Context = StageContext<Recipe>;
@@ -94,12 +93,9 @@ const respond = async (
   options: GuideOptions,
 ): Promise<Answers> => {
   const { recipe, signal } = context;
-  const { codec, template } = model;
-  const { chat, maxPromptTokens } = recipe.data;
   const { sampling, maxNewTokens, search } = options;
-  const encoding = { codec, template, chat, maxPromptTokens };
   const asked = prompts.map(({ prompt }, index) => ({
-    ids: encodePrompt(prompt, encoding),
+    ids: askedIds(model, prompt, recipe.data),
     mix,
     sampling,
     maxNewTokens,
@@ -126,9 +122,9 @@ const respond = async (
     });
   });
   const { scorer, weights, dispose } = await openGuides(guides, {
-    codec,
+    codec: model.codec,
     compute: computeDType("auto"),
-    chat,
+    chat: recipe.data.chat,
   });
   try {
     const answers: Answers = [];

@@ -1,13 +1,16 @@
 /** The prompts that a recipe's policies are evaluated on, the policies themselves, and their answers. */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
+import { MahaloError } from "@mahalo/torch";
 import type { z } from "zod";
 import { writeJsonFile } from "../../core/files.ts";
 import { readJsonFile } from "../../core/json.ts";
 import { stream } from "../../core/random.ts";
 import type { Answer } from "../../data/answers.ts";
+import { encodePrompt } from "../../data/encode.ts";
 import { loadPrompts, locateRows } from "../../data/load.ts";
 import type { Message } from "../../data/messages.ts";
+import { RowProblem } from "../../data/problems.ts";
 import { promptMessages } from "../../data/rows.ts";
 import type { SweepPrompt } from "../../evaluate/sweep.ts";
 import { type LanguageModel, loadModel } from "../../model/load.ts";
@@ -15,6 +18,7 @@ import { computeDType } from "../../model/precision.ts";
 import type { Recipe } from "../schema.ts";
 import { needFolder, type StageContext } from "../stages.ts";
 import { readPrompts } from "./data-files.ts";
+import { withSystem } from "./prompted.ts";
 
 type Context = StageContext<Recipe>;
 
@@ -39,6 +43,34 @@ export const evaluationPrompts = async (
     .slice(0, Math.min(count, from.limit ?? count))
     .map(({ prompt, answer }) => toPrompt(promptMessages(prompt), answer));
 };
+
+/**
+ * Tokens of a prompt to answer, cut as the data stage cuts it.
+ *
+ * @param system what a policy is told in front of the prompt; it belongs to no row, so it takes nothing of the limit
+ * @throws MahaloError E_PROMPT for a prompt that the template or the limit leaves nothing of
+ */
+export function askedIds(
+  { codec, template }: Pick<LanguageModel, "codec" | "template">,
+  prompt: Message[],
+  { chat, maxPromptTokens }: Recipe["data"],
+  system?: string,
+): number[] {
+  const within = (asked: Message[], most: number): number[] =>
+    encodePrompt(asked, { codec, template, chat, maxPromptTokens: most });
+  try {
+    if (system === undefined) return within(prompt, maxPromptTokens);
+    const told = withSystem(prompt, system);
+    const unlimited = Number.MAX_SAFE_INTEGER;
+    const own = within(told, unlimited).length - within(prompt, unlimited).length;
+    return within(told, maxPromptTokens + Math.max(0, own));
+  } catch (error) {
+    if (!(error instanceof RowProblem)) throw error;
+    throw new MahaloError("E_PROMPT", `a prompt of the evaluation cannot be asked: ${error.message}`, {
+      hint: "raise data.maxPromptTokens, or take its row out",
+    });
+  }
+}
 
 /** Runs `use` with a model in memory, in the fastest dtype. */
 export const withModel = async <T>(
