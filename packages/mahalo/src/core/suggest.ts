@@ -1,4 +1,5 @@
 /** "Did you mean ...?": the known name nearest to a mistyped one. */
+import { formatCount } from "./format.ts";
 
 /**
  * Edits (insert, delete, replace, swap of neighbours) that turn `a` into `b`.
@@ -52,6 +53,12 @@ export const nearest = (name: string, known: Iterable<string>): string | undefin
   return best;
 };
 
+/** Names in a row, at most the first 12 of them, and how many more there are. */
+export function listNames(names: readonly string[]): string {
+  const shown = names.slice(0, 12).join(", ");
+  return `${shown}${names.length > 12 ? `, and ${formatCount(names.length - 12)} more` : ""}`;
+}
+
 /**
  * The hint for an unknown name: the nearest known one, else all of them (at most 12).
  *
@@ -62,6 +69,5 @@ export const didYouMean = (name: string, known: Iterable<string>): string => {
   const near = nearest(name, names);
   if (near !== undefined) return `Did you mean "${near}"?`;
   if (names.length === 0) return "None are known here.";
-  const shown = names.slice(0, 12).join(", ");
-  return `Known: ${shown}${names.length > 12 ? `, and ${names.length - 12} more` : ""}.`;
+  return `Known: ${listNames(names)}.`;
 };

@@ -169,6 +169,13 @@ describe("downloads", () => {
     expect(existsSync(join(repoFolder(), "snapshots"))).toBe(false);
   });
 
+  test.each([true, false])("no more is fetched than was announced (large: %s)", async (large) => {
+    const longer = Buffer.concat([bytes(1000), bytes(20_000_000)]);
+    hub.files.set("a.bin", { content: bytes(1000), large, wrongContent: longer });
+    await expect(get("a.bin")).rejects.toThrow(/is longer than the 1000 bytes announced/);
+    expect(readdirSync(join(repoFolder(), "blobs"))).toEqual([]);
+  });
+
   test("a busy server is asked again, a broken one is given up", async () => {
     hub.files.set("a.bin", { content: bytes(1000), large: true, failures: [503, 429] });
     expect(readFileSync(await get("a.bin")).length).toBe(1000);

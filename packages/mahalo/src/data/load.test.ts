@@ -36,6 +36,16 @@ describe("loading", () => {
     await expect(loadPreferences(mixed, "kind")).rejects.toEqual(code("E_DATA_NO_ROWS"));
   });
 
+  test("of very many objectives the first are named, and how many more there are", async () => {
+    const file = await write(Array.from({ length: 5000 }, (_, at) => ({ ...good, objective: `o${at}` })));
+    const problems = new Problems();
+    await expect(loadPreferences(file, "kind", { problems })).rejects.toThrow(
+      /it has o0, .*o11, and 4,988 more$/,
+    );
+    expect(problems.summary().split("\n")).toHaveLength(13);
+    expect(problems.summary()).toContain("4,988 rows left out for 4,988 more reasons");
+  });
+
   test("a share of bad rows above the limit stops with the first places", async () => {
     const file = await write([good, good, good, { ...good, rejected: "b" }]);
     await expect(loadPreferences(file, "o")).rejects.toEqual(code("E_DATA_TOO_MANY_BAD"));

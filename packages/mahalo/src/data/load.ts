@@ -1,7 +1,7 @@
 /** Files into checked rows: reader, column map and row form in one pass, unusable rows counted on the way. */
 import { MahaloError } from "@mahalo/torch";
 import { checkValue } from "../core/json.ts";
-import { didYouMean } from "../core/suggest.ts";
+import { didYouMean, listNames } from "../core/suggest.ts";
 import { columnMapper, columnsSchema } from "./columns.ts";
 import { columnsOf, formats } from "./formats.ts";
 import { type HubOptions, resolveFile } from "./hub.ts";
@@ -199,7 +199,7 @@ const noRows = (
   others.length > 0
     ? new MahaloError(
         "E_DATA_NO_ROWS",
-        `${name}: no row is of objective "${objective}"; it has ${others.join(", ")}`,
+        `${name}: no row is of objective "${objective}"; it has ${listNames(others)}`,
         {
           hint: "say which of them to take, in a recipe with the source's `objective`, or map the objective column to a constant",
         },

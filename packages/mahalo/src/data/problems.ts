@@ -54,6 +54,8 @@ export type Problem = { reason: Reason; origin: Origin; detail: string };
 
 /** How many places a summary names for each reason. */
 const shownPlaces = 3;
+/** How many reasons for leaving rows out a summary names. */
+const shownSkips = 12;
 
 /** Bad rows by reason, most frequent first. */
 const byReason = (problems: readonly Problem[]): [Reason, Problem[]][] => {
@@ -145,8 +147,15 @@ export class ProblemStep {
         `${this.#name}: ${formatCount(this.#bad.length)} of ${formatRows(this.#seen)} cannot be used (${share}):`,
       );
     }
-    for (const [why, rows] of this.#skipped)
+    const skipped = [...this.#skipped];
+    for (const [why, rows] of skipped.slice(0, shownSkips))
       lines.push(`${this.#name}: ${formatRows(rows)} left out: ${why}`);
+    if (skipped.length > shownSkips) {
+      const others = skipped.slice(shownSkips).reduce((sum, [, rows]) => sum + rows, 0);
+      lines.push(
+        `${this.#name}: ${formatRows(others)} left out for ${formatCount(skipped.length - shownSkips)} more reasons`,
+      );
+    }
     for (const [what, rows] of this.#notes)
       lines.push(`${this.#name}: ${rows === 0 ? "" : `${formatRows(rows)}: `}${what}`);
     return lines.join("\n");

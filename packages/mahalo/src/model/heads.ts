@@ -1,7 +1,7 @@
 /** Output heads: one for each objective, and their mixes merged into one matrix. */
 import { Generator, gradEnabled, keep, MahaloError, noGrad, ops, scope, type Tensor } from "@mahalo/torch";
 import { stream } from "../core/random.ts";
-import { nearest } from "../core/suggest.ts";
+import { listNames, nearest } from "../core/suggest.ts";
 import type { Int8Weight, Kernels } from "./kernels.ts";
 import { type ComputeDType, type Parameter, parameter } from "./parameters.ts";
 import { disposeInt8, quantize } from "./quantize.ts";
@@ -25,7 +25,7 @@ export const normalizeMix = (mix: Mix, objectives: readonly string[]): Map<strin
       const close = nearest(name, objectives);
       throw new MahaloError(
         "E_MIX_UNKNOWN_OBJECTIVE",
-        `mix.${name}: unknown objective "${name}"; the model has ${objectives.join(", ") || "none"}`,
+        `mix.${name}: unknown objective "${name}"; the model has ${listNames(objectives) || "none"}`,
         { hint: close ? `did you mean "${close}"?` : undefined },
       );
     }
@@ -114,7 +114,7 @@ export class Heads {
       const close = nearest(objective, this.objectives);
       throw new MahaloError(
         "E_HEAD_UNKNOWN_OBJECTIVE",
-        `the model has no head for objective "${objective}"; it has ${this.objectives.join(", ") || "none"}`,
+        `the model has no head for objective "${objective}"; it has ${listNames(this.objectives) || "none"}`,
         { hint: close ? `did you mean "${close}"?` : undefined },
       );
     }

@@ -2,7 +2,7 @@
 import { keep, MahaloError, ops, type Tensor, tensor } from "@mahalo/torch";
 import { logistic } from "../core/logistic.ts";
 import { stream } from "../core/random.ts";
-import { nearest } from "../core/suggest.ts";
+import { listNames, nearest } from "../core/suggest.ts";
 import { Parameter } from "./parameters.ts";
 
 // Shapes: N positions, D hidden, O outputs of a head (2 for two classes, else 1).
@@ -209,7 +209,7 @@ export class RewardHeads {
         objective === undefined
           ? "the reward model scores several objectives"
           : `the reward model does not score "${objective}"`
-      }: it has ${this.objectives.join(", ")}`,
+      }: it has ${listNames(this.objectives)}`,
       { hint: close ? `did you mean "${close}"?` : "name one of these" },
     );
   }

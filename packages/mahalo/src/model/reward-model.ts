@@ -4,6 +4,7 @@ import { MahaloError, writeSafetensors, writeSafetensorsFolder } from "@mahalo/t
 import { z } from "zod";
 import { writeFileAtomic, writeJsonFile } from "../core/files.ts";
 import { parseJson } from "../core/json.ts";
+import { listNames } from "../core/suggest.ts";
 import type { ChatTemplate } from "../data/chat-template.ts";
 import type { TextCodec } from "../data/codec.ts";
 import type { StepBoundary } from "../data/steps.ts";
@@ -80,7 +81,7 @@ const chooseHeads = (
     const head = known.find(({ name, kind }) => name === spec.name && kind === spec.kind);
     if (head !== undefined || training) return head ?? newHead(spec, hiddenSize, seed);
     throw new MahaloError("E_REWARD_HEADS", `${source.origin}: has no ${spec.kind} head "${spec.name}"`, {
-      hint: `it has ${known.map(({ name, kind }) => `"${name}" (${kind})`).join(", ") || "none"}`,
+      hint: `it has ${listNames(known.map(({ name, kind }) => `"${name}" (${kind})`)) || "none"}`,
     });
   });
   for (const head of known) if (!chosen.includes(head)) head.dispose();

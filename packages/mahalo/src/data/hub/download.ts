@@ -78,15 +78,22 @@ const sizeOf = async (path: string): Promise<number> => {
   }
 };
 
-/** Writes an answer's body to the end of a file; a connection that goes silent is given up. */
+/**
+ * Writes an answer's body to the end of a file; a connection that goes silent is given up.
+ *
+ * Of a body that is longer than `most` bytes one byte more than these is written, which tells that it is, and the rest
+ * is not fetched.
+ */
 const appendBody = async (
   response: Response,
   handle: FileHandle,
   patience: Patience,
+  most: number,
   onBytes: (count: number) => void,
 ): Promise<void> => {
   const reader = response.body?.getReader();
   if (reader === undefined) return;
+  let left = most + 1;
   try {
     for (;;) {
       throwIfStopping("downloading", goesOn);
@@ -104,8 +111,11 @@ const appendBody = async (
         clearTimeout(timer);
       }
       if (piece.done) return;
-      await handle.writeFile(piece.value);
-      onBytes(piece.value.length);
+      const part = piece.value.subarray(0, left);
+      await handle.writeFile(part);
+      onBytes(part.length);
+      left -= part.length;
+      if (left === 0) return;
     }
   } finally {
     reader.cancel().catch(() => {
@@ -147,7 +157,8 @@ const fetchRest = async (
   }
   try {
     let done = start;
-    await appendBody(response, handle, context.patience, (count) => {
+    const most = size === undefined ? Number.POSITIVE_INFINITY : size - start;
+    await appendBody(response, handle, context.patience, most, (count) => {
       done += count;
       bar.update(done / 1e6);
     });
@@ -162,6 +173,8 @@ const fetchRest = async (
 /** Checks a finished download; what is wrong with it, or undefined. */
 const fault = async (partial: string, facts: FileFacts): Promise<string | undefined> => {
   const size = await sizeOf(partial);
+  if (facts.size !== undefined && size > facts.size)
+    return `is longer than the ${facts.size} bytes announced`;
   if (facts.size !== undefined && size !== facts.size) return `has ${size} bytes instead of ${facts.size}`;
   const hash = await hashOf(partial, facts.etag, size);
   return hash === undefined || hash === facts.etag ? undefined : `has hash ${hash} instead of ${facts.etag}`;
