@@ -307,7 +307,7 @@ describe("in bfloat16", () => {
     ));
 });
 
-test("a rank beyond the hidden size is refused before anything is made", () =>
+test("a rank beyond the widest layer is refused before anything is made", () =>
   withModel("tiny-qwen3", (model) => {
     const before = liveTensors();
     const rank = { rank: 1_000_000, alpha: 1 };

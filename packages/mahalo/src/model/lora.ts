@@ -90,7 +90,7 @@ const newPart = (
  * Freezes the backbone and puts a trainable adapter on every linear map; returns the adapters' parameters.
  *
  * @throws MahaloError E_LORA_EXISTS when there are adapters, which new ones would silently replace;
- *   E_LORA_RANK when the rank is above the hidden size, where an update is no smaller than the weights
+ *   E_LORA_RANK when the rank is above the widest layer's width, where an update is far larger than the weights
  */
 export const addLora = (backbone: Backbone, { rank, alpha }: LoraOptions, random: Random): Parameter[] => {
   if (linearMaps(backbone).some(({ linear }) => linear.adapter !== undefined)) {
@@ -99,11 +99,12 @@ export const addLora = (backbone: Backbone, { rank, alpha }: LoraOptions, random
       exitStatus: 1,
     });
   }
-  const { hiddenSize } = backbone.config;
-  if (rank > hiddenSize) {
+  const { hiddenSize, intermediateSize } = backbone.config;
+  const widest = Math.max(hiddenSize, intermediateSize);
+  if (rank > widest) {
     throw new MahaloError(
       "E_LORA_RANK",
-      `lora.rank: must be at most the model's hidden size, ${hiddenSize}, not ${rank}`,
+      `lora.rank: must be at most the width of the model's widest layer, ${widest}, not ${rank}`,
       { hint: "16 is usual; an update of full rank is train: full" },
     );
   }
