@@ -52,7 +52,7 @@ export const withSampling = (command: Command): Command =>
     .addOption(
       new Option(
         "--weights <w>",
-        "how decoding holds weights: a dtype, or int8 copies, which a few rows read twice as fast; default: as --precision",
+        "how decoding holds weights: a dtype, or int8 copies, which are read twice as fast as bf16; default: as --precision",
       ).choices([...weightsNames]),
     );
 

@@ -24,8 +24,8 @@ export type LoadOptions = OpenModelOptions & {
   /** Keep float32 master weights, so that the model can be trained and saved exactly. Default false. */
   training?: boolean;
   /**
-   * How steps of decoding hold the weights: "f32" and "bf16" are the same as `compute`; "int8" keeps int8 copies of
-   * layers and heads beside it, for passes of a few tokens (docs/performance.md tells what that costs and saves).
+   * How decoding holds the weights: "f32" and "bf16" are the same as `compute`; "int8" keeps int8 copies of layers and
+   * heads beside it, which all passes without gradients use (docs/performance.md tells what that costs and saves).
    */
   weights?: WeightsName | undefined;
 };

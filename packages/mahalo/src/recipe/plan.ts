@@ -212,7 +212,7 @@ export const describePlan = (plan: Plan): string => {
   return [
     `${plan.name} in ${plan.folder}`,
     ...table,
-    `to do: ${unknown ? "not known yet" : total} (matrix products: ${Math.round(f32 / 1e9)} GF/s f32, ${Math.round(bf16 / 1e9)} GF/s bf16)`,
+    `to do: ${unknown ? "not known yet" : total} (matrix products: ${Math.round(f32 / 1e9)} GF/s f32, ${Math.round(bf16 / 1e9)} GF/s bf16; where nothing else runs)`,
     "",
   ].join("\n");
 };
