@@ -4,9 +4,10 @@ import { fileURLToPath } from "node:url";
 
 /** What a processor must have for each set, lowest first; a set has those before it, too. */
 const SETS = [
+  { name: "plain", needs: ["sse2"] },
   { name: "avx2", needs: ["avx2", "fma"] },
   { name: "avx512", needs: ["avx512f", "avx512bw", "avx512dq", "avx512vl"] },
-  { name: "avx512-bf16", needs: ["avx512_bf16"] },
+  { name: "avx512-bf16", needs: ["avx512_bf16", "avx512_vnni"] },
 ];
 
 /** The sets of a processor, by the text of its /proc/cpuinfo; none on Arm. */
