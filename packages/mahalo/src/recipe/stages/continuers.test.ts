@@ -42,7 +42,9 @@ test("prompts are cut to data.maxPromptTokens by the run's model and by an endpo
     const continuer = await openContinuer("accuracy", model, context);
     prepared.push(continuer?.prepare(prompt, undefined).promptIds);
   }
-  expect(prepared[0]).toHaveLength(48);
+  // Whole words are cut, so a word's tokens may be free.
+  expect(prepared[0]?.length).toBeLessThanOrEqual(48);
+  expect(prepared[0]?.length).toBeGreaterThan(40);
   expect(prepared[1]).toEqual(prepared[0]);
   model.dispose();
 });
