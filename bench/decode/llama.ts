@@ -1,5 +1,5 @@
 /** Greedy answers by llama.cpp on the packaged model's own file, through node-llama-cpp; prints one line of JSON. */
-import { cpSync, existsSync } from "node:fs";
+import { cpSync, existsSync, realpathSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
@@ -48,7 +48,7 @@ const packageFolder = (): string => {
       const name = /libggml-cpu-(\w+)\.so$/.exec(path)?.[1];
       return name === undefined || libraries[set].includes(name);
     };
-    cpSync(folder, held, { recursive: true, filter: leave });
+    cpSync(realpathSync(folder), held, { recursive: true, filter: leave });
   }
   return held;
 };

@@ -22,51 +22,78 @@ constexpr int64_t kPage = 32;
 constexpr int kQueries = 6;
 constexpr int64_t kSlabStride = 65536;
 
-// Sixteen numbers; the compiler makes two or four registers of them where one is not wide enough.
-typedef float Wide __attribute__((vector_size(64)));
-typedef uint16_t Halves __attribute__((vector_size(32)));
-typedef uint32_t Words __attribute__((vector_size(64)));
+/// Registers of B bytes, and how keys and values are read into them.
+template <int B>
+struct Lanes;
+#define MAHALO_LANES(B)                                                         \
+  template <>                                                                   \
+  struct Lanes<B> {                                                             \
+    typedef float Floats __attribute__((vector_size(B)));                       \
+    typedef uint16_t Halves __attribute__((vector_size(B / 2)));                \
+    typedef uint32_t Words __attribute__((vector_size(B)));                     \
+    static constexpr int kCount = B / 4;                                        \
+    static MAHALO_INLINE void load(const float* from, Floats& into) { std::memcpy(&into, from, B); } \
+    static MAHALO_INLINE void load(const c10::BFloat16* from, Floats& into) {   \
+      Halves halves;                                                            \
+      std::memcpy(&halves, from, B / 2);                                        \
+      const Words words = __builtin_convertvector(halves, Words) << 16;         \
+      std::memcpy(&into, &words, B);                                            \
+    }                                                                           \
+  };
+MAHALO_LANES(16)
+MAHALO_LANES(32)
+MAHALO_LANES(64)
+#undef MAHALO_LANES
 
-MAHALO_INLINE void load(const float* from, Wide& into) { std::memcpy(&into, from, sizeof(Wide)); }
-MAHALO_INLINE void load(const c10::BFloat16* from, Wide& into) {
-  Halves halves;
-  std::memcpy(&halves, from, sizeof(Halves));
-  const Words words = __builtin_convertvector(halves, Words) << 16;
-  std::memcpy(&into, &words, sizeof(Wide));
-}
+/// Numbers that are computed side by side: with six queries they fill the registers of AVX2.
+constexpr int kSide = 16;
 
-/// Scores of N queries [N, E] with sixteen positions of a page; what comes next is fetched meanwhile.
-template <int N, typename T>
+/// Scores of N queries [N, E] with kSide positions of a page; what comes next is fetched meanwhile.
+template <int N, int B, typename T>
 MAHALO_INLINE void scoreHalf(const float* q, const T* keys, const T* next, float* scores, int64_t stride, int64_t width) {
-  Wide sum[N] = {};
+  using L = Lanes<B>;
+  constexpr int kParts = kSide / L::kCount;
+  typename L::Floats sum[N][kParts] = {};
   for (int64_t e = 0; e < width; ++e) {
-    Wide key;
+    typename L::Floats key[kParts];
     __builtin_prefetch(next + e * kPage);
-    load(keys + e * kPage, key);
+#pragma GCC unroll 4
+    for (int c = 0; c < kParts; ++c) L::load(keys + e * kPage + c * L::kCount, key[c]);
 #pragma GCC unroll 6
-    for (int n = 0; n < N; ++n) sum[n] += q[n * width + e] * key;
+    for (int n = 0; n < N; ++n) {
+      const float own = q[n * width + e];
+#pragma GCC unroll 4
+      for (int c = 0; c < kParts; ++c) sum[n][c] += own * key[c];
+    }
   }
 #pragma GCC unroll 6
-  for (int n = 0; n < N; ++n) std::memcpy(scores + n * stride, &sum[n], sizeof(Wide));
+  for (int n = 0; n < N; ++n) std::memcpy(scores + n * stride, sum[n], sizeof(sum[n]));
 }
 
 /// Adds the values of one page's first `count` positions, weighted, to N sums.
-template <int N, typename T>
+template <int N, int B, typename T>
 MAHALO_INLINE void addPage(const float* weights, int64_t stride, const T* values, const T* next, float* sums, int64_t width, int64_t count) {
+  using L = Lanes<B>;
+  constexpr int kParts = kSide / L::kCount;
   int64_t from = 0;
-  for (; from + 16 <= width; from += 16) {
-    Wide sum[N];
+  for (; from + kSide <= width; from += kSide) {
+    typename L::Floats sum[N][kParts];
 #pragma GCC unroll 6
-    for (int n = 0; n < N; ++n) std::memcpy(&sum[n], sums + n * width + from, sizeof(Wide));
+    for (int n = 0; n < N; ++n) std::memcpy(sum[n], sums + n * width + from, sizeof(sum[n]));
     for (int64_t p = 0; p < count; ++p) {
-      Wide value;
+      typename L::Floats value[kParts];
       __builtin_prefetch(next + p * width + from);
-      load(values + p * width + from, value);
+#pragma GCC unroll 4
+      for (int c = 0; c < kParts; ++c) L::load(values + p * width + from + c * L::kCount, value[c]);
 #pragma GCC unroll 6
-      for (int n = 0; n < N; ++n) sum[n] += weights[n * stride + p] * value;
+      for (int n = 0; n < N; ++n) {
+        const float own = weights[n * stride + p];
+#pragma GCC unroll 4
+        for (int c = 0; c < kParts; ++c) sum[n][c] += own * value[c];
+      }
     }
 #pragma GCC unroll 6
-    for (int n = 0; n < N; ++n) std::memcpy(sums + n * width + from, &sum[n], sizeof(Wide));
+    for (int n = 0; n < N; ++n) std::memcpy(sums + n * width + from, sum[n], sizeof(sum[n]));
   }
   // Elements that fill no register, each with one rounding a position, as above.
   for (; from < width; ++from) {
@@ -117,7 +144,7 @@ struct Pages {
 };
 
 /// N queries q [N, E], scaled, over the first seen[n] positions; sums [N, E] of zeros take the output.
-template <int N, typename T>
+template <int N, int B, typename T>
 MAHALO_INLINE void attend(const float* q, const Pages<T>& pages, const int64_t* seen, int64_t width, float* scores, int64_t stride, float* sums) {
   const int64_t most = seen[N - 1];
   const int64_t last = (most - 1) / kPage;
@@ -125,9 +152,9 @@ MAHALO_INLINE void attend(const float* q, const Pages<T>& pages, const int64_t* 
     // Behind the last keys come the first values.
     const T* next = page < last ? pages.at(page + 1, 0) : pages.at(0, 1);
     const T* keys = pages.at(page, 0);
-    scoreHalf<N>(q, keys, next, scores + page * kPage, stride, width);
+    scoreHalf<N, B>(q, keys, next, scores + page * kPage, stride, width);
     // Keys of float32 fill two lines of memory a step, which the second half fetches.
-    scoreHalf<N>(q, keys + 16, next + 16, scores + page * kPage + 16, stride, width);
+    scoreHalf<N, B>(q, keys + 16, next + 16, scores + page * kPage + 16, stride, width);
   }
   float inverse[N];
   for (int n = 0; n < N; ++n) {
@@ -137,23 +164,33 @@ MAHALO_INLINE void attend(const float* q, const Pages<T>& pages, const int64_t* 
   }
   for (int64_t page = 0; page <= last; ++page) {
     const T* next = pages.at(std::min(page + 1, last), 1);
-    addPage<N>(scores + page * kPage, stride, pages.at(page, 1), next, sums, width, std::min(kPage, most - page * kPage));
+    addPage<N, B>(scores + page * kPage, stride, pages.at(page, 1), next, sums, width, std::min(kPage, most - page * kPage));
   }
   for (int n = 0; n < N; ++n) {
     _Pragma("omp simd") for (int64_t e = 0; e < width; ++e) sums[n * width + e] *= inverse[n];
   }
 }
 
-template <typename T>
+template <int B, typename T>
 MAHALO_INLINE void attendQueries(int count, const float* q, const Pages<T>& pages, const int64_t* seen, int64_t width, float* scores, int64_t stride, float* sums) {
   switch (count) {
-    case 1: attend<1>(q, pages, seen, width, scores, stride, sums); break;
-    case 2: attend<2>(q, pages, seen, width, scores, stride, sums); break;
-    case 3: attend<3>(q, pages, seen, width, scores, stride, sums); break;
-    case 4: attend<4>(q, pages, seen, width, scores, stride, sums); break;
-    case 5: attend<5>(q, pages, seen, width, scores, stride, sums); break;
-    default: attend<kQueries>(q, pages, seen, width, scores, stride, sums);
+    case 1: attend<1, B>(q, pages, seen, width, scores, stride, sums); break;
+    case 2: attend<2, B>(q, pages, seen, width, scores, stride, sums); break;
+    case 3: attend<3, B>(q, pages, seen, width, scores, stride, sums); break;
+    case 4: attend<4, B>(q, pages, seen, width, scores, stride, sums); break;
+    case 5: attend<5, B>(q, pages, seen, width, scores, stride, sums); break;
+    default: attend<kQueries, B>(q, pages, seen, width, scores, stride, sums);
   }
+}
+
+/// In registers of the instruction set in use.
+template <typename T, typename... A>
+void attendInSet(A... arguments) {
+#if MAHALO_X86
+  if (isa() >= Isa::kAvx512) return Variants<attendQueries<64, T>>::avx512(arguments...);
+  if (isa() == Isa::kAvx2) return Variants<attendQueries<32, T>>::avx2(arguments...);
+#endif
+  Variants<attendQueries<16, T>>::plain(arguments...);
 }
 
 struct Row {
@@ -278,7 +315,7 @@ void attendPages(const Memory<T>& memory, const Tensor& q, Tensor& output, int64
       }
       std::fill(sums, sums + kQueries * width, 0.0f);
       const Pages<T> pages{memory.slabs.data(), offsets.data(), plan + row.table, memory.pageStride};
-      dispatch<attendQueries<T>>(task.count, queries, pages, seen, width, scores, stride, sums);
+      attendInSet<T>(task.count, queries, pages, seen, width, scores, stride, sums);
       for (int n = 0; n < task.count; ++n) {
         for (int64_t e = 0; e < width; ++e) os[place[n] + e] = narrow<T>(sums[n * width + e]);
       }
