@@ -125,20 +125,32 @@ template <typename Kind, int R, int C, int kFetch>
 MAHALO_TARGET void tile(const typename Kind::X* x, const typename Kind::W* w, int64_t k, float* y, int64_t stride, const char* next) {
   typename Kind::Sum sums[R][4] = {};
   const int64_t whole = k - k % Kind::kStep;
-  for (int64_t i = 0; i < whole; i += Kind::kStep) {
-    if constexpr (kFetch > 0) {
-#pragma GCC unroll 4
-      for (int line = 0; line < kFetch; line += 64) __builtin_prefetch(next + line);
-      next += kFetch;
-    }
-    typename Kind::Part own[R];
-#pragma GCC unroll 6
-    for (int r = 0; r < R; ++r) own[r] = Kind::rows(x + r * k + i);
+  if constexpr (kFetch > 0 && R <= 2 && MAHALO_REGISTER == 64) {
+    // Memory is all that counts for one or two rows in wide registers: one stream of addresses without asking ahead.
 #pragma GCC unroll 4
     for (int c = 0; c < C; ++c) {
-      const auto part = Kind::weights(w + c * k + i);
+      for (int64_t i = 0; i < whole; i += Kind::kStep) {
+        const auto part = Kind::weights(w + c * k + i);
+#pragma GCC unroll 2
+        for (int r = 0; r < R; ++r) sums[r][c] = Kind::add(sums[r][c], Kind::rows(x + r * k + i), part);
+      }
+    }
+  } else {
+    for (int64_t i = 0; i < whole; i += Kind::kStep) {
+      if constexpr (kFetch > 0) {
+#pragma GCC unroll 4
+        for (int line = 0; line < kFetch; line += 64) __builtin_prefetch(next + line);
+        next += kFetch;
+      }
+      typename Kind::Part own[R];
 #pragma GCC unroll 6
-      for (int r = 0; r < R; ++r) sums[r][c] = Kind::add(sums[r][c], own[r], part);
+      for (int r = 0; r < R; ++r) own[r] = Kind::rows(x + r * k + i);
+#pragma GCC unroll 4
+      for (int c = 0; c < C; ++c) {
+        const auto part = Kind::weights(w + c * k + i);
+#pragma GCC unroll 6
+        for (int r = 0; r < R; ++r) sums[r][c] = Kind::add(sums[r][c], own[r], part);
+      }
     }
   }
 #pragma GCC unroll 6

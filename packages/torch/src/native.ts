@@ -77,7 +77,7 @@ const HINTS: Record<string, string | undefined> = {
  * How long a thread that waits for the others asks again and again before it sleeps. The thread library's own 300,000 times
  * are some milliseconds, in which a waiting thread keeps the processor from the one it waits for where other programs run.
  */
-const SPIN_COUNT = "2000";
+const SPIN_COUNT = "1000";
 
 /** Sets how threads wait, unless the user has; the library reads it as it is loaded. Gives what sets it back for children. */
 const setWaiting = (): (() => void) => {
