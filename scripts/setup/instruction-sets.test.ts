@@ -8,8 +8,16 @@ const avx512 = `${avx2} avx512f avx512dq avx512cd avx512bw avx512vl`;
 test.each([
   ["a laptop's without AVX-512", `flags\t\t: ${avx2}`, ["plain", "avx2"]],
   ["a server's without bf16 products", `flags\t\t: ${avx512}`, ["plain", "avx2", "avx512"]],
-  ["one with everything", `flags\t\t: ${avx512} avx512_bf16 avx512_vnni`, ["plain", "avx2", "avx512", "avx512-bf16"]],
-  ["a first AVX-512 processor, which lacks half of it", `flags\t\t: ${avx2} avx512f avx512cd`, ["plain", "avx2"]],
+  [
+    "one with everything",
+    `flags\t\t: ${avx512} avx512_bf16 avx512_vnni`,
+    ["plain", "avx2", "avx512", "avx512-bf16"],
+  ],
+  [
+    "a first AVX-512 processor, which lacks half of it",
+    `flags\t\t: ${avx2} avx512f avx512cd`,
+    ["plain", "avx2"],
+  ],
   ["an old one", "flags\t\t: sse2 sse4_2 avx", ["plain"]],
   ["Arm", "Features\t: fp asimd bf16 sve", []],
   ["nothing known", "", []],
