@@ -95,3 +95,13 @@ export const readRows = (path: string): BenchRow[] =>
 /** Tokens of both sequences with the prompt counted twice, as a trainer of separate sequences sees them. */
 export const sequenceTokens = ({ prompt_ids, chosen_ids, rejected_ids }: BenchRow): number =>
   2 * prompt_ids.length + chosen_ids.length + rejected_ids.length;
+
+/** Rows as pairs of our trainer. */
+export const pairsOf = (rows: readonly BenchRow[]): EncodedPair[] =>
+  rows.map((row, index) => ({
+    objective: row.objective,
+    prompt: row.prompt_ids,
+    chosen: row.chosen_ids,
+    rejected: row.rejected_ids,
+    origin: { file: "rows", line: index + 1 },
+  }));

@@ -14,7 +14,7 @@ import { selectTrained, train } from "../../packages/mahalo/src/train/trainer.ts
 import { answer, endless } from "../endless.ts";
 import { count, names } from "../options.ts";
 import { benchModel } from "../peer-model.ts";
-import { type BenchRow, objectives, readRows } from "../rows.ts";
+import { type BenchRow, objectives, pairsOf, readRows } from "../rows.ts";
 
 /** Tokens of a decode step's answers: half a second or more, so that a neighbour's turns even out. */
 const NEW_TOKENS = 64;
@@ -30,13 +30,7 @@ const decode = async (rows: readonly BenchRow[]): Promise<number> => {
 const trainStep = async (rows: readonly BenchRow[]): Promise<number> => {
   const compute = computeDType("auto");
   const model = await loadModel(benchModel, { compute, training: true });
-  const pairs = rows.map((row, index) => ({
-    objective: row.objective,
-    prompt: row.prompt_ids,
-    chosen: row.chosen_ids,
-    rejected: row.rejected_ids,
-    origin: { file: "rows", line: index + 1 },
-  }));
+  const pairs = pairsOf(rows);
   const reference = computeReference(model, pairs, { tokensPerPass: 1024 });
   model.heads.addNoisyCopies(objectives, { seed: 0, compute });
   const options: TrainOptions = {

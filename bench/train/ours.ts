@@ -15,7 +15,7 @@ import { selectTrained, train } from "../../packages/mahalo/src/train/trainer.ts
 import { measureRates, modelProducts, trainingFlops } from "../gemm.ts";
 import { dtypeNames, dtypes, names } from "../options.ts";
 import { benchModel } from "../peer-model.ts";
-import { objectives, readRows, sequenceTokens } from "../rows.ts";
+import { objectives, pairsOf, readRows, sequenceTokens } from "../rows.ts";
 import { cpuSeconds, peakMemory, resetPeakMemory } from "../usage.ts";
 import type { OursResult } from "./results.ts";
 
@@ -49,13 +49,7 @@ const main = async (): Promise<OursResult> => {
   silenceProgress(true);
   setThreads(threads);
   const rows = readRows(values.rows ?? "");
-  const pairs = rows.map((row, index) => ({
-    objective: row.objective,
-    prompt: row.prompt_ids,
-    chosen: row.chosen_ids,
-    rejected: row.rejected_ids,
-    origin: { file: "rows", line: index + 1 },
-  }));
+  const pairs = pairsOf(rows);
   // The longest rows warm up, as at the peers, but half of each objective; nothing has to grow after that.
   const longest = objectives.flatMap((name) =>
     [...rows.entries()]

@@ -25,8 +25,6 @@ export type LockAttempt = "locked" | "held" | "unsupported";
  * however the process ends, and all processes of the machine see it, those of other containers too.
  */
 export function tryLock(fd: number): LockAttempt {
-  // An addon that was compiled before this function was there.
-  if (typeof native.lockFile !== "function") return "unsupported";
   const error = native.lockFile(fd);
   if (error === 0) return "locked";
   return error === constants.errno.EAGAIN ? "held" : "unsupported";

@@ -1,5 +1,4 @@
 /** A file of prompts into a file of answers: every prompt under every mix, one JSON line each. */
-
 import { MahaloError } from "@mahalo/torch";
 import { writeFileAtomic } from "../core/files.ts";
 import { progress } from "../core/progress.ts";
