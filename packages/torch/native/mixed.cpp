@@ -22,18 +22,10 @@ using at::Tensor;
 /// Weight rows that are merged together.
 constexpr int64_t kBlock = 8;
 
-// Two functions, so that no compiler makes one rounding of their two.
+/// The sum is a function by itself (`addRow`), so that no compiler makes one rounding of the two.
 template <typename T>
 MAHALO_INLINE void scaleInto(const T* from, float weight, float* into, int64_t count) {
   _Pragma("omp simd") for (int64_t i = 0; i < count; ++i) into[i] = widen(from[i]) * weight;
-}
-
-MAHALO_INLINE void addInto(const float* from, float* into, int64_t count) {
-  _Pragma("omp simd") for (int64_t i = 0; i < count; ++i) into[i] += from[i];
-}
-
-MAHALO_INLINE void roundInto(const float* from, c10::BFloat16* into, int64_t count) {
-  _Pragma("omp simd") for (int64_t i = 0; i < count; ++i) into[i] = narrow<c10::BFloat16>(from[i]);
 }
 
 /// Blocks of weight rows merged under one row of weights.
@@ -50,18 +42,16 @@ class Merger {
       float* into = first ? sum_.data() : part_.data();
       if (heads_[h].scalar_type() == at::kFloat) dispatch<scaleInto<float>>(heads_[h].const_data_ptr<float>() + from * k_, weights[h], into, count * k_);
       else dispatch<scaleInto<c10::BFloat16>>(heads_[h].const_data_ptr<c10::BFloat16>() + from * k_, weights[h], into, count * k_);
-      if (!first) dispatch<addInto>(part_.data(), sum_.data(), count * k_);
+      if (!first) dispatch<addRow>(sum_.data(), part_.data(), count * k_);
       first = false;
     }
     if (first) std::fill(sum_.begin(), sum_.end(), 0.0f);
-    if (halves) dispatch<roundInto>(sum_.data(), halves_.data(), count * k_);
+    if (halves) dispatch<toHalves>(sum_.data(), halves_.data(), count * k_);
     if (kind_ == at::kBFloat16) return {kind_, halves_.data(), nullptr, count, k_};
     if (kind_ == at::kFloat) return {kind_, sum_.data(), nullptr, count, k_};
     for (int64_t n = 0; n < count; ++n) {
       // The int8 copy of a merged head is made of its rounded form.
-      if (halves) {
-        for (int64_t i = 0; i < k_; ++i) sum_[n * k_ + i] = widen(halves_[n * k_ + i]);
-      }
+      if (halves) dispatch<toFloats>(halves_.data() + n * k_, sum_.data() + n * k_, k_);
       scales_[n] = quantizeRow(sum_.data() + n * k_, k_, bytes_.data() + n * k_);
     }
     return {kind_, bytes_.data(), scales_.data(), count, k_};

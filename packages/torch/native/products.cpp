@@ -75,10 +75,6 @@ MAHALO_INLINE void toWholes(const float* x, int16_t* y, int64_t count, float inv
   }
 }
 
-MAHALO_INLINE void toHalves(const float* x, c10::BFloat16* y, int64_t count) {
-  _Pragma("omp simd") for (int64_t i = 0; i < count; ++i) y[i] = narrow<c10::BFloat16>(x[i]);
-}
-
 MAHALO_INLINE void scaleRow(float* y, const float* scale, int64_t from, int64_t to, float unit) {
   _Pragma("omp simd") for (int64_t i = from; i < to; ++i) y[i] *= unit * scale[i];
 }

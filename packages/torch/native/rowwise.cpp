@@ -22,18 +22,6 @@ namespace {
 using at::Tensor;
 using OptionalTensor = std::optional<Tensor>;
 
-MAHALO_INLINE void toHalves(const float* x, c10::BFloat16* y, int64_t count) {
-  _Pragma("omp simd") for (int64_t i = 0; i < count; ++i) y[i] = narrow<c10::BFloat16>(x[i]);
-}
-
-MAHALO_INLINE void toFloats(const c10::BFloat16* x, float* y, int64_t count) {
-  _Pragma("omp simd") for (int64_t i = 0; i < count; ++i) y[i] = widen(x[i]);
-}
-
-MAHALO_INLINE void addRow(float* y, const float* x, int64_t count) {
-  _Pragma("omp simd") for (int64_t i = 0; i < count; ++i) y[i] += x[i];
-}
-
 MAHALO_INLINE void normRow(const float* x, const float* w, float* y, int64_t width, float eps) {
   float sum = 0;
   _Pragma("omp simd reduction(+ : sum)") for (int64_t i = 0; i < width; ++i) sum += x[i] * x[i];

@@ -80,4 +80,19 @@ MAHALO_INLINE float fastExp(float x) {
   return x < -87.0f ? 0.0f : p * power;
 }
 
+// Rows that more than one kernel needs; called through `dispatch`.
+
+MAHALO_INLINE void toHalves(const float* x, c10::BFloat16* y, int64_t count) {
+  _Pragma("omp simd") for (int64_t i = 0; i < count; ++i) y[i] = narrow<c10::BFloat16>(x[i]);
+}
+
+MAHALO_INLINE void toFloats(const c10::BFloat16* x, float* y, int64_t count) {
+  _Pragma("omp simd") for (int64_t i = 0; i < count; ++i) y[i] = widen(x[i]);
+}
+
+/// y += x
+MAHALO_INLINE void addRow(float* y, const float* x, int64_t count) {
+  _Pragma("omp simd") for (int64_t i = 0; i < count; ++i) y[i] += x[i];
+}
+
 }  // namespace mahalo
