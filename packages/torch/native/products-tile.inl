@@ -21,6 +21,28 @@ MAHALO_TILE_INLINE Vector read(const T* from) {
   return vector;
 }
 
+// Widening by name: compilers make five instructions of what is one (__builtin_convertvector in g++ 12).
+
+MAHALO_TILE_INLINE Words widenHalves(Halves x) {
+#if MAHALO_REGISTER == 64
+  return (Words)_mm512_cvtepu16_epi32((__m256i)x);
+#elif MAHALO_REGISTER == 32
+  return (Words)_mm256_cvtepu16_epi32((__m128i)x);
+#else
+  return __builtin_convertvector(x, Words);
+#endif
+}
+
+MAHALO_TILE_INLINE Shorts widenBytes(Bytes x) {
+#if MAHALO_REGISTER == 64
+  return (Shorts)_mm512_cvtepi8_epi16((__m256i)x);
+#elif MAHALO_REGISTER == 32
+  return (Shorts)_mm256_cvtepi8_epi16((__m128i)x);
+#else
+  return __builtin_convertvector(x, Shorts);
+#endif
+}
+
 /// sum + a b, pairs of neighbours added into one lane.
 MAHALO_TILE_INLINE Ints addPairs(Ints sum, Shorts a, Shorts b) {
 #if MAHALO_REGISTER == 64 && MAHALO_PAIRS
@@ -74,7 +96,7 @@ struct FloatTile {
 /// bfloat16 weights, widened in registers.
 struct HalfTile : FloatTile {
   using W = c10::BFloat16;
-  MAHALO_TILE_INLINE Part weights(const W* w) { return (Floats)(__builtin_convertvector(read<Halves>(w), Words) << 16); }
+  MAHALO_TILE_INLINE Part weights(const W* w) { return (Floats)(widenHalves(read<Halves>(w)) << 16); }
 };
 
 /// Whole numbers of 15 bits with weights of 8.
@@ -84,7 +106,7 @@ struct ByteTile {
   using Sum = Ints;
   using Part = Shorts;
   static constexpr int64_t kStep = 2 * kFloats;
-  MAHALO_TILE_INLINE Part weights(const W* w) { return __builtin_convertvector(read<Bytes>(w), Shorts); }
+  MAHALO_TILE_INLINE Part weights(const W* w) { return widenBytes(read<Bytes>(w)); }
   MAHALO_TILE_INLINE Part rows(const X* x) { return read<Shorts>(x); }
   MAHALO_TILE_INLINE Sum add(Sum sum, Part x, Part w) { return addPairs(sum, x, w); }
   MAHALO_TILE_INLINE Floats floats(Sum sum) { return __builtin_convertvector(sum, Floats); }
@@ -119,13 +141,19 @@ MAHALO_TILE_INLINE float rest(const typename Kind::X* x, const typename Kind::W*
   return sum;
 }
 
-/// R rows by C of 4 weight rows; y[r * stride + c]. Meanwhile what lies at `next` is asked for, kFetch bytes a step, in the
-/// order of its addresses: memory gives one stream of addresses about twice as fast as several side by side.
-template <typename Kind, int R, int C, int kFetch>
-MAHALO_TARGET void tile(const typename Kind::X* x, const typename Kind::W* w, int64_t k, float* y, int64_t stride, const char* next) {
+/// What memory is asked for while a tile is computed: `bytes` a step from `next` on, in the order of the addresses, since
+/// memory gives one stream of addresses about twice as fast as several side by side.
+struct Fetch {
+  const char* next = nullptr;
+  int64_t bytes = 0;
+};
+
+/// R rows by C of 4 weight rows; y[r * stride + c]. Meanwhile kLines cache lines of `fetch` are asked for in each step.
+template <typename Kind, int R, int C, int kLines>
+MAHALO_TARGET void tile(const typename Kind::X* x, const typename Kind::W* w, int64_t k, float* y, int64_t stride, Fetch fetch) {
   typename Kind::Sum sums[R][4] = {};
   const int64_t whole = k - k % Kind::kStep;
-  if constexpr (kFetch > 0 && R <= 2 && MAHALO_REGISTER == 64) {
+  if constexpr (kLines > 0 && R <= 2 && MAHALO_REGISTER == 64) {
     // Memory is all that counts for one or two rows in wide registers: one stream of addresses without asking ahead.
 #pragma GCC unroll 4
     for (int c = 0; c < C; ++c) {
@@ -137,11 +165,9 @@ MAHALO_TARGET void tile(const typename Kind::X* x, const typename Kind::W* w, in
     }
   } else {
     for (int64_t i = 0; i < whole; i += Kind::kStep) {
-      if constexpr (kFetch > 0) {
 #pragma GCC unroll 4
-        for (int line = 0; line < kFetch; line += 64) __builtin_prefetch(next + line);
-        next += kFetch;
-      }
+      for (int line = 0; line < kLines; ++line) __builtin_prefetch(fetch.next + 64 * line);
+      if constexpr (kLines > 0) fetch.next += fetch.bytes;
       typename Kind::Part own[R];
 #pragma GCC unroll 6
       for (int r = 0; r < R; ++r) own[r] = Kind::rows(x + r * k + i);
@@ -166,26 +192,44 @@ MAHALO_TARGET void tile(const typename Kind::X* x, const typename Kind::W* w, in
 }
 
 /// As `tile` for as many rows as `rows` says, at most MAHALO_ROWS.
-template <typename Kind, int C, int kFetch>
-MAHALO_TARGET void tileOf(int64_t rows, const typename Kind::X* x, const typename Kind::W* w, int64_t k, float* y, int64_t stride, const char* next) {
+template <typename Kind, int C, int kLines>
+MAHALO_TARGET void tileOf(int64_t rows, const typename Kind::X* x, const typename Kind::W* w, int64_t k, float* y, int64_t stride, Fetch fetch) {
   switch (rows) {
-    case 1: tile<Kind, 1, C, kFetch>(x, w, k, y, stride, next); break;
-    case 2: tile<Kind, 2, C, kFetch>(x, w, k, y, stride, next); break;
+    case 1: tile<Kind, 1, C, kLines>(x, w, k, y, stride, fetch); break;
+    case 2: tile<Kind, 2, C, kLines>(x, w, k, y, stride, fetch); break;
 #if MAHALO_ROWS > 3
-    case 3: tile<Kind, 3, C, kFetch>(x, w, k, y, stride, next); break;
-    case 4: tile<Kind, 4, C, kFetch>(x, w, k, y, stride, next); break;
-    case 5: tile<Kind, 5, C, kFetch>(x, w, k, y, stride, next); break;
+    case 3: tile<Kind, 3, C, kLines>(x, w, k, y, stride, fetch); break;
+    case 4: tile<Kind, 4, C, kLines>(x, w, k, y, stride, fetch); break;
+    case 5: tile<Kind, 5, C, kLines>(x, w, k, y, stride, fetch); break;
 #endif
-    default: tile<Kind, MAHALO_ROWS, C, kFetch>(x, w, k, y, stride, next); break;
+    default: tile<Kind, MAHALO_ROWS, C, kLines>(x, w, k, y, stride, fetch); break;
   }
 }
 
-/// At most MAHALO_ROWS rows with `count` weight rows; kBytes: of an element of what `next` points to, 0 to ask for nothing.
-template <typename Kind, int kBytes>
-MAHALO_TARGET void columns(int64_t rows, const typename Kind::X* x, const typename Kind::W* w, int64_t k, int64_t count, float* y, int64_t stride, const char* next) {
+/// At most MAHALO_ROWS rows with `count` weight rows.
+template <typename Kind, int kLines>
+MAHALO_TARGET void columns(int64_t rows, const typename Kind::X* x, const typename Kind::W* w, int64_t k, int64_t count, float* y, int64_t stride, Fetch fetch) {
   int64_t n = 0;
-  for (; n + 4 <= count; n += 4) tileOf<Kind, 4, 4 * Kind::kStep * kBytes>(rows, x, w + n * k, k, y + n, stride, next + n * k * kBytes);
-  for (; n < count; ++n) tileOf<Kind, 1, 0>(rows, x, w + n * k, k, y + n, stride, next);
+  for (; n + 4 <= count; n += 4) {
+    tileOf<Kind, 4, kLines>(rows, x, w + n * k, k, y + n, stride, fetch);
+    fetch.next += fetch.bytes * (k / Kind::kStep);
+  }
+  for (; n < count; ++n) tileOf<Kind, 1, 0>(rows, x, w + n * k, k, y + n, stride, fetch);
+}
+
+/// All rows of x, in tiles of `most` rows, with `count` weight rows. Each tile asks memory for its share of what lies at
+/// `next`, kBytes an element, so that memory works all the while.
+template <typename Kind, int kBytes>
+MAHALO_TARGET void everyTile(const typename Kind::X* x, int64_t rows, int64_t most, const typename Kind::W* w, int64_t k, int64_t count, float* y, int64_t stride, const char* next) {
+  constexpr int64_t kStepBytes = 4 * Kind::kStep * kBytes;
+  const int64_t number = (rows + most - 1) / most, share = kStepBytes / number;
+  for (int64_t r = 0; r < rows; r += most) {
+    const Fetch fetch{next, share};
+    const int64_t height = std::min(most, rows - r);
+    if (number == 1) columns<Kind, (kStepBytes + 63) / 64>(height, x + r * k, w, k, count, y + r * stride, stride, fetch);
+    else columns<Kind, (kStepBytes + 127) / 128>(height, x + r * k, w, k, count, y + r * stride, stride, fetch);
+    next += share * (k / Kind::kStep) * (count / 4);
+  }
 }
 
 template <typename From, typename To>
@@ -219,8 +263,7 @@ MAHALO_TARGET void multiply(const typename Kind::X* x, int64_t rows, const Weigh
     // Four weight rows at once; the next four are fetched.
     for (int64_t n = from; n < to; n += 4) {
       const int64_t some = std::min<int64_t>(4, to - n);
-      columns<Kind, kBytes>(std::min(most, rows), x, w + n * k, k, some, y + n, stride, fetched(n + 4));
-      for (int64_t r = most; r < rows; r += most) columns<Kind, 0>(std::min(most, rows - r), x + r * k, w + n * k, k, some, y + r * stride + n, stride, nullptr);
+      everyTile<Kind, kBytes>(x, rows, most, w + n * k, k, some, y + n, stride, fetched(n + 4));
     }
     return;
   }
@@ -236,13 +279,7 @@ MAHALO_TARGET void multiply(const typename Kind::X* x, int64_t rows, const Weigh
       if constexpr (kSame) block = w + n * k;
       else widenAll(w + n * k, scratch.data(), some * k), block = scratch.data();
       // A tile's rows stay in the cache for all of the block's weight rows.
-      for (int64_t r = 0; r < count; r += most) {
-        const auto* own = x + (row + r) * k;
-        float* into = y + (row + r) * stride + n;
-        const int64_t height = std::min(most, count - r);
-        if (r == 0) columns<Wide, kBytes>(height, own, block, k, some, into, stride, fetched(n + width));
-        else columns<Wide, 0>(height, own, block, k, some, into, stride, nullptr);
-      }
+      everyTile<Wide, kBytes>(x + row * k, count, most, block, k, some, y + row * stride + n, stride, fetched(n + width));
     }
   }
 }

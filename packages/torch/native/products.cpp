@@ -23,7 +23,7 @@ namespace {
 constexpr int64_t kBlockBytes = 18432;
 constexpr int64_t kBlockRows = 96;
 /// Tiles of rows up to which widening in registers is faster than widening a block first.
-constexpr int64_t kDirectTiles = 2;
+constexpr int64_t kDirectTiles = 4;
 
 #define MAHALO_SET plain
 #define MAHALO_TARGET
