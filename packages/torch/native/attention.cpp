@@ -14,6 +14,7 @@
 #include "engine.hpp"
 #include "simd.hpp"
 #include "softmax.hpp"
+#include "wide.hpp"
 
 namespace mahalo {
 namespace {
@@ -132,9 +133,9 @@ std::pair<Tensor, std::vector<Tensor>> attend(const Tensor& q, const Tensor& k, 
   auto output = at::empty_like(q);
   std::vector<Tensor> weights;
   for (const auto& segment : segments) {
-    auto scores = at::bmm(gatherQueries(q, segment, groups), gatherKeys(k, segment).transpose(1, 2));
+    auto scores = product(gatherQueries(q, segment, groups), gatherKeys(k, segment).transpose(1, 2));
     softmax_(scores, segment, scale);
-    scatterQueries(at::bmm(scores, gatherKeys(v, segment)), output, segment, groups);
+    scatterQueries(product(scores, gatherKeys(v, segment)), output, segment, groups);
     weights.push_back(std::move(scores));
   }
   return {output, weights};
@@ -161,11 +162,11 @@ struct BranchAttention : torch::autograd::Function<BranchAttention> {
       const auto& segment = segments[i];
       const auto& weights = saved[3 + i];
       const auto dO = gatherQueries(gradient, segment, groups);
-      addKeys(at::bmm(weights.transpose(1, 2), dO), dv, segment);
-      auto dS = at::bmm(dO, gatherKeys(v, segment).transpose(1, 2));
+      addKeys(product(weights.transpose(1, 2), dO), dv, segment);
+      auto dS = product(dO, gatherKeys(v, segment).transpose(1, 2));
       softmaxBackward_(dS, weights, segment, scale);
-      scatterQueries(at::bmm(dS, gatherKeys(k, segment)), dq, segment, groups);
-      addKeys(at::bmm(dS.transpose(1, 2), gatherQueries(q, segment, groups)), dk, segment);
+      scatterQueries(product(dS, gatherKeys(k, segment)), dq, segment, groups);
+      addKeys(product(dS.transpose(1, 2), gatherQueries(q, segment, groups)), dk, segment);
     }
     return {dq, dk, dv, Tensor()};
   }

@@ -1029,6 +1029,18 @@ export const branchAttention = (q: Tensor, k: Tensor, v: Tensor, segments: reado
   return new Tensor(native.call(($branchAttention ||= native.resolve("mahalo::branch_attention", "")), q.handle, k.handle, v.handle, segments) as number);
 };
 
+let $wideLinear = 0;
+/** x W^T (+ bias) of bfloat16 rows, computed in float32 and rounded once; with gradients. `mahalo::wide_linear(Tensor x, Tensor weight, Tensor? bias=None) -> Tensor` */
+export const wideLinear = (x: Tensor, weight: Tensor, bias?: Tensor | null): Tensor => {
+  return new Tensor(native.call(($wideLinear ||= native.resolve("mahalo::wide_linear", "")), x.handle, weight.handle, bias?.handle) as number);
+};
+
+let $wideMm = 0;
+/** Product of two bfloat16 matrices, computed in float32 and rounded once. `mahalo::wide_mm(Tensor a, Tensor b) -> Tensor` */
+export const wideMm = (a: Tensor, b: Tensor): Tensor => {
+  return new Tensor(native.call(($wideMm ||= native.resolve("mahalo::wide_mm", "")), a.handle, b.handle) as number);
+};
+
 let $fusedRmsprop_ = 0;
 /** RMSprop's update of float32 parameters and their running squares, in one pass. `mahalo::rmsprop_(Tensor(a!)[] parameters, Tensor[] gradients, Tensor(b!)[] squares, float rate, float alpha, float eps) -> ()` */
 export const fusedRmsprop_ = (parameters: readonly Tensor[], gradients: readonly Tensor[], squares: readonly Tensor[], rate: number, alpha: number, eps: number): void => {

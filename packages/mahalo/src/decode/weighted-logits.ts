@@ -2,6 +2,7 @@
 import { MahaloError, ops, type Tensor, tensor } from "@mahalo/torch";
 import type { Mix } from "../model/heads.ts";
 import type { LanguageModel } from "../model/load.ts";
+import { linear } from "../model/products.ts";
 
 // Shapes: R rows, D hidden, V vocabulary.
 
@@ -49,7 +50,7 @@ export const weightedLogits = (
   for (const objective of objectives) {
     const weights = weightsOf(objective);
     if (weights.every((weight) => weight === 0)) continue;
-    const logits_RV = ops.linear(hidden_RD, heads.get(objective).value).to("float32");
+    const logits_RV = linear(hidden_RD, heads.get(objective).value).to("float32");
     const weighted_RV = logits_RV.mul(tensor(weights, { device: hidden_RD.device }).unsqueeze(1));
     sum_RV = sum_RV === undefined ? weighted_RV : ops.add_(sum_RV, weighted_RV);
   }

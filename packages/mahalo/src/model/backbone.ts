@@ -1,6 +1,5 @@
 /** The decoder-only transformer of the Llama and Qwen families, from token ids to final hidden states. */
 import { backward, gradEnabled, MahaloError, noGrad, ops, scope, type Tensor } from "@mahalo/torch";
-import { findProcessor } from "../core/machine.ts";
 import type { Attend } from "./attention.ts";
 import type { ModelConfig } from "./config.ts";
 import { kernelsFor } from "./fused-kernels.ts";
@@ -13,6 +12,7 @@ import {
 } from "./kernels.ts";
 import type { Adapter } from "./lora.ts";
 import type { ComputeDType, Parameter } from "./parameters.ts";
+import { linear, slowProducts } from "./products.ts";
 import { RopeTable, type Rotation } from "./rope.ts";
 
 // Shapes: T tokens of a pass (rows laid end to end), D hidden, H query heads, G key-value heads, E head width,
@@ -56,7 +56,7 @@ export type Tokens = {
 };
 
 const apply = ({ weight, bias, adapter }: Linear, x: Tensor): Tensor => {
-  const y = ops.linear(x, weight.value, bias?.value ?? null);
+  const y = linear(x, weight.value, bias?.value ?? null);
   return adapter === undefined ? y : y.add(adapter.apply(x));
 };
 
@@ -107,7 +107,7 @@ export class Backbone {
     this.compute = compute;
     this.kernels = kernels ?? kernelsFor(weights.embedding.value.device);
     this.#rope = new RopeTable(config, compute);
-    this.#slowHalves = compute === "bfloat16" && !findProcessor().bf16;
+    this.#slowHalves = slowProducts(weights.embedding.value);
   }
 
   /** Every parameter, embedding first. */

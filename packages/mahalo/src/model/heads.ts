@@ -4,6 +4,7 @@ import { stream } from "../core/random.ts";
 import { listNames, nearest } from "../core/suggest.ts";
 import type { Int8Weight, Kernels } from "./kernels.ts";
 import { type ComputeDType, type Parameter, parameter } from "./parameters.ts";
+import { linear } from "./products.ts";
 import { disposeInt8, quantize } from "./quantize.ts";
 
 // Shapes: V vocabulary, D hidden, T tokens.
@@ -149,7 +150,7 @@ export class Heads {
 
   /** Logits [T, V] of one objective's head. */
   logits(hidden_TD: Tensor, objective: string): Tensor {
-    return ops.linear(hidden_TD, this.get(objective).value);
+    return linear(hidden_TD, this.get(objective).value);
   }
 
   /**
@@ -207,7 +208,7 @@ export class Heads {
     if (rowwise !== undefined && !gradEnabled()) {
       return rowwise.linear(hidden_ND, { weight, bias: null, int8 });
     }
-    return ops.linear(hidden_ND, weight);
+    return linear(hidden_ND, weight);
   }
 
   /** The merged head in float32, computed anew; the caller disposes it. */

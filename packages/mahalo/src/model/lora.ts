@@ -3,6 +3,7 @@ import { keep, MahaloError, noGrad, ops, scope, type Tensor, tensor } from "@mah
 import type { Random } from "../core/random.ts";
 import { type Backbone, type Linear, linearParameters } from "./backbone.ts";
 import { type ComputeDType, type Parameter, parameter } from "./parameters.ts";
+import { linear } from "./products.ts";
 
 // Shapes: T tokens, N inputs, M outputs, R rank.
 
@@ -34,7 +35,7 @@ export class Adapter {
   /** The update of the output, [T, sum of outputs]. */
   apply(x_TN: Tensor): Tensor {
     const pieces = this.parts.map(({ down_RN, up_MR }) =>
-      ops.linear(ops.linear(x_TN, down_RN.value), up_MR.value).mul(this.scale),
+      linear(linear(x_TN, down_RN.value), up_MR.value).mul(this.scale),
     );
     return pieces.length === 1 && pieces[0] ? pieces[0] : ops.cat(pieces, -1);
   }

@@ -1,6 +1,7 @@
 /** A head's log-probabilities at response positions and its closed-form backward, chunk by chunk and without autograd. */
 import { elementBytes, noGrad, ops, scope, type Tensor, tensor } from "@mahalo/torch";
 import type { Parameter } from "../model/parameters.ts";
+import { linear, multiply } from "../model/products.ts";
 
 // Shapes: N response positions, C positions of a chunk, D hidden, V vocabulary.
 
@@ -77,7 +78,7 @@ export const headPass = (
       const count = Math.min(chunk, rows - start);
       const saved = scope(() => {
         const target_C = tensor(targets.subarray(start, start + count), { dtype: "int64" });
-        const logits_CV = ops.linear(hidden_ND.narrow(0, start, count), weight_VD);
+        const logits_CV = linear(hidden_ND.narrow(0, start, count), weight_VD);
         const [logps_C, norm_C] = pick(logits_CV, target_C);
         logps.set(logps_C.toFloat32Array(), start);
         return { logits_CV, norm_C, target_C };
@@ -96,8 +97,8 @@ export const headPass = (
               target_C,
               tensor(slopes.subarray(start, start + count)),
             );
-            head.accumulate(ops.mm(delta_CV.t(), hidden_ND.narrow(0, start, count)));
-            return ops.mm(delta_CV, weight_VD);
+            head.accumulate(multiply(delta_CV.t(), hidden_ND.narrow(0, start, count)));
+            return multiply(delta_CV, weight_VD);
           }),
         );
         return parts.length === 1 && parts[0] ? parts[0] : ops.cat(parts, 0);
