@@ -79,11 +79,12 @@ export { type Policy, runSweep, type SweepOptions, type SweepOutcome } from "./e
 export { parseTarget, type Tuned, tune } from "./evaluate/tune.ts";
 // Model: load, heads and mixes, save, export.
 export type { ModelConfig } from "./model/config.ts";
+export type { HeadKind } from "./model/head-kinds/registry.ts";
 export { Heads, type Mix, normalizeMix, parseMix } from "./model/heads.ts";
 export { type LanguageModel, type LoadOptions, loadModel } from "./model/load.ts";
 export type { ComputeDType, Parameter } from "./model/parameters.ts";
 export { computeDType, type Precision } from "./model/precision.ts";
-export type { HeadKind, HeadSpec, RewardHead, RewardHeads } from "./model/reward-heads.ts";
+export type { HeadSpec, RewardHead, RewardHeads } from "./model/reward-heads.ts";
 export {
   loadRewardModel,
   type RewardLoadOptions,

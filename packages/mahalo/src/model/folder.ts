@@ -8,6 +8,7 @@ import { readTextSync } from "../core/read-file.ts";
 import { chatTemplate, defaultChatTemplate } from "../data/chat-template.ts";
 import { parseConfig } from "./config.ts";
 import { headsFile, openWeights, valueHeadFile } from "./folder-weights.ts";
+import { headKind } from "./head-kinds/registry.ts";
 import { readManifest } from "./manifest.ts";
 import type { GenerationDefaults, ModelSource } from "./source.ts";
 import { withConfiguredTokens, withMappedTokens } from "./special-tokens.ts";
@@ -140,7 +141,9 @@ export const openFolder = (folder: string): ModelSource => {
   const objectives = manifest?.objectives ?? [];
   const beside = [
     ...(objectives.length > 0 ? [headsFile] : []),
-    ...(manifest?.reward?.heads.some(({ kind }) => kind === "value") ? [valueHeadFile] : []),
+    ...(manifest?.reward?.heads.some(({ kind }) => headKind(kind).transformers === undefined)
+      ? [valueHeadFile]
+      : []),
   ];
   return {
     origin: folder,

@@ -6,8 +6,8 @@ import { parseJson } from "../core/json.ts";
 import { freeName } from "../core/names.ts";
 import { readTextSync } from "../core/read-file.ts";
 import { stepBoundarySchema } from "../data/steps.ts";
+import { headKinds } from "./head-kinds/registry.ts";
 import { normalizeMix } from "./heads.ts";
-import { headKinds } from "./reward-heads.ts";
 
 /** Name of the file; a folder that has it was written by mahalo. */
 export const manifestFile = "mahalo.json";

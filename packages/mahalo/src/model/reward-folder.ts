@@ -5,13 +5,9 @@ import { parseJson } from "../core/json.ts";
 import type { ChatTemplate } from "../data/chat-template.ts";
 import type { TextCodec } from "../data/codec.ts";
 import type { ModelConfig } from "./config.ts";
-import {
-  type HeadSpec,
-  makeHead,
-  outputsOf,
-  type RewardHead,
-  type RewardObjectives,
-} from "./reward-heads.ts";
+import type { HeadClass } from "./head-kinds/kind.ts";
+import { headKind, headKinds } from "./head-kinds/registry.ts";
+import { type HeadSpec, makeHead, type RewardHead, type RewardObjectives } from "./reward-heads.ts";
 import type { ModelSource } from "./source.ts";
 import type { NamedTensors, NamedWeight } from "./weights.ts";
 
@@ -21,18 +17,17 @@ import type { NamedTensors, NamedWeight } from "./weights.ts";
  * Which class of transformers opens a folder: `SequenceClassification` reads scores without a bias at the last token,
  * `TokenClassification` with a bias at every token, and `Model` is the backbone alone.
  */
-export type RewardClass = "SequenceClassification" | "TokenClassification" | "Model";
+export type RewardClass = HeadClass | "Model";
 
-/** The heads that are rows of transformers' `score`; a value head is a network of two layers and has no class there. */
-const inScore = (heads: readonly HeadSpec[]): HeadSpec[] => heads.filter(({ kind }) => kind !== "value");
+/** The heads that are rows of transformers' `score`; a head that is no linear layer has no class there. */
+const inScore = <H extends HeadSpec>(heads: readonly H[]): H[] =>
+  heads.filter(({ kind }) => headKind(kind).transformers !== undefined);
 
 /** The class that holds heads: of the whole text where all compare responses, of tokens where any reads steps. */
 export const rewardClass = (heads: readonly HeadSpec[]): RewardClass => {
-  const linear = inScore(heads);
-  if (linear.length === 0) return "Model";
-  return linear.every(({ kind }) => kind === "bradley-terry")
-    ? "SequenceClassification"
-    : "TokenClassification";
+  const classes = heads.flatMap(({ kind }) => headKind(kind).transformers?.class ?? []);
+  if (classes.length === 0) return "Model";
+  return classes.includes("TokenClassification") ? "TokenClassification" : "SequenceClassification";
 };
 
 /** First row of each linear head in `score`, and the number of all rows. */
@@ -41,7 +36,7 @@ const scoreRows = (heads: readonly HeadSpec[]): { starts: Map<string, number>; r
   let rows = 0;
   for (const { name, kind } of inScore(heads)) {
     starts.set(name, rows);
-    rows += outputsOf(kind);
+    rows += headKind(kind).outputs;
   }
   return { starts, rows };
 };
@@ -51,9 +46,9 @@ const classNames: Record<ModelConfig["family"], string> = { llama: "Llama", qwen
 /** Keys of config.json that speak of labels; renewed when a folder is written. */
 const labelKeys = ["id2label", "label2id", "problem_type", "num_labels"];
 
-/** Names of the rows of `score`: the head's, or of two classes `NAME=0` and `NAME=1`. */
+/** Names of the rows of `score`. */
 const labelNames = (heads: readonly HeadSpec[]): string[] =>
-  inScore(heads).flatMap(({ name, kind }) => (kind === "hard" ? [`${name}=0`, `${name}=1`] : [name]));
+  heads.flatMap(({ name, kind }) => headKind(kind).transformers?.labels(name) ?? []);
 
 /** What config.json says beyond an ordinary model's. */
 export const rewardConfig = (
@@ -86,10 +81,10 @@ export const headWeights = (
   heads: readonly RewardHead[],
   hiddenSize: number,
 ): { score: NamedWeight[]; value: NamedWeight[] } => {
-  const linear = heads.filter(({ kind }) => kind !== "value");
+  const linear = inScore(heads);
   const rows = linear.reduce((sum, { outputs }) => sum + outputs, 0);
   const bias = (head: RewardHead): Tensor =>
-    head.kind === "bradley-terry" ? ops.zeros([head.outputs]) : head.weight("bias").value;
+    head.weights.has("bias") ? head.weight("bias").value : ops.zeros([head.outputs]);
   const score: NamedWeight[] = [
     {
       name: "score.weight",
@@ -104,7 +99,7 @@ export const headWeights = (
   ];
   const kind = rewardClass(heads);
   const value = heads
-    .filter((head) => head.kind === "value")
+    .filter((head) => head.type.transformers === undefined)
     .flatMap((head) =>
       [...head.weights].map(([name, one]) => ({
         name: `${head.name}.${name}`,
@@ -136,19 +131,18 @@ const configSchema = z.looseObject({
 /** Heads of a folder of transformers': what its class and the rows of `score` say. */
 const foreignHeads = (
   source: ModelSource,
-  kind: "SequenceClassification" | "TokenClassification",
+  kind: HeadClass,
   rows: number,
   config: z.infer<typeof configSchema>,
 ): HeadSpec[] => {
-  const sequence = kind === "SequenceClassification";
-  if (rows === 1) return [{ name: "reward", kind: sequence ? "bradley-terry" : "soft" }];
-  if (sequence && config.problem_type === "regression") {
+  if (kind === "SequenceClassification" && config.problem_type === "regression" && rows > 1) {
     return Array.from({ length: rows }, (_, i) => ({
       name: config.id2label?.[String(i)] ?? `LABEL_${i}`,
       kind: "bradley-terry",
     }));
   }
-  if (rows === 2) return [{ name: "reward", kind: "hard" }];
+  const read = headKinds.find((name) => headKind(name).transformers?.reads(kind, rows));
+  if (read !== undefined) return [{ name: "reward", kind: read }];
   throw new MahaloError(
     "E_REWARD_LABELS",
     `${source.origin}: config.json: ${rows} classes are not supported; a reward model has one number or two classes`,

@@ -2,7 +2,8 @@
 import { scope, tensor } from "@mahalo/torch";
 import { describe, expect, test } from "vitest";
 import { logistic } from "../core/logistic.ts";
-import { headShapes, makeHead, newHead, RewardHead, RewardHeads, scoreOf } from "./reward-heads.ts";
+import { headKind } from "./head-kinds/registry.ts";
+import { makeHead, newHead, RewardHead, RewardHeads } from "./reward-heads.ts";
 import { ALL_KINDS } from "./testing/rewards.ts";
 
 const WEIGHTS: Record<string, number[]> = {
@@ -47,10 +48,10 @@ describe("what a head computes", () => {
   });
 
   test("as a score: the number itself, or the probability of class 1", () => {
-    expect(scoreOf("value", [3.5])).toBe(3.5);
-    expect(scoreOf("bradley-terry", [-2])).toBe(-2);
-    expect(scoreOf("soft", [0.3])).toBeCloseTo(logistic(0.3), 12);
-    expect(scoreOf("hard", [1, 3])).toBeCloseTo(Math.exp(3) / (Math.exp(1) + Math.exp(3)), 12);
+    expect(headKind("value").score([3.5])).toBe(3.5);
+    expect(headKind("bradley-terry").score([-2])).toBe(-2);
+    expect(headKind("soft").score([0.3])).toBeCloseTo(logistic(0.3), 12);
+    expect(headKind("hard").score([1, 3])).toBeCloseTo(Math.exp(3) / (Math.exp(1) + Math.exp(3)), 12);
     const head = known("hard");
     expect(head.scores(Float32Array.from([1, 3, 2, 2]))).toEqual([logistic(2), 0.5]);
     head.dispose();
@@ -61,7 +62,7 @@ describe("a new head", () => {
   test("is as large as PyTorch's linear layers begin, biases 0", () => {
     for (const spec of ALL_KINDS) {
       const head = newHead(spec, 64, 1);
-      expect([...head.weights.keys()]).toEqual([...headShapes(spec.kind, 64).keys()]);
+      expect([...head.weights.keys()]).toEqual([...headKind(spec.kind).shapes(64).keys()]);
       for (const [name, { value }] of head.weights) {
         const most = Math.max(...value.toFloat32Array().map(Math.abs));
         if (name.endsWith("bias")) expect(most).toBe(0);

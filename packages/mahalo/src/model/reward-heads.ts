@@ -1,77 +1,35 @@
 /** Reward heads: small maps from the hidden state behind a step to the step's score. */
-import { keep, MahaloError, ops, type Tensor, tensor } from "@mahalo/torch";
-import { logistic } from "../core/logistic.ts";
+import { keep, MahaloError, type Tensor, tensor } from "@mahalo/torch";
 import { stream } from "../core/random.ts";
 import { listNames, nearest } from "../core/suggest.ts";
+import type { HeadWeights, RewardHeadKind } from "./head-kinds/kind.ts";
+import { type HeadKind, headKind } from "./head-kinds/registry.ts";
 import { Parameter } from "./parameters.ts";
 
-// Shapes: N positions, D hidden, O outputs of a head (2 for two classes, else 1).
-
-/** Kinds of reward heads. */
-export const headKinds = ["value", "soft", "hard", "bradley-terry"] as const;
-
-/**
- * What a head is made of and means:
- * `value` is Linear(D, D), ReLU, Linear(D, 1) and gives a number of any size;
- * `soft` is Linear(D, 1), the logit of a number in [0, 1];
- * `hard` is Linear(D, 2), the logits of the classes 0 and 1;
- * `bradley-terry` is Linear(D, 1) without a bias, and only differences of its scores have a meaning.
- *
- * Source: method, section 1.
- */
-export type HeadKind = (typeof headKinds)[number];
+// Shapes: N positions, D hidden, O outputs of a head.
 
 /** A head by name and kind. */
 export type HeadSpec = { name: string; kind: HeadKind };
 
-/** Numbers that a head of a kind gives for one position. */
-export const outputsOf = (kind: HeadKind): 1 | 2 => (kind === "hard" ? 2 : 1);
-
-/** Shape of each of a head's tensors by its name. */
-export const headShapes = (kind: HeadKind, hiddenSize: number): Map<string, number[]> => {
-  const outputs = outputsOf(kind);
-  if (kind === "bradley-terry") return new Map([["weight", [outputs, hiddenSize]]]);
-  if (kind !== "value") {
-    return new Map([
-      ["weight", [outputs, hiddenSize]],
-      ["bias", [outputs]],
-    ]);
-  }
-  return new Map([
-    ["hidden.weight", [hiddenSize, hiddenSize]],
-    ["hidden.bias", [hiddenSize]],
-    ["out.weight", [outputs, hiddenSize]],
-    ["out.bias", [outputs]],
-  ]);
-};
-
-/**
- * The score that a head's outputs mean: the number itself, or for `soft` and `hard` a probability in [0, 1].
- *
- *   soft: σ(z);  hard: softmax(z0, z1) of class 1, which is σ(z1 - z0)
- */
-export const scoreOf = (kind: HeadKind, outputs: ArrayLike<number>): number => {
-  const [first = Number.NaN, second = Number.NaN] = [outputs[0], outputs[1]];
-  if (kind === "soft") return logistic(first);
-  return kind === "hard" ? logistic(second - first) : first;
-};
-
 /** One head; its weights and what it computes are float32 whatever the backbone computes in. */
-export class RewardHead {
+export class RewardHead implements HeadWeights {
   readonly name: string;
   readonly kind: HeadKind;
+  /** What its kind is. */
+  readonly type: RewardHeadKind;
   readonly #weights: ReadonlyMap<string, Parameter>;
 
-  /** @param weights by the names of {@link headShapes} */
+  /** @param weights by the names of its kind's shapes */
   constructor({ name, kind }: HeadSpec, weights: ReadonlyMap<string, Parameter>) {
     this.name = name;
     this.kind = kind;
+    this.type = headKind(kind);
     this.#weights = weights;
   }
 
   /** Numbers that it gives for one position. */
-  get outputs(): 1 | 2 {
-    return outputsOf(this.kind);
+  get outputs(): number {
+    return this.type.outputs;
   }
 
   /** One of its weights. */
@@ -88,20 +46,14 @@ export class RewardHead {
 
   /** Its outputs [N, O] in float32, recorded by autograd unless inside noGrad. */
   apply(hidden_ND: Tensor): Tensor {
-    const x_ND = hidden_ND.to("float32");
-    const value = (name: string): Tensor => this.weight(name).value;
-    if (this.kind !== "value") {
-      return ops.linear(x_ND, value("weight"), this.kind === "bradley-terry" ? null : value("bias"));
-    }
-    const inner_ND = ops.relu(ops.linear(x_ND, value("hidden.weight"), value("hidden.bias")));
-    return ops.linear(inner_ND, value("out.weight"), value("out.bias"));
+    return this.type.forward(this, hidden_ND.to("float32")).outputs_NO;
   }
 
   /** The score of each position. */
   scores(outputs: Float32Array): number[] {
-    const { outputs: width, kind } = this;
+    const { outputs: width, score } = this.type;
     return Array.from({ length: outputs.length / width }, (_, i) =>
-      scoreOf(kind, outputs.subarray(i * width, (i + 1) * width)),
+      score(outputs.subarray(i * width, (i + 1) * width)),
     );
   }
 
@@ -110,13 +62,13 @@ export class RewardHead {
   }
 }
 
-/** A head of given float32 weights, by the names of {@link headShapes}; takes them over. */
+/** A head of given float32 weights, by the names of its kind's shapes; takes them over. */
 export const makeHead = (
   spec: HeadSpec,
   hiddenSize: number,
   { training, load }: { training: boolean; load: (name: string, shape: number[]) => Tensor },
 ): RewardHead => {
-  const weights = [...headShapes(spec.kind, hiddenSize)].map(([name, shape]): [string, Parameter] => {
+  const weights = [...headKind(spec.kind).shapes(hiddenSize)].map(([name, shape]): [string, Parameter] => {
     const value = keep(load(name, shape));
     return [name, new Parameter(`rewards.${spec.name}.${name}`, value, training ? value : undefined)];
   });

@@ -3,8 +3,9 @@ import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "no
 import { join } from "node:path";
 import { openSafetensors } from "@mahalo/torch";
 import { describe, expect, test } from "vitest";
+import type { HeadKind } from "./head-kinds/registry.ts";
 import { loadModel } from "./load.ts";
-import type { HeadKind, HeadSpec } from "./reward-heads.ts";
+import type { HeadSpec } from "./reward-heads.ts";
 import { loadRewardModel, saveRewardModel } from "./reward-model.ts";
 import { saveModel } from "./save.ts";
 import { ALL_KINDS, outputsOfHead, rewardWeights, scoresOfHead, tinyRewards } from "./testing/rewards.ts";

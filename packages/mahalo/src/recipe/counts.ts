@@ -1,5 +1,6 @@
 /** How many rows a recipe's stages work on: counted by the data stage, or bounded by limits before it has run. */
 import { generateRows } from "../data/generators/registry.ts";
+import { headKind } from "../model/head-kinds/registry.ts";
 import type { DataCounts, RewardCounts } from "./estimate.ts";
 import {
   madePairs,
@@ -178,8 +179,9 @@ export const rewardCounts = (
         : (rolled?.get(from) ?? Number.NaN) * labelledRows(source, objective.relabel);
     const steps = (stepsOf.get(name) ?? Number.NaN) + made;
     if (Number.isNaN(steps)) return undefined;
+    const kind = headKindOf({ ...recipe, reward }, reward, name);
     const compares =
-      reward.unified !== "prompt" && headKindOf({ ...recipe, reward }, reward, name) === "bradley-terry";
+      reward.unified !== "prompt" && kind !== "by labels" && headKind(kind).steps === undefined;
     if (steps === 0 || compares) counts.pairs += pairsOf.get(name) ?? 0;
     else counts.steps += steps;
   }

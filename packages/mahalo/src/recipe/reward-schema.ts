@@ -1,7 +1,7 @@
 /** The reward block of a recipe: which reward models are trained, with which heads, and how. */
 import { z } from "zod";
 import { stepBoundarySchema } from "../data/steps.ts";
-import { headKinds } from "../model/reward-heads.ts";
+import { headKinds } from "../model/head-kinds/registry.ts";
 import { trainingSchema } from "./training-schema.ts";
 
 /** Reward models out of labelled steps and pairs. */

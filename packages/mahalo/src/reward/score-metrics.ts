@@ -6,7 +6,7 @@ import { areaUnderCurve, calibrationError, correlation, scoreMargin } from "../c
 import { mean } from "../core/mean.ts";
 import { stream } from "../core/random.ts";
 import { promptKey } from "../data/rows.ts";
-import type { HeadKind } from "../model/reward-heads.ts";
+import { type HeadKind, headKind } from "../model/head-kinds/registry.ts";
 import type { JudgedScore, ScoredRow, StepwiseScore } from "./score-rows.ts";
 
 /** Scores against labels; what the rows do not define (the area under the curve without positives, say) is left out. */
@@ -141,7 +141,7 @@ const ofObjective = (
   threshold: number,
   kind: HeadKind | undefined,
 ): ScoreMetrics => {
-  const probabilities = kind === "soft" || kind === "hard";
+  const probabilities = kind !== undefined && headKind(kind).probability;
   const all = new Map<string, number[]>();
   const margins = new Map<string, Of<number>[]>();
   const labelled = new Map<string, Of<Labelled>[]>();

@@ -2,7 +2,7 @@
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { aggregateScores } from "../core/aggregate.ts";
-import { headKinds } from "../model/reward-heads.ts";
+import { headKinds } from "../model/head-kinds/registry.ts";
 import type { RewardModel } from "../model/reward-model.ts";
 import { distance, type TinyName } from "../model/testing/tiny.ts";
 import { type ScoredResponse, scoreSteps } from "./score.ts";

@@ -1,11 +1,10 @@
 /** Scores of any head on one scale. */
 import { logistic } from "../core/logistic.ts";
-import type { HeadKind } from "../model/reward-heads.ts";
+import { type HeadKind, headKind } from "../model/head-kinds/registry.ts";
 
 /**
- * A head's score as a number in [0, 1]: the probabilities of `soft` and `hard` heads as they are; the numbers of `value`
- * and `bradley-terry` heads, which have no bounds, by the logistic function 1 / (1 + exp(-score)), which keeps their
- * order.
+ * A head's score as a number in [0, 1]: probabilities as they are; the numbers of heads that have no bounds (`value`,
+ * `bradley-terry`) by the logistic function 1 / (1 + exp(-score)), which keeps their order.
  */
 export const unitScore = (kind: HeadKind, score: number): number =>
-  kind === "soft" || kind === "hard" ? score : logistic(score);
+  headKind(kind).probability ? score : logistic(score);

@@ -4,7 +4,7 @@ import { MahaloError } from "@mahalo/torch";
 import { areaUnderCurve, calibrationError, correlation, scoreMargin } from "../core/label-metrics.ts";
 import { logistic } from "../core/logistic.ts";
 import { mean } from "../core/mean.ts";
-import type { HeadKind } from "../model/reward-heads.ts";
+import { type HeadKind, headKind } from "../model/head-kinds/registry.ts";
 import { type Metrics, objectiveMetric } from "./metrics.ts";
 
 export { areaUnderCurve, calibrationError, correlation, scoreMargin };
@@ -12,8 +12,8 @@ export { areaUnderCurve, calibrationError, correlation, scoreMargin };
 /** What a step computed for one row of labelled steps. */
 export type StepsRecord = {
   objective: string;
-  kind: Exclude<HeadKind, "bradley-terry">;
-  /** Loss, score (as `scoreOf` gives it) and label of each step. */
+  kind: HeadKind;
+  /** Loss, score (as the head's kind gives it) and label of each step. */
   losses: readonly number[];
   scores: readonly number[];
   labels: readonly number[];
@@ -22,7 +22,7 @@ export type StepsRecord = {
 /** What a step computed for one pair. */
 export type ScoredPairRecord = {
   objective: string;
-  kind: "bradley-terry";
+  kind: HeadKind;
   loss: number;
   chosen: number;
   rejected: number;
@@ -41,7 +41,7 @@ const stepMetrics = (records: readonly StepsRecord[], threshold: number): Metric
   const scores = records.flatMap((record) => record.scores);
   const labels = records.flatMap((record) => record.labels);
   const positive = labels.map((label) => label > threshold);
-  const probabilities = records.every(({ kind }) => kind !== "value");
+  const probabilities = records.every(({ kind }) => headKind(kind).probability);
   return defined({
     loss: mean(records.flatMap(({ losses }) => losses)),
     accuracy: mean(scores.map((score, i) => Number(score > threshold === positive[i]))),
@@ -70,8 +70,8 @@ const pairMetrics = (records: readonly ScoredPairRecord[]): Metrics => {
   });
 };
 
-const isPair = (record: RewardRecord): record is ScoredPairRecord => record.kind === "bradley-terry";
-const isSteps = (record: RewardRecord): record is StepsRecord => record.kind !== "bradley-terry";
+const isPair = (record: RewardRecord): record is ScoredPairRecord => "chosen" in record;
+const isSteps = (record: RewardRecord): record is StepsRecord => !isPair(record);
 
 /**
  * Metrics of one objective's rows: `loss`, `accuracy`, `auc`, `ece`, `correlation`, `margin`.

@@ -1,12 +1,12 @@
 /** Reward models as a task of the one trainer: labelled steps and pairs, each read by its objective's head. */
 import { MahaloError } from "@mahalo/torch";
+import { bug, element, need, zip } from "../core/need.ts";
 import type { EncodedPair } from "../data/encode.ts";
 import type { Origin } from "../data/problems.ts";
-import type { HeadKind, RewardHead } from "../model/reward-heads.ts";
+import type { RewardHead } from "../model/reward-heads.ts";
 import type { RewardModel } from "../model/reward-model.ts";
 import { namedPrompt } from "../model/reward-prompt.ts";
 import type { Reader } from "./reader.ts";
-import { binaryCrossEntropy, bradleyTerry, squaredError, twoClass } from "./reward-losses.ts";
 import { type RewardMetricsOptions, type RewardRecord, rewardMetrics } from "./reward-metrics.ts";
 import { rewardReader } from "./reward-reader.ts";
 import type { BranchValues, RowOutcome, Task, TaskRow } from "./task.ts";
@@ -40,21 +40,22 @@ type Target = {
   head: RewardHead;
   /** For each branch the ends that are read. */
   ends: readonly (readonly number[])[];
-  /** For each branch the labels of these; a Bradley-Terry pair has none. */
+  /** For each branch the labels of these; a pair that is compared has none. */
   labels: readonly (readonly number[])[];
 };
 
 const isPair = (row: RewardRow): row is EncodedPair => "chosen" in row;
 
-const refuse = (code: string, { origin, objective }: RewardRow, what: string, hint?: string): never => {
+function refuse(code: string, { origin, objective }: RewardRow, what: string, hint?: string): never {
   throw new MahaloError(code, `${origin.file}:${origin.line}: objective "${objective}": ${what}`, { hint });
-};
+}
 
 /** Refuses labels that lie outside the response, so that none is ever lost without a word. */
-const checkSteps = (row: LabelledSteps, kind: HeadKind): void => {
+const checkSteps = (row: LabelledSteps, { kind, type }: RewardHead): void => {
   const { ends, labels, response } = row;
-  if (kind === "bradley-terry") {
-    refuse("E_REWARD_ROW", row, "a Bradley-Terry head learns from pairs, not from labelled steps");
+  const { steps } = type;
+  if (steps === undefined) {
+    refuse("E_REWARD_ROW", row, `${type.title} learns from pairs, not from labelled steps`);
   }
   if (labels.length !== ends.length) {
     refuse("E_REWARD_ROW", row, `${labels.length} labels for ${ends.length} steps`);
@@ -64,14 +65,12 @@ const checkSteps = (row: LabelledSteps, kind: HeadKind): void => {
     refuse("E_REWARD_ROW", row, `a step ends at token ${wrong} of ${response.length}`);
   }
   if (labels.every((label) => label === null)) refuse("E_REWARD_ROW", row, "none of its steps has a label");
-  const range = kind === "value" ? "a finite number" : "a number in [0, 1]";
   for (const label of labels) {
-    if (label === null || (Number.isFinite(label) && (kind === "value" || (label >= 0 && label <= 1))))
-      continue;
+    if (label === null || steps.accepts(label)) continue;
     refuse(
       "E_REWARD_LABEL",
       row,
-      `label ${label} is not ${range}, as a head of kind ${kind} needs`,
+      `label ${label} is not ${steps.range}, as a head of kind ${kind} needs`,
       "scale the labels, or give the objective a head of kind value",
     );
   }
@@ -79,37 +78,33 @@ const checkSteps = (row: LabelledSteps, kind: HeadKind): void => {
 
 const targetOf = (row: RewardRow, head: RewardHead): Target => {
   if (!isPair(row)) {
-    checkSteps(row, head.kind);
-    const labelled = row.labels.flatMap((label, i) =>
-      label === null ? [] : [{ label, end: row.ends[i] ?? 0 }],
+    checkSteps(row, head);
+    const labelled = zip(row.labels, row.ends).flatMap(([label, end]) =>
+      label === null ? [] : [{ label, end }],
     );
     return { head, ends: [labelled.map(({ end }) => end)], labels: [labelled.map(({ label }) => label)] };
   }
-  if (head.kind === "value") {
-    refuse("E_REWARD_ROW", row, "a value head learns from labelled steps, not from pairs");
+  const { pairs, title } = head.type;
+  if (pairs === undefined) {
+    return refuse("E_REWARD_ROW", row, `${title} learns from labelled steps, not from pairs`);
   }
   const ends = [[row.chosen.length], [row.rejected.length]];
-  // To a head of classes the chosen response is of class 1, the rejected one of class 0.
-  return { head, ends, labels: head.kind === "bradley-terry" ? [] : [[1], [0]] };
+  const labels = "labels" in pairs ? [[pairs.labels.chosen], [pairs.labels.rejected]] : [];
+  return { head, ends, labels };
 };
 
-/** Losses, scores and slopes of one branch's readings. */
+/** Losses and slopes of one branch's readings. */
 const judgeSteps = (
-  { kind, outputs: width }: RewardHead,
+  { outputs: width, type }: RewardHead,
   values: BranchValues,
   labels: readonly number[],
 ): { losses: number[]; slopes: Float32Array } => {
+  const steps = need(type.steps, "a loss of labelled steps");
   const slopes = new Float32Array(values.length);
   const losses = labels.map((label, i) => {
-    const [first = Number.NaN, second = Number.NaN] = values.subarray(i * width, (i + 1) * width);
-    if (kind === "hard") {
-      const two = twoClass([first, second], label);
-      slopes.set(two.slopes, 2 * i);
-      return two.loss;
-    }
-    const one = (kind === "value" ? squaredError : binaryCrossEntropy)(first, label);
-    slopes[i] = one.slope;
-    return one.loss;
+    const { loss, gradients } = steps.loss(values.subarray(i * width, (i + 1) * width), label);
+    slopes.set(gradients, i * width);
+    return loss;
   });
   return { losses, slopes };
 };
@@ -123,17 +118,20 @@ const judgeRow = (
   values: readonly BranchValues[],
 ): RowOutcome<RewardRecord> => {
   const { head, labels } = target;
-  if (head.kind === "bradley-terry") {
-    const [chosen = Number.NaN, rejected = Number.NaN] = values.map(([score]) => score);
-    const { loss, slope } = bradleyTerry(chosen - rejected);
-    return { slopes: [slope, -slope], record: { objective, kind: head.kind, loss, chosen, rejected } };
+  const { kind, type } = head;
+  if (labels.length === 0) {
+    const { pairs } = type;
+    if (pairs === undefined || !("compare" in pairs)) return bug(`${type.title} does not compare`);
+    const [chosen, rejected] = [element(element(values, 0), 0), element(element(values, 1), 0)];
+    const { loss, slope } = pairs.compare(chosen - rejected);
+    return { slopes: [slope, -slope], record: { objective, kind, loss, chosen, rejected } };
   }
-  const branches = labels.map((own, i) => judgeSteps(head, values[i] ?? new Float32Array(), own));
+  const branches = zip(labels, values).map(([own, read]) => judgeSteps(head, read, own));
   return {
     slopes: branches.map(({ slopes }) => slopes),
     record: {
       objective,
-      kind: head.kind,
+      kind,
       losses: branches.flatMap(({ losses }) => losses),
       scores: values.flatMap((own) => head.scores(own)),
       labels: labels.flat(),
@@ -209,8 +207,9 @@ export const rewardTask = (
     if (known !== undefined) return known;
     const counts = new Map<string, number>();
     for (const row of step) {
-      const { head, labels } = target(row);
-      const count = head.kind === "bradley-terry" ? 1 : labels.flat().length;
+      const { labels } = target(row);
+      // Pairs that are compared have no labels, and one loss.
+      const count = labels.length === 0 ? 1 : labels.flat().length;
       counts.set(row.objective ?? "", (counts.get(row.objective ?? "") ?? 0) + count);
     }
     const weightOf = (name: string): number => weights[name] ?? 1;

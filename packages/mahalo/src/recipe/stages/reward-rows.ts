@@ -5,7 +5,7 @@ import { type EncodedSteps, type EncodeOptions, encodeSteps } from "../../data/e
 import { loadParsed } from "../../data/load.ts";
 import type { Origin, Problems } from "../../data/problems.ts";
 import { parseStepRow, type StepRow } from "../../data/step-rows.ts";
-import type { HeadKind } from "../../model/reward-heads.ts";
+import { type HeadKind, headKind } from "../../model/head-kinds/registry.ts";
 import { hardLabels } from "../../reward/relabel.ts";
 import type { RewardRow } from "../../train/reward.ts";
 import type { RewardOptions } from "../reward-schema.ts";
@@ -38,14 +38,15 @@ export const settledHeadKind = (
   return labels.every((label) => label === null || label === 0 || label === 1) ? "hard" : "value";
 };
 
-/** Labels as a head takes them: classes for a hard one, the numbers themselves for any other. */
+/** Labels as a head takes them: classes for a head of classes, the numbers themselves for any other. */
 export const labelsFor = (
   labels: readonly (number | null)[],
   kind: HeadKind,
   aboveShare: number,
 ): (number | null)[] => {
   const known = labels.flatMap((label) => label ?? []);
-  if (kind !== "hard" || known.every((label) => label === 0 || label === 1)) return [...labels];
+  if (!headKind(kind).steps?.classes || known.every((label) => label === 0 || label === 1))
+    return [...labels];
   const hard = hardLabels(known, { aboveShare });
   let at = 0;
   return labels.map((label) => (label === null ? null : (hard[at++] ?? null)));

@@ -7,8 +7,8 @@ import { writeJsonFile } from "../../core/files.ts";
 import { readJsonFile } from "../../core/json.ts";
 import { type EncodeOptions, encodeSteps } from "../../data/encode.ts";
 import { Problems } from "../../data/problems.ts";
+import { type HeadKind, headKind } from "../../model/head-kinds/registry.ts";
 import { computeDType } from "../../model/precision.ts";
-import type { HeadKind } from "../../model/reward-heads.ts";
 import { loadRewardModel, type RewardModel, saveRewardModel } from "../../model/reward-model.ts";
 import { openModelSource } from "../../model/source.ts";
 import type { TrainOptions } from "../../train/options.ts";
@@ -51,7 +51,7 @@ const choose = (
 ): RewardRow[] =>
   [...kinds].flatMap(([name, kind]) => {
     const mine = steps.filter(({ objective }) => objective === name);
-    if (kind === "bradley-terry" || mine.length === 0)
+    if (headKind(kind).steps === undefined || mine.length === 0)
       return pairs.filter(({ objective }) => objective === name);
     return mine.map((row) =>
       "labels" in row ? { ...row, labels: labelsFor(row.labels, kind, aboveShare) } : row,

@@ -1,5 +1,6 @@
 /** A tiny reward model with one head of every kind, for tests of scoring. */
-import { type HeadSpec, headKinds, newHead, RewardHeads } from "../../model/reward-heads.ts";
+import { headKinds } from "../../model/head-kinds/registry.ts";
+import { type HeadSpec, newHead, RewardHeads } from "../../model/reward-heads.ts";
 import type { RewardModel } from "../../model/reward-model.ts";
 import { type TinyName, tinyModel } from "../../model/testing/tiny.ts";
 

@@ -2,7 +2,10 @@
 import { ops, scope, type Tensor, tensor } from "@mahalo/torch";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { binaryCrossEntropy, bradleyTerry, squaredError, twoClass } from "./reward-losses.ts";
+import { bradleyTerryLoss } from "./bradley-terry.ts";
+import { twoClass } from "./hard.ts";
+import { binaryCrossEntropy } from "./soft.ts";
+import { squaredError } from "./value.ts";
 
 const outputs = fc.double({ min: -60, max: 60, noNaN: true });
 const shares = fc.double({ min: 0, max: 1, noNaN: true });
@@ -96,17 +99,17 @@ describe("two-class cross-entropy", () => {
 
 describe("the Bradley-Terry loss", () => {
   test("is -log σ(m) with slope -σ(-m)", () => {
-    expect(bradleyTerry(0)).toEqual({ loss: Math.LN2, slope: -0.5 });
+    expect(bradleyTerryLoss(0)).toEqual({ loss: Math.LN2, slope: -0.5 });
     fc.assert(
       fc.property(outputs, (margin) => {
         close(
-          bradleyTerry(margin).loss,
+          bradleyTerryLoss(margin).loss,
           item(() => ops.neg(ops.logSigmoid(float64(margin)))),
           1e-12,
         );
         close(
-          bradleyTerry(margin).slope,
-          derivative((x) => bradleyTerry(x).loss, margin),
+          bradleyTerryLoss(margin).slope,
+          derivative((x) => bradleyTerryLoss(x).loss, margin),
           1e-6,
         );
       }),
