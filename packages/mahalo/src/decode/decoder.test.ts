@@ -25,7 +25,7 @@ type Command =
   | { kind: "begin"; ids: number[] }
   | { kind: "extend"; row: number; other: number; ids: number[] }
   | { kind: "step"; first: number; count: number; id: number }
-  | { kind: "fork" | "rollback"; row: number; share: number }
+  | { kind: "fork"; row: number; share: number }
   | { kind: "remove" | "park"; row: number };
 
 const place = fc.nat(7);
@@ -52,7 +52,7 @@ const commands: fc.Arbitrary<Command[]> = fc.array(
       count: fc.integer({ min: 1, max: 4 }),
       id: fc.nat(199),
     }),
-    fc.record({ kind: fc.constantFrom("fork" as const, "rollback" as const), row: place, share }),
+    fc.record({ kind: fc.constant("fork" as const), row: place, share }),
     fc.record({ kind: fc.constantFrom("remove" as const, "park" as const), row: place }),
   ),
   { minLength: 1, maxLength: 20 },
@@ -92,9 +92,6 @@ const obey = (decoder: Decoder, command: Command): number[] => {
     }
     case "fork":
       return [decoder.fork(row, Math.round(command.share * decoder.ids(row).length))];
-    case "rollback":
-      decoder.rollback(row, Math.round(command.share * decoder.ids(row).length));
-      return [];
     case "remove":
       decoder.removeRow(row);
       return [];

@@ -29,8 +29,6 @@ export type Decoder = {
   extend(extensions: readonly Extension[]): Tensor;
   /** Appends one token to every row, or to the given ones, and gives the hidden state behind each: [R, D]. */
   step(tokens: readonly number[], rows?: readonly number[]): Tensor;
-  /** Forgets a row's tokens from position `length` on. */
-  rollback(row: number, length: number): void;
   /**
    * A new row that holds the first `length` tokens of another (default all), without reading or copying them: both
    * share the memory of what they have in common, but for at most a page.
@@ -147,10 +145,6 @@ export const cachedDecoder = (model: LanguageModel, options: DecoderOptions = {}
       checkIds(tokens, config.vocabSize);
       return read(rows.map((row, index) => ({ row, ids: [tokens[index] ?? 0] })));
     },
-    rollback(row, length) {
-      cache.rollback(at(row).row, length);
-      at(row).ids.length = length;
-    },
     fork: (row, length = at(row).ids.length) =>
       add(at(row).ids.slice(0, length), cache.fork(at(row).row, length)),
     removeRow: (row) => cache.free(removeAt(held, row).row),
@@ -220,9 +214,6 @@ export const uncachedDecoder = (model: LanguageModel): Decoder => {
       checkIds(tokens, config.vocabSize);
       for (const [index, row] of rows.entries()) at(row).push(tokens[index] ?? 0);
       return hiddenOf(rows);
-    },
-    rollback(row, length) {
-      at(row).length = length;
     },
     fork: (row, length = at(row).length) => add(at(row).slice(0, length)),
     removeRow(row) {

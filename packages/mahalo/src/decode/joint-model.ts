@@ -49,7 +49,6 @@ const jointDecoder = (decoders: readonly Decoder[]): Decoder => {
     addRow: () => all((one) => one.addRow()),
     extend: (extensions) => joined((one) => one.extend(extensions)),
     step: (tokens, rows) => joined((one) => one.step(tokens, rows)),
-    rollback: (row, length) => all((one) => one.rollback(row, length)),
     fork: (row, length) => all((one) => one.fork(row, length)),
     removeRow: (row) => all((one) => one.removeRow(row)),
     // What the models keep of rows that left may differ, so nothing is kept.

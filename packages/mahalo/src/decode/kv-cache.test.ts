@@ -1,4 +1,4 @@
-/** The key-value cache against a plain model of it: rows that join, fork, grow, roll back and leave, counted in bytes. */
+/** The key-value cache against a plain model of it: rows that join, fork, grow and leave, counted in bytes. */
 import { MahaloError, scope, type Tensor, tensor } from "@mahalo/torch";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
@@ -35,7 +35,7 @@ const write = (cache: KvCache, row: KvRow, stamp: number, tokens: number): void 
 type Command =
   | { kind: "open" }
   | { kind: "write"; row: number; tokens: number }
-  | { kind: "fork" | "rollback"; row: number; share: number }
+  | { kind: "fork"; row: number; share: number }
   | { kind: "free"; row: number };
 
 const row = fc.nat(7);
@@ -53,7 +53,7 @@ const commands: fc.Arbitrary<Command[]> = fc.array(
     },
     {
       weight: 4,
-      arbitrary: fc.record({ kind: fc.constantFrom("fork" as const, "rollback" as const), row, share }),
+      arbitrary: fc.record({ kind: fc.constant("fork" as const), row, share }),
     },
     { weight: 1, arbitrary: fc.record({ kind: fc.constant("free" as const), row }) },
   ),
@@ -77,7 +77,7 @@ const errorOf = (body: () => unknown): MahaloError => {
 };
 
 describe("the cache", () => {
-  test("holds what was written, whatever else joined, forked, grew, rolled back or left", () => {
+  test("holds what was written, whatever else joined, forked, grew or left", () => {
     fc.assert(
       fc.property(commands, (list) => {
         const cache = new KvCache(shape);
@@ -99,12 +99,7 @@ describe("the cache", () => {
             model.splice(model.indexOf(one), 1);
           } else {
             const length = Math.floor(one.tokens.length * command.share);
-            if (command.kind === "fork") {
-              model.push({ row: cache.fork(one.row, length), tokens: one.tokens.slice(0, length) });
-            } else {
-              cache.rollback(one.row, length);
-              one.tokens.splice(length);
-            }
+            model.push({ row: cache.fork(one.row, length), tokens: one.tokens.slice(0, length) });
           }
           // Every page that is counted as used is held by a row, once however many hold it.
           const held = new Set(model.flatMap(({ row }) => row.pages));
@@ -204,7 +199,7 @@ describe("the cache", () => {
   test("refuses rows and lengths that it does not have", () => {
     const cache = new KvCache(shape);
     const row = cache.open();
-    expect(errorOf(() => cache.rollback(row, 1)).message).toMatch(/cannot keep 1 tokens of a row of 0/);
+    expect(errorOf(() => cache.fork(row, 1)).message).toMatch(/cannot fork 1 tokens of a row of 0/);
     expect(errorOf(() => cache.fork(row, -1)).message).toMatch(/cannot fork -1 tokens/);
     cache.free(row);
     for (const body of [() => cache.free(row), () => cache.fork(row), () => cache.advance(row, 1)]) {

@@ -78,26 +78,15 @@ export class KvCache {
     if (!this.#rows.has(row)) throw wrong("a row that has been freed, or is another cache's");
   }
 
-  #checkLength(row: KvRow, length: number, doing: string): void {
-    this.#check(row);
-    if (Number.isInteger(length) && length >= 0 && length <= row.length) return;
-    throw wrong(`cannot ${doing} ${length} tokens of a row of ${row.length}`);
-  }
-
   /** A new row of the first `length` tokens of another (default all), which both hold. @throws MahaloError E_KV_CACHE */
   fork(from: KvRow, length: number = from.length): KvRow {
-    this.#checkLength(from, length, "fork");
+    this.#check(from);
+    if (!(Number.isInteger(length) && length >= 0 && length <= from.length))
+      throw wrong(`cannot fork ${length} tokens of a row of ${from.length}`);
     const row: KvRow = { pages: from.pages.slice(0, pagesOf(length)), length };
     this.pages.share(row.pages);
     this.#rows.add(row);
     return row;
-  }
-
-  /** Forgets a row's tokens from position `length` on. @throws MahaloError E_KV_CACHE if it holds fewer */
-  rollback(row: KvRow, length: number): void {
-    this.#checkLength(row, length, "keep");
-    this.pages.release(row.pages.splice(pagesOf(length)));
-    row.length = length;
   }
 
   /** Lets go of a row; what nobody else holds of it is free. */

@@ -1,4 +1,4 @@
-/** The running scorer against scoring whole rows: it may extend, try, keep, fork, roll back and drop as it likes. */
+/** The running scorer against scoring whole rows: it may extend, fork and drop as it likes. */
 import { MahaloError } from "@mahalo/torch";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -63,8 +63,7 @@ describe("growing step by step", () => {
 type Command =
   | { kind: "add"; ids: number[] }
   | { kind: "extend"; row: number; ids: number[]; other: number }
-  | { kind: "try"; row: number; candidates: number[][]; keep: number }
-  | { kind: "rollback" | "fork"; row: number; share: number }
+  | { kind: "fork"; row: number; share: number }
   | { kind: "remove"; row: number };
 
 const someIds = fc.array(fc.nat(199), { minLength: 1, maxLength: 6 });
@@ -74,13 +73,7 @@ const commands = fc.array(
   fc.oneof(
     fc.record({ kind: fc.constant("add" as const), ids: someIds }),
     fc.record({ kind: fc.constant("extend" as const), row: place, ids: someIds, other: place }),
-    fc.record({
-      kind: fc.constant("try" as const),
-      row: place,
-      candidates: fc.array(someIds, { minLength: 1, maxLength: 4 }),
-      keep: fc.nat(4),
-    }),
-    fc.record({ kind: fc.constantFrom("rollback" as const, "fork" as const), row: place, share }),
+    fc.record({ kind: fc.constant("fork" as const), row: place, share }),
     fc.record({ kind: fc.constant("remove" as const), row: place }),
   ),
   { maxLength: 12 },
@@ -102,14 +95,6 @@ const obey = (scorer: RunningScorer, command: Command): number[] => {
         scorer.extend([{ row, ids: command.ids, ends: [1, command.ids.length] }, ...more]).flat(),
       );
     }
-    case "try": {
-      const scores = numbers(scorer.tryCandidates(row, command.candidates));
-      if (command.keep < command.candidates.length) scorer.keepCandidate(command.keep);
-      return scores;
-    }
-    case "rollback":
-      scorer.rollback(row, cut(command.share));
-      return [];
     case "fork":
       return [scorer.fork(row, cut(command.share))];
     case "remove":
@@ -140,7 +125,7 @@ test("whatever is done, scores and rows are those of whole rows read anew", () =
   }
 });
 
-test("a candidate can be kept once, right after it was tried", () => {
+test("rows and tokens that are not there are refused", () => {
   const [model] = models;
   if (model === undefined) throw new Error("no model");
   const scorer = runningScorer(model, { objectives });
@@ -153,18 +138,8 @@ test("a candidate can be kept once, right after it was tried", () => {
     }
   };
   const row = scorer.addRow();
-  expect(code(() => scorer.tryCandidates(row, [[1]]))).toBe("E_SCORE_TOKENS");
+  expect(code(() => scorer.extend([{ row, ids: [] }]))).toBe("E_SCORE_TOKENS");
   scorer.extend([{ row, ids: [1, 2] }]);
-  scorer.tryCandidates(row, [[3], [4, 5]]);
-  expect(scorer.ids(row)).toEqual([1, 2]);
-  expect(code(() => scorer.keepCandidate(2))).toBe("E_SCORER_CANDIDATE");
-  scorer.keepCandidate(1);
-  expect(scorer.ids(row)).toEqual([1, 2, 4, 5]);
-  expect(code(() => scorer.keepCandidate(1))).toBe("E_SCORER_CANDIDATE");
-  scorer.tryCandidates(row, [[3]]);
-  scorer.rollback(row, 3);
-  expect(code(() => scorer.keepCandidate(0))).toBe("E_SCORER_CANDIDATE");
-  expect(code(() => scorer.rollback(row, 4))).toBe("E_SCORER_ROW");
   expect(code(() => scorer.ids(1))).toBe("E_SCORER_ROW");
   expect(
     code(() =>
@@ -176,11 +151,12 @@ test("a candidate can be kept once, right after it was tried", () => {
   ).toBe("E_SCORER_ROW");
   expect(code(() => scorer.extend([{ row, ids: [-1] }]))).toBe("E_TOKEN_ID");
   expect(code(() => runningScorer(model))).toBe("E_REWARD_OBJECTIVE");
+  expect(scorer.ids(row)).toEqual([1, 2]);
   expect(scorer.bytes).toBeGreaterThan(0);
   scorer.dispose();
 });
 
-test("candidates share the memory of their row, and are refused where they do not fit", () => {
+test("forks share the memory of their row, and are refused whole where they do not fit", () => {
   const [model] = models;
   if (model === undefined) throw new Error("no model");
   const prompt = Array.from({ length: 70 }, (_, at) => 3 + at);
@@ -193,24 +169,30 @@ test("candidates share the memory of their row, and are refused where they do no
     scorer.extend([{ row, ids: prompt.slice(1) }]);
     return { scorer, row, page };
   };
+  const forksOf = (scorer: RunningScorer, row: number, list: readonly number[][]) =>
+    list.map((ids) => ({ row: scorer.fork(row), ids }));
+  const drop = (scorer: RunningScorer, forks: readonly { row: number }[]): void => {
+    for (const { row } of forks.toReversed()) scorer.removeRow(row);
+  };
   const { scorer, row, page } = open();
   expect(scorer.usedBytes).toBe(3 * page);
-  const scores = numbers(scorer.tryCandidates(row, candidates));
+  const forks = forksOf(scorer, row, candidates);
+  expect(scorer.usedBytes).toBe(3 * page);
+  const scores = numbers(scorer.extend(forks).flat());
   // A page for each candidate, and the row's own.
   expect(scorer.usedBytes).toBe((3 + candidates.length) * page);
-  scorer.keepCandidate(2);
+  drop(scorer, forks);
   expect(scorer.usedBytes).toBe(3 * page);
   scorer.dispose();
 
   const small = open(6 * page);
-  expect(() => small.scorer.tryCandidates(small.row, candidates)).toThrow(
-    expect.objectContaining({ code: "E_KV_MEMORY" }),
-  );
-  expect(() => small.scorer.keepCandidate(0)).toThrow(
-    expect.objectContaining({ code: "E_SCORER_CANDIDATE" }),
-  );
+  const tooMany = forksOf(small.scorer, small.row, candidates);
+  expect(() => small.scorer.extend(tooMany)).toThrow(expect.objectContaining({ code: "E_KV_MEMORY" }));
+  expect(tooMany.map((fork) => small.scorer.ids(fork.row))).toEqual(candidates.map(() => prompt));
+  drop(small.scorer, tooMany);
   expect(small.scorer.usedBytes).toBe(3 * page);
-  const some = numbers(small.scorer.tryCandidates(small.row, candidates.slice(0, 3)));
+  const few = forksOf(small.scorer, small.row, candidates.slice(0, 3));
+  const some = numbers(small.scorer.extend(few).flat());
   expect(distance(some, scores.slice(0, some.length))).toBeLessThan(1e-5);
   small.scorer.dispose();
 });

@@ -24,8 +24,8 @@ export type ScoreExtension = {
 /**
  * Rows of tokens whose steps are scored as they come. Rows are numbered from 0 without gaps; a row begins with the prompt.
  *
- * For guided decoding: {@link tryCandidates} scores several next steps of a row in one pass over their tokens alone, and
- * {@link keepCandidate} makes one of them part of the row without reading it again.
+ * For guided decoding: forks of a row, each extended by a candidate for its next step, are scored in one pass over the
+ * candidates' tokens alone; the fork that is kept has read its candidate already.
  */
 export type RunningScorer = {
   readonly rows: number;
@@ -35,21 +35,6 @@ export type RunningScorer = {
   addRow(): number;
   /** Appends tokens to rows; for each extension the scores at its step ends. */
   extend(extensions: readonly ScoreExtension[]): ObjectiveScores[][];
-  /**
-   * Scores behind the last token of each candidate, as if the row went on with it alone; the row stays as it is.
-   *
-   * @param candidates each of at least one token; the row has at least one, too
-   */
-  tryCandidates(row: number, candidates: readonly (readonly number[])[]): ObjectiveScores[];
-  /**
-   * Appends the candidate of that number to its row: one of those of the last {@link tryCandidates}, after which nothing
-   * else has happened.
-   *
-   * @throws MahaloError E_SCORER_CANDIDATE where there is none
-   */
-  keepCandidate(index: number): void;
-  /** Forgets a row's tokens from position `length` on. */
-  rollback(row: number, length: number): void;
   /** A new row that holds the first `length` tokens of another (default all), without reading them again. */
   fork(row: number, length?: number): number;
   /** Drops a row; the last row takes its number. */
@@ -94,9 +79,6 @@ const checkTokens = (ids: readonly number[], vocabSize: number): void => {
     throw new MahaloError("E_SCORE_TOKENS", "nothing to score: no token", { exitStatus: 1 });
 };
 
-/** Candidates that were tried last: their row, and a fork of it for each that holds the candidate, too. */
-type Tried = { row: number; candidates: readonly (readonly number[])[]; forks: KvRow[] };
-
 /** What a row holds. */
 type Held = { ids: number[]; kv: KvRow };
 
@@ -111,8 +93,8 @@ type Held = { ids: number[]; kv: KvRow };
  * const scorer = runningScorer(model);
  * const row = scorer.addRow();
  * scorer.extend([{ row, ids: prompt }]);
- * const scores = scorer.tryCandidates(row, candidates);
- * scorer.keepCandidate(0);
+ * const forks = candidates.map((ids) => ({ row: scorer.fork(row), ids }));
+ * const scores = scorer.extend(forks);
  */
 export const runningScorer = (
   { backbone, config, rewards }: Pick<RewardModel, "backbone" | "config" | "rewards">,
@@ -127,17 +109,12 @@ export const runningScorer = (
     maxBytes: maxBytes ?? defaultMaxBytes(device),
   });
   const held: Held[] = [];
-  let tried: Tried | undefined;
   const rowOf = (row: number): Held => {
     const one = held[row];
     if (one === undefined) throw wrongRow(row);
     return one;
   };
   const idsOf = (row: number): number[] => rowOf(row).ids;
-  const forget = (): void => {
-    for (const fork of tried?.forks ?? []) cache.free(fork);
-    tried = undefined;
-  };
   const at = (hidden_TD: Tensor, offsets: readonly number[]): Tensor =>
     hidden_TD.indexSelect(0, tensor(Int32Array.from(offsets), { dtype: "int64", device }));
   /** Scores of whole rows at their ends, from their first tokens, without the cache. */
@@ -174,12 +151,10 @@ export const runningScorer = (
     },
     ids: idsOf,
     addRow() {
-      forget();
       return held.push({ ids: [], kv: cache.open() }) - 1;
     },
     extend(extensions) {
       if (extensions.length === 0) return [];
-      forget();
       const rows = new Set(extensions.map(({ row }) => row));
       if (rows.size < extensions.length)
         throw new MahaloError("E_SCORER_ROW", "a row is extended twice", { exitStatus: 1 });
@@ -205,81 +180,17 @@ export const runningScorer = (
         return flat.slice(at - length, at);
       });
     },
-    tryCandidates(row, candidates) {
-      forget();
-      if (candidates.length === 0) return [];
-      const prefix = idsOf(row);
-      if (prefix.length === 0) {
-        throw new MahaloError("E_SCORE_TOKENS", "candidates need a prompt to go on from", { exitStatus: 1 });
-      }
-      for (const ids of candidates) checkTokens(ids, config.vocabSize);
-      const ends = candidates.map(({ length }) => [length]);
-      if (!cached) {
-        tried = { row, candidates, forks: [] };
-        return whole(
-          candidates.map((ids) => [...prefix, ...ids]),
-          ends.map(([end = 0]) => [prefix.length + end]),
-        );
-      }
-      const forks = candidates.map(() => cache.fork(rowOf(row).kv));
-      tried = { row, candidates, forks };
-      try {
-        return extendCached(
-          forks.map((fork, index) => ({ row: fork, ids: candidates[index] ?? [] })),
-          ends,
-        );
-      } catch (error) {
-        // What was not read must not be kept.
-        forget();
-        throw error;
-      }
-    },
-    keepCandidate(index) {
-      const ids = tried?.candidates[index];
-      if (tried === undefined || ids === undefined) {
-        throw new MahaloError("E_SCORER_CANDIDATE", `there is no candidate ${index} to keep`, {
-          exitStatus: 1,
-        });
-      }
-      const { row, forks } = tried;
-      const kept = rowOf(row);
-      kept.ids.push(...ids);
-      const [fork] = forks.splice(index, 1);
-      if (fork !== undefined) {
-        cache.free(kept.kv);
-        kept.kv = fork;
-      }
-      forget();
-    },
-    rollback(row, length) {
-      forget();
-      const ids = idsOf(row);
-      if (!(Number.isInteger(length) && length >= 0 && length <= ids.length)) {
-        throw new MahaloError(
-          "E_SCORER_ROW",
-          `cannot roll back row ${row} of ${ids.length} tokens to ${length}`,
-          {
-            exitStatus: 1,
-          },
-        );
-      }
-      if (cached) cache.rollback(rowOf(row).kv, length);
-      ids.length = length;
-    },
     fork(row, length = idsOf(row).length) {
-      forget();
       const { ids, kv } = rowOf(row);
       const fork = cached ? cache.fork(kv, length) : cache.open();
       return held.push({ ids: ids.slice(0, length), kv: fork }) - 1;
     },
     removeRow(row) {
-      forget();
       cache.free(rowOf(row).kv);
       const last = held.pop();
       if (last !== undefined && row < held.length) held[row] = last;
     },
     dispose() {
-      forget();
       cache.dispose();
       held.length = 0;
     },
