@@ -1,7 +1,7 @@
 /** Rows that the benches share: real pairs as token ids, the same file for every side. */
 import { readFileSync } from "node:fs";
 import { z } from "zod";
-import { writeFileAtomic } from "../packages/mahalo/src/core/files.ts";
+import { writeJsonLines } from "../packages/mahalo/src/core/json-lines.ts";
 import { parseJson } from "../packages/mahalo/src/core/json.ts";
 import { stream } from "../packages/mahalo/src/core/random.ts";
 import { type EncodedPair, type EncodeOptions, encodePairs } from "../packages/mahalo/src/data/encode.ts";
@@ -83,7 +83,7 @@ export const buildRows = async (
 
 /** Writes rows as JSON lines. */
 export const writeRows = (path: string, rows: readonly BenchRow[]): Promise<void> =>
-  writeFileAtomic(path, rows.map((row) => `${JSON.stringify(row)}\n`).join(""));
+  writeJsonLines(path, rows);
 
 /** Reads them back. */
 export const readRows = (path: string): BenchRow[] =>

@@ -2,8 +2,8 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
-import { writeFileAtomic } from "../../packages/mahalo/src/core/files.ts";
 import { parseJson } from "../../packages/mahalo/src/core/json.ts";
+import { writeJsonLines } from "../../packages/mahalo/src/core/json-lines.ts";
 import { stream } from "../../packages/mahalo/src/core/random.ts";
 import type { Columns } from "../../packages/mahalo/src/data/columns.ts";
 import { encodeExamples } from "../../packages/mahalo/src/data/encode.ts";
@@ -57,7 +57,7 @@ export const writeResponses = async (count: number): Promise<string> => {
     return { prompt_ids: prompt, response_ids: response, ends: stepEnds(codec, response, { by: "line" }) };
   });
   const path = join(benchFolder, `gsm8k-responses-${count}.jsonl`);
-  await writeFileAtomic(path, responses.map((row) => `${JSON.stringify(row)}\n`).join(""));
+  await writeJsonLines(path, responses);
   return path;
 };
 

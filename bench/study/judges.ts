@@ -2,8 +2,9 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
-import { hashBytes, writeFileAtomic } from "../../packages/mahalo/src/core/files.ts";
+import { hashBytes } from "../../packages/mahalo/src/core/files.ts";
 import { readJsonFile } from "../../packages/mahalo/src/core/json.ts";
+import { writeJsonLines } from "../../packages/mahalo/src/core/json-lines.ts";
 import { loadPreferences, locateRows } from "../../packages/mahalo/src/data/load.ts";
 import { type Prompt, promptMessages } from "../../packages/mahalo/src/data/rows.ts";
 import { loadRecipe } from "../../packages/mahalo/src/recipe/load.ts";
@@ -27,10 +28,11 @@ const splitSource = async (name: string, source: Source, folder: string) => {
   const rows = await loadPreferences(await locateRows(source), source.objective ?? name);
   for (const side of ["judge", "policy"] as const) {
     const own = rows.filter(({ prompt }) => isForJudge(prompt) === (side === "judge"));
-    const lines = own.map(({ prompt, chosen, rejected }) => {
-      return `${JSON.stringify({ prompt: promptMessages(prompt), ...turns({ chosen, rejected }) })}\n`;
-    });
-    await writeFileAtomic(paths[side], lines.join(""));
+    const lines = own.map(({ prompt, chosen, rejected }) => ({
+      prompt: promptMessages(prompt),
+      ...turns({ chosen, rejected }),
+    }));
+    await writeJsonLines(paths[side], lines);
   }
   return paths;
 };

@@ -3,8 +3,8 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { MahaloError } from "@mahalo/torch";
 import { z } from "zod";
-import { writeFileAtomic } from "../../packages/mahalo/src/core/files.ts";
 import { checkValue, parseJson } from "../../packages/mahalo/src/core/json.ts";
+import { writeJsonLines } from "../../packages/mahalo/src/core/json-lines.ts";
 import { locateRows } from "../../packages/mahalo/src/data/load.ts";
 import { readRows } from "../../packages/mahalo/src/data/readers.ts";
 import { benchFolder } from "../peer-model.ts";
@@ -53,8 +53,7 @@ export const writeAnswers = async (count: number): Promise<string> => {
     throw new MahaloError("E_BENCH_ROWS", `--answers ${count}: ${file} has ${answers.length} solutions`);
   }
   const to = join(benchFolder, `gsm8k-answers-${count}.jsonl`);
-  const lines = answers.slice(0, count).map((answer) => `${JSON.stringify(answer)}\n`);
-  await writeFileAtomic(to, lines.join(""));
+  await writeJsonLines(to, answers.slice(0, count));
   return to;
 };
 

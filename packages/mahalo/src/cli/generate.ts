@@ -1,13 +1,8 @@
 /** mahalo generate: answer a file of prompts, or one prompt, under one or more mixes. */
 import type { Command } from "commander";
+import { writeJsonLines } from "../core/json-lines.ts";
 import type { PromptRow } from "../data/rows.ts";
-import {
-  type AnswerOptions,
-  type AnswerRow,
-  answerPrompts,
-  readPromptFile,
-  writeAnswers,
-} from "../decode/answer-file.ts";
+import { type AnswerOptions, type AnswerRow, answerPrompts, readPromptFile } from "../decode/answer-file.ts";
 import { answerGuided, type GuidedAnswerRow } from "../decode/search/answer-guided.ts";
 import { writeTraces } from "../decode/search/trace-file.ts";
 import { formatMix } from "../evaluate/mixes.ts";
@@ -123,7 +118,7 @@ export const generateCommand = (io: Io): Command =>
             ? await answerPrompts(model, rows, asked)
             : await searchAnswers(model, rows, asked, guide, trace);
         if (out !== undefined) {
-          await writeAnswers(out, answers);
+          await writeJsonLines(out, answers);
           output.result(
             { model: name, answers: answers.length, file: out },
             () => `${out}: ${answers.length} answers\n`,

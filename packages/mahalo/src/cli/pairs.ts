@@ -1,6 +1,6 @@
 /** mahalo pairs: make preference pairs out of rollouts. */
 import { type Command, Option } from "commander";
-import { writeFileAtomic } from "../core/files.ts";
+import { writeJsonLines } from "../core/json-lines.ts";
 import { Problems } from "../data/problems.ts";
 import { judgeContent, makeJudge } from "../reward/judges/registry.ts";
 import { rejudgeRollouts } from "../reward/rejudge.ts";
@@ -67,7 +67,7 @@ export const pairsCommand = (io: Io): Command =>
             });
       const problems = new Problems();
       const pairs = pairsFromRollouts(rows, choice, { seed, problems });
-      await writeFileAtomic(out, pairs.map((pair) => `${JSON.stringify(pairLine(pair))}\n`).join(""));
+      await writeJsonLines(out, pairs.map(pairLine));
       if (problems.summary() !== "") output.note(problems.summary());
       output.result(
         { file: out, prompts: rows.length, pairs: pairs.length },

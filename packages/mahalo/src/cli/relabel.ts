@@ -1,6 +1,6 @@
 /** mahalo relabel: turn rollouts into stepwise rows, a target for every step. */
 import { type Command, Option } from "commander";
-import { writeFileAtomic } from "../core/files.ts";
+import { writeJsonLines } from "../core/json-lines.ts";
 import { Problems } from "../data/problems.ts";
 import { makeJudge } from "../reward/judges/registry.ts";
 import {
@@ -73,7 +73,7 @@ export const relabelCommand = (io: Io): Command =>
         signal: io.signal,
         problems,
       });
-      await writeFileAtomic(out, rows.map((row) => `${JSON.stringify(stepwiseLine(row))}\n`).join(""));
+      await writeJsonLines(out, rows.map(stepwiseLine));
       const labels = rows.flatMap((row) => row.labels.flatMap((label) => label ?? []));
       const mean = labels.length === 0 ? null : labels.reduce((sum, one) => sum + one, 0) / labels.length;
       if (problems.summary() !== "") output.note(problems.summary());

@@ -1,6 +1,6 @@
 /** mahalo score: score the steps of responses with a reward model, or responses with a judge. */
 import { type Command, Option } from "commander";
-import { writeFileAtomic } from "../core/files.ts";
+import { writeJsonLines } from "../core/json-lines.ts";
 import { progress } from "../core/progress.ts";
 import { Problems } from "../data/problems.ts";
 import { parseStepBoundary, type StepBoundary } from "../data/steps.ts";
@@ -137,7 +137,7 @@ export const scoreCommand = (io: Io): Command =>
           () => `${rows.map(describeScored).join("")}\n${describeMetrics(metrics)}`,
         );
       } else {
-        await writeFileAtomic(out, rows.map((row) => `${JSON.stringify(row)}\n`).join(""));
+        await writeJsonLines(out, rows);
         output.result(
           { file: out, rows: rows.length, metrics },
           () => `${out}: ${rows.length} rows\n${describeMetrics(metrics)}`,

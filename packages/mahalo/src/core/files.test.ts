@@ -1,9 +1,8 @@
-/** Files are whole or not there, and JSON lines survive a crash. */
+/** Files are whole or not there. */
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { lstatSync, readFileSync, statSync } from "node:fs";
 import {
-  appendFile,
   chmod,
   lstat,
   mkdir,
@@ -19,15 +18,8 @@ import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import {
-  ensureDir,
-  fileError,
-  hashBytes,
-  hashFile,
-  JsonlWriter,
-  writeFileAtomic,
-  writeJsonFile,
-} from "./files.ts";
+import { ensureDir, fileError, hashBytes, hashFile, writeFileAtomic, writeJsonFile } from "./files.ts";
+import { JsonlWriter } from "./json-lines.ts";
 
 let folder = "";
 beforeAll(async () => {
@@ -71,30 +63,6 @@ test("a file's hash is that of its bytes", async () => {
   expect(await hashFile(path)).toBe("ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
   expect(hashBytes("abc")).toBe(await hashFile(path));
   await expect(hashFile(join(folder, "none"))).rejects.toMatchObject({ code: "E_FILE_READ" });
-});
-
-test("JSON lines go on after a torn last line, or from a checkpoint's byte", async () => {
-  const path = join(folder, "rows.jsonl");
-  const first = new JsonlWriter(path);
-  first.write({ step: 1 });
-  const kept = first.bytes;
-  first.write({ step: 2 });
-  first.close();
-  first.close();
-  await appendFile(path, '{"step": 3');
-
-  const second = new JsonlWriter(path, { append: true });
-  second.write({ step: 4 });
-  second.close();
-  expect(await readFile(path, "utf8")).toBe('{"step":1}\n{"step":2}\n{"step":4}\n');
-
-  const third = new JsonlWriter(path, { keepBytes: kept });
-  third.write({ step: 5 });
-  third.close();
-  expect(await readFile(path, "utf8")).toBe('{"step":1}\n{"step":5}\n');
-
-  expect(() => new JsonlWriter(path, { keepBytes: 1000 })).toThrow("fewer than the 1000");
-  expect(() => third.write({})).toThrow("already closed");
 });
 
 describe("what stands at a path is not destroyed:", () => {
@@ -175,7 +143,8 @@ describe("what stands at a path is not destroyed:", () => {
   test.each(["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"])("%s is what the process writes to", (name) => {
     const out = join(inner, "out");
     const code = `
-      const { writeFileAtomic, JsonlWriter } = await import(${JSON.stringify(new URL("./files.ts", import.meta.url).href)});
+      const { writeFileAtomic } = await import(${JSON.stringify(new URL("./files.ts", import.meta.url).href)});
+      const { JsonlWriter } = await import(${JSON.stringify(new URL("./json-lines.ts", import.meta.url).href)});
       process.stdout.write("before\\n");
       await writeFileAtomic(${JSON.stringify(name)}, "content\\n");
       const lines = new JsonlWriter(${JSON.stringify(name)});

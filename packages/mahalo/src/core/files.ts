@@ -1,26 +1,11 @@
-/** Files that are whole or not there: atomic writes, hashes, and JSON-lines files that survive a crash. */
+/** Files that are whole or not there: atomic writes, and hashes. */
 import { createHash } from "node:crypto";
-import {
-  closeSync,
-  createReadStream,
-  fstatSync,
-  fsyncSync,
-  ftruncateSync,
-  openSync,
-  readSync,
-} from "node:fs";
+import { createReadStream, fsyncSync } from "node:fs";
 import { copyFile, type FileHandle, open, readFile, rename, rm } from "node:fs/promises";
 import { dirname } from "node:path";
-import { checkRegular, MahaloError, makeFolder, sweepTemporaries, temporaryFile } from "@mahalo/torch";
+import { checkRegular, makeFolder, sweepTemporaries, temporaryFile } from "@mahalo/torch";
 import { systemCodeOf as errorCode, fileError } from "./file-error.ts";
-import {
-  type Content,
-  openSpecial,
-  targetOf,
-  writeAllSync,
-  writeContent,
-  writeThrough,
-} from "./write-through.ts";
+import { type Content, targetOf, writeContent, writeThrough } from "./write-through.ts";
 
 export { fileError, systemCodeOf as errorCode } from "./file-error.ts";
 
@@ -119,109 +104,3 @@ export const hashFile = async (path: string): Promise<string> => {
   }
   return hash.digest("hex");
 };
-
-/** Length of the file's leading part that ends with a line end; looks backward in blocks. */
-const lengthOfWholeLines = (fd: number, size: number): number => {
-  const block = Buffer.alloc(64 * 1024);
-  for (let end = size; end > 0; ) {
-    const start = Math.max(0, end - block.length);
-    const read = readSync(fd, block, 0, end - start, start);
-    const at = block.subarray(0, read).lastIndexOf(0x0a);
-    if (at >= 0) return start + at + 1;
-    end = start;
-  }
-  return 0;
-};
-
-/** Options of {@link JsonlWriter}. */
-export type JsonlWriterOptions = {
-  /** Keep what the file holds and go on behind it; a torn last line is cut off first. Default false: start empty. */
-  append?: boolean;
-  /** Keep only this many leading bytes before appending (the {@link JsonlWriter.bytes} of a checkpoint). */
-  keepBytes?: number;
-};
-
-/** Appends values to a file as JSON lines; each line is handed to the system whole, so a crash tears none but the last. */
-export class JsonlWriter {
-  readonly path: string;
-  #fd: number | undefined;
-  #bytes = 0;
-  /** Whether it is a file with a length, and not a device or pipe. */
-  #plain = true;
-  /** Whether this writer opened it. */
-  #closes = true;
-
-  /** @throws MahaloError E_FILE_WRITE; E_JSONL_SHORT when the file has fewer bytes than `keepBytes`. */
-  constructor(path: string, options: JsonlWriterOptions = {}) {
-    this.path = path;
-    const append = options.append === true || options.keepBytes !== undefined;
-    try {
-      const target = targetOf(path);
-      this.#plain = target.kind === "file";
-      if (target.kind === "open") this.#fd = target.fd;
-      else if (target.kind === "special") this.#fd = openSpecial(target);
-      else this.#fd = openSync(path, append ? "a+" : "w");
-      this.#closes = target.kind !== "open";
-      if (append && this.#plain) this.#keep(this.#fd, options.keepBytes);
-    } catch (error) {
-      this.#drop();
-      throw fileError("E_FILE_WRITE", "write", path, error);
-    }
-  }
-
-  /** Cuts the file back to what is kept of it. */
-  #keep(fd: number, keepBytes: number | undefined): void {
-    const size = fstatSync(fd).size;
-    if (keepBytes !== undefined && keepBytes > size) {
-      throw new MahaloError(
-        "E_JSONL_SHORT",
-        `${this.path}: has ${size} bytes, fewer than the ${keepBytes} to go on from`,
-        { hint: "the file was cut or replaced; start this stage anew" },
-      );
-    }
-    this.#bytes = keepBytes ?? lengthOfWholeLines(fd, size);
-    ftruncateSync(fd, this.#bytes);
-  }
-
-  #drop(): void {
-    if (this.#fd !== undefined && this.#closes) closeSync(this.#fd);
-    this.#fd = undefined;
-  }
-
-  /** Bytes written so far, kept ones included; a checkpoint keeps this number. */
-  get bytes(): number {
-    return this.#bytes;
-  }
-
-  /** Appends one value as one line. @throws MahaloError E_FILE_WRITE */
-  write(value: unknown): void {
-    if (this.#fd === undefined)
-      throw new MahaloError("E_FILE_WRITE", `${this.path}: already closed`, { exitStatus: 1 });
-    const line = Buffer.from(`${JSON.stringify(value)}\n`);
-    try {
-      writeAllSync(this.#fd, line);
-    } catch (error) {
-      throw fileError("E_FILE_WRITE", "write", this.path, error);
-    }
-    this.#bytes += line.length;
-  }
-
-  /** Waits until the system has put everything on the disk. @throws MahaloError E_FILE_WRITE */
-  sync(): void {
-    if (this.#fd === undefined || !this.#plain) return;
-    try {
-      fsyncSync(this.#fd);
-    } catch (error) {
-      throw fileError("E_FILE_WRITE", "write", this.path, error);
-    }
-  }
-
-  /** Syncs and closes; a second call does nothing. */
-  close(): void {
-    try {
-      this.sync();
-    } finally {
-      this.#drop();
-    }
-  }
-}

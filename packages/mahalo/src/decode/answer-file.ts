@@ -1,6 +1,5 @@
 /** A file of prompts into a file of answers: every prompt under every mix, one JSON line each. */
 import { MahaloError } from "@mahalo/torch";
-import { writeFileAtomic } from "../core/files.ts";
 import { progress } from "../core/progress.ts";
 import { readText } from "../core/read-file.ts";
 import type { Answer } from "../data/answers.ts";
@@ -133,7 +132,3 @@ export const readPromptFile = async (file: RowFile): Promise<PromptRow[]> => {
   if (rows.length > 0) return rows;
   throw new MahaloError("E_DATA_NO_ROWS", `${file.path}: no prompt`, { hint: "write one prompt a line" });
 };
-
-/** Writes answers as JSON lines, all or nothing. */
-export const writeAnswers = (path: string, rows: readonly AnswerRow[]): Promise<void> =>
-  writeFileAtomic(path, rows.map((row) => `${JSON.stringify(row)}\n`).join(""));

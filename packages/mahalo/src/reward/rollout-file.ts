@@ -2,8 +2,9 @@
 import { createReadStream } from "node:fs";
 import { checkRegular, MahaloError } from "@mahalo/torch";
 import { z } from "zod";
-import { errorCode, fileError, JsonlWriter } from "../core/files.ts";
+import { errorCode, fileError } from "../core/files.ts";
 import { parseJson } from "../core/json.ts";
+import { JsonlWriter } from "../core/json-lines.ts";
 import { targetOf } from "../core/write-through.ts";
 import { answerSchema } from "../data/answers.ts";
 import { messageSchema } from "../data/messages.ts";

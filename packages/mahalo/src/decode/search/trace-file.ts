@@ -1,14 +1,14 @@
 /** Trees in a file: JSON lines, one search each. */
-
 import { MahaloError } from "@mahalo/torch";
-import { writeFileAtomic } from "../../core/files.ts";
 import { parseJson } from "../../core/json.ts";
+import { writeJsonLines } from "../../core/json-lines.ts";
 import { readText } from "../../core/read-file.ts";
 import { type SearchTree, treeSchema } from "./tree.ts";
 
 /** Writes trees, whole or not at all. @throws MahaloError E_FILE_WRITE */
-export const writeTraces = (path: string, trees: readonly SearchTree[]): Promise<void> =>
-  writeFileAtomic(path, trees.map((tree) => `${JSON.stringify(tree)}\n`).join(""));
+export function writeTraces(path: string, trees: readonly SearchTree[]): Promise<void> {
+  return writeJsonLines(path, trees);
+}
 
 const hint = "generate --trace writes such files";
 

@@ -2,8 +2,9 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
-import { writeFileAtomic, writeJsonFile } from "../../core/files.ts";
+import { writeJsonFile } from "../../core/files.ts";
 import { checkValue, readJsonFile } from "../../core/json.ts";
+import { writeJsonLines } from "../../core/json-lines.ts";
 import { answerSchema } from "../../data/answers.ts";
 import type { EncodedExample, EncodedPair } from "../../data/encode.ts";
 import { messageSchema } from "../../data/messages.ts";
@@ -128,15 +129,11 @@ const optional: readonly string[] = [
   "heldOutSteps",
 ];
 
-const lines = function* (rows: readonly unknown[]): Generator<string> {
-  for (const row of rows) yield `${JSON.stringify(row)}\n`;
-};
-
 /** Writes a dataset and its summary into a folder. */
 export const writeDataset = async (folder: string, dataset: Dataset, summary: DataSummary): Promise<void> => {
   for (const [part, [name]] of Object.entries(files)) {
     const rows = dataset[part as keyof Dataset];
-    if (rows.length > 0 || !optional.includes(part)) await writeFileAtomic(join(folder, name), lines(rows));
+    if (rows.length > 0 || !optional.includes(part)) await writeJsonLines(join(folder, name), rows);
   }
   await writeJsonFile(join(folder, "summary.json"), summary);
 };
@@ -146,8 +143,8 @@ export const writePairs = async (
   folder: string,
   { train, heldOut }: Pick<Dataset, "train" | "heldOut">,
 ): Promise<void> => {
-  await writeFileAtomic(join(folder, files.train[0]), lines(train));
-  await writeFileAtomic(join(folder, files.heldOut[0]), lines(heldOut));
+  await writeJsonLines(join(folder, files.train[0]), train);
+  await writeJsonLines(join(folder, files.heldOut[0]), heldOut);
 };
 
 const readAll = async <T>(path: string, schema: z.ZodType<T>): Promise<T[]> => {

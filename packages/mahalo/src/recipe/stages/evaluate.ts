@@ -2,8 +2,8 @@
 import { join } from "node:path";
 import { stringify } from "yaml";
 import { z } from "zod";
-import { JsonlWriter } from "../../core/files.ts";
 import { goesOn, throwIfAborted } from "../../core/interrupt.ts";
+import { JsonlWriter } from "../../core/json-lines.ts";
 import { progress } from "../../core/progress.ts";
 import { stream } from "../../core/random.ts";
 import { describeReason } from "../../data/problems.ts";

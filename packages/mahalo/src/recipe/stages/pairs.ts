@@ -1,7 +1,7 @@
 /** The pairs stage: preference pairs out of rollouts, as text with where they came from, and as tokens to train on. */
 import { join } from "node:path";
 import { MahaloError } from "@mahalo/torch";
-import { writeFileAtomic } from "../../core/files.ts";
+import { writeJsonLines } from "../../core/json-lines.ts";
 import { type EncodeOptions, encodePairs } from "../../data/encode.ts";
 import { Problems } from "../../data/problems.ts";
 import { openModelSource } from "../../model/source.ts";
@@ -68,10 +68,8 @@ export const pairsStage: Stage<Recipe> = {
         }
       }
     }
-    const lines = (pairs: readonly MadePair[]): string[] =>
-      pairs.map((pair) => `${JSON.stringify(pairLine(pair))}\n`);
-    await writeFileAtomic(join(folder, "rows.jsonl"), lines(rows.train));
-    await writeFileAtomic(join(folder, "held-out-rows.jsonl"), lines(rows["held-out"]));
+    await writeJsonLines(join(folder, "rows.jsonl"), rows.train.map(pairLine));
+    await writeJsonLines(join(folder, "held-out-rows.jsonl"), rows["held-out"].map(pairLine));
     const encoded = {
       train: encodePairs(rows.train, encoding, problems).rows,
       heldOut: encodePairs(rows["held-out"], encoding, problems).rows,

@@ -1,6 +1,6 @@
 /** The relabel stage: rollouts become stepwise rows with a target for every step. */
 import { join } from "node:path";
-import { writeFileAtomic } from "../../core/files.ts";
+import { writeJsonLines } from "../../core/json-lines.ts";
 import { Problems } from "../../data/problems.ts";
 import { judgeContent, makeJudge } from "../../reward/judges/registry.ts";
 import { relabelNeedsJudge, relabelRows, stepwiseLine } from "../../reward/relabel-rows.ts";
@@ -46,7 +46,7 @@ export const relabelStage: Stage<Recipe> = {
     labelled(recipe).flatMap(({ judge, where }) => (judge === undefined ? [] : judgeSource(judge, where))),
   run: async ({ recipe, folder, folderOf, cache, signal, log }) => {
     const rollouts = needFolder("relabel", "rollout", folderOf);
-    const lines: Record<Side, string[]> = { train: [], "held-out": [] };
+    const lines: Record<Side, unknown[]> = { train: [], "held-out": [] };
     for (const { name, block, judge: declared, where } of labelled(recipe)) {
       const judge =
         declared === undefined ? undefined : makeJudge(declared, where, { cache: join(cache, "judges") });
@@ -56,7 +56,7 @@ export const relabelStage: Stage<Recipe> = {
           const rows = await allRollouts(rolloutFile(rollouts, name, side));
           const { judge: _, ...options } = block;
           const made = await relabelRows(rows, options, { judge, signal, problems });
-          lines[side].push(...made.map((row) => `${JSON.stringify(stepwiseLine(row))}\n`));
+          lines[side].push(...made.map(stepwiseLine));
           const labels = made.flatMap((row) => row.labels.flatMap((label) => label ?? []));
           const mean = labels.reduce((sum, one) => sum + one, 0) / Math.max(1, labels.length);
           const shown = `${made.length} rows, ${labels.length} labels, mean ${mean.toFixed(3)}`;
@@ -67,6 +67,6 @@ export const relabelStage: Stage<Recipe> = {
       }
       if (problems.summary() !== "") log(problems.summary());
     }
-    for (const side of sides) await writeFileAtomic(join(folder, `${side}.jsonl`), lines[side]);
+    for (const side of sides) await writeJsonLines(join(folder, `${side}.jsonl`), lines[side]);
   },
 };

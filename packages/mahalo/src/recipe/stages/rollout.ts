@@ -1,7 +1,8 @@
 /** The rollout stage: the fine-tuned model, or an endpoint, answers prompts of the training side and some held-out ones. */
 import { join } from "node:path";
 import { MahaloError } from "@mahalo/torch";
-import { ensureDir, writeFileAtomic } from "../../core/files.ts";
+import { ensureDir } from "../../core/files.ts";
+import { writeJsonLines } from "../../core/json-lines.ts";
 import { Problems } from "../../data/problems.ts";
 import { type LanguageModel, loadModel } from "../../model/load.ts";
 import { computeDType } from "../../model/precision.ts";
@@ -99,8 +100,7 @@ const shareSide = async (name: string, from: string, side: Side, context: Contex
       kind: comparesAnswers(declared) ? "verifiable" : "judged",
       signal,
     });
-    const lines = rows.map((row) => `${JSON.stringify(row)}\n`).join("");
-    await writeFileAtomic(rolloutFile(folder, name, side), lines);
+    await writeJsonLines(rolloutFile(folder, name, side), rows);
   } finally {
     judge.dispose?.();
   }
@@ -171,7 +171,7 @@ export const rolloutStage: Stage<Recipe> = {
             throw new MahaloError("E_ROLLOUT", `objectives.${objective}: no row is left to roll out`);
           else {
             await ensureDir(join(folder, objective));
-            await writeFileAtomic(rolloutFile(folder, objective, side), "");
+            await writeJsonLines(rolloutFile(folder, objective, side), []);
           }
         }
       }

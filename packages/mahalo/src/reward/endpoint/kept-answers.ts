@@ -1,6 +1,6 @@
 /** Answers of the batch under way, kept on disk as they come, so that a run that breaks off pays for none twice. */
 import { z } from "zod";
-import { JsonlWriter, writeFileAtomic } from "../../core/files.ts";
+import { JsonlWriter, writeJsonLines } from "../../core/json-lines.ts";
 import { keptLines } from "../kept-lines.ts";
 import type { Sample } from "./samples.ts";
 
@@ -34,8 +34,8 @@ export const keptAnswers = async (path: string, batch: readonly { key: string }[
   for await (const { key, text, finish, tokens } of keptLines(path, lineSchema)) {
     if (keys.has(key)) known.set(key, { text, finish, tokens });
   }
-  const lines = [...known].map(([key, answer]) => `${JSON.stringify({ key, ...answer })}\n`);
-  await writeFileAtomic(path, lines.join(""));
+  const lines = [...known].map(([key, answer]) => ({ key, ...answer }));
+  await writeJsonLines(path, lines);
   const writer = new JsonlWriter(path, { append: true });
   return {
     known,

@@ -2,8 +2,9 @@
 import { join } from "node:path";
 import { MahaloError } from "@mahalo/torch";
 import { z } from "zod";
-import { ensureDir, hashBytes, hashFile, JsonlWriter } from "../../core/files.ts";
+import { ensureDir, hashBytes, hashFile } from "../../core/files.ts";
 import { canonicalJson } from "../../core/json.ts";
+import { JsonlWriter } from "../../core/json-lines.ts";
 import { messageKey } from "../../data/messages.ts";
 import { keptLines } from "../kept-lines.ts";
 import { itemName, type Judge, type JudgedItem, type Verdict } from "./types.ts";
