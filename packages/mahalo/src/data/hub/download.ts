@@ -8,9 +8,10 @@ import { ensureDir, fileError } from "../../core/files.ts";
 import { goesOn, throwIfStopping } from "../../core/interrupt.ts";
 import { withLock } from "../../core/lock.ts";
 import { note, type Progress, progress } from "../../core/progress.ts";
+import { PassingFailure } from "../../core/retry.ts";
 import { blobPath, enterBlob, repoFolder } from "./cache.ts";
 import { checkFile, fileUrl, isCommit, type Repo } from "./names.ts";
-import { insist, nameOf, PassingFailure, type Patience, request } from "./request.ts";
+import { insist, nameOf, type Patience, request } from "./request.ts";
 import type { HubSettings } from "./settings.ts";
 
 /** What the hub says about a file. */

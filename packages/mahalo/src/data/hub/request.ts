@@ -2,6 +2,7 @@
 import { MahaloError } from "@mahalo/torch";
 import { pause } from "../../core/interrupt.ts";
 import { redactor } from "../../core/redact.ts";
+import { backoff, PassingFailure, retry } from "../../core/retry.ts";
 import type { Repo } from "./names.ts";
 import type { HubSettings } from "./settings.ts";
 
@@ -19,9 +20,6 @@ export type Patience = {
 
 /** Waiting times in use. */
 export const usualPatience: Patience = { answer: 30_000, stall: 60_000, retry: 500, tries: 5 };
-
-/** A failure that may pass: the network, or a busy server. */
-export class PassingFailure extends Error {}
 
 /** What is asked for, as errors name it. */
 export const nameOf = (repo: Repo, file?: string): string =>
@@ -164,26 +162,22 @@ export const request = async (
  *
  * @throws MahaloError E_HUB_UNREACHABLE
  */
-export const insist = async <T>(
+export function insist<T>(
   what: string,
   patience: Patience,
   work: () => Promise<T>,
-  progressed: () => boolean = () => false,
-): Promise<T> => {
-  for (let failures = 1; ; failures += 1) {
-    try {
-      return await work();
-    } catch (error) {
-      if (!(error instanceof PassingFailure)) throw error;
-      if (progressed()) failures = 1;
-      if (failures >= patience.tries) {
-        throw new MahaloError("E_HUB_UNREACHABLE", `${what}: ${error.message}`, {
-          hint: "check the network and HF_ENDPOINT, or put the file under MAHALO_MIRROR; a download goes on where it stopped",
-          cause: error,
-          exitStatus: 1,
-        });
-      }
-      await pause(patience.retry * 2 ** (failures - 1), "downloading");
-    }
-  }
-};
+  progressed?: () => boolean,
+): Promise<T> {
+  const waits = { firstWait: patience.retry, longestWait: Number.POSITIVE_INFINITY };
+  return retry(work, {
+    tries: patience.tries,
+    progressed,
+    wait: (failures) => pause(backoff(failures, waits, 1), "downloading"),
+    giveUp: (failure) =>
+      new MahaloError("E_HUB_UNREACHABLE", `${what}: ${failure.message}`, {
+        hint: "check the network and HF_ENDPOINT, or put the file under MAHALO_MIRROR; a download goes on where it stopped",
+        cause: failure,
+        exitStatus: 1,
+      }),
+  });
+}

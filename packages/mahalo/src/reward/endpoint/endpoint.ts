@@ -5,17 +5,10 @@ import { throwIfAborted } from "../../core/interrupt.ts";
 import { checkValue, parseJson } from "../../core/json.ts";
 import { stream } from "../../core/random.ts";
 import { type Redact, redactor, redactValue } from "../../core/redact.ts";
+import { backoff, PassingFailure, retry } from "../../core/retry.ts";
 import { dropBody, readBody, tooLarge } from "./body.ts";
 import { type Clock, machineClock } from "./clock.ts";
-import {
-  backoff,
-  errorText,
-  networkReason,
-  oneLine,
-  PassingFailure,
-  retryAfter,
-  statusFailure,
-} from "./failures.ts";
+import { errorText, networkReason, oneLine, retryAfter, statusFailure } from "./failures.ts";
 import { Limiter } from "./limiter.ts";
 import { apiKey, type EndpointOptions } from "./options.ts";
 
@@ -100,14 +93,9 @@ export class Endpoint {
     return this.#limiter.run(() => this.#insist(url, text, schema, options));
   }
 
-  async #insist<T>(
-    url: string,
-    body: string,
-    schema: z.ZodType<T>,
-    { signal, ending }: CallOptions,
-  ): Promise<T> {
+  #insist<T>(url: string, body: string, schema: z.ZodType<T>, { signal, ending }: CallOptions): Promise<T> {
     const { tries, longestWait } = this.options;
-    for (let failures = 1; ; failures += 1) {
+    const attempt = async (): Promise<T> => {
       await this.#turn(signal, ending);
       throwIfAborted(signal, "waiting for replies");
       this.#spend();
@@ -115,29 +103,34 @@ export class Endpoint {
         return await this.#attempt(url, body, schema, signal);
       } catch (error) {
         throwIfAborted(signal, "waiting for replies");
-        if (!(error instanceof PassingFailure)) throw error;
-        const reason = error.message;
-        if (failures >= tries || ending?.aborted) {
-          const tried = failures === 1 ? "" : ` (tried ${failures} times)`;
-          throw new MahaloError("E_ENDPOINT_FAILED", `${url}: ${reason}${tried}`, {
-            hint: "check that the endpoint is there and well; raise tries or timeout where it is slow",
-            exitStatus: 1,
-            cause: error,
-          });
-        }
-        const asked = error.retryAfter ?? 0;
+        throw error;
+      }
+    };
+    return retry(attempt, {
+      tries,
+      ending,
+      giveUp: (failure, failures) => {
+        const tried = failures === 1 ? "" : ` (tried ${failures} times)`;
+        return new MahaloError("E_ENDPOINT_FAILED", `${url}: ${failure.message}${tried}`, {
+          hint: "check that the endpoint is there and well; raise tries or timeout where it is slow",
+          exitStatus: 1,
+          cause: failure,
+        });
+      },
+      wait: async (failures, failure) => {
+        const asked = failure.retryAfter ?? 0;
         if (asked > longestWait) {
           throw new MahaloError(
             "E_ENDPOINT_BUSY",
-            `${url}: ${reason} and asks to wait ${Math.ceil(asked)} s, longer than longestWait (${longestWait} s)`,
-            { hint: "try again later, or raise longestWait", exitStatus: 1, cause: error },
+            `${url}: ${failure.message} and asks to wait ${Math.ceil(asked)} s, longer than longestWait (${longestWait} s)`,
+            { hint: "try again later, or raise longestWait", exitStatus: 1, cause: failure },
           );
         }
         this.#notBefore = Math.max(this.#notBefore, this.#clock.now() + asked * 1000);
         const wait = backoff(failures, this.options, this.#random.next(), asked);
         await this.#clock.wait(wait * 1000, signal, ending);
-      }
-    }
+      },
+    });
   }
 
   /** Waits while the server has asked to be let alone. */

@@ -1,7 +1,7 @@
 /** Tests of what failures mean: waits, statuses, and what servers say. */
-import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { backoff, errorText, networkReason, PassingFailure, retryAfter, statusFailure } from "./failures.ts";
+import { PassingFailure } from "../../core/retry.ts";
+import { errorText, networkReason, retryAfter, statusFailure } from "./failures.ts";
 
 /** Takes nothing out of a text. */
 const same = (text: string): string => text;
@@ -24,24 +24,6 @@ describe("Retry-After", () => {
   ])("%j asks for %j seconds", (header, seconds) => {
     expect(retryAfter(header, now)).toBe(seconds);
   });
-});
-
-test("waits double between half and all of a bound, never less than is asked for", () => {
-  const bounds = { firstWait: 0.5, longestWait: 30 };
-  expect([1, 2, 3, 10].map((failures) => backoff(failures, bounds, 0))).toEqual([0.25, 0.5, 1, 15]);
-  expect(backoff(3, bounds, 1)).toBe(2);
-  fc.assert(
-    fc.property(
-      fc.integer({ min: 1, max: 2000 }),
-      fc.double({ min: 0, max: 0.999, noNaN: true }),
-      fc.double({ min: 0, max: 100, noNaN: true }),
-      (failures, random, asked) => {
-        const wait = backoff(failures, bounds, random, asked);
-        expect(wait).toBeGreaterThanOrEqual(asked);
-        expect(wait).toBeLessThanOrEqual(Math.max(asked, Math.min(30, 0.5 * 2 ** (failures - 1))));
-      },
-    ),
-  );
 });
 
 describe("statuses", () => {

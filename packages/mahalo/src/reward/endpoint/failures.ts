@@ -1,19 +1,9 @@
-/** What can go wrong with a call to an endpoint: what may pass, what will not, how long to wait, what to say. */
+/** What can go wrong with a call to an endpoint: what may pass, what will not, and what its server asks and says. */
 import { MahaloError } from "@mahalo/torch";
 import { z } from "zod";
 import { parseJson } from "../../core/json.ts";
 import type { Redact } from "../../core/redact.ts";
-
-/** A failure that another try may mend: the network, a busy server, a reply that is none. */
-export class PassingFailure extends Error {
-  /** Seconds that the server asks to wait. */
-  readonly retryAfter: number | undefined;
-
-  constructor(message: string, options: { retryAfter?: number | undefined; cause?: unknown } = {}) {
-    super(message, options.cause === undefined ? undefined : { cause: options.cause });
-    this.retryAfter = options.retryAfter;
-  }
-}
+import { PassingFailure } from "../../core/retry.ts";
 
 /**
  * The seconds that a `Retry-After` header asks for: a number of seconds, or a date. Undefined for none or for rubbish.
@@ -27,20 +17,6 @@ export const retryAfter = (header: string | null, now: number): number | undefin
   const date = /^[A-Za-z]{3,9},/.test(text) ? Date.parse(text) : Number.NaN;
   return Number.isNaN(date) ? undefined : Math.max(0, (date - now) / 1000);
 };
-
-/**
- * The wait before another try, in seconds: at random between half and all of first · 2^(failures - 1), at most
- * `longest`, so that callers that failed together do not come back together; and never less than the server asks for.
- *
- * @param failures tries so far, from 1.
- * @param random in [0, 1).
- */
-export const backoff = (
-  failures: number,
-  { firstWait, longestWait }: { firstWait: number; longestWait: number },
-  random: number,
-  asked = 0,
-): number => Math.max(asked, Math.min(longestWait, firstWait * 2 ** (failures - 1)) * (0.5 + random / 2));
 
 const said = z.union([
   z.looseObject({ error: z.looseObject({ message: z.string() }) }).transform(({ error }) => error.message),
