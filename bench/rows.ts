@@ -1,11 +1,12 @@
 /** Rows that the benches share: real pairs as token ids, the same file for every side. */
 import { readFileSync } from "node:fs";
 import { z } from "zod";
-import { writeJsonLines } from "../packages/mahalo/src/core/json-lines.ts";
 import { parseJson } from "../packages/mahalo/src/core/json.ts";
+import { writeJsonLines } from "../packages/mahalo/src/core/json-lines.ts";
 import { stream } from "../packages/mahalo/src/core/random.ts";
 import { type EncodedPair, type EncodeOptions, encodePairs } from "../packages/mahalo/src/data/encode.ts";
 import { loadPreferences, locateRows, type RowSource } from "../packages/mahalo/src/data/load.ts";
+import { textOrMessagesSchema } from "../packages/mahalo/src/data/messages.ts";
 import { type PreferenceRow, promptKey } from "../packages/mahalo/src/data/rows.ts";
 
 /** Limits of both sides, in tokens. */
@@ -24,14 +25,13 @@ export const sources = {
 export type DataName = keyof typeof sources;
 
 const ids = z.array(z.int().nonnegative()).min(1);
-const text = z.union([z.string(), z.array(z.strictObject({ role: z.string(), content: z.string() }))]);
 
 /** One line of the rows file; peers read its ids as they are. */
 export const benchRowSchema = z.strictObject({
   objective: z.enum(objectives),
-  prompt: text,
-  chosen: text,
-  rejected: text,
+  prompt: textOrMessagesSchema,
+  chosen: textOrMessagesSchema,
+  rejected: textOrMessagesSchema,
   prompt_ids: ids,
   chosen_ids: ids,
   rejected_ids: ids,

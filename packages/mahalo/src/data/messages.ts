@@ -33,6 +33,9 @@ export const messageSchema = z.strictObject({
 /** One turn of a conversation. */
 export type Message = z.infer<typeof messageSchema>;
 
+/** A prompt as our files hold it: plain text, or the conversation so far. */
+export const textOrMessagesSchema = z.union([z.string(), z.array(messageSchema)]);
+
 const part = z.looseObject({ type: z.string(), text: z.string().nullish() });
 
 /** A message as a file holds it: TRL's and OpenAI's form, or ShareGPT's `from` and `value`. */

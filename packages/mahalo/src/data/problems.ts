@@ -1,9 +1,13 @@
 /** Rows that cannot be used: counted by reason, reported with their places, an error past a given share. */
 import { MahaloError } from "@mahalo/torch";
+import { z } from "zod";
 import { formatCount, formatShare } from "../core/format.ts";
 
 /** Where a row comes from; `line` counts from 1 (rows of JSON arrays and Parquet files count as lines). */
-export type Origin = { file: string; line: number };
+export const originSchema = z.strictObject({ file: z.string(), line: z.int() });
+
+/** Where a row comes from. */
+export type Origin = z.infer<typeof originSchema>;
 
 /** A place as messages name it, for example `values.jsonl:118`. */
 export const formatOrigin = ({ file, line }: Origin): string => `${file}:${line}`;

@@ -33,7 +33,10 @@ export type GenerateRequest = {
 };
 
 /** Why an answer ended: an end token, a stop string, the asked length, or the model's context. */
-export type Finish = "end" | "stop" | "length" | "context";
+export const finishes = ["end", "stop", "length", "context"] as const;
+
+/** Why an answer ended. */
+export type Finish = (typeof finishes)[number];
 
 /** A finished answer. */
 export type Completion = {

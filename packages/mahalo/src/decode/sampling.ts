@@ -7,14 +7,25 @@ import type { GenerationDefaults } from "../model/source.ts";
 
 const share = z.number().min(0).max(1);
 
-/** Sampling settings, named as in transformers; the defaults take the likeliest token. */
-export const samplingSchema = z.strictObject({
-  temperature: z.number().nonnegative().default(0).describe("0 takes the likeliest token."),
-  topK: z.int().nonnegative().default(0).describe("Sample from the k likeliest tokens only; 0 is all."),
-  topP: share.default(1).describe("Sample from the likeliest tokens that hold this share of probability."),
-  minP: share.default(0).describe("Leave out tokens below this share of the likeliest token's probability."),
-  repetitionPenalty: z.number().positive().default(1).describe("Above 1 makes used tokens less likely."),
-});
+/**
+ * Sampling settings one by one, named as in transformers, for schemas that add their own.
+ *
+ * @param temperature where none is given; at 0 the defaults take the likeliest token.
+ */
+export function samplingShape(temperature = 0) {
+  return {
+    temperature: z.number().nonnegative().default(temperature).describe("0 takes the likeliest token."),
+    topK: z.int().nonnegative().default(0).describe("Sample from the k likeliest tokens only; 0 is all."),
+    topP: share.default(1).describe("Sample from the likeliest tokens that hold this share of probability."),
+    minP: share
+      .default(0)
+      .describe("Leave out tokens below this share of the likeliest token's probability."),
+    repetitionPenalty: z.number().positive().default(1).describe("Above 1 makes used tokens less likely."),
+  };
+}
+
+/** {@link samplingShape} as a schema. */
+export const samplingSchema = z.strictObject(samplingShape());
 
 /** Checked settings. */
 export type Sampling = z.output<typeof samplingSchema>;

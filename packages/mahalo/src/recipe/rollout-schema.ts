@@ -1,11 +1,15 @@
 /** The blocks of an objective that makes its own labels and pairs: rollout, relabel, and pairs out of rollouts. */
 import { z } from "zod";
 import { stepBoundarySchema } from "../data/steps.ts";
+import { samplingShape } from "../decode/sampling.ts";
 import { endpointContinuerSchema } from "../reward/endpoint-continuer.ts";
 import { relabelOptionsSchema } from "../reward/relabel-rows.ts";
 import { rolloutOrigins } from "../reward/roll-out.ts";
 import { rolloutPairsSchema } from "../reward/rollout-pairs.ts";
 import { judgeSchema } from "./registered-schemas.ts";
+
+// Endpoints have no common name for a repetition penalty.
+const { repetitionPenalty: _, ...sampling } = samplingShape(1);
 
 /** How answers are made to an objective's prompts, by the fine-tuned model or by an endpoint. */
 export const rolloutSchema = z.strictObject({
@@ -17,20 +21,7 @@ export const rolloutSchema = z.strictObject({
     .describe(
       "Where answers begin: at the prompt, at every step of the recorded response, or both; auto: at its steps where there is one.",
     ),
-  temperature: z.number().nonnegative().default(1).describe("0 takes the likeliest token."),
-  topK: z.int().nonnegative().default(0).describe("Sample from the k likeliest tokens only; 0 is all."),
-  topP: z
-    .number()
-    .min(0)
-    .max(1)
-    .default(1)
-    .describe("Sample from the likeliest tokens that hold this share of probability."),
-  minP: z
-    .number()
-    .min(0)
-    .max(1)
-    .default(0)
-    .describe("Leave out tokens below this share of the likeliest token's probability."),
+  ...sampling,
   maxNewTokens: z.int().positive().default(128).describe("Longest answer, in tokens."),
   heldOut: z
     .int()

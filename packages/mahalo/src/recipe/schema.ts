@@ -3,6 +3,7 @@ import { z } from "zod";
 import { isFreeName } from "../core/names.ts";
 import { didYouMean } from "../core/suggest.ts";
 import { generators } from "../data/generators/registry.ts";
+import { samplingShape } from "../decode/sampling.ts";
 import { alignSchema } from "./align-schema.ts";
 import { guideSchema } from "./guide-schema.ts";
 import {
@@ -25,8 +26,6 @@ export {
   type TrainingOptions,
   trainingSchema,
 } from "./training-schema.ts";
-
-const share = z.number().min(0).max(1);
 
 /** How rows become tokens, and which are held out. */
 export const dataSchema = z
@@ -54,7 +53,10 @@ export const dataSchema = z
       .default(0.1)
       .describe("Share of prompts kept from training, with all their rows."),
     maxHeldOut: z.int().nonnegative().default(256).describe("At most this many held-out pairs an objective."),
-    maxBadShare: share
+    maxBadShare: z
+      .number()
+      .min(0)
+      .max(1)
       .default(0.05)
       .describe("Largest share of unusable rows; above it the run stops with their places."),
   })
@@ -83,19 +85,7 @@ export const evaluateSchema = z.strictObject({
     .default("heldOut")
     .describe("Where those prompts come from: the held-out rows, or a file of prompt rows."),
   maxNewTokens: z.int().positive().default(128).describe("Longest answer, in tokens."),
-  temperature: z.number().nonnegative().default(0).describe("0 takes the likeliest token."),
-  topK: z
-    .int()
-    .nonnegative()
-    .default(0)
-    .describe("Sample from the k likeliest tokens only; 0 switches it off."),
-  topP: share.default(1).describe("Sample from the likeliest tokens that hold this share of probability."),
-  minP: share.default(0).describe("Leave out tokens below this share of the likeliest token's probability."),
-  repetitionPenalty: z
-    .number()
-    .positive()
-    .default(1)
-    .describe("Above 1 makes tokens that were used less likely."),
+  ...samplingShape(),
   batchSize: z.int().positive().default(16).describe("Answers generated side by side."),
   prompted: z
     .boolean()

@@ -7,7 +7,9 @@ import { parseJson } from "../core/json.ts";
 import { JsonlWriter } from "../core/json-lines.ts";
 import { targetOf } from "../core/write-through.ts";
 import { answerSchema } from "../data/answers.ts";
-import { messageSchema } from "../data/messages.ts";
+import { textOrMessagesSchema } from "../data/messages.ts";
+import { originSchema } from "../data/problems.ts";
+import { finishes } from "../decode/request.ts";
 
 /** One answer that goes on from a prefix of a row, as it was judged. */
 export const rolloutSchema = z.strictObject({
@@ -20,7 +22,7 @@ export const rolloutSchema = z.strictObject({
   /** Steps of the whole answer, those of the prefix included. */
   steps: z.int().nonnegative(),
   /** Why it ended; `recorded` was not generated but stood in the data. */
-  finish: z.enum(["end", "stop", "length", "context", "recorded"]),
+  finish: z.enum([...finishes, "recorded"]),
   /** Tokens generated, where they are known. */
   tokens: z.int().nonnegative().optional(),
   /** Where its steps end in `text`, exclusive, in UTF-16 units, where that is known. */
@@ -36,7 +38,7 @@ export const rolloutRowSchema = z.strictObject({
   key: z.string(),
   objective: z.string(),
   kind: z.enum(["verifiable", "judged", "interactive"]),
-  prompt: z.union([z.string(), z.array(messageSchema)]),
+  prompt: textOrMessagesSchema,
   /** The recorded response, cut into steps that joined are the response; none where only the prompt is recorded. */
   steps: z.array(z.string()),
   /** Quality of each step, where the data say so. */
@@ -45,7 +47,7 @@ export const rolloutRowSchema = z.strictObject({
   answer: answerSchema.optional(),
   /** Name of the judge. */
   judge: z.string(),
-  origin: z.strictObject({ file: z.string(), line: z.int() }),
+  origin: originSchema,
   rollouts: z.array(rolloutSchema),
 });
 

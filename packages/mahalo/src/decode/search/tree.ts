@@ -1,6 +1,8 @@
 /** The tree that a search leaves behind: candidates, scores, the chosen path and what it cost, as a versioned document. */
 import { z } from "zod";
 import { freeName } from "../../core/names.ts";
+import { textOrMessagesSchema } from "../../data/messages.ts";
+import { finishes } from "../request.ts";
 
 /** Raised when the form of a trace changes. */
 export const traceVersion = 1;
@@ -26,7 +28,7 @@ export const nodeSchema = z.strictObject({
   /** Its path's value under the user's weights, when it competed last. */
   total: z.number().optional(),
   /** Why the answer ends with it, if it does. */
-  finish: z.enum(["end", "stop", "length", "context"]).optional(),
+  finish: z.enum(finishes).optional(),
   /** Whether it was carried on. */
   kept: z.boolean(),
 });
@@ -36,7 +38,7 @@ export const treeSchema = z.strictObject({
   format: z.literal("mahalo-trace"),
   version: z.literal(traceVersion),
   model: z.string().optional(),
-  prompt: z.union([z.string(), z.array(z.looseObject({ role: z.string(), content: z.string() }))]),
+  prompt: textOrMessagesSchema,
   strategy: z.string(),
   /** The search's settings, defaults filled in. */
   settings: z.record(z.string(), z.json()),
@@ -57,7 +59,7 @@ export const treeSchema = z.strictObject({
     answer: z.int().nonnegative(),
   }),
   text: z.string(),
-  finish: z.enum(["end", "stop", "length", "context"]),
+  finish: z.enum(finishes),
 });
 
 /** A candidate of a search. */

@@ -7,46 +7,56 @@ import { checkValue, readJsonFile } from "../../core/json.ts";
 import { writeJsonLines } from "../../core/json-lines.ts";
 import { answerSchema } from "../../data/answers.ts";
 import type { EncodedExample, EncodedPair } from "../../data/encode.ts";
-import { messageSchema } from "../../data/messages.ts";
+import { messageSchema, textOrMessagesSchema } from "../../data/messages.ts";
 import type { DialogueRow, OpenRow } from "../../data/open-rows.ts";
+import { originSchema } from "../../data/problems.ts";
 import { readRows } from "../../data/readers.ts";
 import { objectiveKinds, type StepRow } from "../../data/step-rows.ts";
 
 const ids = z.array(z.int().nonnegative());
-const origin = z.strictObject({ file: z.string(), line: z.int() });
 
-const pairSchema = z.strictObject({ objective: z.string(), prompt: ids, chosen: ids, rejected: ids, origin });
-const exampleSchema = z.strictObject({ objective: z.string(), prompt: ids, response: ids, origin });
+const pairSchema = z.strictObject({
+  objective: z.string(),
+  prompt: ids,
+  chosen: ids,
+  rejected: ids,
+  origin: originSchema,
+});
+const exampleSchema = z.strictObject({
+  objective: z.string(),
+  prompt: ids,
+  response: ids,
+  origin: originSchema,
+});
 const promptSchema = z.strictObject({
   objective: z.string(),
   prompt: z.array(messageSchema),
   answer: answerSchema.optional(),
-  origin,
+  origin: originSchema,
 });
 
-const messages = z.array(messageSchema);
 const openSchema = z.strictObject({
   objective: z.string(),
-  prompt: z.union([z.string(), messages]),
+  prompt: textOrMessagesSchema,
   response: z.string().optional(),
   answer: answerSchema.optional(),
   labels: z.array(z.number()).optional(),
-  origin,
+  origin: originSchema,
 });
 const dialogueSchema = z.strictObject({
   objective: z.string(),
-  messages,
+  messages: z.array(messageSchema),
   answer: answerSchema.optional(),
-  origin,
+  origin: originSchema,
 });
 
 const stepSchema = z.strictObject({
   objective: z.string(),
   kind: z.enum(objectiveKinds).optional(),
-  prompt: z.union([z.string(), messages]),
+  prompt: textOrMessagesSchema,
   steps: z.array(z.string()),
   labels: z.array(z.number().nullable()),
-  origin,
+  origin: originSchema,
 });
 
 /** A held-out prompt to answer under every mix; `answer` is what judges compare with. */

@@ -1,11 +1,12 @@
 /** One chat completion of an endpoint: messages in, text out. */
 import { z } from "zod";
 import { endpointMessages, type Message } from "../../data/messages.ts";
+import { samplingShape } from "../../decode/sampling.ts";
 import type { CallOptions, Endpoint } from "./endpoint.ts";
 
 /** Options of a completion that decide its text, one by one, for schemas that add their own. */
 export const completionShape = {
-  temperature: z.number().nonnegative().default(0).describe("0 takes the likeliest token."),
+  temperature: samplingShape().temperature,
   maxNewTokens: z.int().positive().default(512).describe("Longest reply, in tokens."),
   request: z
     .record(z.string(), z.json())
@@ -28,11 +29,14 @@ export type ChatReply = {
   finish: string;
 };
 
+/** The turn that an endpoint answers with. */
+export const replyMessageSchema = z.looseObject({ content: z.string().nullish() });
+
 const replySchema = z.looseObject({
   choices: z
     .array(
       z.looseObject({
-        message: z.looseObject({ content: z.string().nullish() }),
+        message: replyMessageSchema,
         finish_reason: z.string().nullish(),
       }),
     )

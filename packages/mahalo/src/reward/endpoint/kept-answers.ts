@@ -1,13 +1,14 @@
 /** Answers of the batch under way, kept on disk as they come, so that a run that breaks off pays for none twice. */
 import { z } from "zod";
 import { JsonlWriter, writeJsonLines } from "../../core/json-lines.ts";
+import { finishes } from "../../decode/request.ts";
 import { keptLines } from "../kept-lines.ts";
 import type { Sample } from "./samples.ts";
 
 const lineSchema = z.strictObject({
   key: z.string(),
   text: z.string(),
-  finish: z.enum(["end", "stop", "length", "context"]),
+  finish: z.enum(finishes),
   tokens: z.int().nonnegative().optional(),
 });
 

@@ -2,6 +2,8 @@
 import { z } from "zod";
 import { endpointMessages, type Message } from "../../data/messages.ts";
 import type { Finish } from "../../decode/request.ts";
+import type { Sampling } from "../../decode/sampling.ts";
+import { replyMessageSchema } from "./chat.ts";
 import type { CallOptions, Endpoint } from "./endpoint.ts";
 
 /** What answers go on from. */
@@ -17,18 +19,11 @@ export type SampleStart =
       tokens: readonly number[];
     };
 
-/** Options that decide what is sampled. */
-export type SampleOptions = {
+/** Options that decide what is sampled; topK and minP are sent only above 0. */
+export type SampleOptions = Omit<Sampling, "repetitionPenalty"> & {
   /** How many answers are asked for. */
   count: number;
   seed: number;
-  /** 0 takes the likeliest token. */
-  temperature: number;
-  topP: number;
-  /** 0 is all; sent only where it is not. */
-  topK: number;
-  /** Sent only above 0. */
-  minP: number;
   maxNewTokens: number;
   /** Further fields of the request; null takes out one that is sent otherwise. */
   request: Readonly<Record<string, unknown>>;
@@ -76,7 +71,7 @@ const chatSchema = z.looseObject({
   choices: z
     .array(
       z
-        .looseObject({ ...ended, message: z.looseObject({ content: z.string().nullish() }) })
+        .looseObject({ ...ended, message: replyMessageSchema })
         .transform(({ message, ...rest }) => ({ ...rest, text: message.content ?? "" })),
     )
     .min(1),
