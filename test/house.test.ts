@@ -58,6 +58,12 @@ const wrongImport = (path: string, module: string): string | undefined => {
   return mayImport[from]?.includes(to) ? undefined : wrong(`${from} stands to the right of ${to}`);
 };
 
+/** The part of the architecture's page under a heading. */
+const sectionOf = (heading: string): string => {
+  const page = text("docs/architecture.md");
+  return page.split(/^## /m).find((section) => section.startsWith(`${heading}\n`)) ?? "";
+};
+
 /** Tests and what only tests use may look anywhere. */
 const isTest = (path: string): boolean => /\.test\.ts$|\/testing\//.test(path);
 
@@ -96,6 +102,34 @@ describe("imports", () => {
     expect(
       engine.filter((path) => imports(path).some((module) => /mahalo\/src|^mahalo$/.test(module))),
     ).toEqual([]);
+  });
+});
+
+describe("the page of the architecture", () => {
+  const section = sectionOf("Rooms");
+
+  test("lists the rooms that there are", () => {
+    const block = section.split("packages/mahalo/src/\n")[1]?.split("\n```")[0] ?? "";
+    const listed = [...block.matchAll(/^ {2}([\w.-]+)\/? {2,}\S/gm)].map(([, name]) => name);
+    const there = new Set(
+      files.filter((path) => path.startsWith(`${rooms}/`)).map((path) => relative(rooms, path).split("/")[0]),
+    );
+    expect(listed.toSorted()).toEqual([...there].toSorted());
+  });
+
+  test("says which room imports which, as is checked here", () => {
+    const order = /^`(cli → .*) → @mahalo\/torch`/m.exec(section)?.[1]?.split(/ → |, /) ?? [];
+    expect(order).toEqual(Object.keys(mayImport).filter((room) => room !== "math"));
+  });
+
+  test("names files that there are", () => {
+    const page = text("docs/architecture.md");
+    const named = [
+      ...page.matchAll(/`((?:core|data|model|train|decode|reward|evaluate|recipe|cli)\/[\w/.-]+)`/g),
+    ];
+    const missing = named.flatMap(([, path = ""]) => (existsSync(join(root, rooms, path)) ? [] : [path]));
+    expect(named.length).toBeGreaterThan(4);
+    expect(missing).toEqual([]);
   });
 });
 
