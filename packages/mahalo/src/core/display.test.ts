@@ -1,7 +1,7 @@
 /** What people read: progress, numbers, and suggestions for misspelt names. */
 import fc from "fast-check";
 import { afterEach, describe, expect, test } from "vitest";
-import { formatBytes, formatCount, formatDuration, formatShare, formatShort } from "./format.ts";
+import { formatBytes, formatCount, formatDuration, formatShare } from "./format.ts";
 import { clearProgress, progress, silenceProgress } from "./progress.ts";
 import { didYouMean, editDistance, nearest } from "./suggest.ts";
 
@@ -43,7 +43,6 @@ test("numbers read well", () => {
     "5.0 GB",
   ]);
   expect([1234567, 0.125].map(formatCount)).toEqual(["1,234,567", "0.13"]);
-  expect([950, 12_300, 134_515_008].map(formatShort)).toEqual(["950", "12.3 k", "135 M"]);
   expect(formatShare(0.625)).toBe("62.5%");
 });
 

@@ -34,19 +34,5 @@ export const formatBytes = (bytes: number): string => {
 export const formatCount = (count: number): string =>
   count.toLocaleString("en-US", { maximumFractionDigits: 2 });
 
-/** A large count in short form: `950`, `12.3 k`, `135 M`, `7.6 G`. */
-export const formatShort = (count: number): string => {
-  const units = ["", " k", " M", " G", " T"];
-  let value = Math.abs(count);
-  let unit = 0;
-  while (value >= 999.5 && unit < units.length - 1) {
-    value /= 1000;
-    unit += 1;
-  }
-  const digits = unit > 0 && value < 99.95 ? 1 : 0;
-  const text = value.toFixed(digits).replace(/\.0$/, "");
-  return `${count < 0 ? "-" : ""}${text}${units[unit]}`;
-};
-
 /** A share in [0, 1] as per cent with one decimal: `62.5%`. */
 export const formatShare = (share: number): string => `${(share * 100).toFixed(1)}%`;

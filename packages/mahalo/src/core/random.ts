@@ -1,15 +1,9 @@
-/** Named random streams derived from one seed: repeatable, independent of each other, with a state that can be kept. */
+/** Named random streams derived from one seed: repeatable, and independent of each other. */
 import { createHash } from "node:crypto";
 import { MahaloError } from "@mahalo/torch";
-import { z } from "zod";
 
 /** State of a stream: four unsigned 32-bit words, not all zero. */
-export const randomStateSchema = z
-  .tuple([z.uint32(), z.uint32(), z.uint32(), z.uint32()])
-  .refine((words) => words.some((word) => word !== 0), { error: "a state of zeros is no state" });
-
-/** What {@link Random.state} gives and {@link Random.restore} takes; plain numbers, so it goes into JSON as it is. */
-export type RandomState = z.infer<typeof randomStateSchema>;
+type RandomState = [number, number, number, number];
 
 const rotl = (x: number, k: number): number => ((x << k) | (x >>> (32 - k))) >>> 0;
 
@@ -19,7 +13,7 @@ const rotl = (x: number, k: number): number => ((x << k) | (x >>> (32 - k))) >>>
  * Make one with {@link stream}. Not for secrets.
  */
 export class Random {
-  #words: RandomState;
+  readonly #words: RandomState;
 
   constructor(state: RandomState) {
     this.#words = [...state];
@@ -65,12 +59,6 @@ export class Random {
     return value % n;
   }
 
-  /** A standard normal number (Box and Muller 1958); draws two uniforms each time so that the state is all there is. */
-  normal(): number {
-    const radius = Math.sqrt(-2 * Math.log(1 - this.next()));
-    return radius * Math.cos(2 * Math.PI * this.next());
-  }
-
   /** A shuffled copy (Fisher and Yates); the array given stays as it is. */
   shuffle<T>(items: readonly T[]): T[] {
     const shuffled = [...items];
@@ -88,16 +76,6 @@ export class Random {
    */
   pick<T>(items: readonly T[]): T {
     return items[this.integer(items.length)] as T;
-  }
-
-  /** The state, to be kept in a checkpoint. */
-  state(): RandomState {
-    return [...this.#words];
-  }
-
-  /** Continues from a kept state. */
-  restore(state: RandomState): void {
-    this.#words = [...randomStateSchema.parse(state)];
   }
 }
 

@@ -9,7 +9,7 @@ import { stopWaitingOn } from "../core/interrupt.ts";
 import { silenceProgress } from "../core/progress.ts";
 import { isRelativePath, isRepoId } from "./hub/names.ts";
 import { hubSettings } from "./hub/settings.ts";
-import { servedId, startHub, type TestHub } from "./hub/test-server.ts";
+import { servedId, startHub, type TestHub } from "./hub/testing/server.ts";
 import { type HubOptions, resolveFile, resolveModelFolder } from "./hub.ts";
 
 let root = "";

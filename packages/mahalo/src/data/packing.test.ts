@@ -1,7 +1,8 @@
 /** Facts about packing: no token is lost, branches are strangers to each other, predictors point one token back. */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { branchIds, branchMask, packRows, predictors, rowLength, unpackedRows } from "./packing.ts";
+import { branchIds, branchMask, packRows, predictors, rowLength } from "./packing.ts";
+import { unpackedRows } from "./testing/unpacked-rows.ts";
 
 const token = fc.integer({ min: 0, max: 49_151 });
 const someTokens = fc.array(token, { minLength: 1, maxLength: 12 });

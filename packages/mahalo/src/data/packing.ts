@@ -61,22 +61,6 @@ export const packRows = (
 };
 
 /**
- * The slow layout: every branch becomes a batch of one row with one branch, its prompt repeated.
- *
- * The same numbers must come out of both layouts; tests and the plain path use this one.
- */
-export const unpackedRows = (
-  rows: readonly UnpackedRow[],
-): { batch: PackedBatch; row: number; branch: number }[] =>
-  rows.flatMap((row, index) => {
-    checkRow(row, index);
-    return row.branches.map((ids, branch) => {
-      const alone: UnpackedRow = { prompt: row.prompt, branches: [ids] };
-      return { batch: layOut([alone], tokenCount(alone)), row: index, branch };
-    });
-  });
-
-/**
  * Attention mask of one row, T x T in row-major order: 1 where the query (first index) may attend the key.
  *
  * Causal inside the prompt and inside each branch; a branch sees the whole prompt; branches do not see each other.

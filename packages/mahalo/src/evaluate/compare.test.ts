@@ -6,8 +6,8 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { compareRuns } from "./compare.ts";
 import { readComparison } from "./comparison.ts";
 import { comparePage, writeComparison } from "./report/compare-page.ts";
-import { hostile } from "./report/fixture.ts";
 import { methodCurves, readMethodMetrics } from "./report/method-curves.ts";
+import { hostile } from "./report/testing/fixture.ts";
 import { readResults, writeResults } from "./results.ts";
 import { type InventedPolicy, type InventedRun, inventRun } from "./testing/runs.ts";
 

@@ -2,6 +2,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { stream } from "../core/random.ts";
+import { normal } from "../core/testing/normal.ts";
 import { bootstrapMean, estimate, pairedDifference, wilson } from "./intervals.ts";
 
 describe("Wilson's interval", () => {
@@ -64,7 +65,7 @@ describe("the bootstrap", () => {
 
   test("of paired values drops what the pairs share", () => {
     const random = stream(3, "values");
-    const shared = values.map(() => 10 * random.normal());
+    const shared = values.map(() => 10 * normal(random));
     const paired = pairedDifference(
       shared.map((value) => value + 0.3),
       shared,

@@ -8,7 +8,7 @@ import { stream } from "../core/random.ts";
 import { makeJudge } from "../reward/judges/registry.ts";
 import { formatMix, mixGrid } from "./mixes.ts";
 import { pairAccuracy } from "./pair-accuracy.ts";
-import { inventedResults } from "./report/fixture.ts";
+import { inventedResults } from "./report/testing/fixture.ts";
 import { readResults, resultsSchema, writeResults } from "./results.ts";
 import { type Policy, runSweep } from "./sweep.ts";
 

@@ -4,7 +4,8 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { type Body, derivativeExcess, differentiate, normal } from "../../../torch/src/testing/compare.ts";
 import type { PackedBatch } from "../data/packing.ts";
-import { type Attend, denseMask, maskedAttention, packedAttention } from "./attention.ts";
+import { type Attend, packedAttention } from "./attention.ts";
+import { denseMask, maskedAttention } from "./testing/dense-attention.ts";
 import { packed } from "./testing/tiny.ts";
 
 // Shapes: T tokens, H query heads, G key-value heads, E head width.

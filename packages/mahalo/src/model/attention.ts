@@ -1,6 +1,6 @@
-/** Ways for a layer's tokens to attend each other: packed branches, or any mask. The decoder brings its own with a cache. */
-import { ops, type Tensor, tensor } from "@mahalo/torch";
-import { branchMask, type PackedBatch, type PackedRow, rowLength } from "../data/packing.ts";
+/** Ways for a layer's tokens to attend each other: packed branches. The decoder brings its own with a cache. */
+import { ops, type Tensor } from "@mahalo/torch";
+import type { PackedBatch } from "../data/packing.ts";
 
 // Shapes: T tokens of a batch, S tokens of a segment, H query heads, G key-value heads, E head width.
 
@@ -10,7 +10,12 @@ export type Attend = (layer: number, q_THE: Tensor, k_TGE: Tensor, v_TGE: Tensor
 type Mask = { mask?: Tensor; causal?: boolean };
 
 /** Attention of [S, H, E] queries over [S', G, E] keys and values; each group of H / G query heads shares one pair. */
-const attendHeads = (q_SHE: Tensor, k_SGE: Tensor, v_SGE: Tensor, { mask, causal = false }: Mask): Tensor => {
+export const attendHeads = (
+  q_SHE: Tensor,
+  k_SGE: Tensor,
+  v_SGE: Tensor,
+  { mask, causal = false }: Mask,
+): Tensor => {
   const q = q_SHE.transpose(0, 1).unsqueeze(0);
   const k = k_SGE.transpose(0, 1).unsqueeze(0);
   const v = v_SGE.transpose(0, 1).unsqueeze(0);
@@ -94,25 +99,3 @@ const plainSegments = (segments: readonly Segment[]): Attend => {
     return ops.cat(parts, 0);
   };
 };
-
-/** Dense boolean mask of a whole batch, T x T: rows never see each other. */
-export const denseMask = (batch: PackedBatch): Tensor => {
-  const tokens = batch.ids.length;
-  const mask = new Uint8Array(tokens * tokens);
-  for (const row of batch.rows) copyRow(row, tokens, mask);
-  return tensor(mask, { shape: [tokens, tokens], dtype: "bool" });
-};
-
-const copyRow = (row: PackedRow, tokens: number, into: Uint8Array): void => {
-  const own = branchMask(row);
-  const length = rowLength(row);
-  for (let query = 0; query < length; query++) {
-    into.set(own.subarray(query * length, (query + 1) * length), (row.start + query) * tokens + row.start);
-  }
-};
-
-/** Attention under any boolean mask [T, T] (true where the query may attend the key): the slow, general path. */
-export const maskedAttention =
-  (mask_TT: Tensor): Attend =>
-  (_layer, q_THE, k_TGE, v_TGE) =>
-    attendHeads(q_THE, k_TGE, v_TGE, { mask: mask_TT });

@@ -3,7 +3,8 @@ import { liveTensors, MahaloError, noGrad, ops, scope, type Tensor } from "@maha
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { normal } from "../../../torch/src/testing/compare.ts";
-import { type PackedBatch, type UnpackedRow, unpackedRows } from "../data/packing.ts";
+import type { PackedBatch, UnpackedRow } from "../data/packing.ts";
+import { unpackedRows } from "../data/testing/unpacked-rows.ts";
 import { type Attend, packedAttention } from "./attention.ts";
 import { layerParameters } from "./backbone.ts";
 import type { LanguageModel } from "./load.ts";

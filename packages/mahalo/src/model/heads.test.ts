@@ -3,6 +3,7 @@ import { noGrad, ops, scope, tensor } from "@mahalo/torch";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { stream } from "../core/random.ts";
+import { normal } from "../core/testing/normal.ts";
 import { Heads, type Mix, normalizeMix, parseMix } from "./heads.ts";
 import { type ComputeDType, parameter } from "./parameters.ts";
 import { distance, IDS, logitsOf, tinyModel } from "./testing/tiny.ts";
@@ -24,7 +25,7 @@ const randomHeads = (
 ): Heads => {
   const random = stream(seed, "test");
   const weights = tensor(
-    Float32Array.from({ length: rows * width }, () => random.normal()),
+    Float32Array.from({ length: rows * width }, () => normal(random)),
     {
       shape: [rows, width],
     },

@@ -6,12 +6,12 @@ import { describe, expect, test } from "vitest";
 import { normal } from "../../../torch/src/testing/compare.ts";
 import { stream } from "../core/random.ts";
 import { packedAttention } from "./attention.ts";
-import type { Linear } from "./backbone.ts";
 import { type LanguageModel, type LoadOptions, loadModel } from "./load.ts";
-import { type Adapter, addLora, type LoraOptions, mergeLora, unmergeLora } from "./lora.ts";
+import { type Adapter, addLora, type LoraOptions } from "./lora.ts";
 import type { Parameter } from "./parameters.ts";
 import { exportMix, saveModel } from "./save.ts";
 import { clearGradients, normDistance, trainAll } from "./testing/gradients.ts";
+import { linears, mergeLora, unmergeLora } from "./testing/merge-lora.ts";
 import {
   hiddenOf,
   packed,
@@ -38,11 +38,10 @@ const OPTIONS: LoraOptions = { rank: 3, alpha: 6 };
 
 const hidden = (model: LanguageModel): Float32Array =>
   noGrad(() => scope(() => hiddenOf(model, BATCH).toFloat32Array()));
-const linears = (model: LanguageModel): Linear[] =>
-  model.backbone.weights.layers.flatMap((one) => [one.qkv, one.attentionOut, one.gateUp, one.down]);
 const weights = (model: LanguageModel): Float32Array[] =>
   model.backbone.parameters().map((one) => one.float().toFloat32Array());
-const adapters = (model: LanguageModel): Adapter[] => linears(model).flatMap(({ adapter }) => adapter ?? []);
+const adapters = (model: LanguageModel): Adapter[] =>
+  linears(model.backbone).flatMap(({ adapter }) => adapter ?? []);
 
 /** The largest distance between lists of weights. */
 const apart = (actual: readonly Float32Array[], expected: readonly Float32Array[]): number =>
@@ -201,7 +200,7 @@ test("merged weights answer like the adapters at any rank and scale", () =>
           const merged = mergeLora(model.backbone);
           expect(normDistance(hidden(model), beside)).toBeLessThan(1e-4);
           unmergeLora(merged);
-          for (const linear of linears(model)) {
+          for (const linear of linears(model.backbone)) {
             for (const one of linear.adapter?.parameters() ?? []) one.dispose();
             linear.adapter = undefined;
           }
@@ -216,7 +215,7 @@ describe("new adapters", () => {
     withModel("tiny-llama", (model) => {
       const draw = (seed: number): Float32Array[] => {
         const parameters = addLora(model.backbone, OPTIONS, stream(seed, "lora"));
-        for (const { weight } of linears(model)) expect(weight.trainable).toBe(false);
+        for (const { weight } of linears(model.backbone)) expect(weight.trainable).toBe(false);
         for (const { parts } of adapters(model)) {
           for (const { down_RN, up_MR, outputs } of parts) {
             const [a, inputs] = [read(down_RN.value), down_RN.value.size(1)];
@@ -278,14 +277,14 @@ describe("in bfloat16", () => {
         shake(addLora(model.backbone, OPTIONS, stream(1, "lora")));
         const [before, beside] = [weights(model), hidden(model)];
         const merged = mergeLora(model.backbone);
-        for (const { weight } of linears(model)) {
+        for (const { weight } of linears(model.backbone)) {
           expect(normDistance(read(weight.value), read(weight.float().to("bfloat16")))).toBe(0);
         }
         // Adapters beside round their output to bfloat16, merged ones their weights.
         expect(normDistance(hidden(model), beside)).toBeLessThan(0.1);
         unmergeLora(merged);
         expect(apart(weights(model), before)).toBeLessThan(1e-6);
-        for (const { weight } of linears(model)) {
+        for (const { weight } of linears(model.backbone)) {
           expect(normDistance(read(weight.value), read(weight.float().to("bfloat16")))).toBe(0);
         }
       },

@@ -1,7 +1,7 @@
-/** Low-rank adapters (LoRA) on linear maps: trained beside a frozen weight, merged into it and taken out again. */
+/** Low-rank adapters (LoRA) on linear maps: trained beside a frozen weight, and saved as part of it. */
 import { keep, MahaloError, noGrad, ops, scope, type Tensor, tensor } from "@mahalo/torch";
 import type { Random } from "../core/random.ts";
-import { type Backbone, type Linear, linearParameters } from "./backbone.ts";
+import type { Backbone, Linear } from "./backbone.ts";
 import { type ComputeDType, type Parameter, parameter } from "./parameters.ts";
 import { linear } from "./products.ts";
 
@@ -96,7 +96,7 @@ const newPart = (
 export const addLora = (backbone: Backbone, { rank, alpha }: LoraOptions, random: Random): Parameter[] => {
   if (linearMaps(backbone).some(({ linear }) => linear.adapter !== undefined)) {
     throw new MahaloError("E_LORA_EXISTS", "the model has low-rank adapters already", {
-      hint: "merge them into the weights first, or save the model and load it again",
+      hint: "save the model and load it again",
       exitStatus: 1,
     });
   }
@@ -118,41 +118,4 @@ export const addLora = (backbone: Backbone, { rank, alpha }: LoraOptions, random
     linear.adapter = new Adapter(parts, alpha / rank);
     return linear.adapter.parameters();
   });
-};
-
-/** Adds every adapter's update to its weight and sets the adapter aside; returns what {@link unmergeLora} needs. */
-export const mergeLora = (backbone: Backbone): Map<Linear, Adapter> => {
-  const merged = new Map<Linear, Adapter>();
-  for (const { linear } of linearMaps(backbone)) {
-    if (linear.adapter === undefined) continue;
-    shift(linear, linear.adapter, 1);
-    merged.set(linear, linear.adapter);
-    linear.adapter = undefined;
-  }
-  return merged;
-};
-
-/**
- * Takes merged updates out of the weights again and puts the adapters back.
- *
- * Weights come back up to the rounding of one sum: of float32 where masters are held, of bfloat16 in a model that was
- * loaded for inference in it.
- */
-export const unmergeLora = (merged: ReadonlyMap<Linear, Adapter>): void => {
-  for (const [linear, adapter] of merged) {
-    shift(linear, adapter, -1);
-    linear.adapter = adapter;
-  }
-};
-
-const shift = (linear: Linear, adapter: Adapter, sign: 1 | -1): void => {
-  noGrad(() =>
-    scope(() => {
-      const { weight } = linear;
-      ops.add_(weight.master ?? weight.value, adapter.delta().to((weight.master ?? weight.value).dtype), {
-        alpha: sign,
-      });
-      for (const one of linearParameters(linear)) one.refresh();
-    }),
-  );
 };

@@ -299,7 +299,5 @@ export const recipeSchema = z.strictObject(recipeShape).superRefine((recipe, con
 export type Recipe = z.output<typeof recipeSchema>;
 /** A recipe as it is written. */
 export type RecipeInput = z.input<typeof recipeSchema>;
-/** The data block of a {@link Recipe}. */
-export type DataOptions = z.output<typeof dataSchema>;
 /** The evaluation block of a {@link Recipe}. */
 export type EvaluateOptions = z.output<typeof evaluateSchema>;

@@ -1,13 +1,18 @@
 /** Pairs from scores: worked examples, and what holds for any samples. */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import type { z } from "zod";
 import { stream } from "../core/random.ts";
-import { type ChosenPair, choosePairs, type PairOptionsInput, pairOptionsOf } from "./pairs.ts";
+import { type ChosenPair, choosePairs, pairOptionsSchema } from "./pairs.ts";
 
-const choose = (scores: readonly (number | null)[], options: PairOptionsInput = {}, seed = 0): ChosenPair[] =>
+const choose = (
+  scores: readonly (number | null)[],
+  options: z.input<typeof pairOptionsSchema> = {},
+  seed = 0,
+): ChosenPair[] =>
   choosePairs(
     scores.map((score, at) => ({ text: `answer ${at}`, score })),
-    pairOptionsOf(options),
+    pairOptionsSchema.parse(options),
     stream(seed, "pairs"),
   );
 
@@ -59,12 +64,12 @@ test("samples without a verdict, and repeated texts, are passed over", () => {
     { text: "same", score: 1 },
     { text: "same", score: 0 },
   ];
-  expect(choosePairs(samples, pairOptionsOf(), stream(0, "pairs"))).toEqual([]);
+  expect(choosePairs(samples, pairOptionsSchema.parse({}), stream(0, "pairs"))).toEqual([]);
 });
 
 test("wrong options are refused by name", () => {
-  expect(() => pairOptionsOf({ perPrompt: 0 })).toThrow(/perPrompt/);
-  expect(() => pairOptionsOf({ minMargin: -1 })).toThrow(/minMargin/);
+  expect(() => pairOptionsSchema.parse({ perPrompt: 0 })).toThrow(/perPrompt/);
+  expect(() => pairOptionsSchema.parse({ minMargin: -1 })).toThrow(/minMargin/);
 });
 
 describe("for any samples", () => {

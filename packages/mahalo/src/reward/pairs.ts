@@ -1,6 +1,5 @@
 /** Preference pairs out of scored samples: best against worst, or correct against incorrect. */
 import { z } from "zod";
-import { checkValue } from "../core/json.ts";
 import type { Random } from "../core/random.ts";
 
 /** How pairs are chosen among the samples of one prompt. */
@@ -22,13 +21,6 @@ export const pairOptionsSchema = z.strictObject({
 
 /** Checked options of {@link choosePairs}. */
 export type PairOptions = z.output<typeof pairOptionsSchema>;
-
-/** Options as a caller gives them. */
-export type PairOptionsInput = z.input<typeof pairOptionsSchema>;
-
-/** Options with defaults filled in. @throws MahaloError E_PAIRS naming the field */
-export const pairOptionsOf = (input: PairOptionsInput = {}): PairOptions =>
-  checkValue(input, pairOptionsSchema, "pairs", { code: "E_PAIRS" });
 
 /** An answer to a prompt and what a judge gave it; null where the judge abstained. */
 export type ScoredSample = { text: string; score: number | null };
@@ -66,7 +58,7 @@ const extremes = (samples: readonly Scored[]): [Scored, Scored][] => {
  * of many correct and incorrect ones meet is decided by `random`, evenly: none is used twice before all have been used
  * once.
  *
- * @example choosePairs([{ text: "4", score: 1 }, { text: "5", score: 0 }], pairOptionsOf(), stream(0, "pairs"))
+ * @example choosePairs([{ text: "4", score: 1 }, { text: "5", score: 0 }], pairOptionsSchema.parse({}), stream(0, "pairs"))
  * // [{ chosen: 0, rejected: 1 }]
  */
 export const choosePairs = (

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { Optimizer, type Tensor, tensor, type UpdateRule } from "@mahalo/torch";
 import { describe, expect, test } from "vitest";
 import { stream } from "../core/random.ts";
+import { normal } from "../core/testing/normal.ts";
 import { type ComputeDType, type Parameter, parameter } from "../model/parameters.ts";
 import { withFolder } from "../model/testing/tiny.ts";
 import { clearCheckpoints, latestCheckpoint, loadCheckpoint, saveCheckpoint } from "./checkpoint.ts";
@@ -31,7 +32,7 @@ const makeState = ({
   const random = stream(seed, "checkpoint");
   const noise = (shape: readonly number[]): Tensor =>
     tensor(
-      Float32Array.from({ length: shape.reduce((all, size) => all * size, 1) }, () => random.normal()),
+      Float32Array.from({ length: shape.reduce((all, size) => all * size, 1) }, () => normal(random)),
       { shape },
     );
   const parameters = Object.entries(shapes).map(([name, shape]) =>

@@ -3,6 +3,7 @@ import { backward, ops, scope, type Tensor, tensor } from "@mahalo/torch";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { stream } from "../core/random.ts";
+import { normal } from "../core/testing/normal.ts";
 import { type ComputeDType, type Parameter, parameter } from "../model/parameters.ts";
 import { distance } from "../model/testing/tiny.ts";
 import { type HeadPassOptions, headPass } from "./head-pass.ts";
@@ -24,16 +25,16 @@ type Sizes = { positions: number; width: number; words: number; seed: number };
 
 const makeCase = ({ positions, width, words, seed }: Sizes): Case => {
   const random = stream(seed, "head-pass");
-  const normal = (length: number) => Float32Array.from({ length }, () => random.normal());
+  const normals = (length: number) => Float32Array.from({ length }, () => normal(random));
   return {
     positions,
     width,
     words,
-    hidden: normal(positions * width),
+    hidden: normals(positions * width),
     // Logits of deviation 1.
-    weights: normal(words * width).map((weight) => weight / Math.sqrt(width)),
+    weights: normals(words * width).map((weight) => weight / Math.sqrt(width)),
     targets: Int32Array.from({ length: positions }, () => random.integer(words)),
-    slopes: normal(positions),
+    slopes: normals(positions),
   };
 };
 

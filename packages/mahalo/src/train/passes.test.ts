@@ -3,6 +3,7 @@ import { liveTensors, noGrad, tensor } from "@mahalo/torch";
 import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { stream } from "../core/random.ts";
+import { normal } from "../core/testing/normal.ts";
 import { layerParameters } from "../model/backbone.ts";
 import type { LanguageModel } from "../model/load.ts";
 import type { Parameter } from "../model/parameters.ts";
@@ -57,7 +58,7 @@ const stir = (parameters: readonly Parameter[]): void => {
   const random = stream(5, "stir");
   for (const { name, value } of parameters) {
     if (!name.startsWith("lora.")) continue;
-    const noise = Float32Array.from({ length: value.numel }, () => 0.1 * random.normal());
+    const noise = Float32Array.from({ length: value.numel }, () => 0.1 * normal(random));
     noGrad(() => value.copy_(tensor(noise, { shape: value.shape })));
   }
 };

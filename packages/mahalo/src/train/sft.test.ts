@@ -2,9 +2,10 @@
 import { backward, ops, scope, type Tensor, tensor } from "@mahalo/torch";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { EncodedExample } from "../data/encode.ts";
-import { branchIds, predictors, unpackedRows } from "../data/packing.ts";
-import { denseMask, maskedAttention } from "../model/attention.ts";
+import { branchIds, predictors } from "../data/packing.ts";
+import { unpackedRows } from "../data/testing/unpacked-rows.ts";
 import type { LanguageModel } from "../model/load.ts";
+import { denseMask, maskedAttention } from "../model/testing/dense-attention.ts";
 import { clearGradients, gradientsOf, trainAll } from "../model/testing/gradients.ts";
 import { tokensOf } from "../model/testing/tiny.ts";
 import { type SftTaskOptions, sftTask } from "./sft.ts";

@@ -2,9 +2,9 @@
 import { expect, test } from "vitest";
 import type { MetricsRow } from "../../train/metrics.ts";
 import { conflictSection } from "./conflict-section.ts";
-import { hostile, inventedCosines, inventedMetrics, inventedResults } from "./fixture.ts";
 import { escapeText } from "./markup.ts";
 import { reportPage } from "./page.ts";
+import { hostile, inventedCosines, inventedMetrics, inventedResults } from "./testing/fixture.ts";
 
 const objectives = ["accuracy", "engagement"];
 const section = (rows: readonly MetricsRow[]): string =>

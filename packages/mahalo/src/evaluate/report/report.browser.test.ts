@@ -8,9 +8,9 @@ import { expect, test } from "vitest";
 import { compareRuns } from "../compare.ts";
 import { inventRun } from "../testing/runs.ts";
 import { writeComparison } from "./compare-page.ts";
-import { inventedMetrics, inventedResults } from "./fixture.ts";
 import { readMethodMetrics } from "./method-curves.ts";
 import { reportPage } from "./page.ts";
+import { inventedMetrics, inventedResults } from "./testing/fixture.ts";
 
 const executablePath = process.env.CHROMIUM_PATH ?? "/usr/bin/chromium";
 

@@ -9,11 +9,11 @@ import { wilson } from "../intervals.ts";
 import { formatMix, mixGrid } from "../mixes.ts";
 import { type Results, type SweepResults, writeResults } from "../results.ts";
 import { seriesOf, smooth, thin, trainingCurves } from "./curves.ts";
-import { hostile, inventedMetrics, inventedResults } from "./fixture.ts";
 import { escapeText, markup } from "./markup.ts";
 import { reportPage } from "./page.ts";
 import { extent, formatNumber, linear, ticks } from "./scale.ts";
 import { sweepChart, sweepSvg } from "./sweep-chart.ts";
+import { hostile, inventedMetrics, inventedResults } from "./testing/fixture.ts";
 import { writeReport } from "./write.ts";
 
 /** Whether tags open and close in order; enough of a check for markup that we make ourselves. */

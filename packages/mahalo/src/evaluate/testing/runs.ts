@@ -3,7 +3,7 @@ import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { wilson } from "../intervals.ts";
 import { formatMix, type SweepMix } from "../mixes.ts";
-import { inventedMetrics, inventedResults } from "../report/fixture.ts";
+import { inventedMetrics, inventedResults } from "../report/testing/fixture.ts";
 import { type Results, writeResults } from "../results.ts";
 
 /** A policy of a run: right on this share of prompts for each objective. */

@@ -1,5 +1,4 @@
 /** The judge `sum`: does the reply's final answer equal the problem's reference number? */
-import { MahaloError } from "@mahalo/torch";
 import { z } from "zod";
 import { lastBoxed } from "../math/boxed.ts";
 import { numbersIn } from "./numbers.ts";
@@ -71,24 +70,6 @@ const numberIn = (reference: unknown): number | undefined => {
   if (typeof reference === "number" && Number.isFinite(reference)) return reference;
   if (typeof reference !== "string") return undefined;
   return finalAnswer(reference, false)?.value ?? numbersIn(reference)[0];
-};
-
-/**
- * The number of a reference: a number, or text that holds one (`"1,000"`, `"9 (apples)"`, a worked answer with
- * `#### 9`).
- *
- * @throws MahaloError E_JUDGE_REFERENCE where there is none
- */
-export const referenceNumber = (reference: unknown, where: string): number => {
-  const found = numberIn(reference);
-  if (found === undefined) {
-    throw new MahaloError(
-      "E_JUDGE_REFERENCE",
-      `${where}: the judge "sum" needs a number to compare with, not ${JSON.stringify(reference) ?? "nothing"}`,
-      { hint: "give every prompt row an answer, for example through the column map" },
-    );
-  }
-  return found;
 };
 
 const judgeOne = (item: JudgedItem, { lastNumber, tolerance }: SumOptions): Verdict => {

@@ -74,9 +74,6 @@ export const invert = (a: Rational): Rational | undefined => {
 /** -a. */
 export const negate = (a: Rational): Rational => ({ n: -a.n, d: a.d });
 
-/** |a|. */
-export const magnitude = (a: Rational): Rational => ({ n: abs(a.n), d: a.d });
-
 /** Whether a = b, both in lowest terms. */
 export const sameRational = (a: Rational, b: Rational): boolean => a.n === b.n && a.d === b.d;
 

@@ -2,11 +2,12 @@
 import { backward, ops, scope, type Tensor, tensor } from "@mahalo/torch";
 import { stream } from "../../core/random.ts";
 import type { EncodedPair } from "../../data/encode.ts";
-import { branchIds, type PackedBatch, predictors, unpackedRows } from "../../data/packing.ts";
-import { denseMask, maskedAttention } from "../../model/attention.ts";
+import { branchIds, type PackedBatch, predictors } from "../../data/packing.ts";
+import { unpackedRows } from "../../data/testing/unpacked-rows.ts";
 import { plainKernels } from "../../model/kernels.ts";
 import type { LanguageModel, LoadOptions } from "../../model/load.ts";
 import type { Parameter } from "../../model/parameters.ts";
+import { denseMask, maskedAttention } from "../../model/testing/dense-attention.ts";
 import { clearGradients, gradientsOf } from "../../model/testing/gradients.ts";
 import { type TinyName, tinyModel, tokensOf } from "../../model/testing/tiny.ts";
 import type { PairLossName, PairLossOptions } from "../losses.ts";

@@ -2,13 +2,13 @@
 import { backward, ops, scope, type Tensor, tensor } from "@mahalo/torch";
 import { stream } from "../../core/random.ts";
 import type { EncodedPair } from "../../data/encode.ts";
-import { unpackedRows } from "../../data/packing.ts";
-import { denseMask, maskedAttention } from "../../model/attention.ts";
+import { unpackedRows } from "../../data/testing/unpacked-rows.ts";
 import type { HeadKind } from "../../model/head-kinds/registry.ts";
 import { plainKernels } from "../../model/kernels.ts";
 import type { Parameter } from "../../model/parameters.ts";
 import type { RewardModel } from "../../model/reward-model.ts";
 import { namedPrompt } from "../../model/reward-prompt.ts";
+import { denseMask, maskedAttention } from "../../model/testing/dense-attention.ts";
 import { gradientsWith } from "../../model/testing/gradients.ts";
 import { tokensOf } from "../../model/testing/tiny.ts";
 import type { Metrics } from "../metrics.ts";

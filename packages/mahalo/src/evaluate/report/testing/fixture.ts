@@ -1,11 +1,12 @@
 /** An invented run for tests of the report: no number here was measured. */
-import { stream } from "../../core/random.ts";
-import type { MetricsRow } from "../../train/metrics.ts";
-import { wilson } from "../intervals.ts";
-import { formatMix, mixGrid } from "../mixes.ts";
-import { pairAccuracy } from "../pair-accuracy.ts";
-import { type Results, resultsVersion, type SweepPoint } from "../results.ts";
-import type { StageMetrics } from "./page.ts";
+import { stream } from "../../../core/random.ts";
+import { normal } from "../../../core/testing/normal.ts";
+import type { MetricsRow } from "../../../train/metrics.ts";
+import { wilson } from "../../intervals.ts";
+import { formatMix, mixGrid } from "../../mixes.ts";
+import { pairAccuracy } from "../../pair-accuracy.ts";
+import { type Results, resultsVersion, type SweepPoint } from "../../results.ts";
+import type { StageMetrics } from "../page.ts";
 
 /** Text that would run or break the page where it was not escaped. */
 export const hostile = `<script>alert("x")</script><img src=x onerror='fetch("https://example.com/")'> & \u0007 ${"long".repeat(60)}`;
@@ -174,7 +175,7 @@ export const inventedMetrics = (): StageMetrics => {
   const random = stream(0, "invented-metrics");
   const steps = (count: number, row: (progress: number) => Record<string, number>): MetricsRow[] =>
     Array.from({ length: count }, (_, index) => ({ step: index + 1, ...row((index + 1) / count) }));
-  const noise = (size: number): number => size * random.normal();
+  const noise = (size: number): number => size * normal(random);
   const own = (name: string, speed: number, progress: number): Record<string, number> => ({
     [`${name}/loss`]: Math.LN2 * Math.exp(-speed * progress) + Math.abs(noise(0.02)),
     [`${name}/rewards/margins`]: 3 * speed * progress + noise(0.2),
