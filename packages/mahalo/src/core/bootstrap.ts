@@ -1,4 +1,5 @@
 /** The bootstrap over groups: an interval of any figure whose observations are not independent one by one. */
+import { element } from "./need.ts";
 import type { Random } from "./random.ts";
 
 /** The ends of a 95% interval. */
@@ -6,9 +7,10 @@ export type Interval = readonly [low: number, high: number];
 
 /** The q-quantile of sorted values, linear between neighbours; NaN of none. */
 export const quantile = (sorted: readonly number[], q: number): number => {
+  if (sorted.length === 0) return Number.NaN;
   const at = q * (sorted.length - 1);
-  const below = sorted[Math.floor(at)] ?? Number.NaN;
-  const above = sorted[Math.ceil(at)] ?? Number.NaN;
+  const below = element(sorted, Math.floor(at));
+  const above = element(sorted, Math.ceil(at));
   return below + (above - below) * (at - Math.floor(at));
 };
 

@@ -75,10 +75,11 @@ const sentence = (issue: Issue, value: unknown): string => {
       return `${must}, not ${describeValue(value)}${near === undefined ? "" : `. Did you mean "${near}"?`}`;
     }
     case "too_small":
-    case "too_big":
-      return `must ${units[issue.origin] ? "have" : "be"} ${bound(issue)}${units[issue.origin] ?? ""}, not ${
-        Array.isArray(value) ? value.length : describeValue(value)
-      }`;
+    case "too_big": {
+      const unit = units[issue.origin];
+      const given = Array.isArray(value) ? value.length : describeValue(value);
+      return `must ${unit ? `have ${bound(issue)}${unit}` : `be ${bound(issue)}`}, not ${given}`;
+    }
     case "not_multiple_of":
       return `must be a multiple of ${issue.divisor}, not ${describeValue(value)}`;
     case "invalid_union":

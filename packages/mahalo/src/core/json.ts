@@ -2,6 +2,7 @@
 import { MahaloError } from "@mahalo/torch";
 import type { z } from "zod";
 import { describeIssues, type Locate } from "./issues.ts";
+import { lastOf } from "./need.ts";
 import { readText } from "./read-file.ts";
 
 /** Options of {@link checkValue}. */
@@ -86,7 +87,7 @@ export const parseJson = <T>(
     const offset = errorOffset(message, plain);
     const before = offset === undefined ? [] : plain.slice(0, offset).split("\n");
     const place = before.length > 0 && plain.trimEnd().includes("\n") ? `${where}:${before.length}` : where;
-    const column = before.length > 0 ? ` (column ${(before.at(-1) ?? "").length + 1})` : "";
+    const column = before.length > 0 ? ` (column ${lastOf(before).length + 1})` : "";
     const what = plain.trim() === "" ? "is empty" : `is no valid JSON${column}: ${message}`;
     throw new MahaloError("E_JSON_SYNTAX", `${place}: ${what}`, { cause: error });
   }

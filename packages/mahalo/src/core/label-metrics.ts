@@ -2,6 +2,7 @@
 
 import { MahaloError } from "@mahalo/torch";
 import { mean } from "./mean.ts";
+import { element, zip } from "./need.ts";
 
 const requireSameLength = (a: readonly unknown[], b: readonly unknown[]): void => {
   if (a.length === b.length) return;
@@ -18,7 +19,7 @@ export const areaUnderCurve = (
   positive: readonly boolean[],
 ): number | undefined => {
   requireSameLength(scores, positive);
-  const order = scores.map((score, i) => ({ score, positive: positive[i] ?? false }));
+  const order = zip(scores, positive).map(([score, positive]) => ({ score, positive }));
   order.sort((a, b) => a.score - b.score);
   const positives = order.filter((one) => one.positive).length;
   const negatives = order.length - positives;
@@ -55,9 +56,9 @@ export const calibrationError = (
   requireSameLength(probabilities, labels);
   if (probabilities.length === 0) return undefined;
   const gaps = new Float64Array(bins);
-  for (const [i, probability] of probabilities.entries()) {
+  for (const [probability, label] of zip(probabilities, labels)) {
     const bin = Math.min(bins - 1, Math.floor(probability * bins));
-    gaps[bin] = (gaps[bin] ?? 0) + (labels[i] ?? 0) - probability;
+    gaps[bin] = element(gaps, bin) + label - probability;
   }
   return gaps.reduce((sum, gap) => sum + Math.abs(gap), 0) / probabilities.length;
 };
@@ -71,8 +72,8 @@ export const correlation = (scores: readonly number[], labels: readonly number[]
   requireSameLength(scores, labels);
   const [meanScore, meanLabel] = [mean(scores), mean(labels)];
   let [both, ownScore, ownLabel] = [0, 0, 0];
-  for (const [i, score] of scores.entries()) {
-    const [x, y] = [score - meanScore, (labels[i] ?? 0) - meanLabel];
+  for (const [score, label] of zip(scores, labels)) {
+    const [x, y] = [score - meanScore, label - meanLabel];
     both += x * y;
     ownScore += x * x;
     ownLabel += y * y;

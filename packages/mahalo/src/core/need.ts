@@ -49,13 +49,15 @@ export function lookUp<K, V>(map: { get(key: K): V | undefined }, key: K, what =
 }
 
 /**
- * Two lists of one length as pairs.
- *
- * @param what names the lists in the error, for example `responses of prompts`
+ * Two lists of one length and without gaps, as pairs.
  *
  * @example zip(["a", "b"], [1, 2]) // [["a", 1], ["b", 2]]
  */
-export function zip<A, B>(left: ArrayLike<A>, right: ArrayLike<B>, what = "pairs"): [A, B][] {
-  if (left.length !== right.length) bug(`${what}: ${left.length} and ${right.length} do not pair`);
-  return Array.from(left, (value, index) => [value, right[index] as B]);
+export function zip<A, B>(left: ArrayLike<A>, right: ArrayLike<B>): [A, B][] {
+  if (left.length !== right.length) bug(`lists of ${left.length} and ${right.length} do not pair`);
+  return Array.from(left, (value, index) => {
+    if (!Object.hasOwn(left, index) || !Object.hasOwn(right, index))
+      bug(`a pair's element ${index} of ${left.length} is missing`);
+    return [value, right[index] as B];
+  });
 }

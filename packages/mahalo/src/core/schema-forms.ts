@@ -88,12 +88,11 @@ const shownKeys = 4;
 
 /** A map as its keys: `{ lora: { rank, alpha } }`, `{ lastLayers: a whole number }`, `{ path, hub, file, revision, ... }`. */
 function mapForm({ def: { shape } }: z.ZodObject): string {
-  const keys = Object.keys(shape);
-  const isNeeded = (key: string): boolean => !z.safeParse(shape[key] ?? z.never(), undefined).success;
-  const needed = keys.filter(isNeeded);
+  const keys = Object.entries(shape);
+  const needed = keys.filter(([, inner]) => !z.safeParse(inner, undefined).success);
   const shown = needed.length > 0 ? needed : keys.slice(0, shownKeys);
-  const parts = shown.map((key) => {
-    const inner = schemasAt(shape[key] ?? z.never(), []).map(formOf);
+  const parts = shown.map(([key, value]) => {
+    const inner = schemasAt(value, []).map(formOf);
     return needed.length > 0 && needed.length < 3 && inner.length === 1 ? `${key}: ${inner[0]}` : key;
   });
   return `{ ${[...parts, ...(shown.length < keys.length ? ["..."] : [])].join(", ")} }`;

@@ -1,5 +1,6 @@
 /** "Did you mean ...?": the known name nearest to a mistyped one. */
 import { formatCount } from "./format.ts";
+import { element } from "./need.ts";
 
 /**
  * Edits (insert, delete, replace, swap of neighbours) that turn `a` into `b`.
@@ -13,16 +14,20 @@ export const editDistance = (a: string, b: string): number => {
     const row = [i];
     for (let j = 1; j <= b.length; j++) {
       const same = a[i - 1] === b[j - 1];
-      let cost = Math.min((last[j] ?? 0) + 1, (row[j - 1] ?? 0) + 1, (last[j - 1] ?? 0) + (same ? 0 : 1));
+      let cost = Math.min(
+        element(last, j) + 1,
+        element(row, j - 1) + 1,
+        element(last, j - 1) + (same ? 0 : 1),
+      );
       if (i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1]) {
-        cost = Math.min(cost, (beforeLast[j - 2] ?? 0) + 1);
+        cost = Math.min(cost, element(beforeLast, j - 2) + 1);
       }
       row.push(cost);
     }
     beforeLast = last;
     last = row;
   }
-  return last[b.length] ?? 0;
+  return element(last, b.length);
 };
 
 /**
