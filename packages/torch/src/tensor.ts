@@ -124,11 +124,12 @@ export class Tensor {
     if (this.dtype !== "int64") return this.#read("int32", new Int32Array(this.numel));
     const words = new Int32Array(2 * this.numel);
     native.toBytes(this.handle, words);
+    const halves = new DataView(words.buffer);
     const result = new Int32Array(this.numel);
     for (let i = 0; i < result.length; i += 1) {
       // Little-endian halves; the high one of a number that fits repeats the sign of the low one.
-      const low = words[2 * i] ?? 0;
-      if (words[2 * i + 1] !== low >> 31) {
+      const low = halves.getInt32(8 * i, true);
+      if (halves.getInt32(8 * i + 4, true) !== low >> 31) {
         throw new MahaloError("E_TORCH_ARGUMENT", `toInt32Array: element ${i} does not fit 32 bits`, {
           hint: "read int64 contents with toTypedArray()",
         });

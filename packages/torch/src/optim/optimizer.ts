@@ -26,6 +26,13 @@ type Slot = {
   buffers: Map<string, Tensor>;
 };
 
+/** A parameter's buffer, which is made before the first update. */
+function bufferOf({ buffers, parameter }: Slot, name: string): Tensor {
+  const buffer = buffers.get(name) ?? keep(ops.zerosLike(parameter));
+  buffers.set(name, buffer);
+  return buffer;
+}
+
 /**
  * Changes parameters by their gradients.
  *
@@ -95,31 +102,21 @@ export class Optimizer {
           const gradient = slot.parameter.grad;
           return gradient === null ? [] : [{ slot, gradient }];
         });
-        if (found.length === 0) return;
-        for (const { slot } of found) this.#begin(slot);
+        const [first] = found;
+        if (first === undefined) return;
         this.#rule.update({
           parameters: found.map(({ slot }) => slot.parameter),
           gradients: found.map(({ gradient }) => gradient),
           buffers: Object.fromEntries(
-            this.#rule.buffers.map((name) => [
-              name,
-              found.flatMap(({ slot }) => slot.buffers.get(name) ?? []),
-            ]),
+            this.#rule.buffers.map((name) => [name, found.map(({ slot }) => bufferOf(slot, name))]),
           ),
           decays: found.map(({ slot }) => slot.decays),
           learningRate: this.learningRate,
-          step: (found[0]?.slot.step ?? 0) + 1,
+          step: first.slot.step + 1,
         });
         for (const { slot } of found) slot.step += 1;
       }),
     );
-  }
-
-  /** Makes a parameter's buffers before its first update. */
-  #begin(slot: Slot): void {
-    for (const name of this.#rule.buffers) {
-      if (!slot.buffers.has(name)) slot.buffers.set(name, keep(ops.zerosLike(slot.parameter)));
-    }
   }
 
   /** Drops all gradients, so that the next backward pass starts anew and their memory is free meanwhile. */

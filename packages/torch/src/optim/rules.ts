@@ -41,7 +41,11 @@ const check = (
   }
 };
 
-const buffer = (batch: Batch, name: string): readonly Tensor[] => batch.buffers[name] ?? [];
+function buffer({ buffers }: Batch, name: string): readonly Tensor[] {
+  const found = buffers[name];
+  if (found === undefined) throw new MahaloError("E_INTERNAL", `no buffer "${name}"`, { exitStatus: 1 });
+  return found;
+}
 
 /** L2 decay: the gradient plus decay times the parameter, in new tensors; where nothing decays, the gradients as they are. */
 const withL2 = ({ parameters, gradients, decays }: Batch, weightDecay: number): readonly Tensor[] =>

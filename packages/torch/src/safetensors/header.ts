@@ -227,8 +227,9 @@ export const planFile = (
   }
   const names = new Set<string>([METADATA_KEY, "__proto__"]);
   let offset = 0;
-  const offsets: { bytes: number; begin: number }[] = [];
-  for (const { name, dtype, shape } of sorted) {
+  const offsets: (TensorPlan & { bytes: number; begin: number })[] = [];
+  for (const plan of sorted) {
+    const { name, dtype, shape } = plan;
     checkText(name, "tensor name");
     if (names.has(name)) {
       const reason = name === METADATA_KEY || name === "__proto__" ? "is reserved" : "is given twice";
@@ -243,7 +244,7 @@ export const planFile = (
         exitStatus: 1,
       });
     }
-    offsets.push({ bytes, begin: offset });
+    offsets.push({ ...plan, bytes, begin: offset });
     const entry = { dtype, shape, data_offsets: [offset, offset + bytes] };
     fields.push(`${JSON.stringify(name)}:${JSON.stringify(entry)}`);
     offset += bytes;
@@ -260,9 +261,6 @@ export const planFile = (
   head.writeBigUInt64LE(BigInt(length), 0);
   json.copy(head, LENGTH_BYTES);
   const dataStart = head.byteLength;
-  const tensors = sorted.map((plan, i): TensorEntry => {
-    const { bytes = 0, begin = 0 } = offsets[i] ?? {};
-    return { ...plan, start: dataStart + begin, bytes };
-  });
+  const tensors = offsets.map(({ begin, ...plan }): TensorEntry => ({ ...plan, start: dataStart + begin }));
   return { head, tensors, fileBytes: dataStart + offset };
 };

@@ -59,7 +59,7 @@ export const parseStrictJson = (text: string, where: string, options: StrictJson
     at >= text.length ? "the end of the text" : JSON.stringify(text.slice(at, at + 1));
 
   const escaped = (): string => {
-    const letter = text[at + 1] ?? "";
+    const letter = text.charAt(at + 1);
     const simple = ESCAPES[letter];
     if (simple !== undefined) {
       at += 2;

@@ -172,15 +172,15 @@ export const writeSafetensorsFolder = (
 ): string[] => {
   const shards = shard(entriesOf(tensors), maxShardBytes);
   const number = (n: number): string => String(n).padStart(5, "0");
-  const files = shards.map((_, i) =>
-    shards.length === 1
-      ? "model.safetensors"
-      : `model-${number(i + 1)}-of-${number(shards.length)}.safetensors`,
-  );
+  const files: string[] = [];
   const weightMap: Record<string, string> = {};
   let total = 0;
   for (const [i, entries] of shards.entries()) {
-    const file = files[i] ?? "";
+    const file =
+      shards.length === 1
+        ? "model.safetensors"
+        : `model-${number(i + 1)}-of-${number(shards.length)}.safetensors`;
+    files.push(file);
     writeSafetensors(join(folder, file), new Map(entries), { metadata });
     for (const [name, tensor] of entries) {
       weightMap[name] = file;
