@@ -1,5 +1,6 @@
 /** Balanced batches: every objective in every optimiser step, in an order that seed, epoch and step alone decide. */
 import { MahaloError } from "@mahalo/torch";
+import { element, zip } from "../core/need.ts";
 import { stream } from "../core/random.ts";
 
 /** Rows of one objective in a batch, as indices into that objective's own list of rows. */
@@ -65,12 +66,13 @@ export const balancedBatches = ({ counts, batchSize, seed }: BalanceOptions): Ba
         );
       }
       return objectives.map(([objective, count], k) => {
-        const perEpoch = offsets[steps]?.[k] ?? 0;
-        const from = epoch * perEpoch + (offsets[step]?.[k] ?? 0);
-        const to = epoch * perEpoch + (offsets[step + 1]?.[k] ?? 0);
+        const usedBefore = (step: number): number => element(element(offsets, step, "step"), k);
+        const perEpoch = usedBefore(steps);
+        const from = epoch * perEpoch + usedBefore(step);
+        const to = epoch * perEpoch + usedBefore(step + 1);
         const rows: number[] = [];
         for (let at = from; at < to; at++) {
-          rows.push(order(objective, count, Math.floor(at / count))[at % count] ?? 0);
+          rows.push(element(order(objective, count, Math.floor(at / count)), at % count));
         }
         return { objective, rows };
       });
@@ -102,10 +104,11 @@ const planEpoch = (
 ): { steps: number; offsets: number[][] } => {
   const share = batchSize / counts.length;
   const base = Math.floor(share);
-  const offsets = [counts.map(() => 0)];
+  const offsets: number[][] = [];
+  let used = counts.map(() => 0);
   for (let step = 0; ; step++) {
-    const used = offsets[step] ?? [];
-    if (counts.every((count, k) => count < largest || (used[k] ?? 0) >= largest))
+    offsets.push(used);
+    if (zip(counts, used).every(([count, rows]) => count < largest || rows >= largest))
       return { steps: step, offsets };
     // Integers only: rows due are (step + 1) * batchSize / K, compared after multiplying by K.
     const behind = used
@@ -113,13 +116,11 @@ const planEpoch = (
       .sort((a, b) => b.due - a.due || a.k - b.k)
       .slice(0, batchSize - base * counts.length);
     const favoured = new Set(behind.map(({ k }) => k));
-    offsets.push(
-      used.map((rows, k) => {
-        const next = rows + base + Number(favoured.has(k));
-        // The largest stops at its end, so that an epoch sees it exactly once.
-        return counts[k] === largest && rows < largest ? Math.min(next, largest) : next;
-      }),
-    );
+    used = used.map((rows, k) => {
+      const next = rows + base + Number(favoured.has(k));
+      // The largest stops at its end, so that an epoch sees it exactly once.
+      return counts[k] === largest && rows < largest ? Math.min(next, largest) : next;
+    });
   }
 };
 

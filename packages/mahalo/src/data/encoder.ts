@@ -1,5 +1,6 @@
 /** One prompt and its responses into token ids: the template's own text, cut to the limits, ended where a turn ends. */
 import { MahaloError } from "@mahalo/torch";
+import { zip } from "../core/need.ts";
 import type { ChatTemplate } from "./chat-template.ts";
 import type { TextCodec } from "./codec.ts";
 import { fateOf } from "./lossless.ts";
@@ -138,9 +139,7 @@ export class Encoder {
       (length, whole) => Math.min(length, this.#sharedWith(whole, messages, text)),
       text.length,
     );
-    const ids = wholes.map((whole, index) =>
-      this.#answerIds(whole.slice(shared), responses[index]?.[0] ?? "response"),
-    );
+    const ids = zip(wholes, responses).map(([whole, [field]]) => this.#answerIds(whole.slice(shared), field));
     if (shared === text.length) return this.#fit(asked.ids, responses, ids);
     this.#notes.add(
       `the chat template opens an answer with ${JSON.stringify(text.slice(shared))}, but does not write that before these answers; they are trained without it`,
@@ -150,8 +149,7 @@ export class Encoder {
 
   #fit(prompt: readonly number[], responses: readonly Response[], ids: number[][]): EncodedRow {
     const room = this.#maxTokens - prompt.length;
-    const fitting = responses.map(([field], index) => {
-      const response = ids[index] ?? [];
+    const fitting = zip(responses, ids).map(([[field], response]) => {
       if (response.length === 0) throw new RowProblem("empty-response", `${field}: has no token`);
       if (room <= 0) {
         throw new RowProblem(

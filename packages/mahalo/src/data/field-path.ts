@@ -1,6 +1,7 @@
 /** Paths into a row, `a.b[0]`, as column maps write them. */
 import { MahaloError } from "@mahalo/torch";
 import { type FieldPath, formatPath, valueAt } from "../core/issues.ts";
+import { lastOf, need } from "../core/need.ts";
 import { didYouMean } from "../core/suggest.ts";
 import { RowProblem } from "./problems.ts";
 
@@ -17,7 +18,7 @@ export const parsePath = (text: string): FieldPath => {
   while (part.lastIndex < text.length) {
     const match = part.exec(text);
     if (match === null) break;
-    path.push(match[2] === undefined ? (match[1] ?? match[3] ?? "") : Number(match[2]));
+    path.push(match[2] === undefined ? need(match[1] ?? match[3], "a name in a path") : Number(match[2]));
     if (part.lastIndex === text.length) return path;
   }
   throw new MahaloError("E_COLUMNS_PATH", `"${text}" is no path into a row`, {
@@ -48,6 +49,6 @@ export const pick = (row: unknown, path: FieldPath): unknown => {
   const reached = depth === -1 ? path : path.slice(0, depth + 1);
   const parent = valueAt(row, reached.slice(0, -1));
   const known = typeof parent === "object" && parent !== null ? Object.keys(parent) : [];
-  const hint = value === null ? "it is null" : didYouMean(String(reached.at(-1) ?? ""), known);
+  const hint = value === null ? "it is null" : didYouMean(String(lastOf(reached, "part of a path")), known);
   throw new RowProblem("unmapped-field", `${formatPath(path)}: the row has no such field. ${hint}`);
 };

@@ -1,6 +1,7 @@
 /** Shows encoded rows as a person can check them: tokens, positions, branches, what sees what, what is trained, steps. */
 import { formatCount } from "../core/format.ts";
 import { mean } from "../core/mean.ts";
+import { element, lastOf, need, zip } from "../core/need.ts";
 import type { TextCodec } from "./codec.ts";
 import type { EncodedExample, EncodedPair, EncodedSteps } from "./encode.ts";
 import { branchIds, branchMask, type PackedRow, packRows, rowLength } from "./packing.ts";
@@ -63,13 +64,16 @@ export const summarizeRows = (rows: readonly EncodedRow[]): ObjectiveSummary[] =
     const own = rows.filter((row) => row.objective === objective);
     const mine = own.map(partsOf);
     const labels = own.flatMap((row) => ("labels" in row ? row.labels : []));
-    const names = mine[0]?.map(({ name }) => name) ?? [];
-    const lengths = names.map((_, part) => mine.map((parts) => parts[part]?.ids.length ?? 0));
     return {
       objective,
       rows: mine.length,
-      tokens: lengths.flat().reduce((sum, length) => sum + length, 0),
-      parts: Object.fromEntries(names.map((name, part) => [name, spread(lengths[part] ?? [])])),
+      tokens: mine.flat().reduce((sum, { ids }) => sum + ids.length, 0),
+      parts: Object.fromEntries(
+        element(mine, 0, "row").map(({ name }, part) => [
+          name,
+          spread(mine.map((parts) => element(parts, part, "part").ids.length)),
+        ]),
+      ),
       ...(labels.length === 0 ? {} : { steps: labelled(labels) }),
     };
   });
@@ -155,7 +159,7 @@ const stepsOf = (
   boundary: StepBoundary | undefined,
 ): InspectedStep[] | undefined => {
   if (name === "prompt") return undefined;
-  if ("labels" in row) return row.ends.map((end, step) => ({ end, label: row.labels[step] ?? null }));
+  if ("labels" in row) return zip(row.ends, row.labels).map(([end, label]) => ({ end, label }));
   return boundary === undefined ? undefined : stepEnds(codec, ids, boundary).map((end) => ({ end }));
 };
 
@@ -163,7 +167,7 @@ const inspectRow = (row: EncodedRow, codec: TextCodec, boundary: StepBoundary | 
   const parts = partsOf(row);
   const steps = parts.map((part) => stepsOf(row, part, codec, boundary));
   const [prompt, ...branches] = parts;
-  const unpacked = { prompt: prompt?.ids ?? [], branches: branches.map(({ ids }) => ids) };
+  const unpacked = { prompt: need(prompt, "the prompt").ids, branches: branches.map(({ ids }) => ids) };
   const length = unpacked.prompt.length + unpacked.branches.reduce((sum, ids) => sum + ids.length, 0);
   // What is shown is read from the batch that training would get, not worked out a second time.
   const [packed] = packRows([unpacked], length);
@@ -174,10 +178,7 @@ const inspectRow = (row: EncodedRow, codec: TextCodec, boundary: StepBoundary | 
   const { batch } = packed;
   const spans = [
     { name: "prompt" as const, start: laid.start, length: laid.prompt },
-    ...laid.branches.map((branch, index) => ({
-      name: branches[index]?.name ?? ("response" as const),
-      ...branch,
-    })),
+    ...zip(branches, laid.branches).map(([{ name }, branch]) => ({ name, ...branch })),
   ];
   const sees = whoSeesWhom(laid, spans);
   return {
@@ -189,11 +190,11 @@ const inspectRow = (row: EncodedRow, codec: TextCodec, boundary: StepBoundary | 
       return {
         name: span.name,
         trained: index > 0,
-        sees: sees[index] ?? [],
+        sees: element(sees, index),
         tokens: [...branchIds(batch, span)].map((id, at) => ({
           id,
           text: codec.decode([id]),
-          position: batch.positions[span.start + at] ?? 0,
+          position: element(batch.positions, span.start + at),
           special: codec.specialIds.has(id),
         })),
         ...(own === undefined ? {} : { steps: own }),
@@ -215,8 +216,8 @@ const whoSeesWhom = (row: PackedRow, spans: readonly Span[]): string[][] => {
 };
 
 const describePart = ({ name, tokens, trained, sees, steps }: InspectedPart): string => {
-  const first = tokens[0]?.position ?? 0;
-  const last = tokens.at(-1)?.position ?? 0;
+  const first = element(tokens, 0, "token").position;
+  const last = lastOf(tokens, "token").position;
   const attended = sees.map((other) => (other === name ? "itself" : other)).join(" and ");
   const count = tokens.length === 1 ? "1 token" : `${formatCount(tokens.length)} tokens`;
   const cut = steps === undefined ? "" : `, ${steps.length} ${steps.length === 1 ? "step" : "steps"}`;
@@ -278,5 +279,5 @@ const visible = (text: string): string =>
 
 const spread = (lengths: readonly number[]): { median: number; longest: number } => {
   const sorted = lengths.toSorted((a, b) => a - b);
-  return { median: sorted[Math.floor((sorted.length - 1) / 2)] ?? 0, longest: sorted.at(-1) ?? 0 };
+  return { median: element(sorted, Math.floor((sorted.length - 1) / 2)), longest: lastOf(sorted) };
 };

@@ -1,5 +1,6 @@
 /** Packs prompts and their branches into token batches without padding: a pair's prompt is stored and computed once. */
 import { MahaloError } from "@mahalo/torch";
+import { element } from "../core/need.ts";
 
 /** One response inside a batch: `length` tokens from offset `start` of the batch's tokens. */
 export type Branch = { start: number; length: number };
@@ -53,7 +54,7 @@ export const packRows = (
   }
   return bins.map(({ members, tokens }) => ({
     batch: layOut(
-      members.flatMap((member) => rows[member] ?? []),
+      members.map((member) => element(rows, member, "row")),
       tokens,
     ),
     members,

@@ -1,5 +1,6 @@
 /** Chooses rows: a seeded held-out split by prompt, and a limit for each objective. */
 import { MahaloError } from "@mahalo/torch";
+import { lookUp } from "../core/need.ts";
 import { stream } from "../core/random.ts";
 import { type Prompt, promptKey } from "./rows.ts";
 
@@ -54,7 +55,7 @@ export const splitRows = <Row extends SplitRow>(
       if (count >= quota) break;
       if (held.has(key)) continue;
       held.add(key);
-      count += sizes.get(key) ?? 0;
+      count += lookUp(sizes, key, "prompt");
     }
   }
   const train = keyed.flatMap(({ row, key }) => (held.has(key) ? [] : [row]));
@@ -89,10 +90,10 @@ export const limitRows = <Row extends { objective: string }>(
   seed: number,
 ): Row[] => {
   if (limit === undefined) return [...rows];
-  const drawn = [...groupBy(rows.keys(), (index) => rows[index]?.objective ?? "")].flatMap(
-    ([objective, indices]) => stream(seed, "data", "limit", objective).shuffle(indices).slice(0, limit),
+  const drawn = [...groupBy(rows.entries(), ([, row]) => row.objective)].flatMap(([objective, own]) =>
+    stream(seed, "data", "limit", objective).shuffle(own).slice(0, limit),
   );
-  return drawn.sort((a, b) => a - b).flatMap((index) => rows[index] ?? []);
+  return drawn.sort(([a], [b]) => a - b).map(([, row]) => row);
 };
 
 /** Prompts in the order they are drawn; one prompt's place among others does not depend on which others there are. */

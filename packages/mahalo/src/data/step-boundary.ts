@@ -20,6 +20,16 @@ export type StepBoundary =
 /** Names of the boundaries. */
 export const stepBoundaryNames = ["blank-line", "line", "sentence", "turn"] as const;
 
+/** Steps as spans of what they are steps of: each begins where the one before it ends. */
+export function spansOf(ends: readonly number[]): { start: number; end: number }[] {
+  let start = 0;
+  return ends.map((end) => {
+    const span = { start, end };
+    start = end;
+    return span;
+  });
+}
+
 const defaultMinTokens = 8;
 
 const named = (by: StepBoundary["by"]): StepBoundary =>

@@ -1,5 +1,6 @@
 /** Rows of labelled steps: a prompt, the texts of a response's steps and a target for each, in TRL's stepwise form. */
 import { z } from "zod";
+import { element } from "../core/need.ts";
 import { checkRow } from "./check-row.ts";
 import { type Origin, RowProblem } from "./problems.ts";
 import { type Prompt, parseExample } from "./rows.ts";
@@ -64,7 +65,9 @@ export type StepRowOptions = {
 
 /** Steps with what stands between them: where the data leave that out, a line feed, as in TRL. */
 const joinable = (steps: readonly string[], separator: string | undefined): string[] => {
-  const apart = steps.slice(1).some((step, at) => !/\s$/.test(steps[at] ?? "") && !/^\s/.test(step));
+  const apart = steps
+    .slice(1)
+    .some((step, at) => !/\s$/.test(element(steps, at, "step")) && !/^\s/.test(step));
   const between = separator ?? (apart ? "\n" : "");
   return steps.map((step, at) => (at < steps.length - 1 ? step + between : step));
 };

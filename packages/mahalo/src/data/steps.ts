@@ -1,7 +1,8 @@
 /** Steps of a response: where each one ends, in tokens, by one rule for training, scoring and decoding. */
+import { element } from "../core/need.ts";
 import type { TextCodec } from "./codec.ts";
 import { RowProblem } from "./problems.ts";
-import { type BoundaryFinder, boundaryFinder, type StepBoundary } from "./step-boundary.ts";
+import { type BoundaryFinder, boundaryFinder, type StepBoundary, spansOf } from "./step-boundary.ts";
 import { TokenText } from "./token-text.ts";
 
 export {
@@ -108,11 +109,11 @@ export const endsOfTexts = (codec: TextCodec, ids: readonly number[], steps: rea
   let [wanted, read, token] = [-start, 0, 0];
   for (const step of steps.slice(0, -1)) {
     wanted += step.length;
-    while (token < ids.length && read < wanted) read += texts[token++]?.length ?? 0;
+    while (token < ids.length && read < wanted) read += element(texts, token++).length;
     ends.push(token);
   }
   ends.push(ids.length);
-  if (ends.every((end, at) => end > (ends[at - 1] ?? 0))) return ends;
+  if (spansOf(ends).every(({ start, end }) => end > start)) return ends;
   throw new RowProblem("invalid-row", "two steps end in the same token, or a step has no token");
 };
 
@@ -139,8 +140,8 @@ const isTexts = (steps: StepBoundary | readonly string[]): steps is readonly str
  */
 export const stepTexts = (codec: TextCodec, ids: readonly number[], ends: readonly number[]): string[] => {
   const text = new TokenText(codec);
-  return ends.map((end, step) => {
-    const pieces = ids.slice(ends[step - 1] ?? 0, end).map((id) => text.push(id));
+  return spansOf(ends).map(({ start, end }, step) => {
+    const pieces = ids.slice(start, end).map((id) => text.push(id));
     return pieces.join("") + (step === ends.length - 1 ? text.end() : "");
   });
 };

@@ -1,6 +1,6 @@
 /** Ends of steps in a text that came without tokens, such as an endpoint's reply: the boundaries of `steps.ts`. */
 import type { TextCodec } from "./codec.ts";
-import { boundaryFinder, type StepBoundary } from "./step-boundary.ts";
+import { boundaryFinder, type StepBoundary, spansOf } from "./step-boundary.ts";
 import { TokenText } from "./token-text.ts";
 
 /** Line feeds together, a word with the white space before it, or white space before a line feed. */
@@ -45,4 +45,4 @@ export const textStepEnds = (text: string, boundary: StepBoundary, codec?: TextC
 
 /** A text cut at the ends that {@link textStepEnds} gives. */
 export const cutText = (text: string, ends: readonly number[]): string[] =>
-  ends.map((end, step) => text.slice(ends[step - 1] ?? 0, end));
+  spansOf(ends).map(({ start, end }) => text.slice(start, end));

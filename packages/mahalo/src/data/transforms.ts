@@ -2,6 +2,7 @@
 import { MahaloError } from "@mahalo/torch";
 import { z } from "zod";
 import { valueAt } from "../core/issues.ts";
+import { element } from "../core/need.ts";
 import { safeLength } from "../core/pattern-cost.ts";
 import { overdue, withinTime } from "../core/time-limit.ts";
 import { isPath, parsePath, pick } from "./field-path.ts";
@@ -199,7 +200,7 @@ export type StepSpec = z.input<typeof stepSchema>;
 /** The function of a step that {@link stepSchema} has let through. */
 export const compileStep = (spec: StepSpec): Transform => {
   const [name, options] =
-    typeof spec === "string" ? [spec, undefined] : (Object.entries(spec)[0] ?? ["", undefined]);
+    typeof spec === "string" ? [spec, undefined] : element(Object.entries(spec), 0, "step");
   const found = table.get(name);
   if (found === undefined) throw new MahaloError("E_COLUMNS_STEP", `unknown step "${name}"`);
   return found.compile(options ?? (found.schema.safeParse(true).success ? true : {}));

@@ -6,6 +6,7 @@ import { checkRegular, MahaloError } from "@mahalo/torch";
 import { Decompress } from "fzstd";
 import { errorCode, fileError } from "../core/files.ts";
 import { formatBytes, formatCount } from "../core/format.ts";
+import { element } from "../core/need.ts";
 import { binaryKind, kindBytes, type Packing, packingOf } from "./file-kind.ts";
 import { expandedLimit, type RowLimits } from "./limits.ts";
 
@@ -159,8 +160,8 @@ function windowOf(first: Buffer): number {
   if (flags === undefined || descriptor === undefined || first[3] !== 0xfd) return 0;
   if ((flags & 0x20) === 0) return 2 ** (10 + (descriptor >> 3)) * (1 + (descriptor & 7) / 8);
   // Content as one piece: its length is the window.
-  const dictionary = [0, 1, 2, 4][flags & 3] ?? Number.NaN;
-  const lengthBytes = [1, 2, 4, 8][flags >> 6] ?? Number.NaN;
+  const dictionary = element([0, 1, 2, 4], flags & 3);
+  const lengthBytes = element([1, 2, 4, 8], flags >> 6);
   const field = first.subarray(5 + dictionary, 5 + dictionary + lengthBytes);
   return field.reduceRight((sum, byte) => sum * 256 + byte, 0);
 }

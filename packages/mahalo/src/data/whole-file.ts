@@ -1,5 +1,6 @@
 /** Files that hold all rows in one object: read where that is plain, else called what they are. */
 import { MahaloError } from "@mahalo/torch";
+import { element } from "../core/need.ts";
 import type { RawRow } from "./readers.ts";
 
 /** Fields that are usual around a list of rows. */
@@ -13,7 +14,7 @@ const isObject = (value: unknown): value is Fields =>
 /** The rows of an object that is nothing but a wrapper around one list of them. */
 const wrapped = (value: Fields): readonly unknown[] | undefined => {
   const lists = Object.entries(value).filter(([, field]) => Array.isArray(field) || isObject(field));
-  const [name, rows] = lists.length === 1 ? (lists[0] ?? []) : [];
+  const [name, rows] = lists.length === 1 ? element(lists, 0) : [];
   if (name === undefined || !wrappers.has(name) || !Array.isArray(rows)) return undefined;
   return rows.length > 0 && rows.every(isObject) ? rows : undefined;
 };

@@ -1,6 +1,7 @@
 /** Finds text that UTF-8 cannot hold: JSON may spell half of a surrogate pair, which no tokenizer reads as written. */
 import { isWellFormed } from "@mahalo/torch";
 import { type FieldPath, formatPath } from "../core/issues.ts";
+import { need } from "../core/need.ts";
 import { RowProblem } from "./problems.ts";
 
 /** A value and the way to it; a link for each level, so that depth costs nothing. */
@@ -39,7 +40,7 @@ function pathOf({ key, inside }: Place): FieldPath {
 export function wholeText<Row>(row: Row): Row {
   const broken = brokenText(row);
   if (broken === undefined) return row;
-  const half = /\p{Surrogate}/u.exec(broken.text)?.[0] ?? "";
+  const half = need(/\p{Surrogate}/u.exec(broken.text)?.[0], "half a character");
   const code = `\\u${half.charCodeAt(0).toString(16)}`;
   const field = formatPath(pathOf(broken.place));
   throw new RowProblem(

@@ -1,4 +1,5 @@
 /** The replies of the word-problem generator: worked answers, plausible mistakes, hints that ask, and invitations. */
+import { element, lastOf } from "../../core/need.ts";
 import type { Random } from "../../core/random.ts";
 
 /** One step of arithmetic: `left operator right = result`. */
@@ -24,7 +25,7 @@ const expression = ({ left, operator, right }: Step): string => `${left} ${opera
  * @example told([step(12, "+", 7)]) // "12 + 7 = 19\n\nThe answer is 19."
  */
 export const told = (steps: readonly Step[]): string => {
-  const answer = steps.at(-1)?.result ?? 0;
+  const answer = lastOf(steps, "step").result;
   return [...steps.map((one) => `${expression(one)} = ${one.result}`), `The answer is ${answer}.`].join(
     "\n\n",
   );
@@ -55,7 +56,7 @@ const mistaken = (steps: readonly Step[], mistake: Mistake, random: Random): Ste
     return steps.slice(0, -1);
   }
   const index = random.integer(steps.length);
-  const one = steps[index] ?? step(0, "+", 0);
+  const one = element(steps, index, "step");
   if (mistake === "operation") {
     return carried(steps, index, step(one.left, random.pick(otherOperators[one.operator]), one.right));
   }
@@ -68,17 +69,16 @@ const mistaken = (steps: readonly Step[], mistake: Mistake, random: Random): Ste
  * step left out. No number in it is negative, and its answer always differs from the right one.
  */
 export const toldWrong = (steps: readonly Step[], random: Random): string => {
-  const right = steps.at(-1)?.result ?? 0;
+  const last = lastOf(steps, "step");
   const kinds: readonly Mistake[] =
     steps.length > 1 ? ["operation", "slip", "dropped-step"] : ["operation", "slip", "slip"];
   for (let attempt = 0; attempt < 64; attempt++) {
     const wrong = mistaken(steps, random.pick(kinds), random);
-    const answer = wrong.at(-1)?.result ?? right;
-    if (answer !== right && wrong.every(({ result }) => result >= 0)) {
+    const answer = lastOf(wrong, "step").result;
+    if (answer !== last.result && wrong.every(({ result }) => result >= 0)) {
       return told(wrong);
     }
   }
-  const last = steps.at(-1) ?? step(0, "+", 0);
   return told([...steps.slice(0, -1), { ...last, result: last.result + 1 }]);
 };
 
@@ -141,7 +141,7 @@ const firstStepAsks = [
  * @example asked([step(12, "+", 7)], random) // "We are looking for a total, so adding helps.\n\nWhat is 12 + 7?"
  */
 export const asked = (steps: readonly Step[], random: Random): string => {
-  const first = steps[0] ?? step(0, "+", 0);
+  const first = element(steps, 0, "step");
   const hint = random.pick(hints[first.operator]);
   const opening = random.next() < 0.5 ? `${random.pick(openers)} ${hint}` : hint;
   const ask = random.pick(steps.length > 1 ? firstStepAsks : asks)(expression(first));

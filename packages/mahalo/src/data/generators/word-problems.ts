@@ -1,6 +1,7 @@
 /** The quickstart's generator: short word problems with their answers, and preference pairs for two objectives. */
 import { MahaloError } from "@mahalo/torch";
 import { z } from "zod";
+import { need } from "../../core/need.ts";
 import { type Random, stream } from "../../core/random.ts";
 import type { PreferenceRow } from "../rows.ts";
 import type { Generated, GeneratedProblem, GeneratedRow, Generator } from "./types.ts";
@@ -124,7 +125,7 @@ const fill = (template: Template, numbers: readonly number[], random: Random): s
   };
   return template.text
     .replaceAll(/\[([^\]]+)\]/g, (_, alternatives: string) => random.pick(alternatives.split("|")))
-    .replaceAll(/\{(\w+)\}/g, (whole, slot: string) => slots[slot] ?? whole);
+    .replaceAll(/\{(\w+)\}/g, (_, slot: string) => need(slots[slot], `the template's ${slot}`));
 };
 
 /**

@@ -128,7 +128,7 @@ const appendBody = async (
 /** Where the bytes of an answer to a range request begin: 0 for an answer that ignores the range. */
 const rangeStart = (response: Response): number => {
   if (response.status !== 206) return 0;
-  return Number(/^bytes (\d+)-/.exec(response.headers.get("content-range") ?? "")?.[1] ?? Number.NaN);
+  return Number(/^bytes (\d+)-/.exec(response.headers.get("content-range") ?? "")?.[1]);
 };
 
 /** Fetches what is missing of `partial`, once. */

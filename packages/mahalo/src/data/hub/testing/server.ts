@@ -124,8 +124,8 @@ export const startHub = async (): Promise<TestHub> => {
       return;
     }
     const asked = new RegExp(`^/(?:datasets/)?${servedId}/resolve/([^/]+)/(.+)$`).exec(url);
-    const revision = asked?.[1];
-    const file = hub.files.get(decodeURIComponent(asked?.[2] ?? ""));
+    const [, revision, path = ""] = asked ?? [];
+    const file = hub.files.get(decodeURIComponent(path));
     if (asked === null || (revision !== "main" && revision !== hub.commit)) {
       response.writeHead(404, { "x-error-code": asked ? "RevisionNotFound" : "RepoNotFound" }).end();
     } else if (file === undefined) {
