@@ -158,7 +158,7 @@ const readRope = (
   where: string,
 ): { ropeTheta: number; ropeScaling: RopeScaling | undefined } => {
   const key = ropeKey(raw);
-  const rope = raw[key] ?? {};
+  const rope = (key === "rope_scaling" ? raw.rope_scaling : raw.rope_parameters) ?? {};
   const ropeTheta = rope.rope_theta ?? raw.rope_theta ?? defaultTheta;
   const type = rope.rope_type ?? rope.type ?? "default";
   switch (type) {

@@ -3,6 +3,7 @@ import { Generator, gradEnabled, keep, MahaloError, noGrad, ops, scope, type Ten
 import { stream } from "../core/random.ts";
 import { listNames, nearest } from "../core/suggest.ts";
 import type { Int8Weight, Kernels } from "./kernels.ts";
+import { weightIn } from "./mix-weight.ts";
 import { type ComputeDType, type Parameter, parameter } from "./parameters.ts";
 import { linear } from "./products.ts";
 import { disposeInt8, quantize } from "./quantize.ts";
@@ -49,7 +50,7 @@ export const normalizeMix = (mix: Mix, objectives: readonly string[]): Map<strin
       hint: "give at least one objective a weight above 0",
     });
   }
-  return new Map(objectives.map((name) => [name, Object.hasOwn(mix, name) ? (mix[name] ?? 0) / sum : 0]));
+  return new Map(objectives.map((name) => [name, weightIn(mix, name) / sum]));
 };
 
 /** Reads `accuracy=0.7,engagement=0.3`. */

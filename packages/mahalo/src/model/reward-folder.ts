@@ -2,6 +2,7 @@
 import { MahaloError, ops, type Tensor } from "@mahalo/torch";
 import { z } from "zod";
 import { parseJson } from "../core/json.ts";
+import { element } from "../core/need.ts";
 import type { ChatTemplate } from "../data/chat-template.ts";
 import type { TextCodec } from "../data/codec.ts";
 import type { ModelConfig } from "./config.ts";
@@ -196,7 +197,7 @@ export const readHeads = (
   const weight = rows > 0 ? named.take("score.weight", [rows, hiddenSize]) : undefined;
   const bias = stored.class === "TokenClassification" ? named.take("score.bias", [rows]) : undefined;
   const part = (whole: Tensor | undefined, start: number, shape: readonly number[]): Tensor =>
-    whole === undefined ? ops.zeros(shape) : whole.narrow(0, start, shape[0] ?? 0).clone();
+    whole === undefined ? ops.zeros(shape) : whole.narrow(0, start, element(shape, 0, "dimension")).clone();
   const heads = stored.heads.map((spec) => {
     const start = starts.get(spec.name);
     return makeHead(spec, hiddenSize, {

@@ -1,5 +1,6 @@
 /** Rotary position embedding: frequencies by the model's rule, and tables of cosines and sines. */
 import { keep, noGrad, ops, scope, type Tensor, tensor } from "@mahalo/torch";
+import { element } from "../core/need.ts";
 import type { ModelConfig } from "./config.ts";
 
 // Shapes: T tokens, P positions of the table, E head width.
@@ -70,7 +71,7 @@ export class RopeTable {
     for (let position = 0; position < this.#positions; position++) {
       for (let i = 0; i < half; i++) {
         // The customary implementations take angles in float32; so do we, to rotate by the very same ones.
-        const value = wave(Math.fround(position * Math.fround(this.#frequencies[i] ?? 0)));
+        const value = wave(Math.fround(position * Math.fround(element(this.#frequencies, i))));
         table[position * this.#width + i] = value;
         table[position * this.#width + half + i] = value;
       }

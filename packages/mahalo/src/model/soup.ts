@@ -1,5 +1,6 @@
 /** Soups: one model whose weights are the weighted sum of several models' weights. */
 import { MahaloError, noGrad, ops } from "@mahalo/torch";
+import { need } from "../core/need.ts";
 import type { Mix } from "./heads.ts";
 import { normalizeMix } from "./heads.ts";
 import { type LanguageModel, type LoadOptions, loadModel } from "./load.ts";
@@ -56,8 +57,9 @@ export const soupModel = async (
   { compute }: Pick<LoadOptions, "compute"> = {},
 ): Promise<LanguageModel> => {
   const members = [...normalizeMix(mix, Object.keys(models))].filter(([, weight]) => weight > 0);
-  const [[first, own] = ["", 0], ...others] = members;
-  const soup = await loadModel(models[first] ?? "", {
+  const [head, ...others] = members;
+  const [first, own] = need(head, "a model with any weight");
+  const soup = await loadModel(need(models[first], `the model of ${first}`), {
     training: true,
     ...(compute === undefined ? {} : { compute }),
   });
@@ -68,7 +70,7 @@ export const soupModel = async (
         if (master !== undefined && own !== 1) ops.mulScalar_(master, own);
     });
     for (const [name, weight] of others) {
-      const other = await loadModel(models[name] ?? "");
+      const other = await loadModel(need(models[name], `the model of ${name}`));
       try {
         checkMember(name, other);
         noGrad(() => add(soup, other, name, weight));

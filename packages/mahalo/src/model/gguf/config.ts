@@ -1,5 +1,6 @@
 /** A model's config out of a GGUF file's metadata and tensors. */
 import { MahaloError } from "@mahalo/torch";
+import { element, zip } from "../../core/need.ts";
 import { didYouMean } from "../../core/suggest.ts";
 import { families, type ModelConfig, type RopeScaling } from "../config.ts";
 import { checkBounds } from "../config-bounds.ts";
@@ -60,8 +61,8 @@ const scalingFromDivisors = (
   for (const originalMaxPositions of lengths) {
     const scaling = { type: "llama3", factor, ...llama3Constants, originalMaxPositions } as const;
     const expected = llama3Divisors(theta, headDim, scaling);
-    const near = (value: number, i: number): boolean => Math.abs(value - (divisors[i] ?? 0)) <= 1e-4 * value;
-    if (expected.every(near)) return scaling;
+    const near = ([value, divisor]: [number, number]): boolean => Math.abs(value - divisor) <= 1e-4 * value;
+    if (zip(expected, divisors).every(near)) return scaling;
   }
   throw unsupported(
     header,
@@ -150,7 +151,7 @@ export const configFromGguf = (
   const divisors = header.tensors.get("rope_freqs.weight");
   const config: ModelConfig = {
     family,
-    vocabSize: needTensor(header, "token_embd.weight").shape[0] ?? 0,
+    vocabSize: element(needTensor(header, "token_embd.weight").shape, 0, "dimension"),
     hiddenSize,
     intermediateSize: need("feed_forward_length"),
     layers: need("block_count"),

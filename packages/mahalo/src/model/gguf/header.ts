@@ -1,4 +1,5 @@
 /** Reads a GGUF file's head: metadata and where each tensor lies, every number checked against the file's size. */
+import { lastOf } from "../../core/need.ts";
 import { type ByteSource, Cursor, ggufError } from "./cursor.ts";
 import { blockLayouts, type GgufType, ggufType, ggufTypeName } from "./types.ts";
 
@@ -144,7 +145,7 @@ const readTensor = (cursor: Cursor, number: number): GgufTensor => {
     );
   }
   const layout = blockLayouts[type];
-  const row = shape.at(-1) ?? 0;
+  const row = lastOf(shape, "dimension");
   if (row % layout.elements !== 0) {
     throw ggufError(
       path,

@@ -1,5 +1,6 @@
 /** Tensors of a GGUF file under their Hugging Face names, in Hugging Face's order of rows. */
 import { MahaloError } from "@mahalo/torch";
+import { element } from "../../core/need.ts";
 import type { ModelConfig } from "../config.ts";
 import type { SourceTensor } from "../source-tensor.ts";
 import type { ByteSource } from "./cursor.ts";
@@ -31,8 +32,9 @@ export const huggingFaceName = (name: string): string | undefined => {
   const outer = Object.hasOwn(outerNames, name) ? outerNames[name] : undefined;
   if (outer !== undefined) return outer;
   const match = /^blk\.(\d+)\.(\w+)\.(weight|bias)$/.exec(name);
-  const part = match?.[2] ?? "";
-  if (match === null || !Object.hasOwn(layerNames, part)) return undefined;
+  if (match === null) return undefined;
+  const part = element(match, 2);
+  if (!Object.hasOwn(layerNames, part)) return undefined;
   return `model.layers.${match[1]}.${layerNames[part]}.${match[3]}`;
 };
 
@@ -80,7 +82,7 @@ export function* ggufTensors(
       });
     }
     const permuted = config.family === "llama" && /\.attn_[qk]\.(weight|bias)$/.test(tensor.name);
-    const rows = tensor.shape[0] ?? 0;
+    const rows = element(tensor.shape, 0, "dimension");
     if (permuted && rows % config.headDim !== 0) {
       throw new MahaloError(
         "E_GGUF_TENSOR",
