@@ -1,5 +1,6 @@
 /** How objectives pull on the backbone they share: cosines of their gradients, and projection of those in conflict. */
 import { keep, noGrad, ops, scope, type Tensor } from "@mahalo/torch";
+import { element, zip } from "../core/need.ts";
 import type { Random } from "../core/random.ts";
 import type { Parameter } from "../model/parameters.ts";
 import type { Metrics } from "./metrics.ts";
@@ -16,7 +17,7 @@ export type ConflictOptions = {
 /** Inner products of all objectives' gradients with each other, in one order. */
 export type Gram = readonly (readonly number[])[];
 
-const at = (gram: Gram, i: number, j: number): number => gram[i]?.[j] ?? 0;
+const at = (gram: Gram, i: number, j: number): number => element(element(gram, i), j);
 
 /**
  * PCGrad, told by inner products alone: how much of each objective's gradient goes into the step.
@@ -45,10 +46,10 @@ export const projectConflicts = (
     for (const j of random.shuffle(all.filter((other) => other !== i))) {
       const product = own.reduce((sum, weight, k) => sum + weight * at(gram, k, j), 0);
       if (product >= 0 || at(gram, j, j) === 0) continue;
-      own[j] = (own[j] ?? 0) - product / at(gram, j, j);
+      own[j] = element(own, j) - product / at(gram, j, j);
       projections += 1;
     }
-    for (const k of all) coefficients[k] = (coefficients[k] ?? 0) + (own[k] ?? 0);
+    for (const [k, weight] of own.entries()) coefficients[k] = element(coefficients, k) + weight;
   }
   return { coefficients, projections };
 };
@@ -95,8 +96,7 @@ const plus = (a: Gram, b: Gram): Gram => b.map((row, i) => row.map((value, j) =>
 
 const combined = (own: Own, coefficients: readonly number[]): Tensor | undefined => {
   let sum: Tensor | undefined;
-  for (const [k, gradient] of own.entries()) {
-    const weight = coefficients[k] ?? 1;
+  for (const [gradient, weight] of zip(own, coefficients)) {
     if (gradient === undefined) continue;
     if (sum === undefined) sum = weight === 1 ? gradient : gradient.mul(weight);
     else ops.add_(sum, gradient, { alpha: weight });
@@ -132,10 +132,11 @@ export const passByObjective = (
         one.clearGradient();
       }
     }
+    const zeros: Gram = names.map(() => names.map(() => 0));
     const parts = new Map<string, Gram>();
     for (const [one, own] of gradients)
-      parts.set(partOf(one), plus(parts.get(partOf(one)) ?? [], gramOf(names.map((_, k) => own[k]))));
-    const whole = [...parts.values()].reduce<Gram>(plus, []);
+      parts.set(partOf(one), plus(parts.get(partOf(one)) ?? zeros, gramOf(own)));
+    const whole = [...parts.values()].reduce<Gram>(plus, zeros);
     const found: Metrics = {};
     const add = (gram: Gram, suffix: string): void => {
       for (const [pair, cosine] of Object.entries(cosines(gram, names)))

@@ -1,5 +1,6 @@
 /** How far one model's next-token distributions lie from another's, exactly, over the whole vocabulary. */
 import { MahaloError, noGrad, ops, scope, type Tensor, tensor } from "@mahalo/torch";
+import { element } from "../core/need.ts";
 import { progress } from "../core/progress.ts";
 import { predictors } from "../data/packing.ts";
 import type { LanguageModel } from "../model/load.ts";
@@ -98,12 +99,13 @@ export const statesOf = (
   const bar = progress({ label, total: rows.length, unit: "answers" });
   const values = measure(model, rows, { tokensPerPass, readerOf: () => reader, onPass: bar.add });
   bar.done();
-  const lengths = values.map(([own]) => (own?.length ?? 0) / width);
+  const states = values.map((branches) => element(branches, 0, "branch"));
+  const lengths = states.map(({ length }) => length / width);
   const hidden = new Float32Array(lengths.reduce((total, length) => total + length, 0) * width);
   let at = 0;
-  for (const [own] of values) {
-    if (own !== undefined) hidden.set(own, at);
-    at += own?.length ?? 0;
+  for (const own of states) {
+    hidden.set(own, at);
+    at += own.length;
   }
   return { hidden, lengths, head_VD };
 };

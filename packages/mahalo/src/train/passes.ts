@@ -1,5 +1,6 @@
 /** One forward pass over rows of any task, and the backward pass that its slopes ask for. */
 import { MahaloError, noGrad, ops, scope, type Tensor, tensor } from "@mahalo/torch";
+import { element, zip } from "../core/need.ts";
 import { type PackedBatch, packRows } from "../data/packing.ts";
 import { packedAttention } from "../model/attention.ts";
 import type { LanguageModel } from "../model/load.ts";
@@ -45,9 +46,7 @@ const byReader = (
 ): Group[] => {
   const groups = new Map<Reader, Group>();
   for (const [member, packed] of batch.rows.entries()) {
-    const row = rows[member];
-    if (row === undefined)
-      throw new MahaloError("E_INTERNAL", "a packed row has no task row", { exitStatus: 1 });
+    const row = element(rows, member, "the task row of packed row");
     const reader = readerOf(row);
     const group = groups.get(reader) ?? { reader, positions: [], spans: [] };
     groups.set(reader, group);
@@ -71,16 +70,14 @@ const eachBatch = (
 };
 
 const pick = <T>(list: readonly T[], members: readonly number[]): T[] =>
-  members.flatMap((member) => list[member] ?? []);
+  members.map((member) => element(list, member, "row"));
 
 /** What the readers read, by row and branch. */
 const spread = (groups: readonly Group[], readings: readonly Reading[], rows: number): BranchValues[][] => {
   const values: BranchValues[][] = Array.from({ length: rows }, () => []);
-  for (const [g, { reader, spans }] of groups.entries()) {
+  for (const [{ reader, spans }, reading] of zip(groups, readings)) {
     for (const { member, index, start, length } of spans) {
-      const own = values[member];
-      const reading = readings[g];
-      if (own === undefined || reading === undefined) continue;
+      const own = element(values, member, "row");
       own[index] = reading.values.subarray(start * reader.width, (start + length) * reader.width);
     }
   }
@@ -108,10 +105,8 @@ export const measure = (
       const hidden = options.hidden ?? model.backbone.forward(batchTokens(batch), packedAttention(batch));
       const groups = byReader(batch, own, readerOf);
       const readings = groups.map((group) => group.reader.read(hiddenOf(group, hidden), group.spans));
-      for (const [i, values] of spread(groups, readings, own.length).entries()) {
-        const member = members[i];
-        if (member !== undefined) result[member] = values;
-      }
+      for (const [member, values] of zip(members, spread(groups, readings, own.length)))
+        result[member] = values;
       options.onPass?.(own.length);
     }),
   );
@@ -133,7 +128,7 @@ const slopesOfGroup = (
 ): Float32Array => {
   const perValue = new Float32Array(positions.length * reader.width);
   for (const { member, index, start, length } of spans) {
-    const slope = slopes[member]?.[index] ?? 0;
+    const slope = element(element(slopes, member, "row"), index, "slope");
     const [from, to] = [start * reader.width, (start + length) * reader.width];
     if (typeof slope === "number") perValue.fill(slope, from, to);
     else if (slope.length === to - from) perValue.set(slope, from);
@@ -168,17 +163,11 @@ export const trainPass = (
       add: (group: Group, gradient_ND: Tensor) => void,
     ): void => {
       const readings = groups.map((group) => group.reader.read(hiddenOf(group, hidden), group.spans));
-      const slopes = spread(groups, readings, own.length).map((values, i) => {
-        const row = own[i];
-        return row === undefined ? [] : slopesOf(row, values);
-      });
-      for (const [g, group] of groups.entries()) {
-        noGrad(() =>
-          scope(() => {
-            const gradient_ND = readings[g]?.backward(slopesOfGroup(group, slopes));
-            if (gradient_ND !== undefined) add(group, gradient_ND);
-          }),
-        );
+      const slopes = zip(own, spread(groups, readings, own.length)).map(([row, values]) =>
+        slopesOf(row, values),
+      );
+      for (const [group, reading] of zip(groups, readings)) {
+        noGrad(() => scope(() => add(group, reading.backward(slopesOfGroup(group, slopes)))));
       }
     };
     if (options.hidden !== undefined) readBack(options.hidden, () => undefined);

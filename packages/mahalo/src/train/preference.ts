@@ -1,5 +1,6 @@
 /** MAH-DPO: pairs of each objective train that objective's head and the shared backbone. */
 import { MahaloError } from "@mahalo/torch";
+import { need } from "../core/need.ts";
 import type { EncodedPair } from "../data/encode.ts";
 import { type PairLoss, type PairLossName, type PairLossOptions, pairLoss } from "./losses.ts";
 import { type PairRecord, preferenceMetrics } from "./metrics.ts";
@@ -98,13 +99,15 @@ export const preferenceTask = (options: PreferenceTaskOptions): Task<PairRecord>
         exitStatus: 1,
       });
     }
-    const own = knowns.get(one);
-    const known = own?.reference ?? { chosen: 0, rejected: 0 };
+    const { reference: known = { chosen: 0, rejected: 0 }, loss } = need(
+      knowns.get(one),
+      "a pair of the task",
+    );
     const logpChosen = sum(chosen);
     const logpRejected = sum(rejected);
     const rewardChosen = beta * (logpChosen - known.chosen);
     const rewardRejected = beta * (logpRejected - known.rejected);
-    const pair = (own?.loss ?? loss)((rewardChosen - rewardRejected) / beta);
+    const pair = loss((rewardChosen - rewardRejected) / beta);
     const present = [...new Set(step.map(({ objective }) => objective ?? ""))];
     const total = present.reduce((all, name) => all + weightOf(name), 0);
     const count = step.filter(({ objective }) => objective === one.objective).length;

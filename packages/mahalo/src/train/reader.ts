@@ -1,5 +1,6 @@
 /** What is read off a batch's hidden states and what its slopes do to them; by default, log-probabilities. */
 import { MahaloError, type Tensor } from "@mahalo/torch";
+import { element } from "../core/need.ts";
 import { type Branch, type PackedRow, predictors } from "../data/packing.ts";
 import type { Backbone } from "../model/backbone.ts";
 import type { Heads } from "../model/heads.ts";
@@ -38,7 +39,7 @@ export const logProbReader = (head: Parameter, options: HeadPassOptions = {}): R
   width: 1,
   positions: (_row, packed, branch) => predictors(packed, branch),
   read: (hidden_ND, branches) => {
-    const targets = branches.flatMap(({ row, index }) => row.branches[index] ?? []);
+    const targets = branches.flatMap(({ row, index }) => element(row.branches, index, "branch"));
     const { logps, backward } = headPass(hidden_ND, head, Int32Array.from(targets), options);
     return { values: logps, backward };
   },

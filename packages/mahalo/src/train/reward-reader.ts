@@ -1,5 +1,6 @@
 /** Reads a reward head at the ends of steps; the head's backward is in closed form, without autograd. */
 import { noGrad, scope, type Tensor, tensor } from "@mahalo/torch";
+import { element } from "../core/need.ts";
 import type { RewardHead } from "../model/reward-heads.ts";
 import type { Reader, Reading } from "./reader.ts";
 import type { TaskRow } from "./task.ts";
@@ -40,6 +41,7 @@ export const rewardReader = (
   endsOf: (row: TaskRow) => readonly (readonly number[])[],
 ): Reader => ({
   width: head.outputs,
-  positions: (row, _packed, branch, index) => (endsOf(row)[index] ?? []).map((end) => branch.start + end - 1),
+  positions: (row, _packed, branch, index) =>
+    element(endsOf(row), index, "branch").map((end) => branch.start + end - 1),
   read: (hidden_ND) => readHead(head, hidden_ND),
 });

@@ -1,8 +1,9 @@
 /** Reward models as a task of the one trainer: labelled steps and pairs, each read by its objective's head. */
 import { MahaloError } from "@mahalo/torch";
-import { bug, element, need, zip } from "../core/need.ts";
+import { bug, element, lookUp, need, zip } from "../core/need.ts";
 import type { EncodedPair } from "../data/encode.ts";
 import type { Origin } from "../data/problems.ts";
+import { spansOf } from "../data/step-boundary.ts";
 import type { RewardHead } from "../model/reward-heads.ts";
 import type { RewardModel } from "../model/reward-model.ts";
 import { namedPrompt } from "../model/reward-prompt.ts";
@@ -60,9 +61,9 @@ const checkSteps = (row: LabelledSteps, { kind, type }: RewardHead): void => {
   if (labels.length !== ends.length) {
     refuse("E_REWARD_ROW", row, `${labels.length} labels for ${ends.length} steps`);
   }
-  const wrong = ends.find((end, i) => !(end > (ends[i - 1] ?? 0) && end <= response.length));
+  const wrong = spansOf(ends).find(({ start, end }) => !(end > start && end <= response.length));
   if (wrong !== undefined) {
-    refuse("E_REWARD_ROW", row, `a step ends at token ${wrong} of ${response.length}`);
+    refuse("E_REWARD_ROW", row, `a step ends at token ${wrong.end} of ${response.length}`);
   }
   if (labels.every((label) => label === null)) refuse("E_REWARD_ROW", row, "none of its steps has a label");
   for (const label of labels) {
@@ -223,11 +224,7 @@ export const rewardTask = (
     name: "reward",
     steps,
     rows: (step) => {
-      const chosen = batch(step).map((index) => {
-        const one = all[index];
-        if (one === undefined) throw new MahaloError("E_INTERNAL", `no row ${index}`, { exitStatus: 1 });
-        return one;
-      });
+      const chosen = batch(step).map((index) => element(all, index, "row"));
       const missing = objectives.find((name) => !chosen.some(({ objective }) => objective === name));
       if (missing === undefined) return chosen;
       throw new MahaloError(
@@ -242,7 +239,7 @@ export const rewardTask = (
     outcome: (row, values, step) => {
       const objective = row.objective ?? "";
       const { slopes, record } = judgeRow(objective, target(row), values);
-      const share = sharesOf(step).get(objective) ?? 0;
+      const share = lookUp(sharesOf(step), objective, "objective");
       return {
         slopes: slopes.map((slope) => (typeof slope === "number" ? slope * share : scaled(slope, share))),
         record,

@@ -1,5 +1,6 @@
 /** Scalarised rewards: several objectives' rewards of a pair as one number, and pairs ranked by it. */
 import { MahaloError } from "@mahalo/torch";
+import { zip } from "../core/need.ts";
 
 /** r(chosen) - r(rejected) of every pair, by objective. */
 export type RewardGaps = ReadonlyMap<string, readonly number[]>;
@@ -39,6 +40,6 @@ export const rankBy = <Pair extends { chosen: unknown; rejected: unknown }>(
   pairs: readonly Pair[],
   gaps: readonly number[],
 ): Pair[] =>
-  pairs.map((pair, index) =>
-    (gaps[index] ?? 0) < 0 ? { ...pair, chosen: pair.rejected, rejected: pair.chosen } : pair,
+  zip(pairs, gaps).map(([pair, gap]) =>
+    gap < 0 ? { ...pair, chosen: pair.rejected, rejected: pair.chosen } : pair,
   );

@@ -1,6 +1,7 @@
 /** TensorBoard event files: scalars in hand-encoded protobuf, framed as TFRecords with masked CRC-32C. */
 import { closeSync, existsSync, fsyncSync, ftruncateSync, openSync, readFileSync, writeSync } from "node:fs";
 import { fileError } from "../core/files.ts";
+import { element } from "../core/need.ts";
 
 const table = Uint32Array.from({ length: 256 }, (_, index) => {
   let value = index;
@@ -14,7 +15,7 @@ const table = Uint32Array.from({ length: 256 }, (_, index) => {
 export const crc32c = (bytes: Uint8Array): number => {
   let crc = 0xffffffff;
   for (const byte of bytes) {
-    crc = ((table[(crc ^ byte) & 0xff] ?? 0) ^ (crc >>> 8)) >>> 0;
+    crc = (element(table, (crc ^ byte) & 0xff) ^ (crc >>> 8)) >>> 0;
   }
   return (crc ^ 0xffffffff) >>> 0;
 };
@@ -98,13 +99,13 @@ const stepOf = (data: Uint8Array): number => {
   if (data[9] !== eventFields.step * 8 + wire.varint) {
     return 0;
   }
-  let step = 0;
-  for (let at = 10, scale = 1; at < data.length; at++, scale *= 0x80) {
-    const byte = data[at] ?? 0;
+  let [step, scale] = [0, 1];
+  for (const byte of data.subarray(10)) {
     step += (byte & 0x7f) * scale;
     if (byte < 0x80) {
       break;
     }
+    scale *= 0x80;
   }
   return step;
 };

@@ -1,6 +1,7 @@
 /** The one trainer: steps of any task, with accumulation, clipping, schedule, evaluation, metrics and exact resume. */
 import { join } from "node:path";
 import { clipGradNorm, gradNorm, MahaloError, Optimizer, schedule, type Tensor } from "@mahalo/torch";
+import { need, zip } from "../core/need.ts";
 import { type Progress, progress } from "../core/progress.ts";
 import { stream } from "../core/random.ts";
 import { layerParameters } from "../model/backbone.ts";
@@ -63,7 +64,7 @@ const evaluate = <R>(model: TrainedModel, task: Task<R>, options: TrainOptions &
   const bar = progress({ label: `${task.name}, held out`, total: task.heldOut.length, unit: "rows" });
   const values = measure(model, task.heldOut, { ...options, onPass: bar.add });
   bar.done();
-  const records = task.heldOut.map((row, i) => task.outcome(row, values[i] ?? [], task.heldOut).record);
+  const records = zip(task.heldOut, values).map(([row, own]) => task.outcome(row, own, task.heldOut).record);
   return Object.fromEntries(
     Object.entries(task.metrics(records)).map(([name, value]) => [`eval_${name}`, value]),
   );
@@ -169,7 +170,7 @@ class Run<R> {
     this.#model.heads?.clearMixes();
     const seconds = now() - began;
     // Records follow the rows' order, not the passes', so that metrics do not depend on the packing.
-    const inOrder = rows.flatMap((row) => records.get(row) ?? []);
+    const inOrder = rows.map((row) => need(records.get(row), "a row's record"));
     return {
       ...this.#task.metrics(inOrder),
       ...conflict,
