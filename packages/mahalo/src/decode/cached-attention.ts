@@ -1,5 +1,6 @@
 /** Attention with a key-value cache: over whole prompts, over their new ends, and over one token of every row. */
 import { ops, type Tensor, tensor } from "@mahalo/torch";
+import { element, zip } from "../core/need.ts";
 import type { PackedBatch } from "../data/packing.ts";
 import { type Attend, packedAttention } from "../model/attention.ts";
 import type { Backbone } from "../model/backbone.ts";
@@ -46,7 +47,7 @@ const gatheredAttention = (cache: KvCache, spans: readonly KvSpan[]): Attend => 
       const { k, v } = cache.read(layer, row, row.length + length);
       const q = q_THE.narrow(0, start, length).transpose(0, 1).unsqueeze(0);
       const grouped = q_THE.size(1) !== k_TGE.size(1);
-      const o = ops.scaledDotProductAttention(q, k, v, masks[index] ?? null, 0, false, {
+      const o = ops.scaledDotProductAttention(q, k, v, element(masks, index), 0, false, {
         enableGqa: grouped,
       });
       return o.squeeze(0).transpose(0, 1);
@@ -124,25 +125,22 @@ export const cachedPass = (
   options: CachedAttentionOptions = {},
 ): { hidden_TD: Tensor; starts: number[] } => {
   cache.prepare(extensions.map(({ row, ids }) => ({ row, length: ids.length })));
-  const order = [...extensions.keys()].sort((a, b) => {
-    const going = (at: number): number => Number((extensions[at]?.row.length ?? 0) > 0);
-    return going(a) - going(b) || a - b;
-  });
+  const resumes = ({ row }: KvExtension): number => Number(row.length > 0);
+  const order = [...extensions.entries()].sort(
+    ([a, one], [b, other]) => resumes(one) - resumes(other) || a - b,
+  );
   const starts: number[] = [];
   let total = 0;
-  const spans = order.flatMap((at): KvSpan[] => {
-    const one = extensions[at];
-    if (one === undefined) return [];
+  const spans = order.map(([at, { row, ids }]): KvSpan => {
     const start = total;
     starts[at] = start;
-    total += one.ids.length;
-    return [{ row: one.row, start, length: one.ids.length }];
+    total += ids.length;
+    return { row, start, length: ids.length };
   });
   const ids = new Int32Array(total);
   const positions = new Int32Array(total);
   let lastPosition = 0;
-  for (const [at, { row, ids: own }] of extensions.entries()) {
-    const start = starts[at] ?? 0;
+  for (const [{ row, ids: own }, start] of zip(extensions, starts)) {
     for (const [index, id] of own.entries()) {
       ids[start + index] = id;
       positions[start + index] = row.length + index;

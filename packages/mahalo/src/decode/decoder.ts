@@ -1,5 +1,6 @@
 /** The rows that decode together: prompts in, hidden states out, with a key-value cache or, slowly, without. */
 import { MahaloError, noGrad, scope, type Tensor, tensor } from "@mahalo/torch";
+import { zip } from "../core/need.ts";
 import { packedAttention } from "../model/attention.ts";
 import type { LanguageModel } from "../model/load.ts";
 import { type CachedAttentionOptions, cachedPass, promptBatch } from "./cached-attention.ts";
@@ -117,7 +118,7 @@ export const cachedDecoder = (model: LanguageModel, options: DecoderOptions = {}
         const own = extensions.map(({ row, ids }) => ({ row: at(row).row, ids }));
         const { hidden_TD, starts } = cachedPass(backbone, cache, own, { fused });
         for (const { row, ids } of extensions) for (const id of ids) at(row).ids.push(id);
-        const ends = starts.map((start, index) => start + (extensions[index]?.ids.length ?? 0) - 1);
+        const ends = zip(starts, extensions).map(([start, { ids }]) => start + ids.length - 1);
         // A step's ends are its rows, in order.
         if (ends.length === hidden_TD.size(0) && ends.every((end, index) => end === index)) return hidden_TD;
         return hidden_TD.indexSelect(0, tensor(Int32Array.from(ends), { dtype: "int64", device }));
@@ -143,7 +144,7 @@ export const cachedDecoder = (model: LanguageModel, options: DecoderOptions = {}
     step(tokens, rows = [...held.keys()]) {
       checkStep(tokens, rows);
       checkIds(tokens, config.vocabSize);
-      return read(rows.map((row, index) => ({ row, ids: [tokens[index] ?? 0] })));
+      return read(zip(rows, tokens).map(([row, token]) => ({ row, ids: [token] })));
     },
     fork: (row, length = at(row).ids.length) =>
       add(at(row).ids.slice(0, length), cache.fork(at(row).row, length)),
@@ -212,7 +213,7 @@ export const uncachedDecoder = (model: LanguageModel): Decoder => {
     step(tokens, rows = [...held.keys()]) {
       checkStep(tokens, rows);
       checkIds(tokens, config.vocabSize);
-      for (const [index, row] of rows.entries()) at(row).push(tokens[index] ?? 0);
+      for (const [row, token] of zip(rows, tokens)) at(row).push(token);
       return hiddenOf(rows);
     },
     fork: (row, length = at(row).length) => add(at(row).slice(0, length)),

@@ -1,6 +1,7 @@
 /** The scheduler: requests join and leave between steps, share passes, memory and prefixes, and never each other's luck. */
 import { setImmediate as nextTick } from "node:timers/promises";
 import { MahaloError, scope } from "@mahalo/torch";
+import { element, lastOf, zip } from "../core/need.ts";
 import type { LanguageModel } from "../model/load.ts";
 import { cachedDecoder, type Decoder } from "./decoder.ts";
 import type { DecodeEvent } from "./events.ts";
@@ -236,7 +237,7 @@ export class Engine {
     if (this.#tasks.length === 0) return;
     scope(() => {
       const answers = this.#tasks.map(({ answer }) => answer);
-      const hidden_RD = this.#decoder.step(answers.map(({ ids }) => ids.at(-1) ?? 0));
+      const hidden_RD = this.#decoder.step(answers.map(({ ids }) => lastOf(ids, "token")));
       this.#take(this.#tasks, nextTokens(this.model, hidden_RD, answers));
     });
   }
@@ -252,8 +253,8 @@ export class Engine {
         for (const { prompts: at, rows, hidden_ND } of joinRows(this.#decoder, prompts, {
           share: this.#share,
         })) {
-          const own = at.flatMap((index) => joining[index] ?? []);
-          for (const [index, task] of own.entries()) this.#tasks[rows[index] ?? 0] = task;
+          const own = at.map((index) => element(joining, index, "joining request"));
+          for (const [row, task] of zip(rows, own)) this.#tasks[row] = task;
           const answers = own.map(({ answer }) => answer);
           this.#take(own, nextTokens(this.model, hidden_ND, answers));
         }

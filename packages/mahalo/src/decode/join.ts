@@ -1,5 +1,6 @@
 /** How prompts join the rows that decode together: each begins with what is there of it already. */
 import type { Tensor } from "@mahalo/torch";
+import { element, need } from "../core/need.ts";
 import type { Decoder } from "./decoder.ts";
 import { commonLength } from "./prefix-cache.ts";
 
@@ -29,7 +30,7 @@ export const planJoin = (
   return prompts.map((prompt, index) => {
     let best: { prompt: number; length: number } | undefined;
     for (const earlier of first) {
-      const length = Math.min(commonLength(prompt, prompts[earlier] ?? []), prompt.length - 1);
+      const length = Math.min(commonLength(prompt, element(prompts, earlier, "prompt")), prompt.length - 1);
       if (length >= leastShared && length > (best?.length ?? 0)) best = { prompt: earlier, length };
     }
     if (best !== undefined && best.length > held(prompt)) return best;
@@ -58,8 +59,8 @@ export const joinRows = (
   const pass = (members: readonly number[]): Joined[] => {
     if (members.length === 0) return [];
     const extensions = members.map((index) => {
-      const row = rows[index] ?? 0;
-      return { row, ids: (prompts[index] ?? []).slice(decoder.ids(row).length) };
+      const row = element(rows, index, "the row of prompt");
+      return { row, ids: element(prompts, index, "prompt").slice(decoder.ids(row).length) };
     });
     const own = extensions.map(({ row }) => row);
     return [{ prompts: members, rows: own, hidden_ND: decoder.extend(extensions) }];
@@ -67,7 +68,7 @@ export const joinRows = (
   const members = (later: boolean): number[] =>
     plan.flatMap((source, index) => ((source !== undefined) === later ? [index] : []));
   const open = (index: number): void => {
-    const prompt = prompts[index] ?? [];
+    const prompt = element(prompts, index, "prompt");
     rows[index] = share && held(prompt) > 0 ? decoder.begin(prompt) : decoder.addRow();
   };
   const first = members(false);
@@ -75,8 +76,8 @@ export const joinRows = (
   for (const index of first) open(index);
   const read = pass(first);
   for (const index of second) {
-    const source = plan[index];
-    rows[index] = decoder.fork(rows[source?.prompt ?? 0] ?? 0, source?.length ?? 0);
+    const { prompt, length } = need(plan[index], "what a prompt begins with");
+    rows[index] = decoder.fork(element(rows, prompt, "the row of prompt"), length);
   }
   return [...read, ...pass(second)];
 };

@@ -1,6 +1,7 @@
 /** Pages of key-value memory: preallocated in slabs, counted by their holders, never copied as a whole. */
 import { keep, MahaloError, noGrad, ops, scope, type Tensor, tensor } from "@mahalo/torch";
 import { findMemory } from "../core/machine.ts";
+import { element } from "../core/need.ts";
 import type { ComputeDType } from "../model/parameters.ts";
 
 // Shapes: L layers, S pages of a slab, G key-value heads, E head width, P positions of a page.
@@ -202,9 +203,9 @@ export class KvPages {
     const parts: Tensor[] = [];
     // Runs of pages of one slab, each one look-up.
     for (let start = 0; start < pages.length; ) {
-      const slab = this.#slab(pages[start] ?? 0);
+      const slab = this.#slab(element(pages, start, "page"));
       let end = start;
-      while (end < pages.length && this.#slab(pages[end] ?? 0) === slab) end++;
+      while (end < pages.length && this.#slab(element(pages, end, "page")) === slab) end++;
       const places = Int32Array.from(pages.slice(start, end), (page) => page % SLAB_STRIDE);
       parts.push(ops.select(slab, 0, layer).indexSelect(1, tensor(places, { dtype: "int64", device })));
       start = end;

@@ -1,5 +1,6 @@
 /** From hidden states to next tokens: every row under its own mix and sampling, rows of one mix through one head. */
 import { noGrad, ops, scope, type Tensor, tensor } from "@mahalo/torch";
+import { element, zip } from "../core/need.ts";
 import { CACHED_MIXES } from "../model/heads.ts";
 import type { LanguageModel } from "../model/load.ts";
 import type { Answer } from "./request.ts";
@@ -70,7 +71,7 @@ const drawEach = (logits_NV: Tensor, answers: readonly Answer[]): Choice[] => {
 const choose = (logits_NV: Tensor, answers: readonly Answer[], native: boolean): Choice[] => {
   // A penalty looks at the text, which only the answer has.
   const easy = (answer: Answer): boolean => native && answer.sampling.repetitionPenalty === 1;
-  const choices: Choice[] = new Array(answers.length).fill({ id: 0 });
+  const choices: Choice[] = new Array(answers.length);
   const draw = (rows: readonly number[], by: typeof drawNative): void => {
     if (rows.length === 0) return;
     const own_NV =
@@ -80,11 +81,8 @@ const choose = (logits_NV: Tensor, answers: readonly Answer[], native: boolean):
             0,
             tensor(Int32Array.from(rows), { dtype: "int64", device: logits_NV.device }),
           );
-    const own = by(
-      own_NV,
-      rows.flatMap((row) => answers[row] ?? []),
-    );
-    for (const [at, row] of rows.entries()) choices[row] = own[at] ?? { id: 0 };
+    const own = rows.map((row) => element(answers, row, "answer"));
+    for (const [row, choice] of zip(rows, by(own_NV, own))) choices[row] = choice;
   };
   const rows = [...answers.keys()];
   const isEasy = answers.map(easy);
@@ -101,10 +99,8 @@ const choose = (logits_NV: Tensor, answers: readonly Answer[], native: boolean):
     logits_NV,
     choices.map((choice) => ("id" in choice ? choice.id : 0)),
   );
-  return choices.map((choice, row) =>
-    "id" in choice && answers[row]?.wantsLogprobs
-      ? { ...choice, logprob: logprobs[row] ?? Number.NaN }
-      : choice,
+  return zip(choices, answers).map(([choice, { wantsLogprobs }], row) =>
+    "id" in choice && wantsLogprobs ? { ...choice, logprob: element(logprobs, row) } : choice,
   );
 };
 
@@ -119,7 +115,7 @@ export const nextTokens = (
   answers: readonly Answer[],
   { native = hidden_RD.device === "cpu" }: DrawOptions = {},
 ): Choice[] => {
-  const choices: Choice[] = new Array(answers.length).fill({ id: 0 });
+  const choices: Choice[] = new Array(answers.length);
   const groups = byMix(answers);
   if (groups.length > CACHED_MIXES && canWeigh(model, hidden_RD)) {
     // Merged heads would push each other out at every step.
@@ -136,11 +132,11 @@ export const nextTokens = (
                 0,
                 tensor(Int32Array.from(rows), { dtype: "int64", device: hidden_RD.device }),
               );
-        const own = rows.flatMap((row) => answers[row] ?? []);
+        const own = rows.map((row) => element(answers, row, "answer"));
         return choose(model.heads.logitsUnder(hidden_ND, answer.mix, model.backbone.kernels), own, native);
       }),
     );
-    for (const [index, row] of rows.entries()) choices[row] = chosen[index] ?? { id: 0 };
+    for (const [row, choice] of zip(rows, chosen)) choices[row] = choice;
   }
   return choices;
 };

@@ -2,6 +2,7 @@
 import { MahaloError, ops, type Tensor, tensor } from "@mahalo/torch";
 import type { Mix } from "../model/heads.ts";
 import type { LanguageModel } from "../model/load.ts";
+import { weightIn } from "../model/mix-weight.ts";
 import { linear } from "../model/products.ts";
 
 // Shapes: R rows, D hidden, V vocabulary.
@@ -26,8 +27,8 @@ export const weightedLogits = (
 ): Tensor => {
   const { objectives } = heads;
   const weightsOf = (objective: string): Float32Array =>
-    Float32Array.from(mixes, (mix) => (Object.hasOwn(mix, objective) ? mix[objective] : undefined) ?? 0);
-  if (mixes.some((mix) => objectives.every((objective) => (mix[objective] ?? 0) === 0))) {
+    Float32Array.from(mixes, (mix) => weightIn(mix, objective));
+  if (mixes.some((mix) => objectives.every((objective) => weightIn(mix, objective) === 0))) {
     throw new MahaloError("E_MIX_SUM", "mix: the weights sum to 0");
   }
   if (kernels.rowwise !== undefined) {

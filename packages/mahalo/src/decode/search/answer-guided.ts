@@ -1,4 +1,5 @@
 /** Prompts answered by guided search, one after another, each with its tree. */
+import { zip } from "../../core/need.ts";
 import { progress } from "../../core/progress.ts";
 import type { PromptRow } from "../../data/rows.ts";
 import type { Mix } from "../../model/heads.ts";
@@ -78,13 +79,13 @@ export const answerGuided = async (
   const bar = progress({ label: "search", total: prompts.length * policies.length, unit: "answers" });
   const rows: GuidedAnswerRow[] = [];
   const trees: SearchTree[] = [];
-  for (const [index, row] of prompts.entries()) {
+  for (const [index, [row, promptIds]] of zip(prompts, ids).entries()) {
     for (const mix of policies) {
       const { completion, tree } = await searchAnswer(
         model,
         {
           ...request,
-          ids: ids[index] ?? [],
+          ids: promptIds,
           prompt: withSystem(row.prompt, system),
           mix,
           seed: (request.seed ?? 0) + index,

@@ -2,6 +2,7 @@
 import { setImmediate as nextTick } from "node:timers/promises";
 import { MahaloError, scope, type Tensor, tensor } from "@mahalo/torch";
 import { throwIfAborted } from "../../core/interrupt.ts";
+import { lastOf } from "../../core/need.ts";
 import type { Random } from "../../core/random.ts";
 import type { LanguageModel } from "../../model/load.ts";
 import type { Decoder } from "../decoder.ts";
@@ -66,7 +67,7 @@ export class Branches {
       throwIfAborted(options.signal, "searching");
       const now = waiting.slice(0, options.batchSize);
       scope(() => {
-        const tokens = now.map(({ branch }) => branch.answer.ids.at(-1) ?? 0);
+        const tokens = now.map(({ branch }) => lastOf(branch.answer.ids, "token"));
         const rows = now.map(({ branch }) => branch.row);
         this.#take(now, this.#decoder.step(tokens, rows), options.maxStepTokens);
       });
@@ -88,7 +89,7 @@ export class Branches {
     const fresh = branches.every(({ row }) => this.#decoder.ids(row).length === 0);
     if (!fresh) {
       return this.#decoder.step(
-        branches.map(({ answer }) => answer.ids.at(-1) ?? 0),
+        branches.map(({ answer }) => lastOf(answer.ids, "token")),
         branches.map(({ row }) => row),
       );
     }

@@ -1,6 +1,7 @@
 /** From scores to what candidates compete with: among competitors, and over objectives. */
 import { MahaloError } from "@mahalo/torch";
 import { mean } from "../../core/mean.ts";
+import { element } from "../../core/need.ts";
 import { didYouMean } from "../../core/suggest.ts";
 import type { normalizations } from "./options.ts";
 
@@ -38,13 +39,13 @@ export const weighScores = (
 ): number[] => {
   const columns = weights.map((_, k) =>
     normalizeScores(
-      candidates.map((values) => values[k] ?? Number.NaN),
+      candidates.map((values) => element(values, k, "value")),
       how,
     ),
   );
   return candidates.map((_, at) =>
     weights.reduce(
-      (sum, weight, k) => sum + (weight === 0 ? 0 : weight * (columns[k]?.[at] ?? Number.NaN)),
+      (sum, weight, k) => sum + (weight === 0 ? 0 : weight * element(element(columns, k), at)),
       0,
     ),
   );

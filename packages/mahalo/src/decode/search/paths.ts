@@ -2,6 +2,7 @@
 import { MahaloError } from "@mahalo/torch";
 import { aggregateScores } from "../../core/aggregate.ts";
 import { canonicalJson } from "../../core/json.ts";
+import { element, zip } from "../../core/need.ts";
 import { hasBoxed } from "../../reward/math/boxed.ts";
 import type { Finish } from "../request.ts";
 import type { Branch, Grown } from "./branches.ts";
@@ -122,9 +123,10 @@ export const takeScores = (
   { badScores }: Pick<SearchOptions, "badScores">,
 ): boolean => {
   if (path.alive !== undefined) path.alive.state = state;
+  // Default: what a scorer leaves out is no finite score, and is treated as one that is not.
   const values = objectives.map((name) => scores[name] ?? Number.NaN);
-  const bad = objectives.find((_, k) => !Number.isFinite(values[k]));
-  const named = objectives.map((name, k): [string, number] => [name, values[k] ?? Number.NaN]);
+  const named = zip(objectives, values);
+  const [bad] = named.find(([, value]) => !Number.isFinite(value)) ?? [];
   path.node.scores = Object.fromEntries(named.filter(([, value]) => Number.isFinite(value)));
   path.scores = [...path.scores, values];
   if (bad === undefined) return true;
@@ -144,10 +146,10 @@ export const totalsOf = (
   { aggregate, normalize }: Pick<SearchOptions, "aggregate" | "normalize">,
 ): number[] => {
   const values = paths.map(({ scores }) =>
-    weights.map((_, k) => aggregateScores(scores.map((step) => step[k] ?? Number.NaN))[aggregate]),
+    weights.map((_, k) => aggregateScores(scores.map((step) => element(step, k, "score")))[aggregate]),
   );
   const totals = weighScores(values, weights, normalize);
-  if (weights.length > 0) for (const [at, { node }] of paths.entries()) node.total = totals[at] ?? Number.NaN;
+  if (weights.length > 0) for (const [{ node }, total] of zip(paths, totals)) node.total = total;
   return totals;
 };
 

@@ -1,6 +1,7 @@
 /** Guided search, one loop for every strategy: candidates grow by a step, are scored, and the best are carried on. */
 import { MahaloError } from "@mahalo/torch";
 import { throwIfAborted } from "../../core/interrupt.ts";
+import { element, zip } from "../../core/need.ts";
 import { type Random, stream } from "../../core/random.ts";
 import type { Prompt } from "../../data/rows.ts";
 import type { LanguageModel } from "../../model/load.ts";
@@ -164,7 +165,7 @@ class Search {
       return from === undefined ? [] : [{ from, parent, keys }];
     });
     const owners = growths.flatMap(({ parent, keys }) => keys.map(() => parent.node.group));
-    const paths = await this.#grow(growths, step, (at) => owners[at] ?? 0);
+    const paths = await this.#grow(growths, step, (at) => element(owners, at, "candidate"));
     for (const parent of parents) parent.alive = undefined;
     for (const group of this.#groups) group.live = [];
     return paths;
@@ -185,11 +186,10 @@ class Search {
       { ...this.#options, signal: this.#tools.signal },
     );
     const origins = growths.flatMap(({ from, parent, keys }) => keys.map((key) => ({ from, parent, key })));
-    const all = grown.map((one, at): Path => {
-      const { parent = undefined, key = "" } = origins[at] ?? {};
+    const all = zip(grown, origins).map(([one, { from, parent, key }], at): Path => {
       const path = pathOf(one, { parent, key, id: 0, group: groupOf(at), step }, this.#options);
       // The prefix's state, until the candidate has its own.
-      if (path.alive !== undefined) path.alive.state = origins[at]?.from.state;
+      if (path.alive !== undefined) path.alive.state = from.state;
       this.#generated += path.node.ids.length;
       return path;
     });
@@ -247,8 +247,8 @@ class Search {
       );
       const pool = [...group.ended, ...own];
       const totals = totalsOf(pool, this.#weights, this.#options);
-      const order = [...pool.keys()].sort((a, b) => (totals[b] ?? 0) - (totals[a] ?? 0) || a - b);
-      const kept = new Set(order.slice(0, this.#shape.keep).flatMap((index) => pool[index] ?? []));
+      const order = [...pool.keys()].sort((a, b) => element(totals, b) - element(totals, a) || a - b);
+      const kept = new Set(order.slice(0, this.#shape.keep).map((index) => element(pool, index)));
       for (const path of pool) {
         path.node.kept = kept.has(path);
         if (!path.node.kept || path.finish !== undefined) this.#release(path);
@@ -271,7 +271,7 @@ class Search {
     const totals = totalsOf(ended, this.#weights, this.#options);
     const votes = this.#choice.votes ? this.#tools.vote?.(ended.map(({ text }) => text)) : undefined;
     const chosen = this.#choice.choose(
-      ended.map(({ node }, at) => ({ node, total: totals[at] ?? 0, vote: votes?.[at] })),
+      zip(ended, totals).map(([{ node }, total], at) => ({ node, total, vote: votes?.[at] })),
     );
     const path = ended.find(({ node }) => node === chosen?.node);
     if (path === undefined) {
@@ -287,7 +287,7 @@ class Search {
       settings: recordedSettings(this.#options),
       seed,
       ...(this.#answer.mix === undefined ? {} : { mix: { ...this.#answer.mix } }),
-      weights: Object.fromEntries(this.#objectives.map((name, k) => [name, this.#weights[k] ?? 0])),
+      weights: Object.fromEntries(zip(this.#objectives, this.#weights)),
       nodes: this.#nodes,
       path: lineOf(path).map(({ id }) => id),
       tokens: {
