@@ -1,4 +1,5 @@
 /** What continues responses from their step boundaries: the interface, and our own models behind it. */
+import { need, zip } from "../core/need.ts";
 import type { Prompt } from "../data/rows.ts";
 import { type GenerateOptions, generateAll } from "../decode/generate.ts";
 import type { Finish, GenerateRequest } from "../decode/request.ts";
@@ -117,18 +118,22 @@ export const modelContinuer = (model: LanguageModel, options: ModelContinuerOpti
       return { prompt, promptIds, steps: cutIds(codec, ids, stepEnds) };
     },
     async run(jobs, { signal, onDone } = {}) {
-      const prefixes = jobs.map(({ row, from }) => row.steps.slice(0, from).flatMap(({ ids }) => ids));
-      const rows = new Map([...new Set(jobs.map(({ row }) => row))].map((row, index) => [row, index]));
-      const place = jobs.map(({ row, from }) => ({ row: rows.get(row) ?? 0, from }));
-      // The longest prefix of a row first: the others begin with copies of it.
-      const order = [...jobs.keys()].sort((a, b) => {
-        const [one, other] = [place[a], place[b]];
-        return (one?.row ?? 0) - (other?.row ?? 0) || (other?.from ?? 0) - (one?.from ?? 0) || a - b;
+      const rows = new Map([...new Set(jobs.map(({ row }) => row))].map((row, place) => [row, place]));
+      const placed = jobs.map(({ row, from, seed }, index) => {
+        const prefix = row.steps.slice(0, from).flatMap(({ ids }) => ids);
+        return {
+          index,
+          place: need(rows.get(row), "a job's row"),
+          from,
+          promptIds: row.promptIds,
+          prefix,
+          seed,
+        };
       });
-      const requests = order.map((at): GenerateRequest => {
-        const job = jobs[at];
-        const ids = [...(job?.row.promptIds ?? []), ...(prefixes[at] ?? [])];
-        return { ids, mix, sampling, maxNewTokens, seed: job?.seed };
+      // The longest prefix of a row first: the others begin with copies of it.
+      const order = placed.toSorted((a, b) => a.place - b.place || b.from - a.from || a.index - b.index);
+      const requests = order.map(({ promptIds, prefix, seed }): GenerateRequest => {
+        return { ids: [...promptIds, ...prefix], mix, sampling, maxNewTokens, seed };
       });
       const completions = await generateAll(model, requests, {
         batchSize,
@@ -138,13 +143,11 @@ export const modelContinuer = (model: LanguageModel, options: ModelContinuerOpti
         onCompletion: () => onDone?.(),
       });
       const answers: Continuation[] = [];
-      for (const [index, { ids, finish }] of completions.entries()) {
-        const at = order[index] ?? 0;
-        const prefix = prefixes[at] ?? [];
+      for (const [{ ids, finish }, { index, prefix }] of zip(completions, order)) {
         const whole = [...prefix, ...withoutEnd(ids, codec.eosIds)];
         const before = textOf(prefix).length;
         const ends = whole.length === 0 ? [] : stepEnds(whole);
-        answers[at] = {
+        answers[index] = {
           text: textOf(whole).slice(before),
           steps: ends.length,
           finish,

@@ -2,6 +2,7 @@
 import { MahaloError } from "@mahalo/torch";
 import { hashBytes } from "../core/files.ts";
 import { canonicalJson } from "../core/json.ts";
+import { element } from "../core/need.ts";
 import type { Judge } from "./judges/types.ts";
 import type { RolloutRow } from "./rollout-file.ts";
 import { judgedEnding } from "./rollout-text.ts";
@@ -47,7 +48,7 @@ export const rejudgeRollouts = async (
       ...(labels === undefined || !own ? {} : { labels }),
       judge: judge.name,
       rollouts: row.rollouts.map((rollout) => {
-        const { score = null, reason = "" } = verdicts[at++] ?? {};
+        const { score, reason } = element(verdicts, at++, "verdict");
         return { ...rollout, score, reason };
       }),
     };

@@ -1,6 +1,7 @@
 /** Rows of rollouts into stepwise rows: every step of a response with the target of a process reward model. */
 import { z } from "zod";
 import { checkValue } from "../core/json.ts";
+import { element, need } from "../core/need.ts";
 import type { Answer } from "../data/answers.ts";
 import { formatOrigin, type Origin, Problems } from "../data/problems.ts";
 import { type Prompt, promptMessages } from "../data/rows.ts";
@@ -117,7 +118,7 @@ const judgePrefixes = async (
   );
   const verdicts = await judge.score(items, { signal });
   let at = 0;
-  return candidates.map(({ steps }) => steps.map(() => verdicts[at++]?.score ?? null));
+  return candidates.map(({ steps }) => steps.map(() => element(verdicts, at++, "verdict").score));
 };
 
 const targetsOf = (
@@ -126,19 +127,20 @@ const targetsOf = (
   options: RelabelOptions,
 ): (number | null)[] => {
   const { target, gamma, quality, above, aboveShare } = options;
-  if (target === "judge") return steps.map((_, index) => judged?.[index] ?? null);
+  if (target === "judge") return [...need(judged, "the judge's scores")];
   const hindsight = target === "hindsight" || (target === "hard" && aboveShare !== undefined);
   const soft = steps.map((_, index): number | null => {
     const t = index + 1;
     const known = endings(t);
     if (known.length === 0) return null;
     if (!hindsight) return monteCarloValue(t, known);
-    const own = { auto: labels?.[index] ?? 0, labels: labels?.[index] ?? null, none: 0 };
+    const label = labels === undefined ? null : element(labels, index, "label");
+    const own = { auto: label ?? 0, labels: label, none: 0 };
     const r =
       quality === "value"
         ? monteCarloValue(t, known)
         : quality === "judge"
-          ? (judged?.[index] ?? null)
+          ? element(need(judged, "the judge's scores"), index)
           : own[quality];
     return r === null ? null : hindsightTarget(r, t, known, { gamma });
   });
@@ -148,7 +150,7 @@ const targetsOf = (
     aboveShare === undefined ? { above } : { aboveShare },
   );
   let at = 0;
-  return soft.map((value) => (value === null ? null : (hard[at++] ?? null)));
+  return soft.map((value) => (value === null ? null : element(hard, at++)));
 };
 
 /** Whether options need a judge of their own. */

@@ -5,6 +5,7 @@ import { z } from "zod";
 import { errorCode, fileError } from "../core/files.ts";
 import { parseJson } from "../core/json.ts";
 import { JsonlWriter } from "../core/json-lines.ts";
+import { element } from "../core/need.ts";
 import { targetOf } from "../core/write-through.ts";
 import { answerSchema } from "../data/answers.ts";
 import { textOrMessagesSchema } from "../data/messages.ts";
@@ -153,6 +154,6 @@ export const openRollouts = async (
     kept += batch.length;
     batches += 1;
   }
-  const writer = new JsonlWriter(path, { keepBytes: ends[kept - 1] ?? 0 });
+  const writer = new JsonlWriter(path, { keepBytes: kept === 0 ? 0 : element(ends, kept - 1) });
   return { writer, batches, rows: rows.slice(0, kept) };
 };

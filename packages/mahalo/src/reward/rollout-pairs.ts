@@ -2,6 +2,7 @@
 import { z } from "zod";
 import { checkValue } from "../core/json.ts";
 import { mean } from "../core/mean.ts";
+import { element, need } from "../core/need.ts";
 import { stream } from "../core/random.ts";
 import { type Origin, Problems } from "../data/problems.ts";
 import { type PreferenceRow, promptKey } from "../data/rows.ts";
@@ -97,8 +98,8 @@ export const pairsFromRollouts = (
     const chosen = choosePairs(samples, options, stream(seed, "pairs", key));
     if (chosen.length === 0) step.skip("no two answers of a prompt differ enough in score");
     const at = (index: number): { text: string; place: SamplePlace } => {
-      const { text = "", score = 0, place } = samples[index] ?? {};
-      return { text, place: { line: 0, from: 0, sample: 0, ...place, score: score ?? 0 } };
+      const { text, score, place } = element(samples, index, "sample");
+      return { text, place: { ...place, score: need(score ?? undefined, "a chosen answer's score") } };
     };
     return chosen.map((pair) => {
       const [better, worse] = [at(pair.chosen), at(pair.rejected)];

@@ -3,6 +3,7 @@ import { MahaloError } from "@mahalo/torch";
 import { hashBytes } from "../core/files.ts";
 import { goesOn, throwIfAborted } from "../core/interrupt.ts";
 import { canonicalJson } from "../core/json.ts";
+import { element, zip } from "../core/need.ts";
 import { progress } from "../core/progress.ts";
 import { stream } from "../core/random.ts";
 import type { Answer } from "../data/answers.ts";
@@ -245,20 +246,21 @@ const runBatch = async (
   if (answers.length !== jobs.length) {
     throw wrongCount(continuer?.name ?? "no continuer", answers.length, jobs.length);
   }
-  const endings: { task: number; ending: Ending }[] = answers.flatMap((answer, at) => {
-    const { task, one } = asked[at] ?? {};
-    return task === undefined || one === undefined ? [] : [{ task, ending: endingOf(one, answer) }];
-  });
+  const endings: { task: number; ending: Ending }[] = zip(answers, asked).map(([answer, { task, one }]) => ({
+    task,
+    ending: endingOf(one, answer),
+  }));
   for (const [task, { recorded }] of tasks.entries()) {
     for (const one of recorded) endings.push({ task, ending: { ...one, sample: 0, finish: "recorded" } });
   }
-  const items = endings.flatMap(({ task, ending }) => tasks[task]?.item(ending.from, ending.text) ?? []);
+  const items = endings.map(({ task, ending }) =>
+    element(tasks, task, "task").item(ending.from, ending.text),
+  );
   const verdicts = await judge.score(items, { signal });
   if (verdicts.length !== endings.length) throw wrongCount(judge.name, verdicts.length, endings.length);
   const rollouts: Rollout[][] = tasks.map(() => []);
-  for (const [at, { score, reason }] of verdicts.entries()) {
-    const { task = 0, ending } = endings[at] ?? {};
-    if (ending !== undefined) rollouts[task]?.push({ ...ending, score, reason });
+  for (const [{ score, reason }, { task, ending }] of zip(verdicts, endings)) {
+    element(rollouts, task, "task").push({ ...ending, score, reason });
   }
   return rollouts;
 };
@@ -304,17 +306,12 @@ export const runRollouts = async (
   let done = count(batches.slice(0, whole).flat());
   const bar = progress({ label: "rollout", total: count(tasks), unit: "answers", from: done });
   try {
-    for (const [index, batch] of batches.entries()) {
+    for (const [index, [batch, batchKeys]] of zip(batches, keys).entries()) {
       if (index < whole) continue;
       throwIfAborted(signal, "making rollouts", goesOn);
       const rollouts = await runBatch(batch, options, () => bar.update(++done));
-      for (const [at, task] of batch.entries()) {
-        const row = {
-          key: keys[index]?.[at] ?? "",
-          ...task.row,
-          judge: judge.name,
-          rollouts: rollouts[at] ?? [],
-        };
+      for (const [at, [task, made]] of zip(batch, rollouts).entries()) {
+        const row = { key: element(batchKeys, at, "key"), ...task.row, judge: judge.name, rollouts: made };
         writer.write(row);
         rows.push(row);
       }

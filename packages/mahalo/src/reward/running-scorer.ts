@@ -1,5 +1,6 @@
 /** Scores while a response grows: rows with a key-value cache, in which every token is read once. */
 import { MahaloError, noGrad, scope, type Tensor, tensor } from "@mahalo/torch";
+import { element, zip } from "../core/need.ts";
 import { cachedPass, type KvExtension, promptBatch } from "../decode/cached-attention.ts";
 import { KvCache, type KvRow } from "../decode/kv-cache.ts";
 import { defaultMaxBytes } from "../decode/kv-pages.ts";
@@ -64,7 +65,7 @@ const scoresOf = (hidden_ND: Tensor, heads: readonly Named[]): ObjectiveScores[]
     return { objective, scores: head.scores(head.apply(hidden_ND).toFloat32Array()) };
   });
   return Array.from({ length: hidden_ND.size(0) }, (_, at) =>
-    Object.fromEntries(columns.map(({ objective, scores }) => [objective, scores[at] ?? Number.NaN])),
+    Object.fromEntries(columns.map(({ objective, scores }) => [objective, element(scores, at)])),
   );
 };
 
@@ -126,7 +127,9 @@ export const runningScorer = (
         const lastPosition = batch.positions.reduce((last, position) => Math.max(last, position), 0);
         const tokens = { ids_T: int64(batch.ids), positions_T: int64(batch.positions), lastPosition };
         const hidden_TD = backbone.forward(tokens, packedAttention(batch));
-        const offsets = ends.flatMap((own, row) => own.map((end) => (batch.rows[row]?.start ?? 0) + end - 1));
+        const offsets = zip(ends, batch.rows).flatMap(([own, { start }]) =>
+          own.map((end) => start + end - 1),
+        );
         return scoresOf(at(hidden_TD, offsets), heads);
       }),
     );
@@ -135,7 +138,7 @@ export const runningScorer = (
     noGrad(() =>
       scope(() => {
         const { hidden_TD, starts } = cachedPass(backbone, cache, extensions);
-        const offsets = ends.flatMap((own, index) => own.map((end) => (starts[index] ?? 0) + end - 1));
+        const offsets = zip(ends, starts).flatMap(([own, start]) => own.map((end) => start + end - 1));
         return scoresOf(at(hidden_TD, offsets), heads);
       }),
     );
@@ -171,7 +174,7 @@ export const runningScorer = (
           )
         : whole(
             extensions.map(({ row, ids }) => [...idsOf(row), ...ids]),
-            ends.map((own, at) => own.map((end) => (before[at] ?? 0) + end)),
+            zip(ends, before).map(([own, length]) => own.map((end) => length + end)),
           );
       for (const { row, ids } of extensions) idsOf(row).push(...ids);
       let at = 0;

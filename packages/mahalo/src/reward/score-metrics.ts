@@ -4,6 +4,7 @@ import { aggregateNames } from "../core/aggregate.ts";
 import { bootstrapInterval, type Interval } from "../core/bootstrap.ts";
 import { areaUnderCurve, calibrationError, correlation, scoreMargin } from "../core/label-metrics.ts";
 import { mean } from "../core/mean.ts";
+import { element } from "../core/need.ts";
 import { stream } from "../core/random.ts";
 import { promptKey } from "../data/rows.ts";
 import { type HeadKind, headKind } from "../model/head-kinds/registry.ts";
@@ -156,7 +157,7 @@ const ofObjective = (
       for (const [name, value] of Object.entries(own)) collect(all, name, value);
     }
     if ("chosen" in row) {
-      const [chosen = {}, rejected = {}] = numbers;
+      const [chosen, rejected] = [element(numbers, 0), element(numbers, 1)];
       for (const [name, value] of Object.entries(chosen)) {
         const other = rejected[name];
         if (other !== undefined) collect(margins, name, { prompt, value: value - other });
@@ -168,7 +169,7 @@ const ofObjective = (
       if (label !== undefined) steps.push({ prompt, value: { score, label } });
     const { label } = row;
     if (label === undefined) continue;
-    for (const [name, score] of Object.entries(numbers[0] ?? {}))
+    for (const [name, score] of Object.entries(element(numbers, 0)))
       collect(labelled, name, { prompt, value: { score, label } });
   }
   return {

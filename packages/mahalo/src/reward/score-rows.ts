@@ -1,6 +1,7 @@
 /** Rows with their scores: what a reward model says of every step, or a judge of every response. */
 
 import { type Aggregates, aggregateScores } from "../core/aggregate.ts";
+import { element, zip } from "../core/need.ts";
 import { formatOrigin, type ProblemStep, Problems } from "../data/problems.ts";
 import { type Prompt, promptMessages } from "../data/rows.ts";
 import { type StepBoundary, stepTexts } from "../data/steps.ts";
@@ -82,10 +83,10 @@ const stepwise = (
   { text, scores }: { text: ScoredResponse; scores: readonly number[] },
 ): StepwiseScore => {
   const texts = typeof response === "string" ? stepTexts(model.codec, text.response, text.ends) : response;
-  const labels = row.form === "steps" ? row.labels : [];
-  const steps = scores.map((score, at): ScoredStep => {
-    const label = labels[at] ?? undefined;
-    return { text: texts[at] ?? "", score, ...(label === undefined ? {} : { label }) };
+  const labels = row.form === "steps" ? row.labels : scores.map(() => null);
+  const steps = zip(texts, scores).map(([text, score], at): ScoredStep => {
+    const label = element(labels, at, "label");
+    return { text, score, ...(label === null ? {} : { label }) };
   });
   return { response: textOf(response), steps, ...aggregateScores(scores) };
 };
@@ -121,11 +122,10 @@ export const scoreRows = (
   );
   let at = 0;
   return encoded.flatMap(({ row, texts }) => {
-    const responses = responsesOf(row);
-    const sides = texts.map((text, side) =>
-      stepwise(model, row, responses[side] ?? "", { text, scores: scores[at++] ?? [] }),
+    const sides = zip(responsesOf(row), texts).map(([response, text]) =>
+      stepwise(model, row, response, { text, scores: element(scores, at++) }),
     );
-    return put(row, texts[0]?.objective ?? "", sides);
+    return put(row, element(texts, 0).objective ?? "", sides);
   });
 };
 
@@ -150,7 +150,7 @@ export const judgeRows = async (
   let at = 0;
   return rows.flatMap((row) => {
     const sides = responsesOf(row).map((response): JudgedScore => {
-      const { score, reason } = verdicts[at++] ?? { score: null, reason: "no verdict" };
+      const { score, reason } = element(verdicts, at++, "verdict");
       return { response: textOf(response), score, reason };
     });
     return put(row, objective ?? row.objective ?? judge.name, sides);

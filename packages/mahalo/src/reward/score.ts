@@ -1,7 +1,9 @@
 /** Scores of all steps of responses, from one forward pass: what a reward model says behind the end of each step. */
 import { MahaloError, noGrad, scope, tensor } from "@mahalo/torch";
 import { throwIfAborted } from "../core/interrupt.ts";
+import { element, lastOf, zip } from "../core/need.ts";
 import { packRows, type UnpackedRow } from "../data/packing.ts";
+import { spansOf } from "../data/step-boundary.ts";
 import { packedAttention } from "../model/attention.ts";
 import type { RewardHead } from "../model/reward-heads.ts";
 import type { RewardModel } from "../model/reward-model.ts";
@@ -38,13 +40,13 @@ export type ScoreStepsOptions = {
 
 /** @throws MahaloError E_SCORE_TOKENS naming what no score can be read of */
 const check = ({ prompt, response, ends }: ScoredResponse, index: number): void => {
-  const ascending = ends.every((end, at) => Number.isInteger(end) && end > (ends[at - 1] ?? 0));
+  const ascending = spansOf(ends).every(({ start, end }) => Number.isInteger(end) && end > start);
   const fault =
     prompt.length === 0
       ? "its prompt has no token"
       : ends.length === 0
         ? "it has no step"
-        : !ascending || (ends.at(-1) ?? 0) > response.length
+        : !ascending || lastOf(ends) > response.length
           ? `its steps end at ${ends.join(", ")} of ${response.length} tokens`
           : undefined;
   if (fault === undefined) return;
@@ -136,7 +138,7 @@ export const scoreSteps = (
 ): number[][] => {
   for (const [index, response] of responses.entries()) check(response, index);
   const heads = responses.map(({ objective }) => model.rewards.get(objective));
-  const headOf = (member: number): RewardHead => heads[member] ?? model.rewards.get();
+  const headOf = (member: number): RewardHead => element(heads, member, "response");
   const groups = groupByPrompt(responses, tokensPerPass, sharePrompts);
   const { device } = model.backbone.weights.embedding.value;
   const scores: number[][] = [];
@@ -146,11 +148,10 @@ export const scoreSteps = (
     tokensPerPass,
   )) {
     throwIfAborted(signal, "scoring");
-    const ends = members.flatMap((group, at): PassEnds => {
-      const branches = batch.rows[at]?.branches ?? [];
-      return (groups[group]?.members ?? []).map((member, branch) => {
-        const start = branches[branch]?.start ?? 0;
-        return { member, offsets: (responses[member]?.ends ?? []).map((end) => start + end - 1) };
+    const ends = zip(members, batch.rows).flatMap(([group, { branches }]): PassEnds => {
+      return zip(element(groups, group, "group").members, branches).map(([member, { start }]) => {
+        const { ends } = element(responses, member, "response");
+        return { member, offsets: ends.map((end) => start + end - 1) };
       });
     });
     const read = noGrad(() =>

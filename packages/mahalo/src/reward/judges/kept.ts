@@ -5,6 +5,7 @@ import { z } from "zod";
 import { ensureDir, hashBytes, hashFile } from "../../core/files.ts";
 import { canonicalJson } from "../../core/json.ts";
 import { JsonlWriter } from "../../core/json-lines.ts";
+import { element } from "../../core/need.ts";
 import { messageKey } from "../../data/messages.ts";
 import { keptLines } from "../kept-lines.ts";
 import { itemName, type Judge, type JudgedItem, type Verdict } from "./types.ts";
@@ -109,7 +110,7 @@ export const keptJudge = (judge: Judge, { folder, content, files = [] }: KeptOpt
       let added = 0;
       const take = (at: number, verdict: Verdict): void => {
         const group = asked[at];
-        if (group === undefined || results.has(group.places[0] ?? 0)) return;
+        if (group === undefined || results.has(element(group.places, 0))) return;
         if (group.key !== undefined) {
           file.write({ key: group.key, score: verdict.score, reason: verdict.reason });
           verdicts.set(group.key, verdict);

@@ -2,6 +2,7 @@
 import { z } from "zod";
 import { aggregateNames, aggregateScores } from "../../core/aggregate.ts";
 import { throwIfAborted } from "../../core/interrupt.ts";
+import { element } from "../../core/need.ts";
 import { RowProblem } from "../../data/problems.ts";
 import { stepBoundarySchema } from "../../data/steps.ts";
 import { computeDType } from "../../model/precision.ts";
@@ -96,7 +97,7 @@ export const modelJudge: JudgeKind<"model", ModelJudgeOptions> = {
           for (const one of batch) {
             const verdict =
               "text" in one
-                ? verdictOf(model, { text: one.text, scores: scores[next++] ?? [] }, options)
+                ? verdictOf(model, { text: one.text, scores: element(scores, next++) }, options)
                 : { score: null, reason: one.fault };
             verdicts[one.at] = verdict;
             onVerdict?.(one.at, verdict);

@@ -1,5 +1,6 @@
 /** Compares two answers by what they mean: sets, tuples, relations and quantities by their parts, the rest by value. */
 
+import { element, zip } from "../../core/need.ts";
 import { sameChoice } from "./choices.ts";
 import { evaluateExact } from "./evaluate.ts";
 import { maxAnswer } from "./extract.ts";
@@ -95,7 +96,7 @@ const sameMembers = (a: readonly Node[], b: readonly Node[], context: Context): 
 };
 
 const ordered = (a: readonly Node[], b: readonly Node[], context: Context): boolean =>
-  a.length === b.length && a.every((item, at) => same(item, b[at] ?? item, context));
+  a.length === b.length && zip(a, b).every(([item, other]) => same(item, other, context));
 
 const turned: Readonly<Record<RelationOp, RelationOp>> = {
   "=": "=",
@@ -144,7 +145,7 @@ const sameRelation = (
   const names = [...new Set([...variables(a), ...variables(b)])].sort();
   if (names.length === 0) return false;
   const [d, e] = [call("-", l, r), call("-", m, n)];
-  const first = points(names, context.seed)[0] ?? new Map();
+  const first = element(points(names, context.seed), 0);
   const [p, q] = [evaluateExact(d, first, context.work), evaluateExact(e, first, context.work)];
   if (p === undefined || q === undefined || p.n === 0n || q.n === 0n) return false;
   const number = (value: Rational): Node => ({ kind: "number", value });
@@ -226,8 +227,8 @@ const same = (first: Node, second: Node, context: Context): boolean => {
     return only !== undefined && same(only, other, context);
   }
   if (a.kind === "matrix" && b.kind === "matrix") {
-    const rows = b.rows;
-    return a.rows.length === rows.length && a.rows.every((row, at) => ordered(row, rows[at] ?? [], context));
+    if (a.rows.length !== b.rows.length) return false;
+    return zip(a.rows, b.rows).every(([row, other]) => ordered(row, other, context));
   }
   if (a.kind === "call" && b.kind === "call" && a.name === b.name && "∪∩∖".includes(a.name))
     return a.name === "∖" ? ordered(a.args, b.args, context) : unordered(a.args, b.args, context);

@@ -1,4 +1,5 @@
 /** Where a reply states its final answer: an answer tag, a box, four hashes, "the answer is", or its last number. */
+import { element } from "../../core/need.ts";
 import { type Box, boxes } from "./boxed.ts";
 import { lastValue } from "./last-value.ts";
 import { maxReply } from "./limits.ts";
@@ -73,7 +74,7 @@ const behindHashes = (text: string): Place | undefined => {
     if (mark < 0) return undefined;
     const from = text.slice(mark + 4).trimStart();
     while (text[mark - 1] === "#") mark--;
-    const line = (from.split("\n", 1)[0] ?? "").trim();
+    const line = element(from.split("\n", 1), 0).trim();
     if (line === "" || heading.test(line) || /^\W*(?:final )?answer\W*$/i.test(line)) continue;
     const answer = /\banswer\b/i.test(line) ? lastStatement(line) : undefined;
     const stated = typeof answer === "object" ? answer.text : (answerIn(line) ?? trimmed(line));

@@ -1,4 +1,5 @@
 /** The last value of running text: a number with all that belongs to it, or the mathematics that it stands in. */
+import { need } from "../../core/need.ts";
 import { maxAnswer } from "./limits.ts";
 import { bareMathematics } from "./strip.ts";
 
@@ -33,7 +34,7 @@ const mathematicsAt = (text: string, place: number): string | undefined => {
   for (const found of text.matchAll(mathematics)) {
     if (found.index > place) return undefined;
     if (found.index + found[0].length <= place) continue;
-    const inside = found[1] ?? found[2] ?? found[3] ?? found[4] ?? "";
+    const inside = need(found[1] ?? found[2] ?? found[3] ?? found[4], "mathematics");
     return found[4] === undefined || bareMathematics(found[0]) === inside ? inside.trim() : undefined;
   }
   return undefined;

@@ -1,4 +1,5 @@
 /** The parser: tokens of an answer to a tree, by precedence, with bounded depth and work. */
+import { element } from "../../core/need.ts";
 import { isOrdinalEnd } from "./number-words.ts";
 import { inBase, isWhole, measured, withUnit, wordNumber } from "./quantities.ts";
 import { rational, spend, type Work, whole } from "./rational.ts";
@@ -342,7 +343,8 @@ class Parser {
       return text;
     }
     let text = "";
-    while (this.#peek() !== undefined && !this.#is("}")) text += this.#tokens[this.#at++]?.text ?? "";
+    while (this.#peek() !== undefined && !this.#is("}"))
+      text += element(this.#tokens, this.#at++, "token").text;
     this.#take("}");
     return text;
   }

@@ -31,6 +31,9 @@ const scaled = (node: Node, scale: bigint, work: Work): Node | undefined => {
 
 const coins = /^(?:dollar|buck|usd|euro|pound|rupee|yen)/i;
 
+/** The first of words; empty where there is none. */
+const firstOf = ([first = ""]: readonly string[]): string => first;
+
 /**
  * A value with the words behind it: those that multiply it (`2 million`, `3 dozen`) do, the others are its unit.
  *
@@ -38,8 +41,8 @@ const coins = /^(?:dollar|buck|usd|euro|pound|rupee|yen)/i;
  */
 export const withUnit = (value: Node, words: readonly string[], work: Work): Node | undefined => {
   let amount = value;
-  let unit = isOrdinalEnd(words[0] ?? "") ? words.slice(1) : words;
-  for (let scale = scaleOf(unit[0] ?? ""); scale !== undefined; scale = scaleOf(unit[0] ?? "")) {
+  let unit = isOrdinalEnd(firstOf(words)) ? words.slice(1) : words;
+  for (let scale = scaleOf(firstOf(unit)); scale !== undefined; scale = scaleOf(firstOf(unit))) {
     const larger = scaled(amount, scale, work);
     if (larger === undefined) return undefined;
     amount = larger;
@@ -49,7 +52,7 @@ export const withUnit = (value: Node, words: readonly string[], work: Work): Nod
     return unit.length === 0 ? amount : { kind: "quantity", value: amount, unit: unit.join(" ") };
   // "50% of the students", "$5 dollars": the sign has said what is measured.
   if (amount.unit === "%") return amount;
-  if (currencySigns.has(amount.unit) && coins.test(unit[0] ?? "")) unit = unit.slice(1);
+  if (currencySigns.has(amount.unit) && coins.test(firstOf(unit))) unit = unit.slice(1);
   return unit.length === 0 ? amount : { ...amount, unit: [amount.unit, ...unit].join(" ") };
 };
 

@@ -278,11 +278,12 @@ class Scanner {
       return bracket && text[dot] === "." && !isDigit(text.charCodeAt(dot + 1)) ? dot + 1 : nameEnd;
     }
     const sign = signCommands[name];
+    const functionName = functionNames[name];
     if (sign !== undefined) this.#push("sign", sign);
     else if (textCommands.has(name)) return this.#prose(name, nameEnd);
     else if (name === "mathbb") return this.#doubleStruck(nameEnd);
     else if (name === "begin" || name === "end") return this.#environment(name, nameEnd);
-    else if (functionNames[name] !== undefined) this.#push("function", functionNames[name] ?? name);
+    else if (functionName !== undefined) this.#push("function", functionName);
     else if (greekLetters.has(name) || name === "pi") this.#push("letter", name);
     else if (name === "hspace" || name === "vspace" || name === "phantom") return braced(text, nameEnd)?.end;
     else this.#push("command", name);
@@ -343,8 +344,11 @@ class Scanner {
     ] as const) {
       if (!digits.includes(sign)) continue;
       let [last, number] = [at, ""];
-      for (; last < at + 20 && digits.includes(text[last] ?? " "); last++)
-        number += digits.indexOf(text[last] ?? "");
+      for (const digit of text.slice(at, at + 20)) {
+        if (!digits.includes(digit)) break;
+        number += digits.indexOf(digit);
+        last += digit.length;
+      }
       this.#push("sign", mark);
       this.#push("number", number, { value: { n: BigInt(number), d: 1n } });
       return last;
@@ -370,7 +374,8 @@ class Scanner {
     } else if (sign === '"' || sign === "`") this.#space = true;
     else if (sign === "~" || sign === "\u200b" || sign === "\ufeff") this.#space = true;
     else if (/^\p{L}$/u.test(sign)) {
-      if (greekSigns[sign] !== undefined) this.#push("letter", greekSigns[sign] ?? sign);
+      const letter = greekSigns[sign];
+      if (letter !== undefined) this.#push("letter", letter);
       else this.#push("word", sign);
     } else this.#push("sign", unicodeSigns[sign] ?? sign);
     return end;

@@ -1,5 +1,6 @@
 /** Sentences that state an answer: "the answer is 12", "**Answer:** 12", "A: 12"; and what of them is the answer. */
 
+import { element } from "../../core/need.ts";
 import { lastValue } from "./last-value.ts";
 import { maxAnswer } from "./limits.ts";
 import { bareMathematics, withoutMarks } from "./strip.ts";
@@ -42,7 +43,7 @@ const lineOf = (text: string): string => {
   const from = text.replace(/^[\s*_:>]*/, (lead) => (lead.includes("\n") ? "" : lead)).trimStart();
   const display = /^(?:\*\*)?(?:\$\$[\s\S]{1,2000}?\$\$|\\\[[\s\S]{1,2000}?\\\])[^\n]*/.exec(from)?.[0];
   if (display !== undefined) return display.replaceAll("\n", " ");
-  const line = from.split("\n", 1)[0] ?? "";
+  const line = element(from.split("\n", 1), 0);
   const matrix = /\\begin\{(\w+)\}/.exec(line)?.[1];
   const close = matrix === undefined ? -1 : from.indexOf(`\\end{${matrix}}`);
   return close < 0 ? line : from.slice(0, close + `\\end{${matrix}}`.length).replaceAll("\n", " ");
@@ -61,7 +62,7 @@ const beginsWithValue = (text: string): boolean =>
  */
 export const answerIn = (after: string): string | undefined => {
   const line = bareMathematics(withoutMarks(lineOf(after).slice(0, maxAnswer)));
-  const sentence = (line.split(sentenceEnd, 1)[0] ?? "")
+  const sentence = element(line.split(sentenceEnd, 1), 0)
     .trim()
     .replace(introduction, "")
     .replace(/^(["'])(.*)\1$/, "$2")
@@ -71,8 +72,10 @@ export const answerIn = (after: string): string | undefined => {
     const cut = sentence.search(explanation);
     return (cut > 0 ? sentence.slice(0, cut) : sentence).trim() || undefined;
   }
-  const words =
-    sentence.split(/\s*(?:,\s*(?:because|since|so|as|which|not)|\b(?:because|since))\b/, 1)[0] ?? "";
+  const words = element(
+    sentence.split(/\s*(?:,\s*(?:because|since|so|as|which|not)|\b(?:because|since))\b/, 1),
+    0,
+  );
   if (words.split(/\s+/).length < 4 || !/\d/.test(words) || comparing.test(words))
     return words.trim() || undefined;
   return lastValue(words) ?? words.trim();

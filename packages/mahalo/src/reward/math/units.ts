@@ -1,4 +1,5 @@
 /** Units of measure: which words are units, and how two of them compare. */
+import { element } from "../../core/need.ts";
 import { multiply, power, type Rational, rational, type Work, whole } from "./rational.ts";
 
 /** What is measured, as powers of base quantities: `{ length: 2 }` is an area. */
@@ -176,12 +177,18 @@ const raise = ({ dimensions, factor }: Unit, exponent: number, work: Work): Unit
   return { dimensions: Object.fromEntries(entries), factor: raised };
 };
 
+/** The power of a dimension in a unit; 0 where the unit does not name it. */
+function powerOf(dimensions: Unit["dimensions"], dimension: string): number {
+  const { [dimension]: power = 0 } = dimensions;
+  return power;
+}
+
 const combine = (a: Unit, b: Unit, work: Work): Unit | undefined => {
   const factor = multiply(a.factor, b.factor, work);
   if (factor === undefined) return undefined;
   const dimensions: Record<string, number> = { ...a.dimensions };
   for (const [name, value] of Object.entries(b.dimensions)) {
-    const sum = (dimensions[name] ?? 0) + value;
+    const sum = powerOf(dimensions, name) + value;
     if (sum === 0) delete dimensions[name];
     else dimensions[name] = sum;
   }
@@ -206,7 +213,7 @@ export const readUnit = (text: string, work: Work): Unit | undefined => {
   let sign = 1;
   let next = 1;
   for (let at = 0; at < words.length; at++) {
-    const word = words[at] ?? "";
+    const word = element(words, at);
     // "in" alone is an inch; beside other words it is a filler.
     const inch = word === "in" && (words.length === 1 || next > 1 || sign < 0 || words[at + 1] === "^");
     if (word === "" || (fillers.has(word) && !inch)) continue;
@@ -241,5 +248,5 @@ export const readUnit = (text: string, work: Work): Unit | undefined => {
 /** Whether two units measure the same kind of thing. */
 export const sameDimensions = (a: Unit, b: Unit): boolean => {
   const names = new Set([...Object.keys(a.dimensions), ...Object.keys(b.dimensions)]);
-  return [...names].every((name) => (a.dimensions[name] ?? 0) === (b.dimensions[name] ?? 0));
+  return [...names].every((name) => powerOf(a.dimensions, name) === powerOf(b.dimensions, name));
 };

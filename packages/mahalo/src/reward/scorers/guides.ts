@@ -1,6 +1,7 @@
 /** Guides as a user names them: reward models and judges with weights, read, opened and put together. */
 import { MahaloError } from "@mahalo/torch";
 import { parse } from "yaml";
+import { element } from "../../core/need.ts";
 import type { TextCodec } from "../../data/codec.ts";
 import type { Scorer } from "../../decode/search/scorer.ts";
 import type { ComputeDType } from "../../model/parameters.ts";
@@ -140,7 +141,7 @@ export const openGuides = async (
         const judge = makeJudge(guide.judge, "guide");
         const scorer = judgeScorer(judge, guide.name ?? judge.name);
         scorers.push(scorer);
-        weights[scorer.objectives[0] ?? judge.name] = guide.weight;
+        weights[element(scorer.objectives, 0)] = guide.weight;
       } else if (!done.has(guide.model)) {
         done.add(guide.model);
         const model = await loadRewardModel(

@@ -1,4 +1,5 @@
 /** A judge that guides a search: it is shown the response so far, as text. */
+import { zip } from "../../core/need.ts";
 import { type Prompt, promptMessages } from "../../data/rows.ts";
 import type { Scorer } from "../../decode/search/scorer.ts";
 import type { Judge } from "../judges/types.ts";
@@ -27,9 +28,9 @@ export const judgeScorer = (judge: Judge, name: string = judge.name): Scorer => 
         return reference === undefined ? item : { ...item, reference };
       });
       const verdicts = await judge.score(items, { signal });
-      return steps.map(({ from }, at) => ({
+      return zip(steps, verdicts).map(([{ from }, { score }]) => ({
         state: states.add(states.get(from)),
-        scores: { [name]: verdicts[at]?.score ?? Number.NaN },
+        scores: { [name]: score ?? Number.NaN },
       }));
     },
     drop: (state) => states.drop(state),

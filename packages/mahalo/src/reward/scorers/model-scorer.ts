@@ -1,5 +1,6 @@
 /** A reward model that guides a search: rows with a running cache, all candidates of a step in one pass. */
 import { MahaloError } from "@mahalo/torch";
+import { element, need, zip } from "../../core/need.ts";
 import type { TextCodec } from "../../data/codec.ts";
 import { encodeExample, encodePrompt } from "../../data/encode.ts";
 import type { Prompt } from "../../data/rows.ts";
@@ -94,13 +95,13 @@ export const modelScorer = (model: RewardModel, options: ModelScorerOptions): Sc
   /** What of a candidate is there already, in a row of a view, and what is to be read. */
   const planOf = (step: ScoredStep, { scorer }: View, at: number): Plan => {
     const from = states.get(step.from);
-    const row = from.rows[at] ?? 0;
+    const row = element(from.rows, at, "row");
     const held = scorer.ids(row);
     if (exact && step.exact) {
       fits(held.length + step.ids.length);
       return { row, shared: held.length, ids: step.ids };
     }
-    const whole = [...held.slice(0, from.promptLengths[at]), ...encoded(step, from)];
+    const whole = [...held.slice(0, element(from.promptLengths, at)), ...encoded(step, from)];
     fits(whole.length);
     // The last token is always read: its hidden state is what is scored.
     const shared = Math.min(commonLength(whole, held), whole.length - 1);
@@ -113,10 +114,9 @@ export const modelScorer = (model: RewardModel, options: ModelScorerOptions): Sc
     },
     async begin(prompt) {
       const ids = encodePrompt(prompt, encoding);
-      const prompts = views.map(({ objectives: own }) => namedPrompt(model, own[0] ?? "", ids));
+      const prompts = views.map(({ objectives: own }) => namedPrompt(model, element(own, 0), ids));
       for (const { length } of prompts) fits(length);
-      const rows = views.map(({ scorer }, at) => {
-        const named = prompts[at] ?? [];
+      const rows = zip(views, prompts).map(([{ scorer }, named]) => {
         const row = scorer.addRow();
         scorer.extend([{ row, ids: named }]);
         tokens += named.length;
@@ -129,34 +129,30 @@ export const modelScorer = (model: RewardModel, options: ModelScorerOptions): Sc
       const rows = steps.map((): number[] => []);
       // All that may be refused comes before the first fork, so that nothing is left behind.
       const plans = views.map((view, at) => steps.map((step) => planOf(step, view, at)));
-      for (const [at, { objectives: own, scorer }] of views.entries()) {
-        const extensions = (plans[at] ?? []).map(({ row, shared, ids }, index) => {
+      for (const [{ objectives: own, scorer }, plan] of zip(views, plans)) {
+        const extensions = zip(plan, rows).map(([{ row, shared, ids }, forks]) => {
           const fork = scorer.fork(row, shared);
-          rows[index]?.push(fork);
+          forks.push(fork);
           return { row: fork, ids };
         });
         tokens += extensions.reduce((sum, { ids }) => sum + ids.length, 0);
-        for (const [index, found] of scorer.extend(extensions).entries()) {
-          for (const one of own) {
-            const name = names[one] ?? one;
-            const into = scores[index];
-            if (into !== undefined) into[name] = found[0]?.[one] ?? Number.NaN;
-          }
+        for (const [found, into] of zip(scorer.extend(extensions), scores)) {
+          for (const one of own)
+            into[names[one] ?? one] = need(element(found, 0)[one], `the score of "${one}"`);
         }
       }
       return steps.map(({ from }, index): StepScores => {
         const { prompt, promptLengths } = states.get(from);
         return {
-          state: states.add({ rows: rows[index] ?? [], prompt, promptLengths }),
-          scores: scores[index] ?? {},
+          state: states.add({ rows: element(rows, index), prompt, promptLengths }),
+          scores: element(scores, index),
         };
       });
     },
     drop(id) {
       const { rows } = states.get(id);
       states.drop(id);
-      for (const [at, { scorer }] of views.entries()) {
-        const row = rows[at] ?? 0;
+      for (const [at, [{ scorer }, row]] of zip(views, rows).entries()) {
         const last = scorer.rows - 1;
         scorer.removeRow(row);
         // The last row has taken the number of the one that is gone.

@@ -1,5 +1,6 @@
 /** Several scorers as one: a state of each, and the scores of all. */
 import { MahaloError } from "@mahalo/torch";
+import { element, zip } from "../../core/need.ts";
 import type { Scorer, StepScores } from "../../decode/search/scorer.ts";
 import { States } from "./states.ts";
 
@@ -42,22 +43,25 @@ export const severalScorers = (scorers: readonly Scorer[]): Scorer => {
       const found: StepScores[][] = [];
       try {
         for (const [at, scorer] of scorers.entries()) {
-          const mine = steps.map((step) => ({ ...step, from: states.get(step.from)[at] ?? 0 }));
+          const mine = steps.map((step) => ({ ...step, from: element(states.get(step.from), at, "state") }));
           found.push(await scorer.score(mine, signal));
         }
       } catch (error) {
-        forget(steps.map((_, index) => found.map((one) => one[index]?.state ?? 0)));
+        forget(steps.map((_, index) => found.map((one) => element(one, index, "score").state)));
         throw error;
       }
-      return steps.map((_, index) => ({
-        state: states.add(found.map((one) => one[index]?.state ?? 0)),
-        scores: Object.assign({}, ...found.map((one) => one[index]?.scores ?? {})),
-      }));
+      return steps.map((_, index) => {
+        const all = found.map((one) => element(one, index, "score"));
+        return {
+          state: states.add(all.map(({ state }) => state)),
+          scores: Object.assign({}, ...all.map(({ scores }) => scores)),
+        };
+      });
     },
     drop(id) {
       const own = states.get(id);
       states.drop(id);
-      for (const [at, scorer] of scorers.entries()) scorer.drop(own[at] ?? 0);
+      for (const [scorer, state] of zip(scorers, own)) scorer.drop(state);
     },
     dispose() {
       for (const scorer of scorers) scorer.dispose();
