@@ -2,6 +2,7 @@
 import { MahaloError } from "@mahalo/torch";
 import { logistic } from "../core/logistic.ts";
 import { mean } from "../core/mean.ts";
+import { zip } from "../core/need.ts";
 
 /**
  * distinct-n: the share of different n-grams of words among all n-grams of the answers together; 0 where there are none.
@@ -46,7 +47,7 @@ export const klOfSamples = (
       exitStatus: 1,
     });
   }
-  const differences = policy.map((logp, at) => logp - (reference[at] ?? Number.NaN));
+  const differences = zip(policy, reference).map(([logp, other]) => logp - other);
   return { k1: mean(differences), k3: mean(differences.map((d) => Math.expm1(-d) + d)) };
 };
 
@@ -69,7 +70,10 @@ export const winRates = (duels: readonly Duel[]): { win: number; controlled: num
   const differences = duels.map(({ length, otherLength }) => length - otherLength);
   const centre = mean(differences);
   const spread = Math.sqrt(mean(differences.map((value) => (value - centre) ** 2))) || 1;
-  const rows = duels.map(({ win }, at) => ({ win, x: Math.tanh((differences[at] ?? 0) / spread) }));
+  const rows = zip(duels, differences).map(([{ win }, difference]) => ({
+    win,
+    x: Math.tanh(difference / spread),
+  }));
   const ridge = 0.01;
   let [a, b] = [0, 0];
   // Newton's method; the ridge makes the loss strictly convex.

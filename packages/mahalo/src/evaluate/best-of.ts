@@ -4,6 +4,7 @@ import { type AggregateName, aggregateNames, aggregateScores } from "../core/agg
 import { bootstrapInterval } from "../core/bootstrap.ts";
 import { areaUnderCurve } from "../core/label-metrics.ts";
 import { mean } from "../core/mean.ts";
+import { need } from "../core/need.ts";
 import type { Random } from "../core/random.ts";
 import { firstBest, winners } from "../core/votes.ts";
 import { type Estimate, estimate, pairedDifference } from "./intervals.ts";
@@ -81,11 +82,11 @@ export const bestOf = (
   random: Random,
 ): Omit<BestOf, "objective" | "model"> => {
   const choose = (choice: (candidates: readonly Candidate[]) => Candidate | undefined): number[] =>
-    prompts.map((candidates) => choice(candidates)?.score ?? 0);
+    prompts.map((candidates) => need(choice(candidates), "a candidate of a prompt").score);
   const one = prompts.map((candidates) => mean(candidates.map(({ score }) => score)));
   const last = choose((candidates) => bestBy(candidates, "last"));
   const all = prompts.flat();
-  const lasts = all.flatMap(({ steps }) => steps.at(-1) ?? []);
+  const lasts = all.flatMap(({ steps }) => steps.slice(-1));
   const least = lasts.reduce((low, score) => Math.min(low, score), Number.POSITIVE_INFINITY);
   const votes = choose((candidates) => majority(candidates));
   const stepAuc = stepCurve(prompts, random);

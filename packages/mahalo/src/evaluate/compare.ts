@@ -1,12 +1,13 @@
 /** Compares runs: every policy over its seeds, fronts, and paired differences with their intervals. */
 import { mean } from "../core/mean.ts";
+import { element, need, zip } from "../core/need.ts";
 import { stream } from "../core/random.ts";
 import { winRates } from "./answer-metrics.ts";
 import { type RunGroup, readGroups } from "./compared-runs.ts";
 import type { ComparedGroup, ComparedPoint, Comparison } from "./comparison.ts";
 import { coverage, type FrontPoint, frontOf, hypervolume, leastRegret } from "./front.ts";
 import { gainsOf } from "./gains.ts";
-import { type OverSeeds, onSharedSeeds, policiesOf, samePrompts, scoresOf } from "./over-seeds.ts";
+import { type OverSeeds, onSharedSeeds, policiesOf, samePrompts, scoresIn, scoresOf } from "./over-seeds.ts";
 import { type Draw, drawnMean, everyPrompt, overSeeds, pairedOverSeeds, type SeedEstimate } from "./seeds.ts";
 import { sideBySide } from "./side-by-side.ts";
 
@@ -43,13 +44,11 @@ const pointsAt = (
 };
 
 const duelsOf = (a: OverSeeds, b: OverSeeds, objective: string) =>
-  a.bySeed.flatMap((own, seed) =>
-    own.characters.flatMap((length, at) => {
-      const other = b.bySeed[seed];
-      const [score, against] = [own.scores[objective]?.[at] ?? null, other?.scores[objective]?.[at] ?? null];
+  zip(a.bySeed, b.bySeed).flatMap(([own, other]) =>
+    zip(scoresIn(own, objective), scoresIn(other, objective)).flatMap(([score, against], at) => {
       if (score === null || against === null) return [];
       const win = score === against ? 0.5 : Number(score > against);
-      return [{ win, length, otherLength: other?.characters[at] ?? 0 }];
+      return [{ win, length: element(own.characters, at), otherLength: element(other.characters, at) }];
     }),
   );
 
@@ -175,7 +174,7 @@ export const compareGroups = (groups: readonly RunGroup[], options: CompareOptio
     parts.flatMap(({ policies }) => policies.flatMap(({ scores }) => Object.values(scores).flat())),
   );
   const shares = values.every((value) => value === null || (value >= 0 && value <= 1));
-  const along = (at: number): number[] => all.map((point) => point[at] ?? 0);
+  const along = (at: number): number[] => all.map((point) => element(point, at, "objective"));
   const reference = objectives.map((_, at) => (shares ? 0 : Math.min(...along(at))));
   const best = objectives.map((_, at) => Math.max(...along(at)));
   const notes: string[] = [];
@@ -200,7 +199,9 @@ export const compareGroups = (groups: readonly RunGroup[], options: CompareOptio
   const means = new Map(
     found.map(({ name, points }) => [
       name,
-      points.map(({ results }) => objectives.map((objective) => results[objective]?.mean ?? 0)),
+      points.map(({ results }) =>
+        objectives.map((objective) => need(results[objective], `the result on ${objective}`).mean),
+      ),
     ]),
   );
   return {
@@ -212,10 +213,8 @@ export const compareGroups = (groups: readonly RunGroup[], options: CompareOptio
     groups: found,
     differences,
     gains: gainsOf(groups, objectives, options),
-    coverage: found.flatMap(({ name: a }) =>
-      found.flatMap(({ name: b }) =>
-        a === b ? [] : [{ a, b, coverage: coverage(means.get(a) ?? [], means.get(b) ?? []) }],
-      ),
+    coverage: [...means].flatMap(([a, own]) =>
+      [...means].flatMap(([b, other]) => (a === b ? [] : [{ a, b, coverage: coverage(own, other) }])),
     ),
     notes,
   };

@@ -125,6 +125,7 @@ const readRun = async (folder: string): Promise<{ results: Results; policies: Po
     }
   }
   const { prompts } = results.sweep;
+  const objectives = [...new Set([...read.values()].flatMap(({ scores }) => Object.keys(scores)))];
   const policies = results.sweep.points.flatMap((point) => {
     const own = read.get(point.label);
     if (own === undefined) return [];
@@ -135,7 +136,12 @@ const readRun = async (folder: string): Promise<{ results: Results; policies: Po
         hint: "run the evaluate stage again",
       });
     }
-    return [answersOf(point, own)];
+    // An answer that the file has no verdict on was not judged.
+    const scores = objectives.map((name): [string, (number | null)[]] => [
+      name,
+      Array.from(own.responses, (_, at) => own.scores[name]?.[at] ?? null),
+    ]);
+    return [answersOf(point, { ...own, scores: Object.fromEntries(scores) })];
   });
   return { results, policies };
 };

@@ -1,11 +1,12 @@
 /** Fronts of several objectives: what no other point beats, the volume it encloses, and how sets of points compare. */
 import { MahaloError } from "@mahalo/torch";
+import { element, zip } from "../core/need.ts";
 
 /** Results of one policy, an objective a place; more is better. */
 export type FrontPoint = readonly number[];
 
 /** Whether `a` is at least as good as `b` on every objective. */
-const covers = (a: FrontPoint, b: FrontPoint): boolean => a.every((value, at) => value >= (b[at] ?? 0));
+const covers = (a: FrontPoint, b: FrontPoint): boolean => zip(a, b).every(([value, other]) => value >= other);
 
 /**
  * Whether `a` is at least as good as `b` everywhere and better somewhere.
@@ -13,7 +14,7 @@ const covers = (a: FrontPoint, b: FrontPoint): boolean => a.every((value, at) =>
  * @example dominates([0.5, 0.7], [0.5, 0.6]) // true
  */
 export const dominates = (a: FrontPoint, b: FrontPoint): boolean =>
-  covers(a, b) && a.some((value, at) => value > (b[at] ?? 0));
+  covers(a, b) && zip(a, b).some(([value, other]) => value > other);
 
 /**
  * The places of the points that no other one dominates, in their order; of equal points all.
@@ -26,12 +27,13 @@ export const frontOf = (points: readonly FrontPoint[]): number[] =>
 /** The volume under points that lie above 0 everywhere, by slices along the last objective. */
 const sliced = (points: readonly FrontPoint[], objectives: number): number => {
   if (points.length === 0) return 0;
-  if (objectives === 1) return Math.max(...points.map(([value = 0]) => value));
+  if (objectives === 1) return Math.max(...points.map((point) => element(point, 0)));
   const last = objectives - 1;
-  const sorted = points.toSorted((a, b) => (b[last] ?? 0) - (a[last] ?? 0));
+  const sorted = points.toSorted((a, b) => element(b, last) - element(a, last));
+  const heights = [...sorted.map((point) => element(point, last)), 0];
   let volume = 0;
   for (let at = 0; at < sorted.length; at++) {
-    const depth = (sorted[at]?.[last] ?? 0) - (sorted[at + 1]?.[last] ?? 0);
+    const depth = element(heights, at) - element(heights, at + 1);
     if (depth > 0) volume += depth * sliced(sorted.slice(0, at + 1), last);
   }
   return volume;
@@ -57,7 +59,7 @@ export const hypervolume = (points: readonly FrontPoint[], reference: FrontPoint
     );
   }
   const above = points
-    .map((point) => point.map((value, at) => value - (reference[at] ?? 0)))
+    .map((point) => zip(point, reference).map(([value, zero]) => value - zero))
     .filter((point) => point.every((value) => value > 0));
   return sliced(above, reference.length);
 };
@@ -80,7 +82,7 @@ export const coverage = (a: readonly FrontPoint[], b: readonly FrontPoint[]): nu
  * @example regrets([0.5, 0.75], [1, 0.5]) // [0.5, 0]
  */
 export const regrets = (point: FrontPoint, best: FrontPoint): number[] =>
-  best.map((value, at) => Math.max(0, value - (point[at] ?? 0)));
+  zip(best, point).map(([value, reached]) => Math.max(0, value - reached));
 
 /**
  * The least that must be given up: over all points, the smallest of their largest regrets; infinite for no points.
@@ -102,4 +104,4 @@ export const leastRegret = (points: readonly FrontPoint[], best: FrontPoint): nu
  * @example interference([0.5, 0.5], [[0.75, 0.25], [0.5, 1]]) // [[0.25, -0.25], [0, 0.5]]
  */
 export const interference = (before: FrontPoint, after: readonly FrontPoint[]): number[][] =>
-  after.map((point) => point.map((value, at) => value - (before[at] ?? 0)));
+  after.map((point) => zip(point, before).map(([value, other]) => value - other));

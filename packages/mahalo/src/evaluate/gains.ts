@@ -28,8 +28,7 @@ export const gainsOf = (
     return policiesOf(own).flatMap((policy) =>
       objectives.flatMap((of): Comparison["gains"] => {
         const random = stream(seed, "compare", "gain", group.name, policy.label, of);
-        const scores = [policy, reference].map((one) => scoresOf(one, of));
-        const gain = pairedOverSeeds(scores[0] ?? [], scores[1] ?? [], random, { resamples });
+        const gain = pairedOverSeeds(scoresOf(policy, of), scoresOf(reference, of), random, { resamples });
         return gain === undefined
           ? []
           : [

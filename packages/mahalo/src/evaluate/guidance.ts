@@ -2,6 +2,7 @@
 import { z } from "zod";
 import { mean } from "../core/mean.ts";
 import { freeName } from "../core/names.ts";
+import { need, zip } from "../core/need.ts";
 import { stream } from "../core/random.ts";
 import { type Estimate, estimate, pairedDifference } from "./intervals.ts";
 import { estimateSchema } from "./results.ts";
@@ -63,8 +64,7 @@ export type GuidedScores = z.infer<typeof guidedScoresSchema>;
 
 /** Pairs of scores where neither judge abstained. */
 const paired = (own: readonly (number | null)[], other: readonly (number | null)[]): [number, number][] =>
-  own.flatMap((score, at): [number, number][] => {
-    const against = other[at] ?? null;
+  zip(own, other).flatMap(([score, against]): [number, number][] => {
     return score === null || against === null ? [] : [[score, against]];
   });
 
@@ -85,7 +85,10 @@ export const guidedPoint = (
     const judged = own.filter((score) => score !== null);
     const random = stream(seed, "guide", "bootstrap", objective, label);
     if (judged.length > 0) results[objective] = estimate(judged, random);
-    const pairs = unguided === undefined ? [] : paired(own, unguided.scores[objective] ?? []);
+    const pairs =
+      unguided === undefined
+        ? []
+        : paired(own, need(unguided.scores[objective], `unguided scores on ${objective}`));
     if (pairs.length === 0) continue;
     const [a, b] = [pairs.map(([score]) => score), pairs.map(([, against]) => against)];
     gains[objective] = pairedDifference(a, b, random);

@@ -1,6 +1,7 @@
 /** Means with their 95% intervals: Wilson's for rates, the bootstrap for other means and for paired differences. */
 import { MahaloError } from "@mahalo/torch";
 import { quantile } from "../core/bootstrap.ts";
+import { element, zip } from "../core/need.ts";
 import type { Random } from "../core/random.ts";
 
 /** A mean with its interval at the level 95%, and how it was found. */
@@ -72,7 +73,7 @@ export const bootstrapMean = (
   const means = Array.from({ length: resamples }, () => {
     let sum = 0;
     for (let draw = 0; draw < values.length; draw++) {
-      sum += values[random.integer(values.length)] ?? 0;
+      sum += element(values, random.integer(values.length));
     }
     return sum / values.length;
   }).sort((a, b) => a - b);
@@ -101,7 +102,7 @@ export const pairedDifference = (
     fail(`paired values must be as many on both sides, not ${a.length} and ${b.length}`);
   }
   return bootstrapMean(
-    a.map((value, index) => value - (b[index] ?? Number.NaN)),
+    zip(a, b).map(([value, other]) => value - other),
     random,
     options,
   );

@@ -1,5 +1,6 @@
 /** The mixes of a sweep: weight vectors spread evenly between the objectives. */
 import { MahaloError } from "@mahalo/torch";
+import { zip } from "../core/need.ts";
 
 /** Weight of each objective, not negative, summing to 1. */
 export type SweepMix = Record<string, number>;
@@ -39,8 +40,7 @@ export const mixGrid = (objectives: readonly string[], count: number): SweepMix[
       },
     );
   }
-  const toMix = (weights: readonly number[]): SweepMix =>
-    Object.fromEntries(objectives.map((objective, index) => [objective, weights[index] ?? 0]));
+  const toMix = (weights: readonly number[]): SweepMix => Object.fromEntries(zip(objectives, weights));
   if (objectives.length === 1) {
     return [toMix([1])];
   }

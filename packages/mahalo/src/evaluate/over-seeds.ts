@@ -1,4 +1,5 @@
 /** A method's policies over its seeds: which of them every seed has, what they scored, and which groups compare. */
+import { need } from "../core/need.ts";
 import type { PolicyAnswers, RunGroup, RunPart } from "./compared-runs.ts";
 import type { SeedScores } from "./seeds.ts";
 
@@ -7,14 +8,22 @@ export type OverSeeds = { label: string; mix: PolicyAnswers["mix"]; bySeed: Poli
 
 /** Policies that every seed of the group has. */
 export const policiesOf = ({ parts }: RunGroup): OverSeeds[] =>
-  (parts[0]?.policies ?? []).flatMap(({ label, mix }) => {
-    const bySeed = parts.flatMap(({ policies }) => policies.find((one) => one.label === label) ?? []);
-    return bySeed.length === parts.length ? [{ label, mix, bySeed }] : [];
-  });
+  parts
+    .slice(0, 1)
+    .flatMap(({ policies }) => policies)
+    .flatMap(({ label, mix }) => {
+      const bySeed = parts.flatMap(({ policies }) => policies.find((one) => one.label === label) ?? []);
+      return bySeed.length === parts.length ? [{ label, mix, bySeed }] : [];
+    });
+
+/** Scores of one seed's answers on one objective, by prompt. */
+export function scoresIn({ scores }: PolicyAnswers, objective: string): readonly (number | null)[] {
+  return need(scores[objective], `scores on ${objective}`);
+}
 
 /** Scores on one objective, by seed and prompt. */
 export const scoresOf = ({ bySeed }: OverSeeds, objective: string): SeedScores =>
-  bySeed.map(({ scores }) => scores[objective] ?? []);
+  bySeed.map((own) => scoresIn(own, objective));
 
 /** A group restricted to some seeds, in their order. */
 export const onSeeds = ({ name, parts }: RunGroup, seeds: readonly number[]): RunGroup => ({

@@ -1,5 +1,6 @@
 /** Held-out pair accuracy: how often each head ranks the chosen response above the rejected one. */
 import { MahaloError } from "@mahalo/torch";
+import { zip } from "../core/need.ts";
 import { type Estimate, wilson } from "./intervals.ts";
 import type { PairAccuracy } from "./results.ts";
 
@@ -36,7 +37,7 @@ export const pairAccuracy = (cells: readonly Margins[], reference?: string): Pai
     const rewards =
       known === undefined || head === reference
         ? undefined
-        : margins.map((value, index) => value - (known[index] ?? Number.NaN));
+        : zip(margins, known).map(([value, other]) => value - other);
     return {
       head,
       objective,

@@ -1,5 +1,6 @@
 /** Figures over several seeds and their prompts: the bootstrap that draws seeds, and prompts within them, in pairs. */
 import { type Interval, quantile } from "../core/bootstrap.ts";
+import { element, zip } from "../core/need.ts";
 import type { Random } from "../core/random.ts";
 
 /** A figure with its interval at the level 95%, over seeds and prompts. */
@@ -42,7 +43,7 @@ export const overSeeds = (
   for (let at = 0; at < resamples; at++) {
     const draws = prompts.map((): Draw => {
       const seed = random.integer(prompts.length);
-      const count = prompts[seed] ?? 0;
+      const count = element(prompts, seed, "seed");
       return { seed, prompts: Array.from({ length: count }, () => random.integer(count)) };
     });
     const drawn = figure(draws);
@@ -95,11 +96,8 @@ export const pairedOverSeeds = (
   random: Random,
   options: SeedOptions = {},
 ): SeedEstimate | undefined => {
-  const differences = a.map((scores, seed) =>
-    scores.map((score, at) => {
-      const other = b[seed]?.[at] ?? null;
-      return score === null || other === null ? null : score - other;
-    }),
+  const differences = zip(a, b).map(([scores, others]) =>
+    zip(scores, others).map(([score, other]) => (score === null || other === null ? null : score - other)),
   );
   return overSeeds(
     differences.map(({ length }) => length),

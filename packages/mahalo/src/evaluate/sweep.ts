@@ -1,7 +1,9 @@
 /** The sweep: every mix answers the same held-out prompts, every objective's judge scores every answer. */
 import { MahaloError } from "@mahalo/torch";
+import { element, need, zip } from "../core/need.ts";
 import { stream } from "../core/random.ts";
 import type { Message } from "../data/messages.ts";
+import { weightIn } from "../model/mix-weight.ts";
 import type { Judge, Verdict } from "../reward/judges/types.ts";
 import { estimate, pairedDifference } from "./intervals.ts";
 import type { SweepMix } from "./mixes.ts";
@@ -61,9 +63,7 @@ type Judged = {
   answers: SweepAnswer[];
 };
 
-const bug = (message: string): never => {
-  throw new MahaloError("E_SWEEP", message, { exitStatus: 1 });
-};
+const wrongCount = (message: string): MahaloError => new MahaloError("E_SWEEP", message, { exitStatus: 1 });
 
 const judgePolicy = async (
   policy: Policy,
@@ -71,9 +71,11 @@ const judgePolicy = async (
 ): Promise<Judged> => {
   const responses = await policy.respond(prompts.map(({ prompt }) => prompt));
   if (responses.length !== prompts.length) {
-    bug(`policy "${policy.label}" gave ${responses.length} answers to ${prompts.length} prompts`);
+    throw wrongCount(
+      `policy "${policy.label}" gave ${responses.length} answers to ${prompts.length} prompts`,
+    );
   }
-  const items = prompts.map((one, index) => ({ ...one, response: responses[index] ?? "" }));
+  const items = zip(prompts, responses).map(([one, response]) => ({ ...one, response }));
   const answers: SweepAnswer[] = items.map(({ response }, prompt) => ({
     label: policy.label,
     prompt,
@@ -85,13 +87,11 @@ const judgePolicy = async (
   for (const [objective, judge] of Object.entries(judges)) {
     const verdicts = await judge.score(items, { signal });
     if (verdicts.length !== items.length) {
-      bug(
+      throw wrongCount(
         `judge "${judge.name}" of "${objective}" gave ${verdicts.length} verdicts on ${items.length} answers`,
       );
     }
-    for (const [index, answer] of answers.entries()) {
-      answer.verdicts[objective] = verdicts[index] ?? bug("a verdict is missing");
-    }
+    for (const [answer, verdict] of zip(answers, verdicts)) answer.verdicts[objective] = verdict;
     const own = verdicts.map(({ score }) => score);
     scores[objective] = own;
     const judged = own.filter((score) => score !== null);
@@ -112,7 +112,7 @@ const judgePolicy = async (
 
 /** The difference that an objective's own end of the sweep makes against its other end. */
 const steer = (objective: string, judged: readonly Judged[], seed: number): Steering[] => {
-  const weight = ({ policy }: Judged): number => policy.mix?.[objective] ?? 0;
+  const weight = ({ policy }: Judged): number => weightIn(policy.mix, objective);
   const mixes = judged
     .filter(({ policy }) => policy.mix !== undefined)
     .toSorted((a, b) => weight(b) - weight(a));
@@ -123,9 +123,9 @@ const steer = (objective: string, judged: readonly Judged[], seed: number): Stee
   const [ownResult, otherResult] = [own.point.results[objective], other.point.results[objective]];
   const random = stream(seed, "evaluate", "steering", objective);
   // Prompts on which either answer was not judged say nothing about the difference.
-  const otherScores = other.scores[objective] ?? [];
-  const pairs = (own.scores[objective] ?? []).flatMap((score, index) => {
-    const against = otherScores[index] ?? null;
+  const scoresOf = ({ scores }: Judged): (number | null)[] =>
+    need(scores[objective], `scores on ${objective}`);
+  const pairs = zip(scoresOf(own), scoresOf(other)).flatMap(([score, against]) => {
     return score === null || against === null ? [] : [[score, against] as const];
   });
   if (pairs.length === 0) return [];
@@ -146,7 +146,7 @@ const steer = (objective: string, judged: readonly Judged[], seed: number): Stee
 };
 
 const toSample = (index: number, { prompts }: SweepOptions, judged: readonly Judged[]): Sample => {
-  const { prompt = [], reference } = prompts[index] ?? {};
+  const { prompt, reference } = element(prompts, index, "prompt");
   return {
     prompt,
     ...(reference === undefined

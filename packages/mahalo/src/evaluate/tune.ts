@@ -1,6 +1,8 @@
 /** Solving for the mix: which measured weights reach targets and are best on another objective, and how sure that is. */
 import { MahaloError } from "@mahalo/torch";
+import { element } from "../core/need.ts";
 import { didYouMean } from "../core/suggest.ts";
+import { weightIn } from "../model/mix-weight.ts";
 import type { Estimate } from "./intervals.ts";
 import type { SweepMix } from "./mixes.ts";
 import type { SweepPoint } from "./results.ts";
@@ -52,7 +54,10 @@ const steps = 20;
 const between = (a: SweepPoint, b: SweepPoint, share: number): TunedMix => {
   const along = (x: number, y: number): number => (1 - share) * x + share * y;
   const names = Object.keys(a.mix ?? {});
-  const mix = names.map((name) => [name, Number(along(a.mix?.[name] ?? 0, b.mix?.[name] ?? 0).toFixed(6))]);
+  const mix = names.map((name) => [
+    name,
+    Number(along(weightIn(a.mix, name), weightIn(b.mix, name)).toFixed(6)),
+  ]);
   const results = Object.entries(a.results).flatMap(([name, one]) => {
     const other = b.results[name];
     if (other === undefined) return [];
@@ -66,7 +71,7 @@ const between = (a: SweepPoint, b: SweepPoint, share: number): TunedMix => {
 const measured = (points: readonly SweepPoint[]): SweepPoint[] => {
   const mixes = points.filter(({ mix }) => mix !== undefined);
   const [first = ""] = Object.keys(mixes[0]?.mix ?? {});
-  return mixes.toSorted((a, b) => (a.mix?.[first] ?? 0) - (b.mix?.[first] ?? 0));
+  return mixes.toSorted((a, b) => weightIn(a.mix, first) - weightIn(b.mix, first));
 };
 
 /** Measured mixes, and with two objectives mixes between neighbours, whose results are taken to lie on the line. */
@@ -77,7 +82,7 @@ const candidates = (points: readonly SweepPoint[]): TunedMix[] => {
   const inside = all
     .slice(1)
     .flatMap((point, at) =>
-      Array.from({ length: steps - 1 }, (_, step) => between(all[at] ?? point, point, (step + 1) / steps)),
+      Array.from({ length: steps - 1 }, (_, step) => between(element(all, at), point, (step + 1) / steps)),
     );
   return [...own, ...inside];
 };

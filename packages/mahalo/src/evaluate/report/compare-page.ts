@@ -1,6 +1,7 @@
 /** The page of a comparison: fronts, a table of all policies, and the differences with their verdicts. */
 import { join } from "node:path";
 import { writeFileAtomic, writeJsonFile } from "../../core/files.ts";
+import { element } from "../../core/need.ts";
 import type { ComparedGroup, Comparison } from "../comparison.ts";
 import type { SeedEstimate } from "../seeds.ts";
 import { frontChart, frontSvg, panelsOf } from "./front-chart.ts";
@@ -73,7 +74,8 @@ const gainRows = ({ gains, objectives, shares }: Comparison): Insert[] => {
       const word = !decided ? "" : gain.mean > 0 ? "gains, " : "loses, ";
       return markup`<td>${formatResult(gain.mean, shares)}<small>${word}${interval(gain, shares)}</small></td>`;
     });
-    return markup`<tr><th scope="row">${row[0]?.name ?? ""}</th><td class="words">${inWords(row[0]?.label ?? "")}</td>${cells}</tr>`;
+    const { name, label } = element(row, 0, "gain");
+    return markup`<tr><th scope="row">${name}</th><td class="words">${inWords(label)}</td>${cells}</tr>`;
   });
 };
 

@@ -1,4 +1,5 @@
 /** Training curves: one small chart a metric, one line an objective, raw and smoothed. */
+import { element, lastOf, zip } from "../../core/need.ts";
 import type { MetricsRow } from "../../train/metrics.ts";
 import { type Insert, type Markup, markup } from "./markup.ts";
 import { axes, type Frame, legend, level, line, mark, type Point, svg } from "./plot.ts";
@@ -75,7 +76,7 @@ export const panelLayout = (
   lookOf: (name: string) => number,
   keyed = true,
 ): { size: { width: number; height: number }; key: Insert; frame: Frame } => {
-  const key = legend(names, [58, 40], width - 70, (index) => lookOf(names[index] ?? ""));
+  const key = legend(names, [58, 40], width - 70, (index) => lookOf(element(names, index, "name")));
   const further = keyed ? Math.max(0, key.height - 20) : 0;
   return {
     size: { width, height: height + further },
@@ -125,7 +126,7 @@ export const panel = ({
       thinned.map(([, value]) => value),
       Math.max(3, thinned.length / 12),
     );
-    return { name, raw: thinned, line: thinned.map(([step], index): Point => [step, values[index] ?? 0]) };
+    return { name, raw: thinned, line: zip(thinned, values).map(([[step], value]): Point => [step, value]) };
   });
   const drawn = [
     ...smoothed.flatMap((one) => (pale ? one.raw : one.line)),
@@ -137,7 +138,7 @@ export const panel = ({
   const onPage = (points: readonly Point[]): Point[] => points.map(([step, value]) => [x(step), y(value)]);
   const ends = smoothed.map(
     ({ name, line: points }) =>
-      `${name}: ${formatNumber(points[0]?.[1] ?? 0)} to ${formatNumber(points.at(-1)?.[1] ?? 0)}`,
+      `${name}: ${formatNumber(element(points, 0)[1])} to ${formatNumber(lastOf(points)[1])}`,
   );
   const evaluated = held.length > 0 ? " Marks: held-out rows." : "";
   return markup`<figure>${svg(

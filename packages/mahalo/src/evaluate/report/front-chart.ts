@@ -1,4 +1,5 @@
 /** The chart of a comparison: every policy's means, two objectives against each other, and each group's front. */
+import { need } from "../../core/need.ts";
 import type { ComparedGroup, ComparedPoint, Comparison } from "../comparison.ts";
 import { frontOf } from "../front.ts";
 import { type Insert, Markup, markup } from "./markup.ts";
@@ -11,7 +12,8 @@ import { formatInterval, formatResult } from "./sweep-chart.ts";
 export const panelsOf = (objectives: readonly string[]): [x: string, y: string][] =>
   objectives.flatMap((x, at) => objectives.slice(at + 1).map((y): [string, string] => [x, y]));
 
-const meanOf = ({ results }: ComparedPoint, objective: string): number => results[objective]?.mean ?? 0;
+const meanOf = ({ results }: ComparedPoint, objective: string): number =>
+  need(results[objective], `a result on ${objective}`).mean;
 
 /** A point in words. */
 const inWords = (

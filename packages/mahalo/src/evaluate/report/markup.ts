@@ -1,4 +1,5 @@
 /** HTML and SVG text in which every inserted value is escaped unless it is markup already. */
+import { need } from "../../core/need.ts";
 
 const entities: Record<string, string> = {
   "&": "&amp;",
@@ -13,7 +14,7 @@ export const escapeText = (text: string): string =>
   text
     // biome-ignore lint/suspicious/noControlCharactersInRegex: exactly these may not stand in XML
     .replaceAll(/[\u0000-\u0008\u000b\u000c\u000e-\u001f\ufffe\uffff]/g, "")
-    .replaceAll(/[&<>"']/g, (character) => entities[character] ?? "");
+    .replaceAll(/[&<>"']/g, (character) => need(entities[character], `the entity of ${character}`));
 
 /** Text that is markup already; only {@link markup} makes it. */
 export class Markup {

@@ -1,6 +1,7 @@
 /** Training curves of a comparison: one small chart an objective and metric, one line a method. */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
+import { element } from "../../core/need.ts";
 import { type MetricsRow, metricsFile, readMetrics } from "../../train/metrics.ts";
 import { isBaseline } from "../compared-runs.ts";
 import type { Comparison } from "../comparison.ts";
@@ -19,7 +20,7 @@ export type MethodMetrics = Readonly<Record<string, readonly MetricsRow[]>>;
 export const readMethodMetrics = async ({ groups }: Comparison): Promise<MethodMetrics> => {
   const found: Record<string, MetricsRow[]> = {};
   for (const { name, runs, centre } of groups) {
-    const path = join(runs[0]?.folder ?? "", "align", metricsFile);
+    const path = join(element(runs, 0, "run").folder, "align", metricsFile);
     // The runs of a baseline are those that answered with it beside their own policies.
     if (!isBaseline(centre) && existsSync(path)) found[name] = await readMetrics(path);
   }
@@ -42,7 +43,8 @@ export const methodCurves = (
   const panels = objectives.flatMap((objective, at) =>
     shown.flatMap(([metric, title]): Insert[] => {
       const train = names.flatMap((name) => {
-        const points = pick(metrics[name] ?? [], `${objective}/${metric}`);
+        const rows = metrics[name];
+        const points = rows === undefined ? [] : pick(rows, `${objective}/${metric}`);
         return points.length === 0 ? [] : [{ name, points }];
       });
       if (train.length === 0) return [];

@@ -1,4 +1,5 @@
 /** Parts of charts: frame with axes and grid, lines, bands, error bars, marks and legends, as SVG. */
+import { element } from "../../core/need.ts";
 import { type Insert, type Markup, markup } from "./markup.ts";
 import type { Scale } from "./scale.ts";
 import { colourCount, seriesCount } from "./style.ts";
@@ -45,7 +46,7 @@ const shapes = [
 
 /** The mark of a series; its shape tells series apart without colour. */
 export const mark = (series: number, [x, y]: Point): Markup =>
-  markup`<path class="mark ${seriesClass(series)}" d="${shapes[series % shapes.length] ?? ""}" transform="translate(${place(x)} ${place(y)})"/>`;
+  markup`<path class="mark ${seriesClass(series)}" d="${element(shapes, series % shapes.length)}" transform="translate(${place(x)} ${place(y)})"/>`;
 
 /** A tick: where it is in the data, and what is written there (lines one below the other). */
 export type Tick = { at: number; label: string | readonly string[] };

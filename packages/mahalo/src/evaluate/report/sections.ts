@@ -1,8 +1,9 @@
 /** The report's sections beside its charts: what was run, the tables of numbers. */
 import { formatCount, formatDuration, formatShare } from "../../core/format.ts";
+import { need } from "../../core/need.ts";
 import { formatRows } from "../../data/problems.ts";
 import type { Estimate } from "../intervals.ts";
-import type { BestOf, PairAccuracy, Results, Steering, SweepPoint, SweepResults } from "../results.ts";
+import type { BestOf, PairAccuracy, Results, Steering, SweepResults } from "../results.ts";
 import { breakable, type Insert, type Markup, markup } from "./markup.ts";
 import { formatNumber } from "./scale.ts";
 import { areShares, formatInterval, formatResult, judgedObjectives } from "./sweep-chart.ts";
@@ -51,8 +52,13 @@ const steeringSentence = (
   sweep: SweepResults,
 ): Markup => {
   const share = areShares(sweep);
-  const at = (label: string): SweepPoint | undefined => sweep.points.find((point) => point.label === label);
-  const result = (label: string): string => formatResult(at(label)?.results[objective]?.mean ?? 0, share);
+  const result = (label: string): string => {
+    const point = sweep.points.find((one) => one.label === label);
+    return formatResult(
+      need(point?.results[objective], `the result of ${label} on ${objective}`).mean,
+      share,
+    );
+  };
   const unit = share ? " points" : "";
   const verdict = apart
     ? "The intervals of the two ends do not touch."

@@ -1,5 +1,7 @@
 /** The chart of a sweep: every objective's result under every mix, with 95% intervals, and the baselines beside it. */
 import { formatShare } from "../../core/format.ts";
+import { element } from "../../core/need.ts";
+import { weightIn } from "../../model/mix-weight.ts";
 import type { Estimate } from "../intervals.ts";
 import type { SweepPoint, SweepResults } from "../results.ts";
 import { type Insert, Markup, markup } from "./markup.ts";
@@ -40,11 +42,11 @@ const layout = ({ points }: SweepResults): Layout => {
   const baselines = points.filter(({ mix }) => mix === undefined);
   const names = Object.keys(mixes[0]?.mix ?? {});
   const [first = "", second = ""] = names;
-  const weight = ({ mix }: SweepPoint): number => mix?.[first] ?? 0;
+  const weight = ({ mix }: SweepPoint): number => weightIn(mix, first);
   const places = new Set(mixes.map(weight));
   if (names.length === 2 && places.size === mixes.length && mixes.length > 1) {
     const ordered = mixes.toSorted((a, b) => weight(a) - weight(b));
-    const [lowest, highest] = [weight(ordered[0] ?? { label: "", results: {} }), Math.max(...places)];
+    const [lowest, highest] = [weight(element(ordered, 0)), Math.max(...places)];
     const xOf = (point: SweepPoint): number =>
       ((weight(point) - lowest) / (highest - lowest)) * (mixes.length - 1);
     const xTicks = ordered.map((point): Tick => {
@@ -63,7 +65,7 @@ const layout = ({ points }: SweepResults): Layout => {
   }
   const xOf = (point: SweepPoint): number => mixes.indexOf(point);
   const xTicks = mixes.map(
-    (point, at): Tick => ({ at, label: names.map((name) => weightText(point.mix?.[name] ?? 0)) }),
+    (point, at): Tick => ({ at, label: names.map((name) => weightText(weightIn(point.mix, name))) }),
   );
   return {
     ordered: mixes,
