@@ -77,6 +77,7 @@ export const rolloutCounts = (
   const counts = new Map<string, number>();
   for (const name of rolledOut(recipe.objectives)) {
     const objective = recipe.objectives[name] as ObjectiveOptions;
+    // Default: the data stage names no rows to roll out where there are none.
     const known = summary === undefined ? promptLimit(objective) : (summary.objectives[name]?.toRollOut ?? 0);
     if (known === undefined) return undefined;
     counts.set(name, known);

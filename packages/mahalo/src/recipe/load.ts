@@ -129,7 +129,8 @@ const repeatedKey = (document: Document): { key: string; offset: number } | unde
       for (const { key } of map.items) {
         if (!isScalar(key)) continue;
         if (keys.has(key.value)) {
-          found = { key: String(key.value), offset: key.range?.[0] ?? 0 };
+          const [offset = 0] = key.range ?? [];
+          found = { key: String(key.value), offset };
           return visit.BREAK;
         }
         keys.add(key.value);

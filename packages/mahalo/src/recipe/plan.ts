@@ -2,6 +2,7 @@
 import { join } from "node:path";
 import { MahaloError } from "@mahalo/torch";
 import { formatBytes, formatDuration } from "../core/format.ts";
+import { element } from "../core/need.ts";
 import { type GemmRates, measureGemm } from "../core/speed.ts";
 import { openModelSource } from "../model/source.ts";
 import { boundedCounts, type Counted, measuredCounts, rewardCounts, rolloutCounts } from "./counts.ts";
@@ -196,10 +197,12 @@ export const describePlan = (plan: Plan): string => {
     describeCost(stage, bound),
     stage.reasons.join("; "),
   ]);
-  const widths = [0, 1, 2].map((column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
+  const widest = (column: number): number => Math.max(...rows.map((row) => element(row, column).length));
+  // The reasons come last, and need no room kept for them.
+  const widths = [widest(0), widest(1), widest(2), 0];
   const table = rows.map((row) =>
     row
-      .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+      .map((cell, column) => cell.padEnd(element(widths, column)))
       .join("  ")
       .trimEnd(),
   );

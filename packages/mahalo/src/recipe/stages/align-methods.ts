@@ -1,5 +1,6 @@
 /** What the methods of align differ in: whose head reads a pair, which response is the better one, and the loss. */
 import { MahaloError } from "@mahalo/torch";
+import { lookUp } from "../../core/need.ts";
 import type { EncodedPair } from "../../data/encode.ts";
 import { normalizeMix } from "../../model/heads.ts";
 import type { LanguageModel } from "../../model/load.ts";
@@ -111,7 +112,7 @@ export const lossesOf = (
       modpo({
         beta,
         smoothing,
-        weight: weights.get(objective) ?? 0,
+        weight: lookUp(weights, objective, "the weight of objective"),
         others: scalarized(own, weights, at, objective),
       }),
     );

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { z } from "zod";
 import { goesOn, throwIfAborted } from "../../core/interrupt.ts";
 import { readJsonFile } from "../../core/json.ts";
+import { element } from "../../core/need.ts";
 import { stream } from "../../core/random.ts";
 import { Problems } from "../../data/problems.ts";
 import { bestOf, type Candidate } from "../../evaluate/best-of.ts";
@@ -65,7 +66,7 @@ const candidatesOf = (
     const votes = voted ? votesOf(samples.map(({ rollout }) => answerText(row, rollout))) : [];
     return samples.map(({ rollout: { score }, text }, index) => ({
       score,
-      steps: text === undefined ? [] : (scores[at++] ?? []),
+      steps: text === undefined ? [] : element(scores, at++),
       vote: votes[index],
     }));
   });

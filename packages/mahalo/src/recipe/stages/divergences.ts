@@ -1,6 +1,7 @@
 /** How far each policy of the evaluation lies from the model that align began with, along its own answers. */
 import { z } from "zod";
 import { goesOn, throwIfAborted } from "../../core/interrupt.ts";
+import { element, zip } from "../../core/need.ts";
 import { encodeExample } from "../../data/encode.ts";
 import type { SweepMix } from "../../evaluate/mixes.ts";
 import type { SweepPrompt } from "../../evaluate/sweep.ts";
@@ -37,9 +38,9 @@ const encoded = (
   { chat, maxPromptTokens }: Recipe["data"],
 ): (EncodedAnswer | undefined)[] => {
   const options = { codec: one.codec, template: one.template, chat, maxPromptTokens };
-  return responses.map((response, at) => {
+  return zip(prompts, responses).map(([{ prompt: asked }, response]) => {
     if (response.trim() === "") return undefined;
-    const { prompt, response: ids } = encodeExample(prompts[at]?.prompt ?? [], response, options);
+    const { prompt, response: ids } = encodeExample(asked, response, options);
     return ids.length === 0 ? undefined : { prompt, response: ids };
   });
 };
@@ -59,7 +60,7 @@ const along = (
   const before = { label: `evaluate ${label}, divergence from the model before align` };
   const found = answerKl(own, statesOf(reference, some, reference.heads.base.value, before));
   let at = 0;
-  return answers.map((one) => (one === undefined ? 0 : (found[at++] ?? 0)));
+  return answers.map((one) => (one === undefined ? 0 : element(found, at++)));
 };
 
 /**

@@ -14,6 +14,7 @@ import { type Margins, pairAccuracy } from "../../evaluate/pair-accuracy.ts";
 import { type Results, resultsVersion, type SweepResults, writeResults } from "../../evaluate/results.ts";
 import { type Policy, runSweep } from "../../evaluate/sweep.ts";
 import type { LanguageModel } from "../../model/load.ts";
+import { weightIn } from "../../model/mix-weight.ts";
 import { makeJudge } from "../../reward/judges/registry.ts";
 import { provenance } from "../provenance.ts";
 import type { EvaluateOptions, Recipe } from "../schema.ts";
@@ -66,7 +67,7 @@ const mixesOf = (recipe: Recipe, model: LanguageModel): (SweepMix | undefined)[]
   if (!Array.isArray(mixes)) return mixGrid(objectives, mixes);
   return mixes.map((mix) => {
     const sum = Object.values(mix).reduce((total, weight) => total + weight, 0);
-    return Object.fromEntries(objectives.map((name) => [name, (mix[name] ?? 0) / sum]));
+    return Object.fromEntries(objectives.map((name) => [name, weightIn(mix, name) / sum]));
   });
 };
 

@@ -6,6 +6,7 @@ import { z } from "zod";
 import { writeJsonFile } from "../../core/files.ts";
 import { goesOn, throwIfAborted } from "../../core/interrupt.ts";
 import { JsonlWriter } from "../../core/json-lines.ts";
+import { zip } from "../../core/need.ts";
 import { progress } from "../../core/progress.ts";
 import { generateAll } from "../../decode/generate.ts";
 import { recordedSettings } from "../../decode/search/options.ts";
@@ -129,10 +130,9 @@ const respond = async (
   });
   try {
     const answers: Answers = [];
-    for (const [index, request] of asked.entries()) {
+    for (const [request, { prompt, reference }] of zip(asked, prompts)) {
       throwIfAborted(signal, "guiding", goesOn);
       const start = performance.now();
-      const { prompt = [], reference } = prompts[index] ?? {};
       const { completion, tree } = await searchAnswer(
         model,
         { ...request, prompt, reference, search, guidance: weights },
@@ -159,7 +159,7 @@ const measure = async (
   what: Pick<GuidedMeasurement, "policy" | "mix" | "guidance">,
   signal: AbortSignal,
 ): Promise<GuidedMeasurement> => {
-  const items = prompts.map((one, at) => ({ ...one, response: answers[at]?.text ?? "" }));
+  const items = zip(prompts, answers).map(([one, { text }]) => ({ ...one, response: text }));
   const scores: Record<string, (number | null)[]> = {};
   for (const [objective, judge] of Object.entries(judges)) {
     scores[objective] = (await judge.score(items, { signal })).map(({ score }) => score);

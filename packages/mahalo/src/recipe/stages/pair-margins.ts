@@ -1,5 +1,6 @@
 /** Margins of held-out pairs under a model's heads: what pair accuracy is counted from. */
 import { MahaloError, scope } from "@mahalo/torch";
+import { element, zip } from "../../core/need.ts";
 import { progress } from "../../core/progress.ts";
 import type { EncodedPair } from "../../data/encode.ts";
 import { predictors } from "../../data/packing.ts";
@@ -18,7 +19,9 @@ const headsReader = (heads: readonly Parameter[]): Reader => ({
   width: heads.length,
   positions: (_row, packed, branch) => predictors(packed, branch),
   read: (hidden_ND, branches) => {
-    const targets = Int32Array.from(branches.flatMap(({ row, index }) => row.branches[index] ?? []));
+    const targets = Int32Array.from(
+      branches.flatMap(({ row, index }) => element(row.branches, index, "branch")),
+    );
     const values = new Float32Array(targets.length * heads.length);
     for (const [k, head] of heads.entries()) {
       for (const [n, logp] of scope(() => headPass(hidden_ND, head, targets).logps).entries())
@@ -32,9 +35,9 @@ const headsReader = (heads: readonly Parameter[]): Reader => ({
 });
 
 /** The sum over a branch's tokens of the k-th of K values each. */
-const sum = (values: Float32Array | undefined, k: number, width: number): number => {
+const sum = (values: Float32Array, k: number, width: number): number => {
   let total = 0;
-  for (let at = k; at < (values?.length ?? 0); at += width) total += values?.[at] ?? 0;
+  for (let at = k; at < values.length; at += width) total += element(values, at);
   return total;
 };
 
@@ -64,10 +67,10 @@ export const pairMargins = (
     objectives.map((objective) => ({
       head,
       objective,
-      margins: pairs.flatMap((pair, at) => {
-        const [chosen, rejected] = values[at] ?? [];
+      margins: zip(pairs, values).flatMap(([pair, branches]) => {
         if (pair.objective !== objective) return [];
-        return [sum(chosen, k, reader.width) - sum(rejected, k, reader.width)];
+        const of = (branch: number): number => sum(element(branches, branch), k, reader.width);
+        return [of(0) - of(1)];
       }),
     })),
   );

@@ -1,5 +1,6 @@
 /** Rewards of encoded pairs by other models: what dpo-scalarized and modpo weigh objectives by. */
 import { MahaloError } from "@mahalo/torch";
+import { element, zip } from "../../core/need.ts";
 import type { EncodedPair } from "../../data/encode.ts";
 import { type LanguageModel, loadModel } from "../../model/load.ts";
 import { computeDType } from "../../model/precision.ts";
@@ -65,8 +66,7 @@ const implicitGaps = async (
       policy: await modelHash(name),
       signal: context.signal,
     });
-    return logps.map(({ chosen, rejected }, at) => {
-      const known = reference[at] ?? { chosen: Number.NaN, rejected: Number.NaN };
+    return zip(logps, reference).map(([{ chosen, rejected }, known]) => {
       return align.beta * (chosen - known.chosen - (rejected - known.rejected));
     });
   } finally {
@@ -97,7 +97,7 @@ const scoredGaps = async (
     );
     const { tokensPerPass } = align;
     const scores = scoreSteps(model, responses, { tokensPerPass, signal: context.signal });
-    const score = (at: number): number => scores[at]?.[0] ?? Number.NaN;
+    const score = (at: number): number => element(element(scores, at, "response"), 0);
     return pairs.map((_, at) => score(2 * at) - score(2 * at + 1));
   } finally {
     model.dispose();

@@ -1,6 +1,7 @@
 /** The rows that reward models learn from: labelled steps of files and of the relabel stage, and pairs, by the kind of each head. */
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
+import { element } from "../../core/need.ts";
 import { type EncodedSteps, type EncodeOptions, encodeSteps } from "../../data/encode.ts";
 import { loadParsed } from "../../data/load.ts";
 import type { Origin, Problems } from "../../data/problems.ts";
@@ -49,7 +50,7 @@ export const labelsFor = (
     return [...labels];
   const hard = hardLabels(known, { aboveShare });
   let at = 0;
-  return labels.map((label) => (label === null ? null : (hard[at++] ?? null)));
+  return labels.map((label) => (label === null ? null : element(hard, at++)));
 };
 
 /**

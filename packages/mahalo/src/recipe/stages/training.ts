@@ -1,5 +1,6 @@
 /** What the two training stages share: the order of rows, the number of steps, and the model they begin with. */
 import { join } from "node:path";
+import { element, lookUp } from "../../core/need.ts";
 import { type Balance, balancedBatches } from "../../data/balance.ts";
 import { type LanguageModel, loadModel } from "../../model/load.ts";
 import { computeDType } from "../../model/precision.ts";
@@ -46,7 +47,7 @@ export const scheduleRows = (
       const epoch = Math.floor(step / balance.stepsPerEpoch);
       const parts = balance.batch(epoch, step % balance.stepsPerEpoch);
       return parts.flatMap(({ objective, rows: own }) =>
-        own.flatMap((at) => members.get(objective)?.[at] ?? []),
+        own.map((at) => element(lookUp(members, objective, "objective"), at, "row")),
       );
     },
   };
@@ -64,7 +65,7 @@ export const reachedRows = <Row>(
   const place = new Map([...reached].sort((a, b) => a - b).map((index, at) => [index, at]));
   return {
     rows: rows.filter((_, index) => reached.has(index)),
-    schedule: { steps, batch: (step) => batch(step).flatMap((index) => place.get(index) ?? []) },
+    schedule: { steps, batch: (step) => batch(step).map((index) => lookUp(place, index, "row")) },
   };
 };
 
