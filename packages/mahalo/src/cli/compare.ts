@@ -1,5 +1,6 @@
 /** mahalo compare: several runs beside each other, in one table, one figure and one results.json. */
 import type { Command } from "commander";
+import { element } from "../core/need.ts";
 import { compareRuns } from "../evaluate/compare.ts";
 import type { Comparison } from "../evaluate/comparison.ts";
 import { verdictOf, writeComparison } from "../evaluate/report/compare-page.ts";
@@ -14,11 +15,12 @@ const withInterval = (found: SeedEstimate | undefined): string =>
     : `${formatNumber(found.mean)} (${formatNumber(found.low)} to ${formatNumber(found.high)})`;
 
 const aligned = (rows: readonly (readonly string[])[]): string => {
-  const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
+  const [head = []] = rows;
+  const widths = head.map((_, column) => Math.max(...rows.map((row) => element(row, column).length)));
   return rows
     .map((row) =>
       row
-        .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+        .map((cell, column) => cell.padEnd(element(widths, column)))
         .join("  ")
         .trimEnd(),
     )
