@@ -149,6 +149,47 @@ describe("tests", () => {
   });
 });
 
+describe("defaults", () => {
+  /** Behind an index, or an element counted from the end: a value in place of what must be there. */
+  const behindIndex =
+    /(?:\]|\.at\([^()]*\))(?:(?:\?\.[\w.]+)?\s+\?\?\s+(?:0\b|(?:Number\.)?NaN\b)|\s+\?\?\s+(?:""|``|\[\]|\{\}|new \w+\(\)))/g;
+  /** Where they are meant, by file; each has a comment on the line above that begins with "Default:" and says why. */
+  const meant = ["packages/mahalo/src/decode/search/paths.ts", "packages/mahalo/src/recipe/counts.ts"];
+
+  /** Numbers of the lines with such a default, but for what a regular expression's group may leave out. */
+  const defaultsIn = (source: string, allowed: boolean): number[] => {
+    const lines = source.split("\n");
+    return [...source.matchAll(behindIndex)].flatMap(({ index }) => {
+      const number = source.slice(0, index).split("\n").length;
+      const [above = "", line = ""] = [lines[number - 2], lines[number - 1]];
+      return /\.exec\(/.test(line) || (allowed && above.trim().startsWith("// Default: ")) ? [] : [number];
+    });
+  };
+
+  test("stand in for nothing that must be there: core/need.ts throws", () => {
+    const sources = files.filter((path) => /^packages\/\w+\/src\//.test(path) && !isTest(path));
+    const found = sources.flatMap((path) =>
+      defaultsIn(text(path), meant.includes(path)).map((line) => `${path}:${line}`),
+    );
+    expect(found).toEqual([]);
+  });
+
+  test("are noticed", () => {
+    for (const wrong of [
+      "a[i] ?? 0",
+      "a[i]?.b ?? 0",
+      'a[i] ?? ""',
+      "a.at(-1) ?? []",
+      "a[i]\n  ?? Number.NaN",
+    ])
+      expect(defaultsIn(`const x = ${wrong};`, false), wrong).toHaveLength(1);
+    for (const fine of ["a[i] ?? b", "counts.get(key) ?? 0", '/a(b)?/.exec(c)?.[1] ?? ""'])
+      expect(defaultsIn(`const x = ${fine};`, false), fine).toEqual([]);
+    expect(defaultsIn("// Default: why\nconst x = a[i] ?? 0;", true)).toEqual([]);
+    expect(defaultsIn("const x = a[i] ?? 0;", true)).toEqual([1]);
+  });
+});
+
 describe("files", () => {
   test(`have at most ${longest} lines`, () => {
     const long = files.flatMap((path) => {
