@@ -133,6 +133,19 @@ describe("the page of the architecture", () => {
   });
 });
 
+test("what only tests use lies in a folder named testing", () => {
+  const sources = files.filter((path) => /^packages\/[^/]+\/src\/.*\.(ts|mjs)$/.test(path) && !isTest(path));
+  const byName = /new URL\("(\.[^"]+)"/g;
+  const used = [...files, "packages/torch/src/ops.generated.ts"]
+    .filter((path) => /\.(ts|mjs)$/.test(path) && !isTest(path) && !path.startsWith("test/"))
+    .flatMap((path) => {
+      const named = [...text(path).matchAll(byName)].flatMap(([, module = ""]) => module);
+      return [...imports(path), ...named].map((module) => join(dirname(path), module));
+    });
+  const unused = sources.filter((path) => !path.endsWith("/src/index.ts") && !used.includes(path));
+  expect(unused).toEqual([]);
+});
+
 describe("tests", () => {
   const tests = files.filter((path) => path.endsWith(".test.ts"));
 

@@ -43,11 +43,6 @@ export class PrefixCache {
     cache.pages.reclaim = (pages) => this.#reclaim(pages);
   }
 
-  /** Number of rows that are kept. */
-  get size(): number {
-    return this.#kept.size;
-  }
-
   /** The row that begins most like `ids`, and how far; it counts as used. */
   find(ids: readonly number[]): { held: Held; length: number } | undefined {
     const best = longestHeld(ids, this.#kept);

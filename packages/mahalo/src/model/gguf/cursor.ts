@@ -68,12 +68,6 @@ export class Cursor {
     return get(this.#view, at);
   }
 
-  /** A copy of the next `count` bytes. */
-  bytes(count: number, what: string): Uint8Array {
-    const at = this.#take(count, what);
-    return this.#bytes.slice(at, at + count);
-  }
-
   u8 = (what: string): number => this.#value(1, what, (view, at) => view.getUint8(at));
   i8 = (what: string): number => this.#value(1, what, (view, at) => view.getInt8(at));
   u16 = (what: string): number => this.#value(2, what, (view, at) => view.getUint16(at, true));
