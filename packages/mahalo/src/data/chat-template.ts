@@ -1,5 +1,6 @@
 /** Chat templates: a conversation in, the text a model was trained on out, within a time limit. */
 import { MahaloError } from "@mahalo/torch";
+import { need } from "../core/need.ts";
 import { didYouMean } from "../core/suggest.ts";
 import { type Message, roles, toolsOf } from "./messages.ts";
 import { type RenderAnswer, renderInThread } from "./render-thread.ts";
@@ -128,8 +129,8 @@ export const chatTemplate = (text: string, options: ChatTemplateOptions): ChatTe
           },
           limit,
         );
-      const [shown = [], ...others] = formsForTemplate(messages, text);
-      let answer = render(shown);
+      const [shown, ...others] = formsForTemplate(messages, text);
+      let answer = render(need(shown, "a form of the messages"));
       for (const form of others) {
         if (answer.kind !== "failed") break;
         const next = render(form);

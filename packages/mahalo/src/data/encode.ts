@@ -1,4 +1,5 @@
 /** Rows into token ids: the chat template's own text, split so that only response tokens are ever trained on. */
+import { element } from "../core/need.ts";
 import { defaultMaxTokens, type EncodeOptions, Encoder } from "./encoder.ts";
 import { type Origin, Problems, RowProblem } from "./problems.ts";
 import type { ExampleRow, PreferenceRow, Prompt } from "./rows.ts";
@@ -54,7 +55,7 @@ export const encodePairs = (
       ["chosen", row.turns?.chosen ?? row.chosen],
       ["rejected", row.turns?.rejected ?? row.rejected],
     ]);
-    const [chosen = [], rejected = []] = responses;
+    const [chosen, rejected] = [element(responses, 0, "response"), element(responses, 1, "response")];
     if (sameIds(chosen, rejected)) {
       throw new RowProblem(
         "identical-pair",
@@ -72,7 +73,7 @@ export const encodeExamples = (
 ): Encoded<EncodedExample> =>
   encodeRows(rows, options, problems, (row, encoder) => {
     const { prompt, responses } = encoder.encode(row.prompt, [["response", row.turn ?? row.response]]);
-    const [response = []] = responses;
+    const response = element(responses, 0, "response");
     return { objective: row.objective, prompt, response, origin: row.origin };
   });
 
@@ -109,7 +110,7 @@ export const encodeSteps = (
   const uncut = { ...options, maxTokens: Number.MAX_SAFE_INTEGER };
   const encoded = encodeRows(rows, uncut, problems, ({ objective, labels, origin, ...row }, encoder) => {
     const { prompt, responses } = encoder.encode(row.prompt, [["completions", row.steps.join("")]]);
-    const [response = []] = responses;
+    const response = element(responses, 0, "response");
     const ends = stepEndsOf(codec, response, row.steps);
     return { objective, prompt, response, ends, labels, origin };
   });
