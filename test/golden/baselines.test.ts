@@ -7,11 +7,11 @@ import { z } from "zod";
 import { parseJson } from "../../packages/mahalo/src/core/json.ts";
 import { gradientsOf, trainAll } from "../../packages/mahalo/src/model/testing/gradients.ts";
 import { goldenFolder, tinyModel } from "../../packages/mahalo/src/model/testing/tiny.ts";
-import { modpo } from "../../packages/mahalo/src/train/modpo.ts";
+import { modpo } from "../../packages/mahalo/src/train/methods/modpo.ts";
+import { scalarized } from "../../packages/mahalo/src/train/methods/scalarize.ts";
 import { trainPass } from "../../packages/mahalo/src/train/passes.ts";
 import { preferenceTask } from "../../packages/mahalo/src/train/preference.ts";
 import { logProbReaders } from "../../packages/mahalo/src/train/reader.ts";
-import { scalarized } from "../../packages/mahalo/src/train/scalarize.ts";
 import { relativeToLargest } from "../../packages/mahalo/src/train/testing/compare.ts";
 
 const folder = join(goldenFolder, "dpo");

@@ -1,35 +1,50 @@
 /** The align block of a recipe: MAH-DPO, or one of the methods that it is compared with. */
 import { z } from "zod";
 import { type PairLossName, pairLosses } from "../train/losses.ts";
+import type { MethodField } from "../train/methods/method.ts";
+import { type AlignMethod, alignMethod, alignMethods } from "../train/methods/registry.ts";
 import { trainingSchema } from "./training-schema.ts";
 
-/** How a policy is aligned, and what each method is. */
-export const alignMethods = {
-  "mah-dpo": "one head an objective, trained on that objective's pairs.",
-  dpo: "one head, on the pairs of one objective.",
-  "dpo-mixed": "one head, on the same batches of all objectives' pairs.",
-  "dpo-scalarized": "one head, on all pairs, ranked anew by the weighted sum of rewards.",
-  modpo: "one head for fixed weights, with the other objectives' rewards as margin.",
-  soup: "no training: the weighted sum of aligned models' weights, for every mix of the sweep.",
-  mod: "no training: the weighted sum of aligned models' logits at every token, for every mix of the sweep.",
-  "add-head":
-    "heads for the objectives that the recipe's model has none for; all else of the model stays as it is.",
-} as const;
-
-/** Name of a method. */
-export type AlignMethod = keyof typeof alignMethods;
+/** What is wrong where a method lacks a field that it needs, or has one that it does not read. */
+const fieldFaults: [MethodField, { missing: (method: AlignMethod) => string; meaningless: string }][] = [
+  ["models", { missing: (method) => `${method} merges aligned models`, meaningless: "" }],
+  [
+    "objective",
+    {
+      missing: (method) => `${method} trains one head on one objective`,
+      meaningless: ", which trains on all objectives' pairs",
+    },
+  ],
+  [
+    "rewards",
+    {
+      missing: (method) => `${method} needs a reward for each objective that it weighs`,
+      meaningless: "",
+    },
+  ],
+  [
+    "weights",
+    {
+      missing: (method) => `${method} weighs objectives`,
+      meaningless: "; objectives have a weight of their own",
+    },
+  ],
+  [
+    "conflict",
+    {
+      missing: (method) => `${method} measures it`,
+      meaningless: ", which trains no weights that objectives share",
+    },
+  ],
+];
 
 /** Multi-objective alignment. */
 export const alignSchema = trainingSchema
   .extend({
     method: z
-      .enum(Object.keys(alignMethods) as AlignMethod[])
+      .enum(alignMethods)
       .default("mah-dpo")
-      .describe(
-        Object.entries(alignMethods)
-          .map(([name, text]) => `${name}: ${text}`)
-          .join(" "),
-      ),
+      .describe(alignMethods.map((name) => `${name}: ${alignMethod(name).summary}`).join(" ")),
     objective: z
       .string()
       .optional()
@@ -99,24 +114,15 @@ export const alignSchema = trainingSchema
   .superRefine((align, context) => {
     const fail = (field: string, message: string): void =>
       context.addIssue({ code: "custom", path: [field], message });
-    const { method, weights, rewards, objective, models } = align;
-    const merged = method === "soup" || method === "mod";
-    if (merged !== (models !== undefined))
-      fail("models", merged ? `is missing; ${method} merges aligned models` : `has no meaning for ${method}`);
+    const { method, weights } = align;
+    const { fields } = alignMethod(method);
+    for (const [field, { missing, meaningless }] of fieldFaults) {
+      const given = align[field] !== undefined;
+      if (!given && fields[field] === "needed") fail(field, `is missing; ${missing(method)}`);
+      if (given && fields[field] === undefined) fail(field, `has no meaning for ${method}${meaningless}`);
+    }
     if (align.loss === "ipo" && align.smoothing > 0)
       fail("smoothing", "is a form of the sigmoid loss; ipo has none");
-    if (method === "dpo" && objective === undefined)
-      fail("objective", "is missing; dpo trains one head on one objective");
-    if (objective !== undefined && method !== "dpo" && method !== "modpo")
-      fail("objective", `has no meaning for ${method}, which trains on all objectives' pairs`);
-    const rewarded = method === "dpo-scalarized" || method === "modpo";
-    if (rewarded && rewards === undefined)
-      fail("rewards", `is missing; ${method} needs a reward for each objective that it weighs`);
-    if (!rewarded && rewards !== undefined) fail("rewards", `has no meaning for ${method}`);
-    if (!rewarded && method !== "soup" && weights !== undefined)
-      fail("weights", `has no meaning for ${method}; objectives have a weight of their own`);
-    if (align.conflict !== undefined && (merged || method === "dpo" || method === "add-head"))
-      fail("conflict", `has no meaning for ${method}, which trains no weights that objectives share`);
     if (weights !== undefined && Object.values(weights).every((weight) => weight === 0))
       fail("weights", "needs at least one weight above 0");
   });

@@ -1,10 +1,11 @@
 /** How much each method of align computes: what it trains and reads, and what its policies take to be evaluated. */
 import { mixGrid } from "../evaluate/mixes.ts";
+import { alignMethod } from "../train/methods/registry.ts";
 import type { Counted } from "./counts.ts";
 import type { AlignCounts, EvaluateCounts } from "./estimate.ts";
 import { hasPairs } from "./objective-schema.ts";
 import type { AlignOptions, Recipe } from "./schema.ts";
-import { singleHead, weightsOf } from "./stages/align-methods.ts";
+import { addsHeads, singleHead, weightsOf } from "./stages/align-methods.ts";
 import { mergedOf } from "./stages/merged-policies.ts";
 
 /** Objectives that bring pairs, or will have some made. */
@@ -13,7 +14,7 @@ const withPairs = ({ objectives }: Recipe): string[] =>
 
 /**
  * Passes without gradients over every pair: one of the reference, and one of each model whose reward has a weight. The
- * implicit reward needs the reference even where the loss leaves it out. Pairs that dpo-scalarized has turned round are
+ * implicit reward needs the reference even where the loss leaves it out. Pairs that a method has turned round are
  * other pairs to what is kept of the reference, which then reads them once more.
  */
 const readingsOf = (align: AlignOptions, objectives: readonly string[]): number => {
@@ -21,7 +22,7 @@ const readingsOf = (align: AlignOptions, objectives: readonly string[]): number 
   if (align.rewards === undefined) return reference;
   const weights = weightsOf(align, objectives);
   const models = Object.keys(align.rewards).filter((name) => (weights.get(name) ?? 0) > 0).length;
-  return 1 + models + (align.method === "dpo-scalarized" ? reference : 0);
+  return 1 + models + (alignMethod(align.method).rank === undefined ? 0 : reference);
 };
 
 /**
@@ -38,7 +39,7 @@ export const alignCounts = (
 ): AlignCounts | undefined => {
   const { align } = recipe;
   if (align === false || mergedOf(recipe) !== undefined) return undefined;
-  const adds = align.method === "add-head";
+  const adds = addsHeads(align);
   const scheduled = withPairs(recipe).filter((name) => !adds || !known.includes(name));
   const sizes = (names: readonly string[]): number[] => names.map((name) => pairsOf.get(name) ?? 0);
   const { objective } = align;
@@ -76,9 +77,9 @@ export const evaluateCounts = (recipe: Recipe, known: readonly string[]): Evalua
   const policies = heads.length === 0 ? 1 : over(heads);
   const prompted = evaluate.prompted ? over(Object.keys(objectives)) : 0;
   const before = Number(align !== false);
-  const side = merged?.method === "mod" ? members : 1;
+  const side = merged?.merges === "logits" ? members : 1;
   const judged = Object.values(objectives).some(({ judge }) => judge !== undefined);
-  const ranks = evaluate.pairAccuracy && merged?.method !== "mod";
+  const ranks = evaluate.pairAccuracy && merged?.merges !== "logits";
   // A soup is held in float32 beside the member that is added to it.
   const further = merged === undefined ? Math.min(1, before + prompted) : Math.max(2, side);
   const ownHeads = merged === undefined ? heads.length : 0;

@@ -4,6 +4,7 @@ import { isFreeName } from "../core/names.ts";
 import { didYouMean } from "../core/suggest.ts";
 import { generators } from "../data/generators/registry.ts";
 import { samplingShape } from "../decode/sampling.ts";
+import { alignMethod } from "../train/methods/registry.ts";
 import { alignSchema } from "./align-schema.ts";
 import { guideSchema } from "./guide-schema.ts";
 import {
@@ -17,7 +18,7 @@ import { rewardSchema } from "./reward-schema.ts";
 import { sourceSchema } from "./source-schema.ts";
 import { learnsChosen, sftSchema } from "./training-schema.ts";
 
-export { type AlignMethod, type AlignOptions, alignSchema } from "./align-schema.ts";
+export { type AlignOptions, alignSchema } from "./align-schema.ts";
 export { type ObjectiveOptions, objectiveSchema } from "./objective-schema.ts";
 export { type RowSource, sourceSchema } from "./source-schema.ts";
 export {
@@ -248,7 +249,7 @@ export const recipeSchema = z.strictObject(recipeShape).superRefine((recipe, con
     for (const name of Object.keys(models)) unknown(name, ["models", name]);
   }
   const heads = names.filter((name) => hasPairs(recipe.objectives[name] as ObjectiveOptions));
-  const adds = recipe.align !== false && recipe.align.method === "add-head";
+  const adds = recipe.align !== false && alignMethod(recipe.align.method).heads === "missing";
   if (adds && recipe.sft !== false) {
     const message = "must be false for add-head, whose backbone stays as it is";
     context.addIssue({ code: "custom", path: ["sft"], message });

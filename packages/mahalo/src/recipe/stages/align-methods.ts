@@ -1,13 +1,11 @@
 /** What the methods of align differ in: whose head reads a pair, which response is the better one, and the loss. */
 import { MahaloError } from "@mahalo/torch";
-import { lookUp } from "../../core/need.ts";
 import type { EncodedPair } from "../../data/encode.ts";
 import { normalizeMix } from "../../model/heads.ts";
 import type { LanguageModel } from "../../model/load.ts";
-import type { PairLoss } from "../../train/losses.ts";
-import { modpo } from "../../train/modpo.ts";
+import { alignMethod } from "../../train/methods/registry.ts";
+import type { RewardGaps } from "../../train/methods/scalarize.ts";
 import type { PreferenceTaskOptions, ReferencePair } from "../../train/preference.ts";
-import { type RewardGaps, rankBy, scalarized } from "../../train/scalarize.ts";
 import type { AlignOptions, Recipe } from "../schema.ts";
 import type { SourceFiles } from "../source-files.ts";
 import { modelFiles } from "../sources.ts";
@@ -15,8 +13,13 @@ import type { StageContext } from "../stages.ts";
 import { pairRewards } from "./pair-rewards.ts";
 
 /** Whether the method trains one head for all pairs, the model's own, and no head for each objective. */
-export const singleHead = ({ method }: AlignOptions): boolean =>
-  method !== "mah-dpo" && method !== "add-head";
+export const singleHead = ({ method }: AlignOptions): boolean => {
+  const { heads } = alignMethod(method);
+  return heads !== "each" && heads !== "missing";
+};
+
+/** Whether the method adds heads to a model that stays as it is. */
+export const addsHeads = ({ method }: AlignOptions): boolean => alignMethod(method).heads === "missing";
 
 /**
  * The objectives that get new heads, by add-head those that the model has none for.
@@ -24,11 +27,11 @@ export const singleHead = ({ method }: AlignOptions): boolean =>
  * @throws MahaloError E_ADD_HEAD where there is nothing to add, or nothing to add it to
  */
 export const newHeads = (
-  { method }: AlignOptions,
+  align: AlignOptions,
   { heads }: Pick<LanguageModel, "heads">,
   objectives: readonly string[],
 ): readonly string[] => {
-  if (method !== "add-head") return objectives;
+  if (!addsHeads(align)) return objectives;
   const known = heads.objectives;
   const added = objectives.filter((name) => !known.includes(name));
   if (known.length > 0 && added.length > 0) return added;
@@ -42,7 +45,7 @@ export const newHeads = (
           `the model has a head for each objective with pairs: ${known.join(", ")}`,
           "give the recipe pairs of a new objective",
         ];
-  throw new MahaloError("E_ADD_HEAD", `align.method: add-head: ${fault}`, { hint });
+  throw new MahaloError("E_ADD_HEAD", `align.method: ${align.method}: ${fault}`, { hint });
 };
 
 /** The models that reward pairs, for the stage's content hash. */
@@ -75,7 +78,7 @@ type ReferenceOf = (
   context: StageContext<Recipe>,
 ) => Promise<ReferencePair[] | undefined>;
 
-/** Rewards the pairs where the method asks for it; dpo-scalarized then ranks both responses anew. */
+/** Rewards the pairs where the method asks for it; a method that ranks them does so then. */
 export const rankedPairs = async (
   policy: LanguageModel,
   { pairs, heldOut }: { pairs: readonly EncodedPair[]; heldOut: readonly EncodedPair[] },
@@ -91,30 +94,26 @@ export const rankedPairs = async (
     return pairRewards(side, weights, { align, policy, reference: known ?? [], context });
   };
   const gaps = { pairs: await gapsOf(pairs), heldOut: await gapsOf(heldOut) };
-  if (align.method !== "dpo-scalarized") return { pairs, heldOut, gaps };
-  const ranked = (side: readonly EncodedPair[], own: RewardGaps): EncodedPair[] =>
-    rankBy(
-      side,
-      side.map((_, at) => scalarized(own, weights, at)),
-    );
-  return { pairs: ranked(pairs, gaps.pairs), heldOut: ranked(heldOut, gaps.heldOut), gaps };
+  const { rank } = alignMethod(align.method);
+  if (rank === undefined) return { pairs, heldOut, gaps };
+  return {
+    pairs: rank({ pairs, gaps: gaps.pairs, weights }),
+    heldOut: rank({ pairs: heldOut, gaps: gaps.heldOut, weights }),
+    gaps,
+  };
 };
 
-/** MODPO's loss of every pair: its own objective's weight, and the other objectives' rewards as its margin. */
+/** The loss of every pair, where the method has one of its own. */
 export const lossesOf = (
   { pairs, heldOut, gaps }: RankedPairs,
   weights: ReadonlyMap<string, number>,
   { method, beta, smoothing }: AlignOptions,
 ): PreferenceTaskOptions["losses"] => {
-  if (method !== "modpo" || gaps === undefined) return undefined;
-  const losses = (side: readonly EncodedPair[], own: RewardGaps): PairLoss[] =>
-    side.map(({ objective }, at) =>
-      modpo({
-        beta,
-        smoothing,
-        weight: lookUp(weights, objective, "the weight of objective"),
-        others: scalarized(own, weights, at, objective),
-      }),
-    );
-  return { pairs: losses(pairs, gaps.pairs), heldOut: losses(heldOut, gaps.heldOut) };
+  const { losses } = alignMethod(method);
+  if (losses === undefined || gaps === undefined) return undefined;
+  const options = { beta, smoothing };
+  return {
+    pairs: losses({ pairs, gaps: gaps.pairs, weights }, options),
+    heldOut: losses({ pairs: heldOut, gaps: gaps.heldOut, weights }, options),
+  };
 };

@@ -2,6 +2,7 @@
 import type { EncodedPair } from "../../data/encode.ts";
 import type { LanguageModel } from "../../model/load.ts";
 import { soupModel } from "../../model/soup.ts";
+import { alignMethod } from "../../train/methods/registry.ts";
 import { type PreferenceTaskOptions, preferenceTask, type ReferencePair } from "../../train/preference.ts";
 import { logProbReaders } from "../../train/reader.ts";
 import { cachedReference } from "../../train/reference.ts";
@@ -10,7 +11,15 @@ import { hasPairs } from "../objective-schema.ts";
 import type { AlignOptions, ObjectiveOptions, Recipe } from "../schema.ts";
 import { modelFiles } from "../sources.ts";
 import { needFolder, type Stage, type StageContext } from "../stages.ts";
-import { lossesOf, newHeads, rankedPairs, rewardModels, singleHead, weightsOf } from "./align-methods.ts";
+import {
+  addsHeads,
+  lossesOf,
+  newHeads,
+  rankedPairs,
+  rewardModels,
+  singleHead,
+  weightsOf,
+} from "./align-methods.ts";
 import { readAllPairs } from "./data-files.ts";
 import { mergedSources } from "./merged-policies.ts";
 import {
@@ -83,7 +92,7 @@ export const alignStage: Stage<Recipe> = {
   name: "align",
   version: "1",
   dependencies: ["data", "sft", "pairs"],
-  leftOut: ({ align }) => align === false || align.method === "mod",
+  leftOut: ({ align }) => align === false || alignMethod(align.method).merges === "logits",
   inputs: ({ align, objectives }) =>
     align === false
       ? null
@@ -99,7 +108,7 @@ export const alignStage: Stage<Recipe> = {
     const { recipe, folder, folderOf, signal } = context;
     const { align, seed } = recipe;
     if (align === false) return;
-    if (align.method === "soup") return saveSoup(align, context);
+    if (alignMethod(align.method).merges === "weights") return saveSoup(align, context);
     const data = needFolder("align", "data", folderOf);
     const read = await readAllPairs(data, folderOf("pairs"));
     const named = Object.keys(recipe.objectives).filter((name) =>
@@ -137,7 +146,7 @@ export const alignStage: Stage<Recipe> = {
         });
       const heads = single ? [model.heads.base] : objectives.map((name) => model.heads.get(name));
       // Heads that are there answer over this backbone: it must stay as it is.
-      const options = align.method === "add-head" ? { ...align, train: "heads" as const } : align;
+      const options = addsHeads(align) ? { ...align, train: "heads" as const } : align;
       const trained = selectTrained(model, options.train, heads, seed);
       const { loss, beta, smoothing } = align;
       const objectiveWeights = Object.fromEntries(

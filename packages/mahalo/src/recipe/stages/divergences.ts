@@ -76,7 +76,7 @@ export const divergences = async (
 ): Promise<Map<string, number[]>> => {
   const { recipe, signal } = context;
   const found = new Map<string, number[]>();
-  if (merged?.method === "mod" || policies.length === 0) return found;
+  if (merged?.merges === "logits" || policies.length === 0) return found;
   await withModel(baseline, context, async (reference) => {
     for (const { label, mix, name, responses } of policies) {
       throwIfAborted(signal, "evaluating", goesOn);

@@ -201,7 +201,7 @@ const rank = async (context: Context, model: LanguageModel): Promise<Results["pa
   const { recipe, folderOf, signal } = context;
   if (!recipe.evaluate.pairAccuracy) return undefined;
   // A distribution made of several models' logits has no log-probabilities of its own to rank by.
-  if (mergedOf(recipe)?.method === "mod") return undefined;
+  if (mergedOf(recipe)?.merges === "logits") return undefined;
   const data = needFolder("evaluate", "data", folderOf);
   const { heldOut: pairs } = await readAllPairs(data, folderOf("pairs"));
   const objectives = Object.keys(recipe.objectives).filter((name) =>

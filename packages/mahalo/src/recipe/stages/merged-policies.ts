@@ -4,18 +4,24 @@ import type { SweepMix } from "../../evaluate/mixes.ts";
 import { type LanguageModel, loadModel } from "../../model/load.ts";
 import { computeDType } from "../../model/precision.ts";
 import { soupModel } from "../../model/soup.ts";
+import { type AlignMethod, alignMethod } from "../../train/methods/registry.ts";
 import type { Recipe } from "../schema.ts";
 import type { SourceFiles } from "../source-files.ts";
 import { modelFiles } from "../sources.ts";
 
 /** A method that trains nothing: it answers under a mix by models that were aligned to one objective each. */
-export type Merged = { method: "soup" | "mod"; models: Readonly<Record<string, string>> };
+export type Merged = {
+  method: AlignMethod;
+  merges: "weights" | "logits";
+  models: Readonly<Record<string, string>>;
+};
 
 /** What a recipe merges; undefined where it trains its policy. */
 export const mergedOf = ({ align }: Pick<Recipe, "align">): Merged | undefined => {
   if (align === false || align.models === undefined) return undefined;
   const { method, models } = align;
-  return method === "soup" || method === "mod" ? { method, models } : undefined;
+  const { merges } = alignMethod(method);
+  return merges === undefined ? undefined : { method, merges, models };
 };
 
 /** The merged models, for a stage's content hash. */
@@ -27,12 +33,12 @@ export const mergedSources = (recipe: Pick<Recipe, "align">): SourceFiles[] =>
 
 /** Runs `use` with a policy under a mix: its model, the mix to ask it for, and its decoder where it has its own. */
 export const withMerged = async <T>(
-  { method, models }: Merged,
+  { merges, models }: Merged,
   mix: SweepMix,
   use: (model: LanguageModel, mix: SweepMix | undefined, decoder?: JointModel["decoder"]) => Promise<T>,
 ): Promise<T> => {
   const compute = computeDType("auto");
-  if (method === "soup") {
+  if (merges === "weights") {
     const soup = await soupModel(models, mix, { compute });
     try {
       return await use(soup, undefined);

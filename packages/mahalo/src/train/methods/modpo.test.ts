@@ -1,7 +1,7 @@
 /** MODPO and scalarised rewards: where they are DPO, slopes, and what they refuse. */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { sigmoid } from "./losses.ts";
+import { sigmoid } from "../losses.ts";
 import { modpo } from "./modpo.ts";
 import { rankBy, scalarized } from "./scalarize.ts";
 

@@ -1,6 +1,9 @@
 /** MODPO: the preference loss of one objective's pairs for fixed weights, the other objectives' rewards as its margin. */
 import { MahaloError } from "@mahalo/torch";
-import { type PairLoss, sigmoid } from "./losses.ts";
+import { lookUp } from "../../core/need.ts";
+import { type PairLoss, sigmoid } from "../losses.ts";
+import type { AlignMethodSpec } from "./method.ts";
+import { scalarized } from "./scalarize.ts";
 
 /** What {@link modpo} is told of a pair. */
 export type ModpoOptions = {
@@ -40,4 +43,20 @@ export const modpo = ({ beta = 0.1, weight, others, smoothing = 0 }: ModpoOption
     throw new MahaloError("E_LOSS_OPTION", `modpo: the other objectives' rewards sum to ${others}`);
   const loss = sigmoid({ beta: beta / weight, smoothing });
   return (margin) => loss(margin - others / beta);
+};
+
+/** One head for fixed weights: each pair under its own objective's weight, the other objectives' rewards as its margin. */
+export const modpoMethod: AlignMethodSpec = {
+  summary: "one head for fixed weights, with the other objectives' rewards as margin.",
+  fields: { objective: "optional", weights: "optional", rewards: "needed", conflict: "optional" },
+  heads: "base",
+  losses: ({ pairs, gaps, weights }, { beta, smoothing }) =>
+    pairs.map(({ objective }, index) =>
+      modpo({
+        beta,
+        smoothing,
+        weight: lookUp(weights, objective, "weight of objective"),
+        others: scalarized(gaps, weights, index, objective),
+      }),
+    ),
 };

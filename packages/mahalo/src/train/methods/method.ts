@@ -1,0 +1,32 @@
+/** What a method of alignment is: the fields it reads, the heads it trains, and how it changes pairs and their losses. */
+import type { EncodedPair } from "../../data/encode.ts";
+import type { PairLoss } from "../losses.ts";
+import type { RewardGaps } from "./scalarize.ts";
+
+/** Fields of the align block that only some methods read. */
+export type MethodField = "objective" | "weights" | "rewards" | "models" | "conflict";
+
+/** Pairs of one side with what rewards say of them, and the weights over objectives, which sum to 1. */
+export type RewardedPairs = {
+  pairs: readonly EncodedPair[];
+  gaps: RewardGaps;
+  weights: ReadonlyMap<string, number>;
+};
+
+/** A method of alignment. */
+export type AlignMethodSpec = {
+  /** One sentence for the recipe's reference. */
+  summary: string;
+  fields: Readonly<Partial<Record<MethodField, "needed" | "optional">>>;
+  /**
+   * What it trains: a new head for each objective; new heads for the objectives that the model has none for, and nothing
+   * else; or the model's base head. Left out where it trains nothing.
+   */
+  heads?: "each" | "missing" | "base";
+  /** Pairs as rewards rank them. Default: as they are. */
+  rank?(rewarded: RewardedPairs): EncodedPair[];
+  /** The loss of each pair. Default: the block's loss for all. */
+  losses?(rewarded: RewardedPairs, options: { beta: number; smoothing: number }): PairLoss[];
+  /** Where it trains nothing: what of aligned models is summed under a mix, their weights or their logits. */
+  merges?: "weights" | "logits";
+};
