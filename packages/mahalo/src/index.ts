@@ -135,14 +135,14 @@ export { unitScore } from "./reward/unit-score.ts";
 export { votesOf } from "./reward/votes.ts";
 // Train: one trainer, tasks and losses.
 export { type PairLoss, type PairLossName, type PairLossOptions, pairLoss } from "./train/losses.ts";
-export type { Metrics } from "./train/metrics.ts";
 export { type ModpoOptions, modpo } from "./train/methods/modpo.ts";
+export { rankBy, scalarized } from "./train/methods/scalarize.ts";
+export type { Metrics } from "./train/metrics.ts";
 export type { TrainOptions } from "./train/options.ts";
 export { type PreferenceTaskOptions, preferenceTask, type ReferencePair } from "./train/preference.ts";
 export { cachedReference, computeReference } from "./train/reference.ts";
 export { type LabelledSteps, type RewardRow, type RewardTaskOptions, rewardTask } from "./train/reward.ts";
 export { objectiveMetrics, type RewardRecord, rewardMetrics } from "./train/reward-metrics.ts";
-export { rankBy, scalarized } from "./train/methods/scalarize.ts";
 export { type SftTaskOptions, sftTask } from "./train/sft.ts";
 export type { Task, TaskRow } from "./train/task.ts";
 export { selectTrained, type TrainContext, train } from "./train/trainer.ts";
