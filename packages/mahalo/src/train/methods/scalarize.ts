@@ -1,6 +1,6 @@
 /** Scalarised rewards: several objectives' rewards of a pair as one number, and pairs ranked by it. */
 import { MahaloError } from "@mahalo/torch";
-import { zip } from "../core/need.ts";
+import { zip } from "../../core/need.ts";
 
 /** r(chosen) - r(rejected) of every pair, by objective. */
 export type RewardGaps = ReadonlyMap<string, readonly number[]>;
