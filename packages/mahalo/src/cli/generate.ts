@@ -101,7 +101,7 @@ export const generateCommand = (io: Io): Command =>
       const rows =
         file === undefined
           ? [{ prompt: prompt ?? "", origin: { file: "--prompt", line: 1 } }]
-          : await readPromptFile({ path: file, format });
+          : await readPromptFile({ path: file, format }, io.signal);
       const model = await loadModel(name, loadOptionsOf(options));
       try {
         const guide = await openSearch(options, model);

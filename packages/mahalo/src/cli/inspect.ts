@@ -44,6 +44,6 @@ export const inspectCommand = (io: Io): Command =>
     .action(async (file: string, { set, rows, objective, sft = false, step, ...common }: InspectOptions) => {
       const { recipe } = await loadRecipe(file, set);
       const part = sft ? "examples" : "pairs";
-      const inspection = await inspectRecipe(recipe, { rows, objective, part, step });
+      const inspection = await inspectRecipe(recipe, { rows, objective, part, step, signal: io.signal });
       outputOf(io, common).result(inspection, () => describeInspection(inspection, io.colour), true);
     });

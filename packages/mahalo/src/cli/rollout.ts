@@ -171,15 +171,16 @@ export const rolloutCommand = (io: Io): Command =>
       const { rows: path, objective, dialogues = false, simulateAll, persona, from } = options;
       const { judge, out, samples, seed, batchSize } = options;
       const problems = new Problems();
+      const { signal } = io;
       const common = { judge, judgeName: "--judge", out, samples, seed, batchSize, problems };
       const file = rowFile(path, options);
       const run = async (): Promise<RolloutSummary> => {
-        const openRows = dialogues ? [] : await loadOpenRows(file, objective, { problems });
-        const talks = dialogues ? await loadDialogues(file, objective, { problems }) : [];
+        const openRows = dialogues ? [] : await loadOpenRows(file, objective, { problems, signal });
+        const talks = dialogues ? await loadDialogues(file, objective, { problems, signal }) : [];
         const { continuer, dispose } = await openContinuer(name, options);
         try {
           if (continuer === undefined && !dialogues) throw usage("name the model that is to answer");
-          const asked = { ...common, signal: io.signal };
+          const asked = { ...common, signal };
           return continuer === undefined || dialogues
             ? await rollOutDialogues(talks, {
                 ...asked,

@@ -125,7 +125,11 @@ export const scoreCommand = (io: Io): Command =>
         throw usage("name either a reward model or a judge with --judge");
       }
       const problems = new Problems();
-      const given = await loadScorable(rowFile(path, options), { problems, separator });
+      const given = await loadScorable(rowFile(path, options), {
+        problems,
+        separator,
+        signal: io.signal,
+      });
       const { rows, metrics } =
         name === undefined
           ? await byJudge(given, options, io.signal)

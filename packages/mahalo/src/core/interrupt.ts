@@ -1,5 +1,5 @@
 /** Stopping on request: one error for all work that an abort ends. */
-import { setTimeout as sleep } from "node:timers/promises";
+import { setImmediate as nextTurn, setTimeout as sleep } from "node:timers/promises";
 import { MahaloError } from "@mahalo/torch";
 
 /** What to do after an interruption of work that is kept as it goes. */
@@ -35,6 +35,18 @@ export function stopWaitingOn(signal: AbortSignal | undefined): void {
  */
 export function throwIfStopping(doing: string, hint?: string): void {
   throwIfAborted(stopping, doing, hint);
+}
+
+/**
+ * Lets all else that waits have its turn, handlers of signals among it, and throws once the caller or the process has been
+ * asked to stop. Long loops that wait for nothing call it now and then, since otherwise nothing could stop them.
+ *
+ * @throws MahaloError E_INTERRUPTED
+ */
+export async function breathe(signal: AbortSignal | undefined, doing: string): Promise<void> {
+  await nextTurn();
+  throwIfAborted(signal, doing);
+  throwIfStopping(doing);
 }
 
 /**

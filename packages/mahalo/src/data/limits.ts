@@ -7,6 +7,8 @@ export type RowLimits = {
   maxRowBytes: number;
   /** How many times its size a packed file may have unpacked. MAHALO_MAX_EXPANSION; default 100. */
   maxExpansion: number;
+  /** Most rows of one file. MAHALO_MAX_ROWS; default 50 million. */
+  maxRows: number;
 };
 
 /** What any packed file may expand to, however small it is. */
@@ -24,6 +26,7 @@ const setting = (environment: NodeJS.ProcessEnv, name: string, fallback: number)
 export const rowLimits = (environment: NodeJS.ProcessEnv = process.env): RowLimits => ({
   maxRowBytes: setting(environment, "MAHALO_MAX_ROW_MB", 64) * 1e6,
   maxExpansion: setting(environment, "MAHALO_MAX_EXPANSION", 100),
+  maxRows: setting(environment, "MAHALO_MAX_ROWS", 50e6),
 });
 
 /** The most bytes that a packed file of `size` bytes may expand to. */

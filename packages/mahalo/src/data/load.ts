@@ -61,6 +61,8 @@ export const locateRows = async (source: RowSource, options: HubOptions = {}): P
 export type LoadOptions = {
   /** Where unusable rows are kept. Default: a new collector with its default share, checked at the end. */
   problems?: Problems;
+  /** Ends the reading. */
+  signal?: AbortSignal | undefined;
 };
 
 /**
@@ -70,7 +72,7 @@ export type LoadOptions = {
  * serve several objectives.
  *
  * @throws MahaloError what the reader throws; E_COLUMNS and E_DATA_FORMAT for a wrong map or format; E_DATA_NO_ROWS if
- *   nothing usable is left; E_DATA_TOO_MANY_BAD if unusable rows pass the share of `problems`
+ *   nothing usable is left; E_DATA_TOO_MANY_BAD if unusable rows pass the share of `problems`; E_INTERRUPTED
  *
  * @example const rows = await loadPreferences({ path: "pairs.jsonl" }, "helpful");
  */
@@ -144,7 +146,7 @@ const hopeless = 100_000;
 
 const load = async <Row extends { objective?: string; origin: Origin }>(
   file: RowFile,
-  { problems = new Problems() }: LoadOptions,
+  { problems = new Problems(), signal }: LoadOptions,
   parse: (value: unknown, origin: Origin) => Row,
   objective?: string,
 ): Promise<Row[]> => {
@@ -153,7 +155,7 @@ const load = async <Row extends { objective?: string; origin: Origin }>(
   const rows: Row[] = [];
   const others = new Map<string, number>();
   const step = problems.step(name);
-  for await (const { value, origin } of readRows(file.path, { name })) {
+  for await (const { value, origin } of readRows(file.path, { name, signal })) {
     const mapped = step.guard(origin, () => map(value));
     if (mapped === undefined) step.see();
     if (mapped?.skipped !== undefined) step.skip(mapped.skipped);

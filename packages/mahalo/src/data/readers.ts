@@ -17,6 +17,7 @@ import { rowLimits } from "./limits.ts";
 import { readParquet } from "./parquet.ts";
 import { formatOrigin, type Origin } from "./problems.ts";
 import { unpackFile } from "./unpack.ts";
+import { watchedRows } from "./watched-rows.ts";
 import { wholeFileRows } from "./whole-file.ts";
 
 /** One row as it stands in a file, unchecked. */
@@ -28,6 +29,8 @@ export type ReadOptions = {
   name?: string;
   /** Most bytes of one JSON row. Default 64 MB, or what MAHALO_MAX_ROW_MB says. */
   maxRowBytes?: number;
+  /** Ends the reading. */
+  signal?: AbortSignal | undefined;
 };
 
 /**
@@ -38,18 +41,20 @@ export type ReadOptions = {
  * rows from 1 in arrays and Parquet files. An empty file has no rows.
  *
  * @throws MahaloError E_FILE_READ, E_FILE_KIND, E_JSON_SYNTAX (with line), E_DATA_UTF8, E_DATA_TRUNCATED, E_DATA_GZIP,
- *   E_DATA_ZSTD, E_DATA_EXPANDS, E_DATA_ROW_TOO_LONG, E_DATA_FORMAT, E_DATA_PARQUET
+ *   E_DATA_ZSTD, E_DATA_EXPANDS, E_DATA_ROW_TOO_LONG, E_DATA_TOO_MANY_ROWS, E_DATA_FORMAT, E_DATA_PARQUET,
+ *   E_INTERRUPTED
  *
  * @example for await (const { value, origin } of readRows("pairs.jsonl.gz")) console.log(origin.line, value);
  */
 export async function* readRows(path: string, options: ReadOptions = {}): AsyncGenerator<RawRow> {
   const limits = rowLimits();
-  const { name = path, maxRowBytes = limits.maxRowBytes } = options;
+  const { name = path, maxRowBytes = limits.maxRowBytes, signal } = options;
+  const watch = { name, maxRows: limits.maxRows, signal };
   const { first, chunks, layers } = await unpackFile(path, name, limits);
   if (first.subarray(0, 4).toString("latin1") === "PAR1") {
     await chunks.return(undefined);
     if (layers.length === 0) {
-      yield* readParquet(path, name, limits);
+      yield* watchedRows(readParquet(path, name, limits), watch);
       return;
     }
     throw new MahaloError("E_DATA_FORMAT", `${name}: is a Parquet file inside ${layers.join(" inside ")}`, {
@@ -58,7 +63,7 @@ export async function* readRows(path: string, options: ReadOptions = {}): AsyncG
   }
   try {
     const rows = await cutterOf({ chunks, file: name, maxRowBytes });
-    yield* wholeFileRows(parsedRows(rows, name), name);
+    yield* watchedRows(wholeFileRows(parsedRows(rows, name), name), watch);
   } finally {
     await chunks.return(undefined);
   }

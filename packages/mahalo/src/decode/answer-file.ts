@@ -118,8 +118,8 @@ export const answerPrompts = async (
 };
 
 /** Reads a file of prompts: rows with `prompt` or `messages` in any form that data are read in, or plain lines in .txt. */
-export const readPromptFile = async (file: RowFile): Promise<PromptRow[]> => {
-  if (!file.path.endsWith(".txt")) return loadPrompts(file);
+export const readPromptFile = async (file: RowFile, signal?: AbortSignal): Promise<PromptRow[]> => {
+  if (!file.path.endsWith(".txt")) return loadPrompts(file, { signal });
   if (file.format !== undefined) {
     throw new MahaloError("E_DATA_FORMAT", `${file.path}: a .txt file is a prompt a line and has no format`, {
       hint: "leave the format out, or give rows as JSON lines",

@@ -27,6 +27,8 @@ export type InspectRecipeOptions = {
   part?: "pairs" | "examples";
   /** Shows where this boundary cuts responses that do not bring their steps. Default: their steps are not shown. */
   step?: StepBoundary | undefined;
+  /** Ends the reading. */
+  signal?: AbortSignal | undefined;
 };
 
 /** Rows of a recipe, counts of all of them, and what could not be used. */
@@ -41,7 +43,7 @@ export const inspectRecipe = async (
   recipe: Recipe,
   options: InspectRecipeOptions = {},
 ): Promise<Inspection> => {
-  const { rows: each = 1, objective, part = "pairs", step } = options;
+  const { rows: each = 1, objective, part = "pairs", step, signal } = options;
   const names = Object.keys(recipe.objectives);
   if (objective !== undefined && !names.includes(objective)) {
     throw new MahaloError("E_RECIPE_UNKNOWN_OBJECTIVE", `--objective ${objective}: unknown objective`, {
@@ -52,7 +54,7 @@ export const inspectRecipe = async (
     recipe.model,
     recipe.revision === undefined ? {} : { revision: recipe.revision },
   );
-  const { dataset, problems } = await buildDataset(recipe, { codec, template });
+  const { dataset, problems } = await buildDataset(recipe, { codec, template }, signal);
   const { chat, maxPromptTokens, maxTokens } = recipe.data;
   const encoding = { codec, template, chat, maxPromptTokens, maxTokens };
   const kinds =

@@ -110,7 +110,7 @@ export const alignStage: Stage<Recipe> = {
     if (align === false) return;
     if (alignMethod(align.method).merges === "weights") return saveSoup(align, context);
     const data = needFolder("align", "data", folderOf);
-    const read = await readAllPairs(data, folderOf("pairs"));
+    const read = await readAllPairs(data, folderOf("pairs"), signal);
     const named = Object.keys(recipe.objectives).filter((name) =>
       hasPairs(recipe.objectives[name] as ObjectiveOptions),
     );

@@ -69,11 +69,11 @@ const loadAll = async <Row extends { objective: string }>(
   objective: string,
   load: Load<Row>,
   { seed }: Recipe,
-  problems: Problems,
+  options: LoadOptions,
 ): Promise<Row[]> => {
   const rows: Row[] = [];
   for (const source of sources) {
-    const all = await load(await locateRows(source), source.objective ?? objective, { problems });
+    const all = await load(await locateRows(source), source.objective ?? objective, options);
     const own = source.objective === undefined ? all : all.map((row) => ({ ...row, objective }));
     rows.push(...limitRows(own, source.limit, seed));
   }
@@ -100,15 +100,15 @@ const stepParts = async (
   name: string,
   sources: readonly StepSource[],
   recipe: Recipe,
-  problems: Problems,
+  options: LoadOptions,
 ): Promise<Part[]> => {
   const parts: Part[] = [];
   for (const source of sources) {
     const { separator, above, heldOut } = source;
-    const load: Load<StepRow> = (file, objective, options) =>
-      loadSteps(file, objective, { ...options, separator, above });
+    const load: Load<StepRow> = (file, objective, given) =>
+      loadSteps(file, objective, { ...given, separator, above });
     for (const [one, held] of [[heldOut, true] as const, [source, false] as const]) {
-      const rows = await loadAll(sourceList(one), name, load, recipe, problems);
+      const rows = await loadAll(sourceList(one), name, load, recipe, options);
       // Steps have a held-out share of their own beside the objective's pairs; no objective can have this name.
       const objective = `${name}:steps`;
       parts.push(...rows.map((step) => ({ objective, prompt: openingOf(step.prompt), heldOut: held, step })));
@@ -118,29 +118,33 @@ const stepParts = async (
 };
 
 /** The fine-tuning examples of a recipe that names files of them. */
-const exampleRows = (recipe: Recipe, problems: Problems): Promise<ExampleRow[]> => {
+const exampleRows = (recipe: Recipe, options: LoadOptions): Promise<ExampleRow[]> => {
   const sources = exampleSources(recipe.sft).map(({ source }) => source);
-  return loadAll(sources, "sft", loadExamples, recipe, problems);
+  return loadAll(sources, "sft", loadExamples, recipe, options);
 };
 
 /** All rows out of files. */
-const partsOf = async (recipe: Recipe, objectives: readonly Named[], problems: Problems): Promise<Part[]> => {
+const partsOf = async (
+  recipe: Recipe,
+  objectives: readonly Named[],
+  options: LoadOptions,
+): Promise<Part[]> => {
   const parts: Part[] = [];
   for (const [name, objective] of objectives) {
     const pairs = pairSource(objective);
     if (pairs !== undefined) {
-      const rows = await loadAll([pairs], name, loadPreferences, recipe, problems);
+      const rows = await loadAll([pairs], name, loadPreferences, recipe, options);
       parts.push(...rows.map((pair) => ({ objective: name, prompt: pair.prompt, pair })));
     }
-    const open = await loadAll(sourceList(objective.prompts), name, loadOpenRows, recipe, problems);
+    const open = await loadAll(sourceList(objective.prompts), name, loadOpenRows, recipe, options);
     parts.push(
       ...distinct(open).map((row) => ({ objective: name, prompt: openingOf(row.prompt), open: row })),
     );
-    const talks = await loadAll(sourceList(objective.dialogues), name, loadDialogues, recipe, problems);
+    const talks = await loadAll(sourceList(objective.dialogues), name, loadDialogues, recipe, options);
     parts.push(...talks.map((row) => ({ objective: name, prompt: opening(row.messages), dialogue: row })));
-    parts.push(...(await stepParts(name, sourceList(objective.steps), recipe, problems)));
+    parts.push(...(await stepParts(name, sourceList(objective.steps), recipe, options)));
   }
-  const examples = await exampleRows(recipe, problems);
+  const examples = await exampleRows(recipe, options);
   // A name that no objective can have.
   parts.push(...examples.map((row) => ({ objective: "sft:", prompt: openingOf(row.prompt), example: row })));
   return parts;
@@ -229,9 +233,13 @@ const chosenOf = (rows: readonly PreferenceRow[]): ExampleRow[] => [
  *
  * @throws MahaloError what loading, generating and splitting throw.
  */
-export const collectRows = async (recipe: Recipe, problems: Problems): Promise<TextRows> => {
+export const collectRows = async (
+  recipe: Recipe,
+  problems: Problems,
+  signal?: AbortSignal,
+): Promise<TextRows> => {
   const objectives = Object.entries(recipe.objectives);
-  const split = splitRows(await partsOf(recipe, objectives, problems), {
+  const split = splitRows(await partsOf(recipe, objectives, { problems, signal }), {
     seed: recipe.seed,
     ...recipe.data,
   });

@@ -157,23 +157,23 @@ export const writePairs = async (
   await writeJsonLines(join(folder, files.heldOut[0]), heldOut);
 };
 
-const readAll = async <T>(path: string, schema: z.ZodType<T>): Promise<T[]> => {
+const readAll = async <T>(path: string, schema: z.ZodType<T>, signal?: AbortSignal): Promise<T[]> => {
   const rows: T[] = [];
-  for await (const { value, origin } of readRows(path))
+  for await (const { value, origin } of readRows(path, { signal }))
     rows.push(checkValue(value, schema, `${path}:${origin.line}`));
   return rows;
 };
 
 const readPart =
   <T>([name, schema]: readonly [string, z.ZodType<T>]) =>
-  (folder: string): Promise<T[]> =>
-    readAll(join(folder, name), schema);
+  (folder: string, signal?: AbortSignal): Promise<T[]> =>
+    readAll(join(folder, name), schema, signal);
 
 /** The same, where the file may be missing for having no rows. */
 const readOptional =
   <T>([name, schema]: readonly [string, z.ZodType<T>]) =>
-  async (folder: string): Promise<T[]> =>
-    existsSync(join(folder, name)) ? readAll(join(folder, name), schema) : [];
+  async (folder: string, signal?: AbortSignal): Promise<T[]> =>
+    existsSync(join(folder, name)) ? readAll(join(folder, name), schema, signal) : [];
 
 /** Training pairs of a data folder. */
 export const readTrainPairs = readPart<EncodedPair>(files.train);
@@ -183,9 +183,16 @@ export const readHeldOutPairs = readPart<EncodedPair>(files.heldOut);
 export const readAllPairs = async (
   data: string,
   made: string | undefined,
+  signal?: AbortSignal,
 ): Promise<Pick<Dataset, "train" | "heldOut">> => ({
-  train: [...(await readTrainPairs(data)), ...(made === undefined ? [] : await readTrainPairs(made))],
-  heldOut: [...(await readHeldOutPairs(data)), ...(made === undefined ? [] : await readHeldOutPairs(made))],
+  train: [
+    ...(await readTrainPairs(data, signal)),
+    ...(made === undefined ? [] : await readTrainPairs(made, signal)),
+  ],
+  heldOut: [
+    ...(await readHeldOutPairs(data, signal)),
+    ...(made === undefined ? [] : await readHeldOutPairs(made, signal)),
+  ],
 });
 
 /** Fine-tuning examples of a data folder. */

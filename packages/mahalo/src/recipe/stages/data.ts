@@ -60,15 +60,16 @@ const summarize = (
 /**
  * Turns the rows of a recipe into the dataset that training and evaluation read.
  *
- * @throws MahaloError E_DATA_TOO_MANY_BAD and what {@link collectRows} throws.
+ * @throws MahaloError E_DATA_TOO_MANY_BAD, E_INTERRUPTED once `signal` is aborted, and what {@link collectRows} throws.
  */
 export const buildDataset = async (
   recipe: Recipe,
   encoding: Pick<EncodeOptions, "codec" | "template">,
+  signal?: AbortSignal,
 ): Promise<{ dataset: Dataset; summary: DataSummary; problems: Problems }> => {
   const { maxBadShare, maxPromptTokens, maxTokens, chat } = recipe.data;
   const problems = new Problems({ maxBadShare });
-  const rows = await collectRows(recipe, problems);
+  const rows = await collectRows(recipe, problems, signal);
   const options: EncodeOptions = { ...encoding, chat, maxPromptTokens, maxTokens };
   const encoded = [
     encodePairs(rows.train, options, problems),
@@ -172,12 +173,12 @@ export const dataStage: Stage<Recipe> = {
     }),
     ...exampleSources(sft).map(({ label, source }) => rowSourceFiles(label, source)),
   ],
-  run: async ({ recipe, folder, log }) => {
+  run: async ({ recipe, folder, signal, log }) => {
     const { codec, template } = await openModelSource(
       recipe.model,
       recipe.revision === undefined ? {} : { revision: recipe.revision },
     );
-    const { dataset, summary, problems } = await buildDataset(recipe, { codec, template });
+    const { dataset, summary, problems } = await buildDataset(recipe, { codec, template }, signal);
     await writeDataset(folder, dataset, summary);
     if (problems.summary() !== "") log(problems.summary());
     for (const [name, counts] of Object.entries(summary.objectives)) {

@@ -203,7 +203,7 @@ const rank = async (context: Context, model: LanguageModel): Promise<Results["pa
   // A distribution made of several models' logits has no log-probabilities of its own to rank by.
   if (mergedOf(recipe)?.merges === "logits") return undefined;
   const data = needFolder("evaluate", "data", folderOf);
-  const { heldOut: pairs } = await readAllPairs(data, folderOf("pairs"));
+  const { heldOut: pairs } = await readAllPairs(data, folderOf("pairs"), signal);
   const objectives = Object.keys(recipe.objectives).filter((name) =>
     pairs.some(({ objective }) => objective === name),
   );

@@ -24,7 +24,7 @@ type Context = StageContext<Recipe>;
 
 /** The first `count` held-out prompts in their drawn order, or as many drawn from the file that the recipe names. */
 export const evaluationPrompts = async (
-  { recipe, folderOf }: Context,
+  { recipe, folderOf, signal }: Context,
   stage: string,
   count: number,
 ): Promise<SweepPrompt[]> => {
@@ -34,10 +34,10 @@ export const evaluationPrompts = async (
     ...(reference === undefined ? {} : { reference }),
   });
   if (from === "heldOut") {
-    const all = await readPrompts(needFolder(stage, "data", folderOf));
+    const all = await readPrompts(needFolder(stage, "data", folderOf), signal);
     return all.slice(0, count).map(({ prompt, answer }) => toPrompt(prompt, answer));
   }
-  const all = await loadPrompts(await locateRows(from));
+  const all = await loadPrompts(await locateRows(from), { signal });
   const drawn = stream(recipe.seed, "evaluate", "prompts").shuffle(all);
   return drawn
     .slice(0, Math.min(count, from.limit ?? count))

@@ -62,13 +62,14 @@ export const readLabelledSteps = async (
   file: string,
   options: EncodeOptions,
   problems: Problems,
+  signal?: AbortSignal,
 ): Promise<EncodedSteps[]> => {
   const found = await stat(file).catch(() => undefined);
   if (found === undefined || found.size === 0) return [];
   // What our own stage wrote brings its white space along.
   const parse = (value: unknown, origin: Origin): StepRow =>
     parseStepRow(value, origin, "", { separator: "" });
-  return encodeSteps(await loadParsed({ path: file }, parse, { problems }), options, problems);
+  return encodeSteps(await loadParsed({ path: file }, parse, { problems, signal }), options, problems);
 };
 
 /** File of labelled steps in the relabel stage's folder. */

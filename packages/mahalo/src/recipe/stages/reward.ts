@@ -148,7 +148,7 @@ export const rewardStage: Stage<Recipe> = {
   },
   sources: ({ model, revision }) => [modelFiles(model, revision)],
   run: async (context) => {
-    const { recipe, folder, folderOf, log } = context;
+    const { recipe, folder, folderOf, signal, log } = context;
     const { reward } = recipe;
     if (reward === false) return;
     const { codec, template } = await openModelSource(
@@ -161,13 +161,17 @@ export const rewardStage: Stage<Recipe> = {
     const relabelled = folderOf("relabel");
     const data = needFolder("reward", "data", folderOf);
     const stepsOf = async (side: "train" | "held-out"): Promise<RewardRow[]> => [
-      ...encodeSteps(await (side === "train" ? readSteps : readHeldOutSteps)(data), options, problems),
+      ...encodeSteps(
+        await (side === "train" ? readSteps : readHeldOutSteps)(data, signal),
+        options,
+        problems,
+      ),
       ...(relabelled === undefined
         ? []
-        : await readLabelledSteps(stepsFile(relabelled, side), options, problems)),
+        : await readLabelledSteps(stepsFile(relabelled, side), options, problems, signal)),
     ];
     const steps = { train: await stepsOf("train"), heldOut: await stepsOf("held-out") };
-    const pairs = await readAllPairs(data, folderOf("pairs"));
+    const pairs = await readAllPairs(data, folderOf("pairs"), signal);
     const known = new Set([...steps.train, ...pairs.train].map(({ objective }) => objective));
     const objectives = Object.keys(recipe.objectives).filter((name) => known.has(name));
     const results: Record<string, Record<string, number>> = {};

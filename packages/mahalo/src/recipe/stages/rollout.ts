@@ -55,8 +55,8 @@ const rollOutSide = async (
     const mine = rows.filter((row) => row.objective === name);
     return side === "train" ? mine : mine.slice(0, heldOut);
   };
-  const rows = own(await (side === "train" ? readOpen : readHeldOutOpen)(data));
-  const dialogues = own(await (side === "train" ? readDialogues : readHeldOutDialogues)(data));
+  const rows = own(await (side === "train" ? readOpen : readHeldOutOpen)(data, signal));
+  const dialogues = own(await (side === "train" ? readDialogues : readHeldOutDialogues)(data, signal));
   if (rows.length + dialogues.length === 0) return undefined;
   const problems = new Problems({ maxBadShare: recipe.data.maxBadShare });
   const out = rolloutFile(folder, name, side);

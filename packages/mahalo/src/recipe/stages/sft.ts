@@ -25,7 +25,7 @@ export const sftStage: Stage<Recipe> = {
     const { sft, seed } = recipe;
     if (sft === false) return;
     const data = needFolder("sft", "data", folderOf);
-    const [examples, heldOut] = [await readExamples(data), await readHeldOutExamples(data)];
+    const [examples, heldOut] = [await readExamples(data, signal), await readHeldOutExamples(data, signal)];
     // Examples are one list here: an objective's share among them is its share of the rows.
     const rows = examples.map(() => ({ objective: "sft" }));
     const schedule = scheduleRows(rows, ["sft"], sft, seed);

@@ -1,0 +1,67 @@
+/** Watches over the reading of one file: an end when it is asked for, a bound on its rows, progress where it takes long. */
+import { MahaloError } from "@mahalo/torch";
+import { formatCount } from "../core/format.ts";
+import { breathe, throwIfAborted, throwIfStopping } from "../core/interrupt.ts";
+import { type Progress, progress } from "../core/progress.ts";
+
+/** Rows between two pauses in which other work of the process, such as handlers of signals, has its turn. */
+const rowsBetweenPauses = 1024;
+
+/** Milliseconds of reading from which on progress is shown. */
+const longReading = 3000;
+
+/** Options of {@link watchedRows}. */
+export type WatchOptions = {
+  /** How messages call the file. */
+  name: string;
+  /** Most rows that the file may have. */
+  maxRows: number;
+  /** Ends the reading. Default: only the process's own end does. */
+  signal?: AbortSignal | undefined;
+  /** Milliseconds of reading from which on progress is shown. Default 3000. */
+  showAfter?: number;
+  /** Shows how far the reading is. Default: on standard error. */
+  display?: Progress;
+};
+
+/**
+ * The same rows, one at a time.
+ *
+ * @throws MahaloError E_INTERRUPTED once `signal` is aborted or the process is to stop; E_DATA_TOO_MANY_ROWS
+ */
+export async function* watchedRows<Row>(
+  rows: AsyncIterable<Row>,
+  {
+    name,
+    maxRows,
+    signal,
+    showAfter = longReading,
+    display = progress({ label: `read ${name}`, total: 0, unit: "rows" }),
+  }: WatchOptions,
+): AsyncGenerator<Row> {
+  const doing = `reading ${name}`;
+  const began = performance.now();
+  let count = 0;
+  let shown = false;
+  throwIfAborted(signal, doing);
+  throwIfStopping(doing);
+  for await (const row of rows) {
+    throwIfAborted(signal, doing);
+    count += 1;
+    if (count > maxRows) throw tooMany(name, maxRows);
+    if (count % rowsBetweenPauses === 0) {
+      await breathe(signal, doing);
+      shown ||= performance.now() - began >= showAfter;
+      if (shown) display.update(count);
+    }
+    yield row;
+  }
+  if (!shown) return;
+  display.update(count);
+  display.done();
+}
+
+const tooMany = (name: string, maxRows: number): MahaloError =>
+  new MahaloError("E_DATA_TOO_MANY_ROWS", `${name}: has more than ${formatCount(maxRows)} rows`, {
+    hint: "if you trust the file, raise MAHALO_MAX_ROWS",
+  });
