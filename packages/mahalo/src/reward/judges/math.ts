@@ -54,7 +54,7 @@ const judgeOne = (item: JudgedItem, { tolerance }: MathOptions): Verdict => {
 export const mathJudge: JudgeKind<"math", MathOptions> = {
   kind: "math",
   options: mathOptions,
-  version: "3",
+  version: "4",
   needsAnswer: true,
   make: (options) => ({
     name: "math",

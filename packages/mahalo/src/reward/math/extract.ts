@@ -1,6 +1,7 @@
 /** Where a reply states its final answer: an answer tag, a box, four hashes, "the answer is", or its last number. */
 import { element } from "../../core/need.ts";
 import { type Box, boxes } from "./boxed.ts";
+import { asWritten, valueWithFactorials, withFactorials } from "./factorials.ts";
 import { lastValue } from "./last-value.ts";
 import { maxReply } from "./limits.ts";
 import { answerIn, lastStatement } from "./statements.ts";
@@ -77,7 +78,8 @@ const behindHashes = (text: string): Place | undefined => {
     const line = element(from.split("\n", 1), 0).trim();
     if (line === "" || heading.test(line) || /^\W*(?:final )?answer\W*$/i.test(line)) continue;
     const answer = /\banswer\b/i.test(line) ? lastStatement(line) : undefined;
-    const stated = typeof answer === "object" ? answer.text : (answerIn(line) ?? trimmed(line));
+    const value = wholeReply(line) === undefined ? line : valueWithFactorials(line);
+    const stated = typeof answer === "object" ? answer.text : (answerIn(value) ?? trimmed(value));
     return { text: trimmed(stated), form: "####", end: text.length - from.length + line.length };
   }
   return undefined;
@@ -107,7 +109,7 @@ const explicit = (text: string): Place | undefined => {
 
 /** A reply that is nothing but the answer: `\dfrac{3}{4}`, `(1, 2)`, `3 pm`, `Monday`. */
 const wholeReply = (text: string): Extracted | undefined => {
-  const reply = trimmed(bareMathematics(text)).replace(/^[=:]\s*/, "");
+  const reply = trimmed(valueWithFactorials(withoutMarks(bareMathematics(text)))).replace(/^[=:]\s*/, "");
   if (reply === "" || reply.length > 200 || reply.includes("\n") || /=.*=|[.!?]\s/.test(reply))
     return undefined;
   const words = reply.replaceAll(/\\[A-Za-z]+/g, " ").match(/[A-Za-z]{2,}/g) ?? [];
@@ -140,11 +142,17 @@ const within = (text: string): Extracted | undefined => {
  * Thoughts (`<think>...</think>`) state nothing. An answer that is taken back right behind it ("That is wrong") gives way
  * to what follows; "the answer is not 12" states none.
  *
+ * An exclamation mark is a factorial in a box, in mathematics and before a sign of mathematics (`5! = 120`); at the end
+ * of a sentence ("The answer is 5!") it is none. A reply, tag or line of hashes that is nothing but `5!` is the factorial:
+ * a reference answer is read in the same way, and a reply that repeats it must be right.
+ *
  * @example extractAnswer("So 2 + 2 = 4.\n#### 4") // { text: "4", form: "####" }
  */
 export const extractAnswer = (reply: string): Extracted | undefined => {
   const end = reply.length > maxReply ? reply.slice(-maxReply) : reply;
   const text = withoutThoughts(end);
   // "<<3*4=12>>" is a calculator's note.
-  return within(text.includes("<<") ? text.replaceAll(/<<[^<>\n]*>>/g, "") : text);
+  const bare = text.includes("<<") ? text.replaceAll(/<<[^<>\n]*>>/g, "") : text;
+  const found = within(withFactorials(bare));
+  return found === undefined ? undefined : { ...found, text: asWritten(found.text) };
 };

@@ -1,5 +1,6 @@
 /** The last value of running text: a number with all that belongs to it, or the mathematics that it stands in. */
 import { need } from "../../core/need.ts";
+import { factorialMark } from "./factorials.ts";
 import { maxAnswer } from "./limits.ts";
 import { bareMathematics } from "./strip.ts";
 
@@ -16,7 +17,7 @@ const value = [
   String.raw`\d+\s\d+\s?\/\s?\d+`,
   String.raw`\d*\s?${vulgar}`,
   String.raw`\d{1,2}:\d\d(?::\d\d)?(?:\s?[ap]\.?m\b\.?)?`,
-  String.raw`${digits}(?:[eE][-+]?\d{1,4}(?![\w.]))?(?:\s?\/\s?\d+(?!\w)|\s?\\?%|_\{?\d+\}?)?(?:\s?(?:\\pi\b|π))?(?:\s(?:hundred|thousand|million|billion|trillion|dozen)\b)*(?:\s?[ap]\.?m\b\.?)?`,
+  String.raw`${digits}(?:[eE][-+]?\d{1,4}(?![\w.]))?${factorialMark}?(?:\s?\/\s?\d+${factorialMark}?(?!\w)|\s?\\?%|_\{?\d+\}?)?(?:\s?(?:\\pi\b|π))?(?:\s(?:hundred|thousand|million|billion|trillion|dozen)\b)*(?:\s?[ap]\.?m\b\.?)?`,
 ];
 const number = new RegExp(
   String.raw`(?:(?<![\w)\]%}])[-−]\s?)?(?:\\?[$€£¥₹]\s?)?(?:${value.join("|")})`,

@@ -362,6 +362,8 @@ class Scanner {
     }
     if (sign === "π") this.#push("letter", "pi");
     else if (sign === "√") this.#push("command", "sqrt");
+    // "5!=120": the factorial of a number, and a sign of equality.
+    else if (text.startsWith("!=", at) && isDigit(text.charCodeAt(at - 1))) this.#push("sign", "!");
     else if (text.startsWith("**", at)) {
       this.#push("sign", "^");
       return at + 2;

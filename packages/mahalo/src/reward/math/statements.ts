@@ -51,7 +51,7 @@ const lineOf = (text: string): string => {
 
 /** Whether a text begins with a value: a number, mathematics, or a letter that is given one. */
 const beginsWithValue = (text: string): boolean =>
-  /^(?:[-−+±]?\s*(?:[$€£¥₹]|\\[$])?\s*[-−]?[\d.½⅓⅔¼¾]|[\\({[|√π∞∅]|[-−+]?[A-Za-z](?:\s*[=<>^_+*/(-]|$))/u.test(
+  /^(?:[-−+±]?\s*(?:[$€£¥₹]|\\[$])?\s*[-−]?[\d.½⅓⅔¼¾]|[\\({[|√π∞∅]|[-−+]?[A-Za-z](?:\s*[=<>^_+*/(\ue000-]|$))/u.test(
     text,
   );
 

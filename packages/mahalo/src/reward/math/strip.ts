@@ -18,7 +18,7 @@ export const withoutThoughts = (text: string): string => {
 const plainWord = /(?<![\\A-Za-z])[A-Za-z]{2,}/;
 
 /** Whether what stands between two dollars is mathematics, and not running text between two amounts of money. */
-const isMathematics = (inside: string): boolean => {
+export const isMathematics = (inside: string): boolean => {
   if (/^\s|\s$|^$/.test(inside) && !/\\/.test(inside)) return false;
   const bare = inside.replaceAll(/\\(?:text\w*|mathrm|mbox|operatorname)\s*\{[^{}]*\}|\\[A-Za-z]+/g, " ");
   return !/[A-Za-z]{3,}\s+[A-Za-z]/.test(bare) && !(plainWord.test(bare) && !/[=<>^_\\]/.test(inside));
