@@ -65,3 +65,10 @@ test("all turns of a conversation are on one side, whole or as prompts", async (
   expect([...(sides[0] ?? [])].filter((name) => sides[1]?.has(name))).toEqual([]);
   expect(new Set(dialogues.heldOut.map(({ messages }) => named(messages)))).toEqual(sides[1]);
 });
+
+test("a file has as many rows as it likes: 150,000 pass through every step", async () => {
+  const lines = Array.from({ length: 150_000 }, (_, at) => `{"prompt":"${at}"}\n`);
+  await writeFile(join(folder, "many.jsonl"), lines.join(""));
+  const { open } = await collect("  a: { prompts: { path: many.jsonl } }\n");
+  expect(open.train.length + open.heldOut.length).toBe(150_000);
+});

@@ -1,4 +1,5 @@
 /** The rows of a recipe as text: read or generated, limited, and split by prompt over all that reads them. */
+import { append } from "../../core/append.ts";
 import { canonicalJson } from "../../core/json.ts";
 import { stream } from "../../core/random.ts";
 import { generateRows } from "../../data/generators/registry.ts";
@@ -75,7 +76,7 @@ const loadAll = async <Row extends { objective: string }>(
   for (const source of sources) {
     const all = await load(await locateRows(source), source.objective ?? objective, options);
     const own = source.objective === undefined ? all : all.map((row) => ({ ...row, objective }));
-    rows.push(...limitRows(own, source.limit, seed));
+    append(rows, limitRows(own, source.limit, seed));
   }
   return rows;
 };
@@ -111,7 +112,10 @@ const stepParts = async (
       const rows = await loadAll(sourceList(one), name, load, recipe, options);
       // Steps have a held-out share of their own beside the objective's pairs; no objective can have this name.
       const objective = `${name}:steps`;
-      parts.push(...rows.map((step) => ({ objective, prompt: openingOf(step.prompt), heldOut: held, step })));
+      append(
+        parts,
+        rows.map((step) => ({ objective, prompt: openingOf(step.prompt), heldOut: held, step })),
+      );
     }
   }
   return parts;
@@ -134,19 +138,29 @@ const partsOf = async (
     const pairs = pairSource(objective);
     if (pairs !== undefined) {
       const rows = await loadAll([pairs], name, loadPreferences, recipe, options);
-      parts.push(...rows.map((pair) => ({ objective: name, prompt: pair.prompt, pair })));
+      append(
+        parts,
+        rows.map((pair) => ({ objective: name, prompt: pair.prompt, pair })),
+      );
     }
     const open = await loadAll(sourceList(objective.prompts), name, loadOpenRows, recipe, options);
-    parts.push(
-      ...distinct(open).map((row) => ({ objective: name, prompt: openingOf(row.prompt), open: row })),
+    append(
+      parts,
+      distinct(open).map((row) => ({ objective: name, prompt: openingOf(row.prompt), open: row })),
     );
     const talks = await loadAll(sourceList(objective.dialogues), name, loadDialogues, recipe, options);
-    parts.push(...talks.map((row) => ({ objective: name, prompt: opening(row.messages), dialogue: row })));
-    parts.push(...(await stepParts(name, sourceList(objective.steps), recipe, options)));
+    append(
+      parts,
+      talks.map((row) => ({ objective: name, prompt: opening(row.messages), dialogue: row })),
+    );
+    append(parts, await stepParts(name, sourceList(objective.steps), recipe, options));
   }
   const examples = await exampleRows(recipe, options);
   // A name that no objective can have.
-  parts.push(...examples.map((row) => ({ objective: "sft:", prompt: openingOf(row.prompt), example: row })));
+  append(
+    parts,
+    examples.map((row) => ({ objective: "sft:", prompt: openingOf(row.prompt), example: row })),
+  );
   return parts;
 };
 
@@ -196,10 +210,13 @@ const fromGenerators = (
     made.set(key, generated);
     const own = <Row extends { objective: string }>(all: readonly Row[]): Row[] =>
       all.filter((row) => row.objective === objective);
-    rows.train.push(...own(generated.train));
-    rows.heldOut.push(...own(generated.heldOut).slice(0, recipe.data.maxHeldOut));
+    append(rows.train, own(generated.train));
+    append(rows.heldOut, own(generated.heldOut).slice(0, recipe.data.maxHeldOut));
     if (known === undefined)
-      rows.prompts.push(...generated.problems.map((problem) => ({ objective, ...problem })));
+      append(
+        rows.prompts,
+        generated.problems.map((problem) => ({ objective, ...problem })),
+      );
   }
   return rows;
 };

@@ -1,6 +1,8 @@
 /** The pairs stage: preference pairs out of rollouts, as text with where they came from, and as tokens to train on. */
+
 import { join } from "node:path";
 import { MahaloError } from "@mahalo/torch";
+import { append } from "../../core/append.ts";
 import { writeJsonLines } from "../../core/json-lines.ts";
 import { type EncodeOptions, encodePairs } from "../../data/encode.ts";
 import { Problems } from "../../data/problems.ts";
@@ -55,7 +57,7 @@ export const pairsStage: Stage<Recipe> = {
           seed: recipe.seed,
           problems,
         });
-        rows[side].push(...(side === "train" ? found : found.slice(0, maxHeldOut)));
+        append(rows[side], side === "train" ? found : found.slice(0, maxHeldOut));
         log(`pairs: ${name}: ${found.length} pairs ${side === "train" ? "to train on" : "held out"}`);
         if (side === "train" && found.length === 0) {
           throw new MahaloError(

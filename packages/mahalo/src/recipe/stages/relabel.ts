@@ -1,5 +1,7 @@
 /** The relabel stage: rollouts become stepwise rows with a target for every step. */
+
 import { join } from "node:path";
+import { append } from "../../core/append.ts";
 import { writeJsonLines } from "../../core/json-lines.ts";
 import { Problems } from "../../data/problems.ts";
 import { judgeContent, makeJudge } from "../../reward/judges/registry.ts";
@@ -56,7 +58,7 @@ export const relabelStage: Stage<Recipe> = {
           const rows = await allRollouts(rolloutFile(rollouts, name, side));
           const { judge: _, ...options } = block;
           const made = await relabelRows(rows, options, { judge, signal, problems });
-          lines[side].push(...made.map(stepwiseLine));
+          append(lines[side], made.map(stepwiseLine));
           const labels = made.flatMap((row) => row.labels.flatMap((label) => label ?? []));
           const mean = labels.reduce((sum, one) => sum + one, 0) / Math.max(1, labels.length);
           const shown = `${made.length} rows, ${labels.length} labels, mean ${mean.toFixed(3)}`;
