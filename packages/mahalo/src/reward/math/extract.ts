@@ -26,6 +26,10 @@ const trimmed = (text: string): string => {
   return bare.replace(/[.,;:!]$/, "").trim();
 };
 
+/** Without a bracket that closes what began before the answer: "(so the answer is 5)". */
+const withoutBracket = (text: string): string =>
+  /^[^([{]+\)$/.test(text) ? trimmed(text.slice(0, -1)) : text;
+
 const betweenBoxes =
   /^[\s$]*(?:[,;&]|\\(?:text\w*|mbox)\s*\{\s*(?:,\s*)?(?:and|or)\s*\}|\b(?:and|or)\b|\\quad|\\ )(?:[\s$,;]|\b(?:and|or)\b)*(?:[A-Za-z]\s*=[\s$]*)?$/;
 
@@ -34,6 +38,7 @@ const inBox = (text: string): Place | undefined => {
   if (!text.includes("boxed") && !text.includes("fbox")) return undefined;
   let group: Box[] = [];
   for (const box of boxes(text)) {
+    if (box.content.trim() === "") continue;
     const last = group.at(-1);
     group =
       last !== undefined && betweenBoxes.test(text.slice(last.end, box.start)) ? [...group, box] : [box];
@@ -44,6 +49,10 @@ const inBox = (text: string): Place | undefined => {
   return { text: parts.join(", "), form: "boxed", end: last.end };
 };
 
+/** What an answer may be said of: "The result is 48". */
+const subject =
+  /^\s*(?:(?:so|thus|hence|therefore),?\s+)?(?:the (?:\w+ ){1,2}|it |this |that )(?:is|are|equals)\s+/i;
+
 /** The content of the last answer tag; of one that is not closed, all behind it. */
 const inTag = (text: string): Place | undefined => {
   const start = text.lastIndexOf("<answer>");
@@ -51,7 +60,8 @@ const inTag = (text: string): Place | undefined => {
   const close = text.indexOf("</answer>", start);
   const content = text.slice(start + 8, close < 0 ? undefined : close);
   const stated = explicit(content) ?? wholeReply(content);
-  const answer = stated?.text ?? trimmed(bareMathematics(content));
+  const said = subject.test(content) ? answerIn(content.replace(subject, "")) : undefined;
+  const answer = stated?.text ?? trimmed(said ?? bareMathematics(content));
   if (answer === "") return undefined;
   const short = stated !== undefined || answer.split(/\s+/).length < 5;
   return {
@@ -103,7 +113,7 @@ const explicit = (text: string): Place | undefined => {
   if (place !== undefined) return place;
   const said = lastStatement(text);
   return typeof said === "object"
-    ? { text: trimmed(said.text), form: "the answer is", end: said.end }
+    ? { text: withoutBracket(trimmed(said.text)), form: "the answer is", end: said.end }
     : undefined;
 };
 
@@ -137,7 +147,7 @@ const within = (text: string): Extracted | undefined => {
 /**
  * The final answer of a reply: the last `<answer>`, else the last `\boxed{...}` (of several with only "and", "or" or
  * commas between them all), else what follows the last `####`, else what follows the last "the answer is", "Answer:" or
- * "A:" without its explanation, else the whole reply where it is nothing else, else its last number.
+ * "A:" without its explanation, else the choice of "option B is correct", else the whole reply where it is nothing else, else its last number.
  *
  * Thoughts (`<think>...</think>`) state nothing. An answer that is taken back right behind it ("That is wrong") gives way
  * to what follows; "the answer is not 12" states none.

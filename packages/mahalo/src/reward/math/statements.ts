@@ -3,6 +3,8 @@
 import { element } from "../../core/need.ts";
 import { lastValue } from "./last-value.ts";
 import { maxAnswer } from "./limits.ts";
+import { readNumberWords } from "./number-words.ts";
+import { newWork } from "./rational.ts";
 import { bareMathematics, withoutMarks } from "./strip.ts";
 
 /** A stated answer, and where the text goes on behind the statement. */
@@ -12,7 +14,7 @@ const verb =
   "is(?:n['’]t)?|was(?:n['’]t)?|(?:would|should|must|will|can(?:not)?|could) be|equals?|becomes|comes (?:out )?to";
 /** "The answer is", "Final answer:", "Answer" as a heading. */
 const phrase = new RegExp(
-  String.raw`\banswer\b[^.:?!\d\n]{0,60}?(?:(?<=\W)(?:${verb})(?![a-z])|[:=]|(?=\n))`,
+  String.raw`\banswers(?:\s+(?:are|were)(?![a-z])|:)|\banswer\b[^.:?!\d\n]{0,60}?(?:(?<=\W)(?:${verb})(?![a-z])|[:=]|(?=\n))`,
   "giu",
 );
 /** The "A:" of question and answer. */
@@ -55,6 +57,10 @@ const beginsWithValue = (text: string): boolean =>
     text,
   );
 
+/** Whether a number in digits, mathematics or words begins at a place. */
+const isNumberAt = (text: string, at: number): boolean =>
+  /[\d.\\√π]/u.test(text.charAt(at)) || readNumberWords(text, at, newWork()) !== undefined;
+
 /**
  * The answer in what follows "the answer is": its first sentence without marks, introduction and explanation.
  *
@@ -66,7 +72,10 @@ export const answerIn = (after: string): string | undefined => {
     .trim()
     .replace(introduction, "")
     .replace(/^(["'])(.*)\1$/, "$2")
-    .trim();
+    .trim()
+    .replace(/^(?:minus|negative)\s+(?=\S)/i, (sign: string, _at: number, whole: string) =>
+      isNumberAt(whole, sign.length) ? "-" : sign,
+    );
   if (sentence === "" || remark.test(sentence)) return undefined;
   if (beginsWithValue(sentence)) {
     const cut = sentence.search(explanation);
@@ -95,6 +104,13 @@ const endOfSentence = (text: string): number => {
   return end < 0 ? text.length : end;
 };
 
+/** Whether more numbers follow behind a sentence: "The answers are 3 and 5. Their sum is 8." */
+const goesOn = (after: string): boolean => {
+  const sentence = after.replace(/^[\s:*_]*/, "");
+  const end = Math.min(endOfSentence(sentence), `${sentence}\n`.indexOf("\n"));
+  return /\d/.test(sentence.slice(end));
+};
+
 /** How many statements of an answer are looked at, from the last on. */
 const maxStatements = 50;
 
@@ -114,6 +130,24 @@ const namedAnswer = (text: string): Stated | undefined => {
   return { text: value, end: found.index + found[0].length };
 };
 
+const choice =
+  /\b(?:(?:correct|right|best) (?:option|choice) (?:is|must be|would be):?[\s*_]*(?=\(?[A-J]\b(?! \w))|(?:[Oo]ption|[Cc]hoice)[\s*_(]+([A-J])[\s*_)]+is (?:the )?(?:correct|right)\b)/g;
+const supposed = /(?:n['’]t|\b(?:not|if|whether|suppose|assume|assuming))\b[^.\n]{0,40}$/i;
+
+/** "The correct option is (B) 12", "so choice B is right"; without the value only where none is told behind it. */
+const namedChoice = (text: string): Stated | undefined => {
+  for (const found of [...text.matchAll(choice)].reverse().slice(0, maxStatements)) {
+    if (supposed.test(text.slice(Math.max(0, found.index - 60), found.index))) continue;
+    const end = found.index + found[0].length;
+    const after = text.slice(end);
+    if (found[1] === undefined) {
+      const answer = answerIn(after);
+      if (answer !== undefined) return { text: answer, end: end + endOfSentence(after) };
+    } else if (!/\d/.test(after)) return { text: found[1], end };
+  }
+  return undefined;
+};
+
 /** The last statement of an answer in a text; `denied` where the only ones say what the answer is not. */
 export const lastStatement = (text: string): Stated | "denied" | undefined => {
   let denied = false;
@@ -128,8 +162,9 @@ export const lastStatement = (text: string): Stated | "denied" | undefined => {
     }
     // "A: 50" and then "B: 60" are choices.
     if (/A\s*:$/i.test(found[0]) && /^[\s>*_]*B\s*[:.]/im.test(after)) continue;
+    if (/answers/i.test(found[0]) && goesOn(after)) continue;
     const answer = answerIn(after);
     if (answer !== undefined) return { text: answer, end: end + endOfSentence(after) };
   }
-  return denied ? "denied" : namedAnswer(text);
+  return denied ? "denied" : (namedChoice(text) ?? namedAnswer(text));
 };
