@@ -145,3 +145,32 @@ export const progress = (options: ProgressOptions): Progress => {
     },
   };
 };
+
+/** A display of work that is often short: it appears once the work has lasted a while, and else never. */
+export type LateProgress = {
+  update(done: number): void;
+  /** Ends the display, where there is one, with all that was done. */
+  done(total: number): void;
+};
+
+/**
+ * Starts a display that shows nothing in the first `after` milliseconds.
+ *
+ * @param after default 3000
+ */
+export const lateProgress = (options: ProgressOptions, after = 3000): LateProgress => {
+  const bar = progress(options);
+  const began = performance.now();
+  let shown = false;
+  return {
+    update(done) {
+      shown ||= performance.now() - began >= after;
+      if (shown) bar.update(done);
+    },
+    done(total) {
+      if (!shown) return;
+      bar.update(total);
+      bar.done();
+    },
+  };
+};

@@ -3,7 +3,15 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { type ChatTemplate, chatTemplate } from "./chat-template.ts";
 import type { TextCodec } from "./codec.ts";
-import { type EncodeOptions, encodeExamples, encodePairs, encodePrompt, encodeSteps } from "./encode.ts";
+import {
+  type EncodeOptions,
+  encodeExamples,
+  encodePairs,
+  encodePrompt,
+  encodeSteps,
+  encodeWatched,
+  pairEncoding,
+} from "./encode.ts";
 import { Problems } from "./problems.ts";
 import type { PreferenceRow } from "./rows.ts";
 
@@ -401,5 +409,18 @@ describe("text that a tokenizer cannot hold", () => {
     const [encoded] = encodePairs([pair()], { ...options, codec: lower }, problems).rows;
     expect(lower.decode(encoded?.chosen ?? [])).toBe(`hello!${end}`);
     expect(problems.summary()).toBe("encoding: 1 row: the tokenizer writes their text in another form");
+  });
+});
+
+test("encoding in pieces is the same encoding, and can be stopped between them", async () => {
+  const rows = Array.from({ length: 200 }, (_, at) => pair({ chosen: `Yes, ${at}.` }));
+  const encode = (signal?: AbortSignal) =>
+    encodeWatched(pairEncoding(rows, options, new Problems()), { total: rows.length, signal });
+  expect(await encode()).toEqual(encodePairs(rows, options));
+  const controller = new AbortController();
+  setImmediate(() => controller.abort());
+  await expect(encode(controller.signal)).rejects.toMatchObject({
+    code: "E_INTERRUPTED",
+    message: "stopped while encoding rows",
   });
 });

@@ -1,5 +1,7 @@
 /** Rows into token ids: the chat template's own text, split so that only response tokens are ever trained on. */
+import { breathe } from "../core/interrupt.ts";
 import { element } from "../core/need.ts";
+import { lateProgress } from "../core/progress.ts";
 import { defaultMaxTokens, type EncodeOptions, Encoder } from "./encoder.ts";
 import { type Origin, Problems, RowProblem } from "./problems.ts";
 import type { ExampleRow, PreferenceRow, Prompt } from "./rows.ts";
@@ -35,6 +37,39 @@ export type EncodedSteps = {
 /** Encoded rows, and how many of them were cut. */
 export type Encoded<Row> = { rows: Row[]; cutPrompts: number; cutResponses: number };
 
+/** The encoding of rows in pieces: between them it says how many rows are encoded; at the end it returns all of them. */
+export type Encoding<Result> = Generator<number, Result, undefined>;
+
+const atOnce = <Result>(encoding: Encoding<Result>): Result => {
+  for (;;) {
+    const next = encoding.next();
+    if (next.done) return next.value;
+  }
+};
+
+/**
+ * Encodes with pauses in which the process can be told to stop, and with progress where it takes long.
+ *
+ * @throws MahaloError E_INTERRUPTED once `signal` is aborted or the process is to stop, and what the encoding throws
+ *
+ * @example const { rows } = await encodeWatched(pairEncoding(pairs, options, problems), { total: pairs.length, signal });
+ */
+export async function encodeWatched<Result>(
+  encoding: Encoding<Result>,
+  { total, signal }: { total: number; signal?: AbortSignal | undefined },
+): Promise<Result> {
+  const bar = lateProgress({ label: "encode", total, unit: "rows" });
+  for (;;) {
+    const next = encoding.next();
+    if (next.done) {
+      bar.done(total);
+      return next.value;
+    }
+    await breathe(signal, "encoding rows");
+    bar.update(next.value);
+  }
+}
+
 /**
  * Encodes preference rows; rows that cannot be used are kept in `problems` with their reason.
  *
@@ -49,7 +84,14 @@ export const encodePairs = (
   rows: readonly PreferenceRow[],
   options: EncodeOptions,
   problems: Problems = new Problems(),
-): Encoded<EncodedPair> =>
+): Encoded<EncodedPair> => atOnce(pairEncoding(rows, options, problems));
+
+/** {@link encodePairs} as work that can be stopped; see {@link encodeWatched}. */
+export const pairEncoding = (
+  rows: readonly PreferenceRow[],
+  options: EncodeOptions,
+  problems: Problems,
+): Encoding<Encoded<EncodedPair>> =>
   encodeRows(rows, options, problems, (row, encoder) => {
     const { prompt, responses } = encoder.encode(row.prompt, [
       ["chosen", row.turns?.chosen ?? row.chosen],
@@ -70,7 +112,14 @@ export const encodeExamples = (
   rows: readonly ExampleRow[],
   options: EncodeOptions,
   problems: Problems = new Problems(),
-): Encoded<EncodedExample> =>
+): Encoded<EncodedExample> => atOnce(exampleEncoding(rows, options, problems));
+
+/** {@link encodeExamples} as work that can be stopped; see {@link encodeWatched}. */
+export const exampleEncoding = (
+  rows: readonly ExampleRow[],
+  options: EncodeOptions,
+  problems: Problems,
+): Encoding<Encoded<EncodedExample>> =>
   encodeRows(rows, options, problems, (row, encoder) => {
     const { prompt, responses } = encoder.encode(row.prompt, [["response", row.turn ?? row.response]]);
     const response = element(responses, 0, "response");
@@ -105,20 +154,32 @@ export const encodeSteps = (
   rows: readonly StepRow[],
   options: EncodeOptions,
   problems: Problems = new Problems(),
-): EncodedSteps[] => {
+): EncodedSteps[] => atOnce(stepEncoding(rows, options, problems));
+
+/** {@link encodeSteps} as work that can be stopped; see {@link encodeWatched}. */
+export function* stepEncoding(
+  rows: readonly StepRow[],
+  options: EncodeOptions,
+  problems: Problems,
+): Encoding<EncodedSteps[]> {
   const { maxTokens = defaultMaxTokens, codec } = options;
   const uncut = { ...options, maxTokens: Number.MAX_SAFE_INTEGER };
-  const encoded = encodeRows(rows, uncut, problems, ({ objective, labels, origin, ...row }, encoder) => {
-    const { prompt, responses } = encoder.encode(row.prompt, [["completions", row.steps.join("")]]);
-    const response = element(responses, 0, "response");
-    const ends = stepEndsOf(codec, response, row.steps);
-    return { objective, prompt, response, ends, labels, origin };
-  });
+  const encoded = yield* encodeRows(
+    rows,
+    uncut,
+    problems,
+    ({ objective, labels, origin, ...row }, encoder) => {
+      const { prompt, responses } = encoder.encode(row.prompt, [["completions", row.steps.join("")]]);
+      const response = element(responses, 0, "response");
+      const ends = stepEndsOf(codec, response, row.steps);
+      return { objective, prompt, response, ends, labels, origin };
+    },
+  );
   const fitting = encoded.rows.filter(({ prompt, response }) => prompt.length + response.length <= maxTokens);
   const long = encoded.rows.length - fitting.length;
   if (long > 0) problems.step("encoding").skip("their labelled steps are longer than data.maxTokens", long);
   return fitting;
-};
+}
 
 /**
  * Ids of a prompt as the model gets it before it answers: the very ids that training used.
@@ -128,16 +189,20 @@ export const encodeSteps = (
 export const encodePrompt = (prompt: Prompt, options: EncodeOptions): number[] =>
   new Encoder(options).prompt(prompt);
 
-const encodeRows = <In extends { origin: Origin }, Out>(
+/** Rows encoded between two pauses. */
+const rowsBetweenPauses = 64;
+
+function* encodeRows<In extends { origin: Origin }, Out>(
   rows: readonly In[],
   options: EncodeOptions,
   problems: Problems,
   encode: (row: In, encoder: Encoder) => Out,
-): Encoded<Out> => {
+): Encoding<Encoded<Out>> {
   const encoder = new Encoder(options);
   const encoded: Encoded<Out> = { rows: [], cutPrompts: 0, cutResponses: 0 };
   const step = problems.step("encoding");
-  for (const row of rows) {
+  for (const [index, row] of rows.entries()) {
+    if (index > 0 && index % rowsBetweenPauses === 0) yield index;
     step.see(row);
     const result = step.guard(row.origin, () => encode(row, encoder));
     const cuts = encoder.takeCuts();
@@ -152,7 +217,7 @@ const encodeRows = <In extends { origin: Origin }, Out>(
   }
   step.check();
   return encoded;
-};
+}
 
 const sameIds = (a: readonly number[], b: readonly number[]): boolean =>
   a.length === b.length && a.every((id, index) => id === b[index]);

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, expect, test, vi } from "vitest";
 import { stopWaitingOn } from "../core/interrupt.ts";
-import { progress } from "../core/progress.ts";
+import { lateProgress } from "../core/progress.ts";
 import { loadPrompts } from "./load.ts";
 import { watchedRows } from "./watched-rows.ts";
 
@@ -63,20 +63,16 @@ test("rows of a file are bounded, and a setting allows more", async () => {
 });
 
 test("long reading says how far it is in plain lines, short reading says nothing", async () => {
-  const told = async (showAfter: number): Promise<string[]> => {
+  const told = async (after: number): Promise<string[]> => {
     const lines: string[] = [];
     let now = 0;
-    const display = progress({
-      label: "read rows",
-      total: 0,
-      unit: "rows",
-      stream: { write: (text) => lines.push(text) },
-      now: () => (now += 11_000),
-    });
+    const stream = { write: (text: string) => lines.push(text) };
+    const clock = { now: () => (now += 11_000) };
+    const display = lateProgress({ label: "read rows", total: 0, unit: "rows", stream, ...clock }, after);
     const some = async function* (): AsyncGenerator<number> {
       for (let row = 0; row < 2000; row++) yield row;
     };
-    await drain(watchedRows(some(), { ...limits, showAfter, display }));
+    await drain(watchedRows(some(), { ...limits, display }));
     return lines;
   };
   expect(await told(0)).toEqual([

@@ -2,13 +2,10 @@
 import { MahaloError } from "@mahalo/torch";
 import { formatCount } from "../core/format.ts";
 import { breathe, throwIfAborted, throwIfStopping } from "../core/interrupt.ts";
-import { type Progress, progress } from "../core/progress.ts";
+import { type LateProgress, lateProgress } from "../core/progress.ts";
 
 /** Rows between two pauses in which other work of the process, such as handlers of signals, has its turn. */
 const rowsBetweenPauses = 1024;
-
-/** Milliseconds of reading from which on progress is shown. */
-const longReading = 3000;
 
 /** Options of {@link watchedRows}. */
 export type WatchOptions = {
@@ -18,10 +15,8 @@ export type WatchOptions = {
   maxRows: number;
   /** Ends the reading. Default: only the process's own end does. */
   signal?: AbortSignal | undefined;
-  /** Milliseconds of reading from which on progress is shown. Default 3000. */
-  showAfter?: number;
-  /** Shows how far the reading is. Default: on standard error. */
-  display?: Progress;
+  /** Shows how far the reading is. Default: on standard error, where it takes long. */
+  display?: LateProgress;
 };
 
 /**
@@ -35,14 +30,11 @@ export async function* watchedRows<Row>(
     name,
     maxRows,
     signal,
-    showAfter = longReading,
-    display = progress({ label: `read ${name}`, total: 0, unit: "rows" }),
+    display = lateProgress({ label: `read ${name}`, total: 0, unit: "rows" }),
   }: WatchOptions,
 ): AsyncGenerator<Row> {
   const doing = `reading ${name}`;
-  const began = performance.now();
   let count = 0;
-  let shown = false;
   throwIfAborted(signal, doing);
   throwIfStopping(doing);
   for await (const row of rows) {
@@ -51,14 +43,11 @@ export async function* watchedRows<Row>(
     if (count > maxRows) throw tooMany(name, maxRows);
     if (count % rowsBetweenPauses === 0) {
       await breathe(signal, doing);
-      shown ||= performance.now() - began >= showAfter;
-      if (shown) display.update(count);
+      display.update(count);
     }
     yield row;
   }
-  if (!shown) return;
-  display.update(count);
-  display.done();
+  display.done(count);
 }
 
 const tooMany = (name: string, maxRows: number): MahaloError =>

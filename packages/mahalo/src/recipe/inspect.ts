@@ -2,7 +2,7 @@
 import { MahaloError } from "@mahalo/torch";
 import { didYouMean } from "../core/suggest.ts";
 import { visible } from "../core/visible.ts";
-import { encodeSteps } from "../data/encode.ts";
+import { encodeWatched, stepEncoding } from "../data/encode.ts";
 import {
   firstOfEach,
   type InspectedRow,
@@ -57,8 +57,10 @@ export const inspectRecipe = async (
   const { dataset, problems } = await buildDataset(recipe, { codec, template }, signal);
   const { chat, maxPromptTokens, maxTokens } = recipe.data;
   const encoding = { codec, template, chat, maxPromptTokens, maxTokens };
-  const kinds =
-    part === "pairs" ? [dataset.train, encodeSteps(dataset.steps, encoding, problems)] : [dataset.examples];
+  const { steps } = dataset;
+  const encodedSteps = () =>
+    encodeWatched(stepEncoding(steps, encoding, problems), { total: steps.length, signal });
+  const kinds = part === "pairs" ? [dataset.train, await encodedSteps()] : [dataset.examples];
   const wanted = kinds.map((rows) =>
     objective === undefined ? rows : rows.filter((row) => row.objective === objective),
   );

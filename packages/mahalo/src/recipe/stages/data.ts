@@ -1,6 +1,13 @@
 /** The data stage: rows of every objective, read, limited, split by prompt, and turned into tokens. */
-import { type EncodeOptions, encodeExamples, encodePairs } from "../../data/encode.ts";
+import {
+  type EncodedExample,
+  type EncodeOptions,
+  encodeWatched,
+  exampleEncoding,
+  pairEncoding,
+} from "../../data/encode.ts";
 import { Problems } from "../../data/problems.ts";
+import type { ExampleRow } from "../../data/rows.ts";
 import { openModelSource } from "../../model/source.ts";
 import { pairSource, sourceList } from "../objective-schema.ts";
 import type { ObjectiveOptions, Recipe, RowSource } from "../schema.ts";
@@ -71,21 +78,22 @@ export const buildDataset = async (
   const problems = new Problems({ maxBadShare });
   const rows = await collectRows(recipe, problems, signal);
   const options: EncodeOptions = { ...encoding, chat, maxPromptTokens, maxTokens };
-  const encoded = [
-    encodePairs(rows.train, options, problems),
-    encodePairs(rows.heldOut, options, problems),
-  ] as const;
+  const pairs = (side: "train" | "heldOut") =>
+    encodeWatched(pairEncoding(rows[side], options, problems), { total: rows[side].length, signal });
+  const encoded = [await pairs("train"), await pairs("heldOut")] as const;
   // A row whose pair was refused was counted then; its chosen side is not counted again.
   const quiet = new Problems({ maxBadShare: 1 });
-  const learnt = (side: "train" | "heldOut") => [
-    ...encodeExamples(rows.examples[side], options, problems).rows,
-    ...encodeExamples(rows.chosen[side], options, quiet).rows,
+  const examples = async (all: readonly ExampleRow[], counted: Problems): Promise<EncodedExample[]> =>
+    (await encodeWatched(exampleEncoding(all, options, counted), { total: all.length, signal })).rows;
+  const learnt = async (side: "train" | "heldOut"): Promise<EncodedExample[]> => [
+    ...(await examples(rows.examples[side], problems)),
+    ...(await examples(rows.chosen[side], quiet)),
   ];
   const dataset: Dataset = {
     train: encoded[0].rows,
     heldOut: encoded[1].rows,
-    examples: learnt("train"),
-    heldOutExamples: learnt("heldOut"),
+    examples: await learnt("train"),
+    heldOutExamples: await learnt("heldOut"),
     prompts: rows.prompts,
     open: rows.open.train,
     heldOutOpen: rows.open.heldOut,

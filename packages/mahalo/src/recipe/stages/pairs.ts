@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { MahaloError } from "@mahalo/torch";
 import { append } from "../../core/append.ts";
 import { writeJsonLines } from "../../core/json-lines.ts";
-import { type EncodeOptions, encodePairs } from "../../data/encode.ts";
+import { type EncodeOptions, encodeWatched, pairEncoding } from "../../data/encode.ts";
 import { Problems } from "../../data/problems.ts";
 import { openModelSource } from "../../model/source.ts";
 import { allRollouts } from "../../reward/rollout-file.ts";
@@ -41,7 +41,7 @@ export const pairsStage: Stage<Recipe> = {
     };
   },
   sources: ({ model, revision }) => [modelFiles(model, revision)],
-  run: async ({ recipe, folder, folderOf, log }) => {
+  run: async ({ recipe, folder, folderOf, signal, log }) => {
     const rollouts = needFolder("pairs", "rollout", folderOf);
     const { maxBadShare, maxPromptTokens, maxTokens, chat, maxHeldOut } = recipe.data;
     const { codec, template } = await openModelSource(
@@ -72,10 +72,14 @@ export const pairsStage: Stage<Recipe> = {
     }
     await writeJsonLines(join(folder, "rows.jsonl"), rows.train.map(pairLine));
     await writeJsonLines(join(folder, "held-out-rows.jsonl"), rows["held-out"].map(pairLine));
-    const encoded = {
-      train: encodePairs(rows.train, encoding, problems).rows,
-      heldOut: encodePairs(rows["held-out"], encoding, problems).rows,
-    };
+    const encode = async (side: Side) =>
+      (
+        await encodeWatched(pairEncoding(rows[side], encoding, problems), {
+          total: rows[side].length,
+          signal,
+        })
+      ).rows;
+    const encoded = { train: await encode("train"), heldOut: await encode("held-out") };
     await writePairs(folder, encoded);
     if (problems.summary() !== "") log(problems.summary());
   },

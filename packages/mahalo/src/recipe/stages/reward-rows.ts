@@ -2,7 +2,7 @@
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import { element } from "../../core/need.ts";
-import { type EncodedSteps, type EncodeOptions, encodeSteps } from "../../data/encode.ts";
+import { type EncodedSteps, type EncodeOptions, encodeWatched, stepEncoding } from "../../data/encode.ts";
 import { loadParsed } from "../../data/load.ts";
 import type { Origin, Problems } from "../../data/problems.ts";
 import { parseStepRow, type StepRow } from "../../data/step-rows.ts";
@@ -69,7 +69,8 @@ export const readLabelledSteps = async (
   // What our own stage wrote brings its white space along.
   const parse = (value: unknown, origin: Origin): StepRow =>
     parseStepRow(value, origin, "", { separator: "" });
-  return encodeSteps(await loadParsed({ path: file }, parse, { problems, signal }), options, problems);
+  const rows = await loadParsed({ path: file }, parse, { problems, signal });
+  return encodeWatched(stepEncoding(rows, options, problems), { total: rows.length, signal });
 };
 
 /** File of labelled steps in the relabel stage's folder. */

@@ -5,7 +5,7 @@ import { MahaloError } from "@mahalo/torch";
 import { z } from "zod";
 import { writeJsonFile } from "../../core/files.ts";
 import { readJsonFile } from "../../core/json.ts";
-import { type EncodeOptions, encodeSteps } from "../../data/encode.ts";
+import { type EncodeOptions, encodeWatched, stepEncoding } from "../../data/encode.ts";
 import { Problems } from "../../data/problems.ts";
 import { type HeadKind, headKind } from "../../model/head-kinds/registry.ts";
 import { computeDType } from "../../model/precision.ts";
@@ -160,16 +160,16 @@ export const rewardStage: Stage<Recipe> = {
     const problems = new Problems({ maxBadShare });
     const relabelled = folderOf("relabel");
     const data = needFolder("reward", "data", folderOf);
-    const stepsOf = async (side: "train" | "held-out"): Promise<RewardRow[]> => [
-      ...encodeSteps(
-        await (side === "train" ? readSteps : readHeldOutSteps)(data, signal),
-        options,
-        problems,
-      ),
-      ...(relabelled === undefined
-        ? []
-        : await readLabelledSteps(stepsFile(relabelled, side), options, problems, signal)),
-    ];
+    const stepsOf = async (side: "train" | "held-out"): Promise<RewardRow[]> => {
+      const rows = await (side === "train" ? readSteps : readHeldOutSteps)(data, signal);
+      const total = rows.length;
+      return [
+        ...(await encodeWatched(stepEncoding(rows, options, problems), { total, signal })),
+        ...(relabelled === undefined
+          ? []
+          : await readLabelledSteps(stepsFile(relabelled, side), options, problems, signal)),
+      ];
+    };
     const steps = { train: await stepsOf("train"), heldOut: await stepsOf("held-out") };
     const pairs = await readAllPairs(data, folderOf("pairs"), signal);
     const known = new Set([...steps.train, ...pairs.train].map(({ objective }) => objective));
