@@ -68,11 +68,18 @@ MAHALO_INLINE float largest(const float* x, int64_t count) {
   return top + poison;
 }
 
-MAHALO_INLINE void toWholes(const float* x, int16_t* y, int64_t count, float inverse) {
+MAHALO_INLINE void toWholes(const float* x, int16_t* y, int64_t count, float raise, float inverse) {
   // Adding 1.5 * 2^23 rounds to the nearest whole number, ties to even.
   _Pragma("omp simd") for (int64_t i = 0; i < count; ++i) {
-    y[i] = static_cast<int16_t>(static_cast<int32_t>((x[i] * inverse + 12582912.0f) - 12582912.0f));
+    y[i] = static_cast<int16_t>(static_cast<int32_t>((x[i] * raise * inverse + 12582912.0f) - 12582912.0f));
   }
+}
+
+/// Whole numbers up to `limit` for values up to `top`. Values so small that limit / top is infinite are raised first.
+void wholesOf(const float* x, int16_t* y, int64_t count, float top, float limit) {
+  const float raise = top < 1e-30f ? 0x1p64f : 1.0f;
+  const float raised = top * raise;
+  dispatch<toWholes>(x, y, count, raise, std::isfinite(raised) && raised > 0 ? limit / raised : 0.0f);
 }
 
 MAHALO_INLINE void scaleRow(float* y, const float* scale, int64_t from, int64_t to, float unit) {
@@ -109,7 +116,7 @@ void prepareRows(const float* x, int64_t count, int64_t k, at::ScalarType kind, 
         // What is no number must not become one.
         const bool finite = std::isfinite(top);
         rows.unit[r] = finite ? top / limit : std::numeric_limits<float>::quiet_NaN();
-        dispatch<toWholes>(x + r * k, rows.wholes.data() + r * k, k, finite && top > 0 ? limit / top : 0.0f);
+        wholesOf(x + r * k, rows.wholes.data() + r * k, k, top, limit);
       }
     });
   }
@@ -119,6 +126,10 @@ namespace {
 
 /// Weight rows `from` to `to`, scaled where they are int8.
 void multiplyColumns(const Rows& rows, const Weight& weight, int64_t from, int64_t to, float* y, int64_t stride) {
+  if (weight.k == 0) {
+    for (int64_t r = 0; r < rows.count; ++r) std::fill(y + r * stride + from, y + r * stride + to, 0.0f);
+    return;
+  }
   switch (isa()) {
 #if MAHALO_X86
     case Isa::kAvx512Bf16: avx512bf16::multiplyColumns(rows, weight, from, to, y, stride); break;
@@ -149,7 +160,7 @@ float quantizeRow(const float* w, int64_t k, int8_t* into) {
   static thread_local std::vector<int16_t> wholes;
   wholes.resize(k);
   const float top = dispatch<largest>(w, k);
-  dispatch<toWholes>(w, wholes.data(), k, top > 0 ? 127.0f / top : 0.0f);
+  wholesOf(w, wholes.data(), k, top, 127.0f);
   for (int64_t i = 0; i < k; ++i) into[i] = static_cast<int8_t>(wholes[i]);
   return top / 127.0f;
 }

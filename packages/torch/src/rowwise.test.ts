@@ -114,6 +114,27 @@ describe("int8", () => {
     });
   });
 
+  test("rows of the smallest numbers keep their values", () => {
+    run(() => {
+      const w = tensor([1e-37, 5e-38, -1e-37], { shape: [1, 3] });
+      const [q, scale] = ops.quantizeRows(w);
+      expect([...q.toTypedArray()]).toEqual([127, 64, -127]);
+      const [weight, unit] = ops.quantizeRows(tensor([1, 0.5, -1], { shape: [1, 3] }));
+      const y = ops.rowwiseLinear(w, weight, unit).item();
+      expect(y / 2.25e-37).toBeCloseTo(1, 1);
+      expect(scale.item()).toBeGreaterThan(0);
+    });
+  });
+
+  test.each([1, 20, 200])("%i rows without elements give zeros", (rows) => {
+    run(() => {
+      for (const dtype of ["float32", "bfloat16"] as const) {
+        const y = ops.rowwiseLinear(ops.zeros([rows, 0]), ops.zeros([4, 0], { dtype }));
+        expect([...y.toFloat32Array()]).toEqual(new Array(4 * rows).fill(0));
+      }
+    });
+  });
+
   test("sums that would leave 32 bits do not", () => {
     run(() => {
       const [q, scale] = ops.quantizeRows(ops.ones([2, 40_000]));

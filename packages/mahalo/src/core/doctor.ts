@@ -47,7 +47,9 @@ const adviceFor = (
 ): string[] => {
   const advice: string[] = [];
   if (gemm.bf16 < gemm.f32) {
-    advice.push("bf16 is slower than f32 on this processor: compute in f32 (dtype: f32)");
+    advice.push(
+      "training in bf16 is slower than in f32 on this processor: compute in f32 (precision: auto); decoding with --weights bf16 or int8 is faster",
+    );
   }
   if (threads < processor.count) {
     advice.push(`libtorch uses ${threads} of ${processor.count} processors: see OMP_NUM_THREADS`);

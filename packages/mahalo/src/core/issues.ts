@@ -1,5 +1,7 @@
 /** Schema issues as sentences that name the field, with the nearest known key for an unknown one. */
+
 import { z } from "zod";
+import { append } from "./append.ts";
 import { type FieldPath, formsAt, knownKeys, schemasAt, typeNames, valueAt } from "./schema-forms.ts";
 import { didYouMean, nearest } from "./suggest.ts";
 
@@ -106,7 +108,7 @@ const gather = (issues: readonly Issue[], linesOf: (issue: Issue) => Lines): Lin
       continue;
     }
     const found = linesOf(issue);
-    lines.push(...found.lines);
+    append(lines, found.lines);
     total += found.total;
   }
   return { lines, total };

@@ -2,11 +2,15 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, describe, expect, test } from "vitest";
+import { afterAll, beforeEach, describe, expect, test, vi } from "vitest";
 import { containerMemory, findGpus, findMemory, findProcessor } from "./machine.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "mahalo-machine-"));
 afterAll(() => rmSync(folder, { recursive: true }));
+// Where the tests run under a lower instruction set, these processors have theirs nonetheless.
+beforeEach(() => {
+  vi.stubEnv("MAHALO_ISA", undefined);
+});
 
 test("a processor's abilities are read from its instructions", () => {
   const of = (flags: string) => findProcessor(`model name\t: Test CPU\nflags\t\t: fpu ${flags}\n`);

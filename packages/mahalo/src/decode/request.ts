@@ -1,6 +1,8 @@
 /** One request to answer: its prompt, mix, sampling and limits, and the state of its answer as tokens come. */
+
 import { MahaloError } from "@mahalo/torch";
 import { z } from "zod";
+import { append } from "../core/append.ts";
 import { checkValue } from "../core/json.ts";
 import { type Random, stream } from "../core/random.ts";
 import { type StepBoundary, StepScanner, stepBoundarySchema } from "../data/steps.ts";
@@ -193,11 +195,11 @@ export class Answer {
   /** A copy that goes on by itself, with a random stream of its own. */
   fork(random: Random): Answer {
     const copy = new Answer(this.#model, this.#request);
-    copy.ids.push(...this.ids);
+    append(copy.ids, this.ids);
     copy.#random = random;
     copy.#stream = this.#stream.fork();
     copy.#scanner = this.#scanner?.fork();
-    copy.#logprobs.push(...this.#logprobs);
+    append(copy.#logprobs, this.#logprobs);
     copy.#steps = this.#steps;
     copy.#text = this.#text;
     return copy;

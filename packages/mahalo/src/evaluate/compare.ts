@@ -1,4 +1,5 @@
 /** Compares runs: every policy over its seeds, fronts, and paired differences with their intervals. */
+import { append } from "../core/append.ts";
 import { mean } from "../core/mean.ts";
 import { element, need, zip } from "../core/need.ts";
 import { stream } from "../core/random.ts";
@@ -182,7 +183,7 @@ export const compareGroups = (groups: readonly RunGroup[], options: CompareOptio
   for (const [a, b] of pairs(groups)) {
     const [own, other] = onSharedSeeds(a, b);
     if (samePrompts(own.parts, other.parts)) {
-      differences.push(...differencesOf(own, other, objectives, reference, options));
+      append(differences, differencesOf(own, other, objectives, reference, options));
     } else {
       notes.push(
         `${a.name} and ${b.name} are not compared prompt by prompt: ${own.parts.length === 0 ? "they have no seed in common" : "they did not answer the same prompts"}.`,

@@ -1,5 +1,7 @@
 /** Preference pairs out of rollouts; every pair keeps where its two answers came from. */
+
 import { z } from "zod";
+import { append } from "../core/append.ts";
 import { checkValue } from "../core/json.ts";
 import { mean } from "../core/mean.ts";
 import { element, need } from "../core/need.ts";
@@ -91,7 +93,7 @@ export const pairsFromRollouts = (
     cut += found.cut;
     const group = groups.get(key);
     if (group === undefined) groups.set(key, { row, origin: row.origin, samples: found.samples });
-    else group.samples.push(...found.samples);
+    else append(group.samples, found.samples);
   }
   if (cut > 0) step.skip("answers that ended at their length limit", cut);
   return [...groups].flatMap(([key, { row, origin, samples }]): MadePair[] => {

@@ -4,6 +4,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { setImmediate as nextTick } from "node:timers/promises";
 import { openSafetensors, scope, tensor, writeSafetensors } from "@mahalo/torch";
+import { append } from "../core/append.ts";
 import { ensureDir, hashBytes } from "../core/files.ts";
 import { goesOn, throwIfAborted } from "../core/interrupt.ts";
 import { canonicalJson } from "../core/json.ts";
@@ -77,7 +78,7 @@ export const cachedReference = async (
     // Lets signals through; a pass itself never waits.
     await nextTick();
     if (at > 0) throwIfAborted(options.signal, "computing the reference", goesOn);
-    reference.push(...referenceOf(model, pairs.slice(at, at + slice), { ...options, onPass: bar.add }));
+    append(reference, referenceOf(model, pairs.slice(at, at + slice), { ...options, onPass: bar.add }));
   }
   bar.done();
   await ensureDir(options.folder);
