@@ -5,6 +5,7 @@ import { sameChoice } from "./choices.ts";
 import { evaluateExact } from "./evaluate.ts";
 import { maxAnswer } from "./extract.ts";
 import { parse } from "./parse.ts";
+import { compound } from "./quantities.ts";
 import { newWork, type Rational, sameRational, spend, whole } from "./rational.ts";
 import { type Context, points, sameValue } from "./same-value.ts";
 import { sameTime } from "./times.ts";
@@ -183,6 +184,15 @@ const sameQuantity = (
   return same(scaled(a.value, u.factor), scaled(b.value, v.factor), context);
 };
 
+/** What a list such as `1 hour and 30 minutes` comes to beside one amount; any other node as it is. */
+const total = (node: Node, { work }: Context): Node => {
+  if (node.kind !== "group" || node.shape !== "list" || node.items.length > 5) return node;
+  const [first, ...rest] = node.items;
+  let sum = first;
+  for (const item of rest) sum = sum === undefined ? undefined : compound(sum, item, work);
+  return sum ?? node;
+};
+
 const same = (first: Node, second: Node, context: Context): boolean => {
   if (!spend(context.work, 2)) return false;
   const [x, y] = [exactPart(first), exactPart(second)];
@@ -202,6 +212,7 @@ const same = (first: Node, second: Node, context: Context): boolean => {
   [a, b] = [spread(stated(a)), spread(stated(b))];
   if (b.kind === "group" && a.kind === "relation") a = interval(a) ?? a;
   else if (a.kind === "group" && b.kind === "relation") b = interval(b) ?? b;
+  [a, b] = [b.kind === "quantity" ? total(a, context) : a, a.kind === "quantity" ? total(b, context) : b];
   if (a.kind === "quantity" && b.kind === "quantity") return sameQuantity(a, b, context);
   if (a.kind === "quantity" || b.kind === "quantity") {
     const [quantity, plain] = a.kind === "quantity" ? [a, b] : [b, a];

@@ -147,7 +147,8 @@ const within = (text: string): Extracted | undefined => {
 /**
  * The final answer of a reply: the last `<answer>`, else the last `\boxed{...}` (of several with only "and", "or" or
  * commas between them all), else what follows the last `####`, else what follows the last "the answer is", "Answer:" or
- * "A:" without its explanation, else the choice of "option B is correct", else the whole reply where it is nothing else, else its last number.
+ * "A:" without its explanation, else the choice of "option B is correct", else the whole reply where it is nothing
+ * else, else its last number.
  *
  * Thoughts (`<think>...</think>`) state nothing. An answer that is taken back right behind it ("That is wrong") gives way
  * to what follows; "the answer is not 12" states none.

@@ -1,7 +1,7 @@
 /** The parser: tokens of an answer to a tree, by precedence, with bounded depth and work. */
 import { element } from "../../core/need.ts";
 import { isOrdinalEnd } from "./number-words.ts";
-import { inBase, isWhole, measured, withUnit, wordNumber } from "./quantities.ts";
+import { compound, inBase, isWhole, measured, withUnit, wordNumber } from "./quantities.ts";
 import { rational, spend, type Work, whole } from "./rational.ts";
 import { type Reading, type Scan, scan, type Token } from "./scan.ts";
 import { accentCommands, adverbs, currencySigns, faceCommands } from "./symbols.ts";
@@ -148,7 +148,7 @@ class Parser {
     }
   }
 
-  /** What stands right beside a factor: the rest of a mixed number, or another factor. */
+  /** What stands right beside a factor: the rest of a mixed number or amount, or another factor. */
   #beside(left: Node): Node {
     if (isWhole(left)) {
       const [top, line, bottom] = [this.#peek(), this.#peek(1), this.#peek(2)];
@@ -163,7 +163,8 @@ class Parser {
       }
     }
     if (this.#peek()?.type === "number" && left.kind === "number") throw new Unreadable();
-    return measured("*", left, this.#power());
+    const right = this.#power();
+    return compound(left, right, this.#work) ?? measured("*", left, right);
   }
 
   #beginsFactor(): boolean {

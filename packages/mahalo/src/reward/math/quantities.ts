@@ -1,9 +1,10 @@
 /** Numbers with what stands around them: units, words that multiply, bases, and numbers in words. */
 import { isOrdinalEnd, readNumberWords, scaleOf } from "./number-words.ts";
-import { multiply, type Work, whole } from "./rational.ts";
+import { multiply, type Rational, type Work, whole } from "./rational.ts";
 import type { Token } from "./scan.ts";
 import { currencySigns } from "./symbols.ts";
 import { call, type Node, type NumberNode } from "./tree.ts";
+import { readUnit, sameDimensions } from "./units.ts";
 
 /** Whether a node is a whole number, written without a point. */
 export const isWhole = (node: Node | undefined): node is NumberNode =>
@@ -54,6 +55,26 @@ export const withUnit = (value: Node, words: readonly string[], work: Work): Nod
   if (amount.unit === "%") return amount;
   if (currencySigns.has(amount.unit) && coins.test(firstOf(unit))) unit = unit.slice(1);
   return unit.length === 0 ? amount : { ...amount, unit: [amount.unit, ...unit].join(" ") };
+};
+
+const isBelow = (a: Rational, b: Rational): boolean => a.n * b.d < b.n * a.d;
+
+/**
+ * An amount in one unit and the rest of it in a smaller one, in the smaller: `1 hour 30 minutes` are 90 minutes.
+ *
+ * @returns undefined where the second is not less than one unit of the first
+ */
+export const compound = (first: Node, second: Node, work: Work): Node | undefined => {
+  if (first.kind !== "quantity" || second.kind !== "quantity" || second.value.kind !== "number")
+    return undefined;
+  if (!isWhole(first.value) && !(first.value.kind === "call" && first.value.name === "+")) return undefined;
+  const [large, small] = [readUnit(first.unit, work), readUnit(second.unit, work)];
+  if (large === undefined || small === undefined || !sameDimensions(large, small)) return undefined;
+  const rest = multiply(second.value.value, small.factor, work);
+  if (rest === undefined || !isBelow(rest, large.factor)) return undefined;
+  const ratio: Rational = { n: large.factor.n * small.factor.d, d: large.factor.d * small.factor.n };
+  const all = call("*", first.value, { kind: "number", value: ratio });
+  return { ...second, value: call("+", all, second.value) };
 };
 
 /** Digits in a base from 2 to 36; undefined where the base is none. */

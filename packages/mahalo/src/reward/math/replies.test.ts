@@ -223,6 +223,19 @@ test.each([
   ["(So the answer is 5).", "5"],
   ["The answer is 5 :)", "5"],
   ["The answer is [0, 5).", "[0,5)"],
+  ["\\boxed{1 hour 30 minutes}", "90 minutes"],
+  ["\\boxed{1\\text{ hour }30\\text{ minutes}}", "1.5 hours"],
+  ["\\boxed{90 \\text{ minutes}}", "1 hour 30 minutes"],
+  ["\\boxed{1 \\text{ hour and } 30 \\text{ minutes}}", "90 minutes"],
+  ["The answer is 1 hour and 30 minutes.", "1.5 hours"],
+  ["The answer is 1 hour 2 minutes 3 seconds.", "3723 seconds"],
+  ["\\boxed{5 feet 6 inches}", "66 inches"],
+  ["\\boxed{1 hour 30 minutes}", "90"],
+  ["\\boxed{1 hour and 30 minutes}", "1 hour 30 minutes"],
+  ["\\boxed{1 hour, 30 minutes}", "1 hour and 30 minutes"],
+  ["\\boxed{3 m and 40 cm}", "40 cm and 3 m"],
+  ["\\boxed{-1 hour 30 minutes}", "-90 minutes"],
+  ["\\boxed{3 meters, 300 centimeters}", "3 meters, 3 meters"],
 ])("%j answers %j", (reply, right) => {
   expect(answers(reply, right)).toBe(true);
 });
@@ -289,6 +302,13 @@ test.each([
   ["If option B is correct, we are lost.", "B"],
   ["The correct option is B.", "C"],
   ["The answer is (0, 5).", "(0, 5]"],
+  ["\\boxed{1 hour 30 minutes}", "30 minutes"],
+  ["\\boxed{1 hour 30 minutes}", "1 hour"],
+  ["\\boxed{30 minutes 1 hour}", "90 hours"],
+  ["\\boxed{3 m, 300 cm}", "6 m"],
+  ["\\boxed{1 hour 30 minutes}", "31 minutes"],
+  ["\\boxed{3 apples 5 pears}", "8 apples"],
+  ["\\boxed{1 hour and 2 km}", "3 hours"],
 ])("%j does not answer %j", (reply, right) => {
   expect(answers(reply, right)).toBe(false);
 });
