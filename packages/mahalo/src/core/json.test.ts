@@ -153,3 +153,16 @@ test("of two bounds that a number breaks, the tighter one is told", () => {
     /^a\.json: list\[0\]: must be at least 5, not -100000000000000000$/,
   );
 });
+
+test("a syntax error names one column, also where the text ends with a line feed", () => {
+  const message = (text: string): unknown => {
+    try {
+      return parseJson(text, z.unknown(), "rows:1");
+    } catch (error) {
+      return error instanceof Error ? error.message : error;
+    }
+  };
+  expect(message('{"prompt": "abc"\n')).toMatch(/^rows:1: is no valid JSON \(column 17\): Expected [^0-9]*$/);
+  expect(message('{"a":1,}')).toMatch(/\(column 8\): [^0-9]*$/);
+  expect(message('{"a":\n 1,}\n')).toMatch(/^rows:1:2: .*\(column 4\): [^0-9]*$/);
+});

@@ -84,11 +84,16 @@ export const parseJson = <T>(
     value = JSON.parse(plain);
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error);
-    const offset = errorOffset(message, plain);
+    // What is missing is missed where the text ends, not behind its last line feed.
+    const found = errorOffset(message, plain);
+    const offset = found === undefined ? undefined : Math.min(found, plain.trimEnd().length);
     const before = offset === undefined ? [] : plain.slice(0, offset).split("\n");
     const place = before.length > 0 && plain.trimEnd().includes("\n") ? `${where}:${before.length}` : where;
     const column = before.length > 0 ? ` (column ${lastOf(before).length + 1})` : "";
-    const what = plain.trim() === "" ? "is empty" : `is no valid JSON${column}: ${message}`;
+    const what =
+      plain.trim() === ""
+        ? "is empty"
+        : `is no valid JSON${column}: ${offset === undefined ? message : message.replace(/ at position .*$/s, "")}`;
     throw new MahaloError("E_JSON_SYNTAX", `${place}: ${what}`, { cause: error });
   }
   return checkValue(value, schema, where, options);

@@ -72,10 +72,13 @@ const byReason = (problems: readonly Problem[]): [Reason, Problem[]][] => {
   return [...groups].sort(([, a], [, b]) => b.length - a.length);
 };
 
+/** Largest share of bad rows of a step that lets a run go on, where none is set. */
+const defaultBadShare = 0.05;
+
 /** What one step over rows met, for example the reading of one file. Made by {@link Problems.step}. */
 export class ProblemStep {
   readonly #name: string;
-  readonly #maxBadShare: number;
+  readonly #maxBadShare: number | undefined;
   readonly #known: WeakSet<object>;
   readonly #bad: Problem[] = [];
   readonly #skipped = new Map<string, number>();
@@ -83,7 +86,7 @@ export class ProblemStep {
   #seen = 0;
   #new = 0;
 
-  constructor(name: string, maxBadShare: number, known: WeakSet<object>) {
+  constructor(name: string, maxBadShare: number | undefined, known: WeakSet<object>) {
     this.#name = name;
     this.#maxBadShare = maxBadShare;
     this.#known = known;
@@ -171,11 +174,13 @@ export class ProblemStep {
    * @throws MahaloError E_DATA_TOO_MANY_BAD if bad rows are more than the agreed share of all rows of this step
    */
   check(): void {
-    if (this.#bad.length > this.#maxBadShare * this.#seen) {
-      throw new MahaloError("E_DATA_TOO_MANY_BAD", this.summary(), {
-        hint: `correct these rows or the column map, or raise data.maxBadShare (now ${this.#maxBadShare})`,
-      });
-    }
+    const share = this.#maxBadShare ?? defaultBadShare;
+    if (this.#bad.length <= share * this.#seen) return;
+    // Only a recipe has the setting; elsewhere the share is fixed.
+    const raise = this.#maxBadShare === undefined ? "" : `, or raise data.maxBadShare (now ${share})`;
+    throw new MahaloError("E_DATA_TOO_MANY_BAD", this.summary(), {
+      hint: `correct these rows or the column map${raise}`,
+    });
   }
 }
 
@@ -186,19 +191,18 @@ export class ProblemStep {
  * not hide what a limit or a later step makes of it. A row that passes several steps counts once in the totals.
  */
 export class Problems {
-  /** Largest share of bad rows of a step, in [0, 1], that lets a run go on. */
-  readonly maxBadShare: number;
+  readonly #maxBadShare: number | undefined;
   readonly #steps = new Map<string, ProblemStep>();
   readonly #known = new WeakSet<object>();
 
-  /** @param maxBadShare share in [0, 1]; default 0.05 */
-  constructor({ maxBadShare = 0.05 }: { maxBadShare?: number } = {}) {
-    this.maxBadShare = maxBadShare;
+  /** @param maxBadShare share in [0, 1], as a recipe's `data.maxBadShare` sets it; default 0.05 */
+  constructor({ maxBadShare }: { maxBadShare?: number } = {}) {
+    this.#maxBadShare = maxBadShare;
   }
 
   /** The step of a name; the same one when it is taken up again. */
   step(name: string): ProblemStep {
-    const step = this.#steps.get(name) ?? new ProblemStep(name, this.maxBadShare, this.#known);
+    const step = this.#steps.get(name) ?? new ProblemStep(name, this.#maxBadShare, this.#known);
     this.#steps.set(name, step);
     return step;
   }
