@@ -5,10 +5,13 @@ import { compound, inBase, isWhole, measured, withUnit, wordNumber } from "./qua
 import { rational, spend, type Work, whole } from "./rational.ts";
 import { type Reading, type Scan, scan, type Token } from "./scan.ts";
 import { accentCommands, adverbs, currencySigns, faceCommands } from "./symbols.ts";
-import { call, type Node, type NumberNode, type RelationOp } from "./tree.ts";
+import { call, isWithinDepth, type Node, type NumberNode, type RelationOp } from "./tree.ts";
 
 /** Deepest nesting of an answer; what is deeper cannot be read. */
 const maxDepth = 60;
+
+/** Deepest tree that is compared; a sum or product of many parts has one level for each. */
+const maxLevels = 250;
 
 /** Thrown inside this file where a text is no mathematics; {@link parse} turns it into undefined. */
 class Unreadable extends Error {}
@@ -484,7 +487,8 @@ export const parse = (text: string, reading: Reading, work: Work): { node: Node;
   const found = scan(text, reading, work);
   if (found === undefined || found.tokens.length === 0 || !spend(work, found.tokens.length)) return undefined;
   try {
-    return { node: new Parser(found, work).whole(), scan: found };
+    const node = new Parser(found, work).whole();
+    return isWithinDepth(node, maxLevels) ? { node, scan: found } : undefined;
   } catch (error) {
     if (error instanceof Unreadable) return undefined;
     throw error;

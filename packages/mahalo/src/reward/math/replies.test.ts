@@ -349,3 +349,25 @@ test("replies of one piece over and over are answered", () => {
   ])
     expect(() => extractAnswer(piece.repeat(65_536))).not.toThrow();
 });
+
+test("long sums and products are compared without running out of stack", () => {
+  for (const piece of [
+    "1 h 1 ",
+    "1 m ",
+    "2 m x",
+    "1 hour ",
+    "2 hour and ",
+    "a+",
+    "x",
+    "1+",
+    "5!",
+    "1 m^{1 m ",
+  ]) {
+    const [long, longer] = [500, 900].map((times) => piece.repeat(times).slice(0, 4000)) as [string, string];
+    expect(sameAnswer(`${long}1`, "x")).toBe(false);
+    expect(sameAnswer(long, long)).toBe(true);
+    expect(() => sameAnswer(long, longer)).not.toThrow();
+  }
+  const sum = Array.from({ length: 200 }, (_, index) => `${index}`);
+  expect(sameAnswer(sum.join(" + "), "19900")).toBe(true);
+});

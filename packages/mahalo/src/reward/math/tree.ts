@@ -77,6 +77,16 @@ export const children = (node: Node): readonly Node[] => {
   }
 };
 
+/** Whether a node has at most some levels of parts; it needs no more stack for many than for few. */
+export const isWithinDepth = (node: Node, levels: number): boolean => {
+  let parts: readonly Node[] = [node];
+  for (let level = 0; parts.length > 0; level++) {
+    if (level > levels) return false;
+    parts = parts.flatMap(children);
+  }
+  return true;
+};
+
 /** Whether a node or one of its parts is what is looked for; parsing bounds the depth. */
 export const contains = (node: Node, wanted: (node: Node) => boolean): boolean =>
   wanted(node) || children(node).some((part) => contains(part, wanted));
