@@ -187,11 +187,19 @@ describe("a call that is interrupted or fails", () => {
     ["neither a prompt nor a file", [], "give either --prompts FILE or --prompt TEXT"],
     ["both", [...prompt, "--prompts", "p.txt"], "give either --prompts FILE or --prompt TEXT"],
     ["a number that is none", [...prompt, "--temperature", "warm"], "It must be a number;"],
-    ["a temperature below 0", [...prompt, "--temperature", "-1"], /temperature.*E_SAMPLING/s],
-    ["a share above 1", [...prompt, "--top-p", "2"], /topP.*E_SAMPLING/s],
-    ["no token to make", [...prompt, "--max-new-tokens", "0"], /maxNewTokens.*E_GENERATE_REQUEST/s],
-    ["half a seed", [...prompt, "--seed", "0.5"], /seed.*E_GENERATE_REQUEST/s],
-    ["an empty batch", [...prompt, "--batch-size", "0"], "E_BATCH_SIZE"],
+    ["a temperature below 0", [...prompt, "--temperature", "-1"], /^mahalo: --temperature: .*E_SAMPLING/s],
+    [
+      "a share above 1",
+      [...prompt, "--top-p", "2"],
+      /^mahalo: --top-p: must be at most 1, not 2 .*E_SAMPLING/s,
+    ],
+    [
+      "no token to make",
+      [...prompt, "--max-new-tokens", "0"],
+      /^mahalo: --max-new-tokens: .*E_GENERATE_REQUEST/s,
+    ],
+    ["half a seed", [...prompt, "--seed", "0.5"], /^mahalo: --seed: .*E_GENERATE_REQUEST/s],
+    ["an empty batch", [...prompt, "--batch-size", "0"], /^mahalo: --batch-size: 0 .*E_BATCH_SIZE/s],
     ["an unknown precision", [...prompt, "--precision", "f16"], "f32, bf16"],
   ])("says so of %s, with status 2", async (_what, words, message) => {
     const { status, out, err } = await generate(words);

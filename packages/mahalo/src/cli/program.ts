@@ -7,6 +7,7 @@ import { visible } from "../core/visible.ts";
 import { mahaloVersion } from "../recipe/provenance.ts";
 import { type CommandFile, type Io, Unmet } from "./command.ts";
 import { commands } from "./commands.ts";
+import { namingFlag } from "./flag-names.ts";
 
 /** Exit status of a command that Ctrl-C ended, as shells expect it. */
 export const interrupted = 130;
@@ -93,6 +94,7 @@ export const runCli = async (
       return report(usageError(error, known), io, words.includes("--json"));
     }
     if (error instanceof Unmet) return unmet;
-    return report(error, io, words.includes("--json"));
+    const ran = program.commands.find((command) => command.name() === words[0]);
+    return report(namingFlag(error, ran), io, words.includes("--json"));
   }
 };

@@ -21,7 +21,7 @@ import type { RolloutSummary } from "../reward/rollout.ts";
 import { type CommonOptions, command, type Io, outputOf, Unmet, usage } from "./command.ts";
 import { type EndpointFlags, endpointOf, withEndpoint } from "./endpoint-options.ts";
 import { parseJudge, type RowFlags, rowFile } from "./judge-options.ts";
-import { number } from "./sampling-options.ts";
+import { number, wholeAboveZero } from "./sampling-options.ts";
 
 type RolloutOptions = CommonOptions &
   EndpointFlags &
@@ -160,7 +160,7 @@ export const rolloutCommand = (io: Io): Command =>
     .option("--mix <weights>", "mix of the model's objectives; default: all alike", parseMix)
     .option("--seed <n>", "the same seed gives the same answers", number, 0)
     .option("--batch-size <n>", "answers between two writes: the most that a killed run loses", number, 64)
-    .option("--parallel <n>", "answers made side by side", number, 16)
+    .option("--parallel <n>", "answers made side by side", wholeAboveZero, 16)
     .addOption(
       new Option("--precision <p>", "precision to compute in; auto takes bf16 where the processor has it")
         .choices(["auto", "f32", "bf16"])

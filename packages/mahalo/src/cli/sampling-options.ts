@@ -28,6 +28,14 @@ export const number = (text: string): number => {
   return value;
 };
 
+/** Reads a whole number above 0. */
+export const wholeAboveZero = (text: string): number => {
+  const value = number(text);
+  if (!Number.isSafeInteger(value) || value < 1)
+    throw new InvalidArgumentError("It must be a whole number above 0.");
+  return value;
+};
+
 /** Adds the shared options to a command. */
 export const withSampling = (command: Command): Command =>
   command
