@@ -190,7 +190,7 @@ export const encodePrompt = (prompt: Prompt, options: EncodeOptions): number[] =
   new Encoder(options).prompt(prompt);
 
 /** Rows encoded between two pauses. */
-const rowsBetweenPauses = 64;
+const rowsBetweenPauses = 128;
 
 function* encodeRows<In extends { origin: Origin }, Out>(
   rows: readonly In[],

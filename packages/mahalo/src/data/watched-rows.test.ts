@@ -44,10 +44,16 @@ test("so does the end of the process where no signal is given", async () => {
 
 test("the loaders hand their signal on", async () => {
   const path = join(folder, "prompts.jsonl");
-  await writeFile(path, '{"prompt":"a"}\n'.repeat(3));
+  await writeFile(path, '{"prompt":"a"}\n'.repeat(1100));
   await expect(loadPrompts({ path, name: "rows" }, { signal: AbortSignal.abort() })).rejects.toMatchObject(
     interrupted,
   );
+});
+
+test("a short file is read to its end, so that a run which is asked to stop keeps its first step", async () => {
+  const path = join(folder, "short.jsonl");
+  await writeFile(path, '{"prompt":"a"}\n'.repeat(3));
+  expect(await loadPrompts({ path, name: "rows" }, { signal: AbortSignal.abort() })).toHaveLength(3);
 });
 
 test("rows of a file are bounded, and a setting allows more", async () => {

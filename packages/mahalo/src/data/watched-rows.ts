@@ -1,10 +1,13 @@
 /** Watches over the reading of one file: an end when it is asked for, a bound on its rows, progress where it takes long. */
 import { MahaloError } from "@mahalo/torch";
 import { formatCount } from "../core/format.ts";
-import { breathe, throwIfAborted, throwIfStopping } from "../core/interrupt.ts";
+import { breathe } from "../core/interrupt.ts";
 import { type LateProgress, lateProgress } from "../core/progress.ts";
 
-/** Rows between two pauses in which other work of the process, such as handlers of signals, has its turn. */
+/**
+ * Rows between two pauses in which other work of the process, such as handlers of signals, has its turn. Shorter files are
+ * read to their end, so that a run which is asked to stop at once still keeps its first step.
+ */
 const rowsBetweenPauses = 1024;
 
 /** Options of {@link watchedRows}. */
@@ -35,10 +38,7 @@ export async function* watchedRows<Row>(
 ): AsyncGenerator<Row> {
   const doing = `reading ${name}`;
   let count = 0;
-  throwIfAborted(signal, doing);
-  throwIfStopping(doing);
   for await (const row of rows) {
-    throwIfAborted(signal, doing);
     count += 1;
     if (count > maxRows) throw tooMany(name, maxRows);
     if (count % rowsBetweenPauses === 0) {
