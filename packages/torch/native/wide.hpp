@@ -7,8 +7,14 @@
 
 namespace mahalo {
 
-/// Whether products of x are faster in float32.
-inline bool prefersFloats(const at::Tensor& x) { return x.scalar_type() == at::kBFloat16 && isa() != Isa::kAvx512Bf16; }
+/// Whether products of x are faster in float32. Of other processors than x86 nothing is known here: libtorch multiplies.
+inline bool prefersFloats([[maybe_unused]] const at::Tensor& x) {
+#if MAHALO_X86
+  return x.scalar_type() == at::kBFloat16 && isa() != Isa::kAvx512Bf16;
+#else
+  return false;
+#endif
+}
 
 /// a b of matrices, or of batches of matrices; computed in float32 where that is faster, rounded once.
 inline at::Tensor product(const at::Tensor& a, const at::Tensor& b) {

@@ -1,5 +1,4 @@
 /** Schema issues as sentences that name the field, with the nearest known key for an unknown one. */
-
 import { z } from "zod";
 import { append } from "./append.ts";
 import { type FieldPath, formsAt, knownKeys, schemasAt, typeNames, valueAt } from "./schema-forms.ts";

@@ -1,6 +1,6 @@
 /** How fast this machine multiplies matrices: the one number that estimates of time rest on. */
 import { type DType, getThreads, noGrad, ops, scope, setThreads } from "@mahalo/torch";
-import { findProcessor } from "./machine.ts";
+import { multiply } from "./products.ts";
 
 /** Floating-point operations a second of matrix products, by compute dtype. */
 export type GemmRates = { f32: number; bf16: number };
@@ -11,8 +11,6 @@ const rateOf = (dtype: DType, size: number, milliseconds: number): number =>
     scope(() => {
       const a = ops.rand([size, size]).to(dtype);
       const b = ops.rand([size, size]).to(dtype);
-      // As models multiply: bfloat16 in float32 where the processor has no products of it.
-      const multiply = dtype === "bfloat16" && !findProcessor().bf16 ? ops.wideMm : ops.mm;
       // The first product pays for packed buffers.
       multiply(a, b).dispose();
       const began = performance.now();

@@ -1,5 +1,4 @@
 /** One request to answer: its prompt, mix, sampling and limits, and the state of its answer as tokens come. */
-
 import { MahaloError } from "@mahalo/torch";
 import { z } from "zod";
 import { append } from "../core/append.ts";

@@ -1,5 +1,6 @@
 /** The decoder-only transformer of the Llama and Qwen families, from token ids to final hidden states. */
 import { backward, gradEnabled, MahaloError, noGrad, ops, scope, type Tensor } from "@mahalo/torch";
+import { linear, slowProducts } from "../core/products.ts";
 import type { Attend } from "./attention.ts";
 import type { ModelConfig } from "./config.ts";
 import { kernelsFor } from "./fused-kernels.ts";
@@ -12,7 +13,6 @@ import {
 } from "./kernels.ts";
 import type { Adapter } from "./lora.ts";
 import type { ComputeDType, Parameter } from "./parameters.ts";
-import { linear, slowProducts } from "./products.ts";
 import { RopeTable, type Rotation } from "./rope.ts";
 
 // Shapes: T tokens of a pass (rows laid end to end), D hidden, H query heads, G key-value heads, E head width,

@@ -1,11 +1,11 @@
 /** Output heads: one for each objective, and their mixes merged into one matrix. */
 import { Generator, gradEnabled, keep, MahaloError, noGrad, ops, scope, type Tensor } from "@mahalo/torch";
+import { linear } from "../core/products.ts";
 import { stream } from "../core/random.ts";
 import { listNames, nearest } from "../core/suggest.ts";
 import type { Int8Weight, Kernels } from "./kernels.ts";
 import { weightIn } from "./mix-weight.ts";
 import { type ComputeDType, type Parameter, parameter } from "./parameters.ts";
-import { linear } from "./products.ts";
 import { disposeInt8, quantize } from "./quantize.ts";
 
 // Shapes: V vocabulary, D hidden, T tokens.

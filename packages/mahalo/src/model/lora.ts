@@ -1,9 +1,9 @@
 /** Low-rank adapters (LoRA) on linear maps: trained beside a frozen weight, and saved as part of it. */
 import { keep, MahaloError, noGrad, ops, scope, type Tensor, tensor } from "@mahalo/torch";
+import { linear } from "../core/products.ts";
 import type { Random } from "../core/random.ts";
 import type { Backbone, Linear } from "./backbone.ts";
 import { type ComputeDType, type Parameter, parameter } from "./parameters.ts";
-import { linear } from "./products.ts";
 
 // Shapes: T tokens, N inputs, M outputs, R rank.
 

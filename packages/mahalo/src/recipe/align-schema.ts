@@ -5,37 +5,19 @@ import type { MethodField } from "../train/methods/method.ts";
 import { type AlignMethod, alignMethod, alignMethods } from "../train/methods/registry.ts";
 import { trainingSchema } from "./training-schema.ts";
 
-/** What is wrong where a method lacks a field that it needs, or has one that it does not read. */
-const fieldFaults: [MethodField, { missing: (method: AlignMethod) => string; meaningless: string }][] = [
-  ["models", { missing: (method) => `${method} merges aligned models`, meaningless: "" }],
+/** Why a method needs a field, and why a field has no meaning for a method that does not read it. */
+const fieldFaults: [MethodField, { needs?: (method: AlignMethod) => string; meaningless?: string }][] = [
+  ["models", { needs: (method) => `${method} merges aligned models` }],
   [
     "objective",
     {
-      missing: (method) => `${method} trains one head on one objective`,
+      needs: (method) => `${method} trains one head on one objective`,
       meaningless: ", which trains on all objectives' pairs",
     },
   ],
-  [
-    "rewards",
-    {
-      missing: (method) => `${method} needs a reward for each objective that it weighs`,
-      meaningless: "",
-    },
-  ],
-  [
-    "weights",
-    {
-      missing: (method) => `${method} weighs objectives`,
-      meaningless: "; objectives have a weight of their own",
-    },
-  ],
-  [
-    "conflict",
-    {
-      missing: (method) => `${method} measures it`,
-      meaningless: ", which trains no weights that objectives share",
-    },
-  ],
+  ["rewards", { needs: (method) => `${method} needs a reward for each objective that it weighs` }],
+  ["weights", { meaningless: "; objectives have a weight of their own" }],
+  ["conflict", { meaningless: ", which trains no weights that objectives share" }],
 ];
 
 /** Multi-objective alignment. */
@@ -116,9 +98,12 @@ export const alignSchema = trainingSchema
       context.addIssue({ code: "custom", path: [field], message });
     const { method, weights } = align;
     const { fields } = alignMethod(method);
-    for (const [field, { missing, meaningless }] of fieldFaults) {
+    for (const [
+      field,
+      { needs = (name: AlignMethod) => `${name} needs it`, meaningless = "" },
+    ] of fieldFaults) {
       const given = align[field] !== undefined;
-      if (!given && fields[field] === "needed") fail(field, `is missing; ${missing(method)}`);
+      if (!given && fields[field] === "needed") fail(field, `is missing; ${needs(method)}`);
       if (given && fields[field] === undefined) fail(field, `has no meaning for ${method}${meaningless}`);
     }
     if (align.loss === "ipo" && align.smoothing > 0)

@@ -1,5 +1,4 @@
 /** Preference pairs out of rollouts; every pair keeps where its two answers came from. */
-
 import { z } from "zod";
 import { append } from "../core/append.ts";
 import { checkValue } from "../core/json.ts";

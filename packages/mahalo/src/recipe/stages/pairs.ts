@@ -1,5 +1,4 @@
 /** The pairs stage: preference pairs out of rollouts, as text with where they came from, and as tokens to train on. */
-
 import { join } from "node:path";
 import { MahaloError } from "@mahalo/torch";
 import { append } from "../../core/append.ts";

@@ -1,5 +1,4 @@
 /** The relabel stage: rollouts become stepwise rows with a target for every step. */
-
 import { join } from "node:path";
 import { append } from "../../core/append.ts";
 import { writeJsonLines } from "../../core/json-lines.ts";

@@ -1,6 +1,6 @@
 /** Matrix products outside of the decoder's kernels: libtorch's, or in float32 where bfloat16 has no instructions. */
 import { ops, type Tensor } from "@mahalo/torch";
-import { findProcessor } from "../core/machine.ts";
+import { findProcessor } from "./machine.ts";
 
 let bf16: boolean | undefined;
 
