@@ -28,12 +28,11 @@ export const number = (text: string): number => {
   return value;
 };
 
-/** Reads a whole number above 0. */
+/** Reads a whole number above 0, in digits. */
 export const wholeAboveZero = (text: string): number => {
-  const value = number(text);
-  if (!Number.isSafeInteger(value) || value < 1)
-    throw new InvalidArgumentError("It must be a whole number above 0.");
-  return value;
+  const value = Number(text);
+  if (/^[1-9]\d*$/.test(text.trim()) && Number.isSafeInteger(value)) return value;
+  throw new InvalidArgumentError("It must be a whole number above 0.");
 };
 
 /** Adds the shared options to a command. */

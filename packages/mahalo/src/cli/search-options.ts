@@ -17,6 +17,7 @@ import { computeDType, type Precision } from "../model/precision.ts";
 import { type Guide, openGuides, parseGuides } from "../reward/scorers/guides.ts";
 import { votesOf } from "../reward/votes.ts";
 import { usage } from "./command.ts";
+import { wholeAboveZero } from "./sampling-options.ts";
 
 /** What the options hold once parsed. */
 export type SearchFlags = {
@@ -37,11 +38,6 @@ const collectGuides = (text: string, before: readonly Guide[] = []): Guide[] => 
   ...before,
   ...parseGuides(text),
 ];
-
-const whole = (text: string): number => {
-  if (/^[1-9]\d*$/.test(text.trim())) return Number(text);
-  throw new InvalidArgumentError("It must be a whole number above 0.");
-};
 
 /** A step boundary; an error names the option. */
 const boundary = (text: string): StepBoundary => {
@@ -66,11 +62,15 @@ export const withSearch = (command: Command): Command =>
         strategyNames,
       ),
     )
-    .option("--candidates <n>", "candidates of a step, or whole answers of best-of-n and votes", whole)
-    .option("--width <n>", "branches that beam keeps, subtrees of dvts", whole)
+    .option(
+      "--candidates <n>",
+      "candidates of a step, or whole answers of best-of-n and votes",
+      wholeAboveZero,
+    )
+    .option("--width <n>", "branches that beam keeps, subtrees of dvts", wholeAboveZero)
     .option("--step <boundary>", "what ends a step: blank-line, line, sentence:8 or turn", boundary)
-    .option("--max-steps <n>", "longest answer in steps", whole)
-    .option("--max-step-tokens <n>", "longest step in tokens", whole)
+    .option("--max-steps <n>", "longest answer in steps", wholeAboveZero)
+    .option("--max-step-tokens <n>", "longest step in tokens", wholeAboveZero)
     .addOption(
       new Option("--aggregate <name>", "how a path's step scores become its own").choices(aggregateNames),
     )
