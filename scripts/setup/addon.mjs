@@ -1,16 +1,6 @@
 /** Compiles the native addon with the system's C++ compiler, only what changed. */
 import { createHash } from "node:crypto";
-import {
-  copyFileSync,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  statSync,
-} from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { basename, join } from "node:path";
 import { withLock } from "./lock.mjs";
@@ -41,8 +31,11 @@ const COMPILE = [
  */
 const threading = (/** @type {string} */ version) => (/clang/i.test(version) ? "-fopenmp-simd" : "-fopenmp");
 
-/** The header with all of libtorch that the sources use. */
-const SHARED_HEADER = "libtorch.hpp";
+/**
+ * The sources are compiled together in this many bundles, on as many cores: reading libtorch's headers takes 10 to 20 s,
+ * more than most sources do, so that a file for each would double the whole.
+ */
+const BUNDLES = 2;
 
 const digest = (/** @type {(string | Buffer)[]} */ ...parts) => {
   const hash = createHash("sha256");
@@ -113,62 +106,47 @@ const compile = async (
 };
 
 /**
- * Compiles a header into a form that the compiler reads faster. Returns the flags that make it use that; none where the
- * compiler cannot, for the sources compile without it, too.
+ * Divides sources into bundles, the largest first, each to the bundle that is smallest so far.
  *
- * @param {{ program: string, version: string }} compiler
- * @param {string[]} flags the same as the sources'
- * @param {string} header
- * @param {string} folder where it is put
+ * @param {{ name: string, text: Buffer }[]} sources
  */
-const precompile = async ({ program, version }, flags, header, folder) => {
-  // g++ and clang look for the compiled form beside the header, and read the header where they cannot use it.
-  const copy = join(folder, basename(header));
-  copyFileSync(header, copy);
-  const compiled = `${copy}.${/clang/i.test(version) ? "pch" : "gch"}`;
-  const { status } = await run(program, [...flags, "-x", "c++-header", copy, "-o", compiled]);
-  return status === 0 ? ["-include", copy] : [];
+const bundle = (sources) => {
+  const bundles = Array.from({ length: Math.min(BUNDLES, sources.length) }, () => ({
+    size: 0,
+    sources: /** @type {{ name: string, text: Buffer }[]} */ ([]),
+  }));
+  for (const source of [...sources].sort((a, b) => b.text.length - a.text.length)) {
+    const smallest = bundles.reduce((least, each) => (each.size < least.size ? each : least));
+    smallest.size += source.text.length;
+    smallest.sources.push(source);
+  }
+  return bundles.map((each) => each.sources);
 };
 
 /**
- * Compiles files into objects, the largest first. Where they are many, libtorch's headers are compiled once, ahead of
- * them: reading these takes 9 s a file, which is more than half of the whole.
+ * Compiles each bundle into its object.
  *
  * @param {{ program: string, args: string[], version: string }} compiler
  * @param {string[]} includes
- * @param {{ source: string, object: string }[]} units
- * @param {{ native: string, build: string }} places
+ * @param {{ files: string[], object: string }[]} units
  */
-const compileAll = async (compiler, includes, units, { native, build }) => {
+const compileAll = async (compiler, includes, units) => {
   const flags = [...compiler.args, ...COMPILE, threading(compiler.version), ...includes];
-  /** @type {string[]} */
-  let shared = [];
-  const sizeOf = (/** @type {string} */ path) => statSync(path).size;
-  const jobs = [...units]
-    .sort((a, b) => sizeOf(b.source) - sizeOf(a.source))
-    .map(({ source, object }) => async () => {
-      const temporary = `${object}.${process.pid}.tmp`;
-      const args = [...flags, ...shared, "-c", source, "-o", temporary];
-      await compile(basename(source), compiler.program, args);
+  const jobs = units.map(({ files, object }) => async () => {
+    const source = `${object}.${process.pid}.cpp`;
+    const temporary = `${object}.${process.pid}.tmp`;
+    try {
+      writeFileSync(source, files.map((file) => `#include ${JSON.stringify(file)}\n`).join(""));
+      await compile(files.map((file) => basename(file)).join(", "), compiler.program, [
+        ...flags,
+        ...["-c", source, "-o", temporary],
+      ]);
       renameSync(temporary, object);
-    });
-  const width = availableParallelism();
-  const header = join(native, SHARED_HEADER);
-  const folder = mkdtempSync(join(build, "header-"));
-  const clean = () => rmSync(folder, { recursive: true, force: true });
-  process.once("exit", clean);
-  if (units.length > 2 * width && existsSync(header)) {
-    // The files that begin beside it do without, so that no core waits.
-    jobs.unshift(async () => {
-      shared = await precompile(compiler, flags, header, folder);
-    });
-  }
-  try {
-    await inParallel(jobs, width);
-  } finally {
-    process.removeListener("exit", clean);
-    clean();
-  }
+    } finally {
+      for (const path of [source, temporary]) rmSync(path, { force: true });
+    }
+  });
+  await inParallel(jobs, availableParallelism());
 };
 
 /**
@@ -197,13 +175,14 @@ const planBuild = (libtorch, compiler, { native, build }) => {
     libtorch.fingerprint,
     ...napi,
   ];
-  const units = sources.map((name) => {
-    const hash = digest(...common, ...headers, name, read(name)).slice(0, 16);
-    return {
-      source: join(native, name),
-      object: join(build, "objects", `${basename(name, ".cpp")}-${hash}.o`),
-    };
-  });
+  const units = bundle(sources.map((name) => ({ name, text: read(name) }))).map((members, index) => ({
+    files: members.map(({ name }) => join(native, name)),
+    object: join(
+      build,
+      "objects",
+      `${index}-${digest(...common, ...headers, ...members.flatMap(({ name, text }) => [name, text])).slice(0, 16)}.o`,
+    ),
+  }));
   const link = [threading(compiler.version), ...linkFlags(libtorch)];
   return { units, includes, link, hash: digest(...units.map((unit) => unit.object), ...link) };
 };
@@ -225,8 +204,11 @@ export const setUpAddon = async (libtorch, last, places = { native: NATIVE, buil
   const objects = join(places.build, "objects");
   mkdirSync(objects, { recursive: true });
   const missing = units.filter((unit) => !existsSync(unit.object));
-  say(`set-up  addon     compiling ${missing.length} of ${units.length} files with ${compiler.version}`);
-  await compileAll(compiler, includes, missing, places);
+  const countFiles = (/** @type {typeof units} */ some) =>
+    some.reduce((sum, unit) => sum + unit.files.length, 0);
+  const what = `${countFiles(missing)} of ${countFiles(units)} files`;
+  say(`set-up  addon     compiling ${what} with ${compiler.version}, which takes about a minute`);
+  await compileAll(compiler, includes, missing);
   // Renamed into place: a process that has the old addon open keeps its copy.
   const temporary = `${output}.${process.pid}.tmp`;
   const inputs = units.map((unit) => unit.object);
@@ -234,7 +216,7 @@ export const setUpAddon = async (libtorch, last, places = { native: NATIVE, buil
   renameSync(temporary, output);
   const kept = new Set(inputs.map((path) => basename(path)));
   for (const name of readdirSync(objects)) if (!kept.has(name)) rmSync(join(objects, name), { force: true });
-  return { note: `compiled ${missing.length} of ${units.length} files`, value };
+  return { note: `compiled ${what}`, value };
 };
 
 /** The lock of this clone's build folder. */

@@ -117,7 +117,7 @@ void softmaxBackward_(Tensor& gradient, const Tensor& weights, const Segment& se
   }
 }
 
-void check(const Tensor& q, const Tensor& k, const Tensor& v) {
+void checkQueries(const Tensor& q, const Tensor& k, const Tensor& v) {
   TORCH_CHECK(q.dim() == 3 && k.dim() == 3 && k.sizes() == v.sizes() && q.size(0) == k.size(0) && q.size(2) == k.size(2) &&
                   k.size(1) > 0 && q.size(1) % k.size(1) == 0,
               "branch_attention: q [T, H, E], k and v [T, G, E] with G dividing H are needed");
@@ -173,12 +173,12 @@ struct BranchAttention : torch::autograd::Function<BranchAttention> {
 };
 
 Tensor forwardOnly(const Tensor& q, const Tensor& k, const Tensor& v, at::IntArrayRef segments) {
-  check(q, k, v);
+  checkQueries(q, k, v);
   return attend(q.contiguous(), k.contiguous(), v.contiguous(), readSegments(segments, q.size(0))).first;
 }
 
 Tensor withGradient(const Tensor& q, const Tensor& k, const Tensor& v, at::IntArrayRef segments) {
-  check(q, k, v);
+  checkQueries(q, k, v);
   return BranchAttention::apply(q.contiguous(), k.contiguous(), v.contiguous(), segments);
 }
 

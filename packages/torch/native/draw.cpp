@@ -18,7 +18,7 @@ namespace {
 using at::Tensor;
 
 /// Elements whose weights are summed together; a draw looks at single ones in one block only.
-constexpr int64_t kBlock = 512;
+constexpr int64_t kDrawBlock = 512;
 
 template <typename T>
 MAHALO_INLINE float largestOf(const T* x, int64_t count) {
@@ -57,16 +57,16 @@ int64_t drawFromAll(const T* x, int64_t count, float largest, double temperature
   const float inverse = static_cast<float>(1.0 / temperature);
   std::vector<double> sums;
   double total = 0;
-  for (int64_t from = 0; from < count; from += kBlock) {
-    sums.push_back(dispatch<weightOf<T>>(x + from, std::min(kBlock, count - from), largest, inverse));
+  for (int64_t from = 0; from < count; from += kDrawBlock) {
+    sums.push_back(dispatch<weightOf<T>>(x + from, std::min(kDrawBlock, count - from), largest, inverse));
     total += sums.back();
   }
   double left = uniform * total;
   size_t block = 0;
   while (block + 1 < sums.size() && left >= sums[block]) left -= sums[block++];
   int64_t last = 0;
-  const int64_t end = std::min(count, static_cast<int64_t>(block + 1) * kBlock);
-  for (int64_t i = static_cast<int64_t>(block) * kBlock; i < end; ++i) {
+  const int64_t end = std::min(count, static_cast<int64_t>(block + 1) * kDrawBlock);
+  for (int64_t i = static_cast<int64_t>(block) * kDrawBlock; i < end; ++i) {
     const float weight = fastExp((widen(x[i]) - largest) * inverse);
     if (weight > 0) last = i;
     left -= weight;
@@ -121,7 +121,7 @@ int64_t drawRow(const T* x, int64_t count, const Settings& own, double uniform) 
   double total = 0;
   if (byShare && !byCount) {
     const float inverse = static_cast<float>(1.0 / own.temperature);
-    for (int64_t from = 0; from < count; from += kBlock) total += dispatch<weightOf<T>>(x + from, std::min(kBlock, count - from), largest, inverse);
+    for (int64_t from = 0; from < count; from += kDrawBlock) total += dispatch<weightOf<T>>(x + from, std::min(kDrawBlock, count - from), largest, inverse);
   }
   std::vector<Candidate> some;
   if (byCount || byShare) {

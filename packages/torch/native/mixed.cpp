@@ -20,7 +20,7 @@ namespace {
 using at::Tensor;
 
 /// Weight rows that are merged together.
-constexpr int64_t kBlock = 8;
+constexpr int64_t kMixedBlock = 8;
 
 /// The sum is a function by itself (`addRow`), so that no compiler makes one rounding of the two.
 template <typename T>
@@ -32,7 +32,7 @@ MAHALO_INLINE void scaleInto(const T* from, float weight, float* into, int64_t c
 class Merger {
  public:
   Merger(at::TensorList heads, at::ScalarType kind, int64_t k)
-      : heads_(heads), kind_(kind), k_(k), sum_(kBlock * k), part_(kBlock * k), halves_(kBlock * k), bytes_(kBlock * k), scales_(kBlock) {}
+      : heads_(heads), kind_(kind), k_(k), sum_(kMixedBlock * k), part_(kMixedBlock * k), halves_(kMixedBlock * k), bytes_(kMixedBlock * k), scales_(kMixedBlock) {}
 
   /// The merged weight rows `from` to `from + count`; valid until the next call.
   Weight merge(const float* weights, bool halves, int64_t from, int64_t count) {
@@ -85,10 +85,10 @@ Tensor mixedLinear(const Tensor& input, at::TensorList heads, const Tensor& weig
   for (int64_t r = 0; r < rows; ++r) prepareRows(x.const_data_ptr<float>() + r * k, 1, k, kind, forms[r]);
   auto y = at::empty({rows, n}, x.options());
   float* into = y.mutable_data_ptr<float>();
-  at::parallel_for(0, (n + kBlock - 1) / kBlock, 1, [&](int64_t first, int64_t last) {
+  at::parallel_for(0, (n + kMixedBlock - 1) / kMixedBlock, 1, [&](int64_t first, int64_t last) {
     Merger merger(heads, kind, k);
-    for (int64_t from = first * kBlock; from < std::min(n, last * kBlock); from += kBlock) {
-      const int64_t count = std::min(kBlock, n - from);
+    for (int64_t from = first * kMixedBlock; from < std::min(n, last * kMixedBlock); from += kMixedBlock) {
+      const int64_t count = std::min(kMixedBlock, n - from);
       for (int64_t r = 0; r < rows; ++r) {
         multiplyBlock(forms[r], merger.merge(ws + r * heads.size(), halves, from, count), into + r * n + from, n);
       }

@@ -107,7 +107,7 @@ MAHALO_INLINE void addPage(const float* weights, int64_t stride, const T* values
 
 /// Scores to weights exp(score - largest), in place; gives their sum. What lies behind the scores, up to a multiple of 16, is
 /// overwritten. Lanes are added in one order, whatever the compiler makes of the loops, and in one function for all callers.
-MAHALO_INLINE float weigh(float* s, int64_t seen) {
+MAHALO_INLINE float softmaxInPlace(float* s, int64_t seen) {
   const int64_t whole = (seen + 15) / 16 * 16;
   float top[16], sum[16];
   for (int64_t i = seen; i < whole; ++i) s[i] = -INFINITY;
@@ -159,7 +159,7 @@ MAHALO_INLINE void attend(const float* q, const Pages<T>& pages, const int64_t* 
   float inverse[N];
   for (int n = 0; n < N; ++n) {
     float* s = scores + n * stride;
-    inverse[n] = 1.0f / dispatch<weigh>(s, seen[n]);
+    inverse[n] = 1.0f / dispatch<softmaxInPlace>(s, seen[n]);
     for (int64_t i = seen[n]; i < most; ++i) s[i] = 0;
   }
   for (int64_t page = 0; page <= last; ++page) {
@@ -218,7 +218,7 @@ std::vector<Row> readPlan(const Tensor& plan, int64_t tokens, at::TensorList sla
   return list;
 }
 
-void check(at::TensorList slabs, int64_t layer, const Tensor& k, const Tensor& v) {
+void checkSlabs(at::TensorList slabs, int64_t layer, const Tensor& k, const Tensor& v) {
   TORCH_CHECK(k.dim() == 3 && k.sizes() == v.sizes() && (k.scalar_type() == at::kFloat || k.scalar_type() == at::kBFloat16) && v.scalar_type() == k.scalar_type(),
               "paged attention: keys and values [T, G, E] of float32 or bfloat16 are needed");
   TORCH_CHECK(slabs.size() > 0, "paged attention: there is no page");
@@ -324,7 +324,7 @@ void attendPages(const Memory<T>& memory, const Tensor& q, Tensor& output, int64
 }
 
 Tensor pagedAttention(at::TensorList slabs, int64_t layer, const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& plan) {
-  check(slabs, layer, k, v);
+  checkSlabs(slabs, layer, k, v);
   TORCH_CHECK(q.dim() == 3 && q.size(0) == k.size(0) && q.size(2) == k.size(2) && k.size(1) > 0 && q.size(1) % k.size(1) == 0 && q.scalar_type() == k.scalar_type(),
               "paged attention: queries [T, H, E] with G dividing H are needed");
   const auto rows = readPlan(plan, k.size(0), slabs);

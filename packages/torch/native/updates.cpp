@@ -34,7 +34,7 @@ MAHALO_INLINE void adamwRun(float* p, const float* g, float* m, float* v, int64_
   }
 }
 
-void check(at::TensorList all, const Tensor& like) {
+void checkAlike(at::TensorList all, const Tensor& like) {
   for (const auto& one : all) {
     TORCH_CHECK(one.scalar_type() == at::kFloat && one.is_contiguous() && one.sizes() == like.sizes(),
                 "fused update: parameters, gradients and state must be contiguous float32 of one shape");
@@ -47,7 +47,7 @@ constexpr int64_t kGrain = 1 << 15;
 void rmsprop(at::TensorList parameters, at::TensorList gradients, at::TensorList squares, double rate, double alpha, double eps) {
   TORCH_CHECK(parameters.size() == gradients.size() && parameters.size() == squares.size(), "fused update: lists of one length are needed");
   for (size_t n = 0; n < parameters.size(); ++n) {
-    check({parameters[n], gradients[n], squares[n]}, parameters[n]);
+    checkAlike({parameters[n], gradients[n], squares[n]}, parameters[n]);
     float *p = parameters[n].mutable_data_ptr<float>(), *v = squares[n].mutable_data_ptr<float>();
     const float* g = gradients[n].const_data_ptr<float>();
     at::parallel_for(0, parameters[n].numel(), kGrain, [&](int64_t from, int64_t to) {
@@ -64,7 +64,7 @@ void adamw(at::TensorList parameters, at::TensorList gradients, at::TensorList m
   const auto toMean = static_cast<float>(1 - beta1), root = static_cast<float>(std::sqrt(1 - std::pow(beta2, step)));
   const auto scaled = static_cast<float>(rate / (1 - std::pow(beta1, step))), keep = static_cast<float>(1 - rate * decay);
   for (size_t n = 0; n < parameters.size(); ++n) {
-    check({parameters[n], gradients[n], means[n], squares[n]}, parameters[n]);
+    checkAlike({parameters[n], gradients[n], means[n], squares[n]}, parameters[n]);
     float *p = parameters[n].mutable_data_ptr<float>(), *m = means[n].mutable_data_ptr<float>(), *v = squares[n].mutable_data_ptr<float>();
     const float* g = gradients[n].const_data_ptr<float>();
     at::parallel_for(0, parameters[n].numel(), kGrain, [&](int64_t from, int64_t to) {
