@@ -66,12 +66,17 @@ test("MODPO's losses and gradients are PyTorch's, for two, three and four object
       0,
       `o${own}`,
     );
-    const found = modpo({ beta, weight: weights[own] ?? 0, others })(
-      chosen - referenceChosen - (rejected - referenceRejected),
-    );
+    const found = modpo({ beta, weight: weights[own] ?? 0, others })({
+      chosen,
+      rejected,
+      refChosen: referenceChosen,
+      refRejected: referenceRejected,
+      chosenLength: 1,
+      rejectedLength: 1,
+    });
     expect(found.loss).toBeCloseTo(loss, 9);
-    expect(found.slope).toBeCloseTo(gradients[0] ?? Number.NaN, 9);
-    expect(-found.slope).toBeCloseTo(gradients[1] ?? Number.NaN, 9);
+    expect(found.dChosen).toBeCloseTo(gradients[0] ?? Number.NaN, 9);
+    expect(found.dRejected).toBeCloseTo(gradients[1] ?? Number.NaN, 9);
   }
 });
 

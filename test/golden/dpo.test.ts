@@ -12,7 +12,7 @@ import { gradientsOf, trainAll } from "../../packages/mahalo/src/model/testing/g
 import { goldenFolder, tinyModel } from "../../packages/mahalo/src/model/testing/tiny.ts";
 import type { PairRecord } from "../../packages/mahalo/src/train/metrics.ts";
 import { trainPass } from "../../packages/mahalo/src/train/passes.ts";
-import { preferenceTask } from "../../packages/mahalo/src/train/preference.ts";
+import { type PreferenceTaskOptions, preferenceTask } from "../../packages/mahalo/src/train/preference.ts";
 import { computeReference } from "../../packages/mahalo/src/train/reference.ts";
 import { relativeToLargest } from "../../packages/mahalo/src/train/testing/compare.ts";
 
@@ -65,16 +65,32 @@ const recordedReference = golden.pairs.map((pair) => ({
 const off = (a: number | undefined, b: number | undefined): number =>
   Math.abs((a ?? Number.NaN) - (b ?? Number.NaN)) / Math.max(1, Math.abs(b ?? Number.NaN));
 
-/** Our names of the recorded forms; TRL's form by token is none of ours. */
+/** Our names of the recorded forms. */
 const forms = {
   sigmoid: { loss: "sigmoid", reference: recordedReference },
   sigmoid_smoothed: { loss: "sigmoid", smoothing, reference: recordedReference },
   ipo: { loss: "ipo", reference: recordedReference },
+  ipo_per_token: { loss: "ipo-norm", reference: recordedReference },
   sigmoid_reference_free: { loss: "sigmoid", reference: undefined },
 } as const;
 
+/** Losses, rewards and gradients of TRL's own trainers. */
+const trlSchema = z.looseObject({
+  forms: z.record(
+    z.enum(["ipo-norm", "simpo"]),
+    z.strictObject({
+      options: z.strictObject({ beta: z.number(), gamma: z.number().optional() }),
+      loss: z.number(),
+      objective_losses: z.record(z.string(), z.number()),
+      objective_rewards: z.record(z.string(), z.record(z.string(), z.number())),
+    }),
+  ),
+});
+const trl = parseJson(readFileSync(join(folder, "trl.json"), "utf8"), trlSchema, "trl.json");
+
 let model: LanguageModel;
 const tensors = openSafetensors(join(folder, "gradients.safetensors"));
+const trlTensors = openSafetensors(join(folder, "trl-gradients.safetensors"));
 beforeAll(async () => {
   silenceProgress(true);
   model = await tinyModel("tiny-llama");
@@ -87,7 +103,51 @@ afterAll(() => {
   silenceProgress(false);
   model.dispose();
   tensors.close();
+  trlTensors.close();
 });
+
+/** A step over all pairs: passes of one row each, or one pass for all. */
+const step = (options: Partial<PreferenceTaskOptions>, tokensPerPass: number) => {
+  const trained = trainAll(model);
+  for (const one of trained) one.clearGradient();
+  const task = preferenceTask({
+    reference: undefined,
+    ...options,
+    pairs,
+    heldOut: [],
+    heldOutReference: undefined,
+    steps: 1,
+    batch: () => pairs.map((_, i) => i),
+  });
+  const rows = task.rows(0);
+  const records: PairRecord[] = [];
+  trainPass(
+    model,
+    rows,
+    (row, logps) => {
+      const { slopes, record } = task.outcome(row, logps, rows);
+      records[row.index] = record;
+      return slopes;
+    },
+    { tokensPerPass, trained },
+  );
+  return { records, metrics: task.metrics(records), gradients: gradientsOf(model) };
+};
+
+/** Compares the gradients that are recorded under a form's name. */
+const expectGradients = (
+  recorded: typeof tensors,
+  form: string,
+  gradients: ReadonlyMap<string, Float32Array>,
+): string[] => {
+  const names = recorded.names.filter((key) => key.startsWith(`${form}.`));
+  for (const key of names) {
+    const theirs = recorded.tensor(key).toFloat32Array();
+    const ours = gradients.get(key.slice(form.length + 1)) ?? [];
+    expect(relativeToLargest(ours, theirs), key).toBeLessThan(1e-5);
+  }
+  return names.map((key) => key.slice(form.length + 1));
+};
 
 test("the reference's log-probabilities are PyTorch's", () => {
   const reference = computeReference(model, pairs, { tokensPerPass: 64 });
@@ -99,36 +159,9 @@ test("the reference's log-probabilities are PyTorch's", () => {
 
 describe.each(Object.entries(forms))("%s", (name, options) => {
   const recorded = golden.forms[name];
-  /** Passes of one row each, or one pass for all. */
-  const step = (tokensPerPass: number) => {
-    const trained = trainAll(model);
-    for (const one of trained) one.clearGradient();
-    const task = preferenceTask({
-      ...options,
-      pairs,
-      beta,
-      heldOut: [],
-      heldOutReference: undefined,
-      steps: 1,
-      batch: () => pairs.map((_, i) => i),
-    });
-    const rows = task.rows(0);
-    const records: PairRecord[] = [];
-    trainPass(
-      model,
-      rows,
-      (row, logps) => {
-        const { slopes, record } = task.outcome(row, logps, rows);
-        records[row.index] = record;
-        return slopes;
-      },
-      { tokensPerPass, trained },
-    );
-    return { records, metrics: task.metrics(records), gradients: gradientsOf(model) };
-  };
 
   test("losses of pairs, objectives and the batch are PyTorch's, and TRL's where it has the form", () => {
-    const { records, metrics } = step(10_000);
+    const { records, metrics } = step({ ...options, beta }, 10_000);
     for (const [i, record] of records.entries()) {
       expect(off(record.logpChosen, golden.pairs[i]?.chosen_logp)).toBeLessThan(1e-5);
       expect(off(record.logpRejected, golden.pairs[i]?.rejected_logp)).toBeLessThan(1e-5);
@@ -147,16 +180,36 @@ describe.each(Object.entries(forms))("%s", (name, options) => {
   });
 
   test.each([1, 10_000])("gradients are PyTorch's, to 1e-5, in passes of %d tokens", (tokensPerPass) => {
-    const { gradients } = step(tokensPerPass);
-    const names = tensors.names.filter((key) => key.startsWith(`${name}.`));
-    for (const key of names) {
-      const theirs = tensors.tensor(key).toFloat32Array();
-      const ours = gradients.get(key.slice(name.length + 1)) ?? [];
-      expect(relativeToLargest(ours, theirs), key).toBeLessThan(1e-5);
-    }
+    const { gradients } = step({ ...options, beta }, tokensPerPass);
+    const names = expectGradients(tensors, name, gradients);
     const here = [...gradients.keys()].filter((key) => key !== "lm_head.weight");
     // Every gradient is recorded of one form.
-    if (name === "sigmoid") expect(names.map((key) => key.slice(8)).sort()).toEqual(here.sort());
+    if (name === "sigmoid") expect(names.sort()).toEqual(here.sort());
     else expect(names.length).toBeGreaterThan(6);
+  });
+});
+
+describe.each(Object.entries(trl.forms))("TRL's own %s", (name, { options, ...recorded }) => {
+  const loss = z.enum(["ipo-norm", "simpo"]).parse(name);
+  const reference = loss === "simpo" ? undefined : recordedReference;
+
+  test("has our losses and rewards", () => {
+    const { metrics } = step({ ...options, loss, reference }, 10_000);
+    expect(off(metrics.loss, recorded.loss)).toBeLessThan(1e-5);
+    for (const objective of objectives) {
+      expect(off(metrics[`${objective}/loss`], recorded.objective_losses[objective])).toBeLessThan(1e-5);
+      const rewards = Object.entries(recorded.objective_rewards[objective] ?? {});
+      expect(rewards).toHaveLength(4);
+      // A tenth of the difference of two float32 sums of up to 265.
+      for (const [key, value] of rewards)
+        expect(off(metrics[`${objective}/${key}`], value), key).toBeLessThan(2e-5);
+    }
+  });
+
+  test.each([1, 10_000])("has our gradients, to 1e-5, in passes of %d tokens", (tokensPerPass) => {
+    const { gradients } = step({ ...options, loss, reference }, tokensPerPass);
+    const names = expectGradients(trlTensors, name, gradients);
+    expect(names.filter((key) => key.startsWith("heads."))).toHaveLength(objectives.length);
+    expect(names.length).toBeGreaterThan(6);
   });
 });

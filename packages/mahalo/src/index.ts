@@ -134,7 +134,14 @@ export { severalScorers } from "./reward/scorers/several-scorers.ts";
 export { unitScore } from "./reward/unit-score.ts";
 export { votesOf } from "./reward/votes.ts";
 // Train: one trainer, tasks and losses.
-export { type PairLoss, type PairLossName, type PairLossOptions, pairLoss } from "./train/losses.ts";
+export {
+  type PairLogProbs,
+  type PairLoss,
+  type PairLossName,
+  type PairLossOptions,
+  type PairOutcome,
+  pairLoss,
+} from "./train/losses.ts";
 export { type ModpoOptions, modpo } from "./train/methods/modpo.ts";
 export { rankBy, scalarized } from "./train/methods/scalarize.ts";
 export type { Metrics } from "./train/metrics.ts";

@@ -1,6 +1,6 @@
 /** The align block of a recipe: MAH-DPO, or one of the methods that it is compared with. */
 import { z } from "zod";
-import { type PairLossName, pairLosses } from "../train/losses.ts";
+import { pairLossNames, pairLossSpec, unreadOption } from "../train/losses.ts";
 import type { MethodField } from "../train/methods/method.ts";
 import { type AlignMethod, alignMethod, alignMethods } from "../train/methods/registry.ts";
 import { trainingSchema } from "./training-schema.ts";
@@ -20,8 +20,7 @@ const fieldFaults: [MethodField, { needs?: (method: AlignMethod) => string; mean
   ["conflict", { meaningless: ", which trains no weights that objectives share" }],
 ];
 
-/** Multi-objective alignment. */
-export const alignSchema = trainingSchema
+const blockSchema = trainingSchema
   .extend({
     method: z
       .enum(alignMethods)
@@ -44,10 +43,23 @@ export const alignSchema = trainingSchema
         "Rewards of dpo-scalarized and modpo by objective: the folder of a reward model, or of a model of one head aligned to the objective.",
       ),
     loss: z
-      .enum(Object.keys(pairLosses) as PairLossName[])
+      .enum(pairLossNames)
       .default("sigmoid")
-      .describe("Preference loss of a pair's margin."),
-    beta: z.number().positive().default(0.1).describe("How strongly the policy is held to the reference."),
+      .describe(
+        `Preference loss. ${pairLossNames.map((name) => `${name}: ${pairLossSpec(name).summary}.`).join(" ")}`,
+      ),
+    beta: z
+      .number()
+      .positive()
+      .default(0.1)
+      .describe(
+        "How strongly the policy is held to the reference; of simpo, the scale of its rewards, 2 by default.",
+      ),
+    gamma: z
+      .number()
+      .nonnegative()
+      .optional()
+      .describe("Of simpo: the margin of rewards that it asks for. Default: 0.5."),
     smoothing: z
       .number()
       .min(0)
@@ -57,7 +69,7 @@ export const alignSchema = trainingSchema
     referenceFree: z
       .boolean()
       .default(false)
-      .describe("Leave the reference's log-probabilities out of the margin."),
+      .describe("Leave the reference's log-probabilities out of the loss."),
     headNoise: z
       .number()
       .nonnegative()
@@ -96,8 +108,8 @@ export const alignSchema = trainingSchema
   .superRefine((align, context) => {
     const fail = (field: string, message: string): void =>
       context.addIssue({ code: "custom", path: [field], message });
-    const { method, weights } = align;
-    const { fields } = alignMethod(method);
+    const { method, weights, loss } = align;
+    const { fields, losses } = alignMethod(method);
     for (const [
       field,
       { needs = (name: AlignMethod) => `${name} needs it`, meaningless = "" },
@@ -106,11 +118,26 @@ export const alignSchema = trainingSchema
       if (!given && fields[field] === "needed") fail(field, `is missing; ${needs(method)}`);
       if (given && fields[field] === undefined) fail(field, `has no meaning for ${method}${meaningless}`);
     }
-    if (align.loss === "ipo" && align.smoothing > 0)
-      fail("smoothing", "is a form of the sigmoid loss; ipo has none");
+    const unread = unreadOption(loss, align);
+    if (unread !== undefined) fail(unread.option, unread.message);
+    if (losses !== undefined && loss !== "sigmoid")
+      fail("loss", `has no meaning for ${method}, which has its own`);
     if (weights !== undefined && Object.values(weights).every((weight) => weight === 0))
       fail("weights", "needs at least one weight above 0");
   });
+
+type Block = z.input<typeof blockSchema>;
+
+/** A block that names a loss and no beta gets the loss's own; what is no such block is left to the schema. */
+const withOwnBeta = (given: Block): Block => {
+  const named = z
+    .looseObject({ loss: z.enum(pairLossNames), beta: z.undefined().optional() })
+    .safeParse(given);
+  return named.success ? { ...given, beta: pairLossSpec(named.data.loss).beta } : given;
+};
+
+/** Multi-objective alignment. */
+export const alignSchema = z.pipe(z.transform(withOwnBeta), blockSchema);
 
 /** The align block, defaults filled in. */
 export type AlignOptions = z.output<typeof alignSchema>;

@@ -1,5 +1,6 @@
 /** The methods that MAH-DPO is compared with, through the real stages over a tiny model. */
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { existsSync } from "node:fs";
+import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -182,6 +183,34 @@ describe("methods that merge models", () => {
   });
 });
 
+describe("losses", () => {
+  const references = async (name: string): Promise<string[]> => {
+    const cache = join(folder, name, "cache");
+    const files = existsSync(cache) ? await readdir(cache) : [];
+    return files.filter((file) => file.startsWith("reference-"));
+  };
+
+  test("simpo trains without computing a reference, and has its own beta unless one is given", async () => {
+    const simpo = recipe("simpo", "loss: simpo");
+    await runRecipe(simpo, { until: "align" });
+    expect(await references("simpo")).toEqual([]);
+    expect(simpo.align).toMatchObject({ loss: "simpo", beta: 2 });
+    expect(recipe("x", "loss: simpo, beta: 1.5").align).toMatchObject({ beta: 1.5 });
+    const [first] = await metricsOf("simpo");
+    // Heads begin nearly alike, so a reward is twice the mean log-probability that both responses have.
+    const reward = (side: string): number => first?.[`a/rewards/${side}`] ?? Number.NaN;
+    expect(Math.max(reward("chosen"), reward("rejected"))).toBeLessThan(-2);
+    expect(first?.["a/loss"]).toBeGreaterThan(0);
+  });
+
+  test("ipo-norm computes a reference, and begins where no margin is", async () => {
+    await runRecipe(recipe("ipo-norm", "loss: ipo-norm, headNoise: 0, beta: 0.5"), { until: "align" });
+    expect(await references("ipo-norm")).toHaveLength(2);
+    const [first] = await metricsOf("ipo-norm");
+    expect(first?.loss).toBeCloseTo(1, 4);
+  });
+});
+
 describe("a recipe is refused", () => {
   test.each([
     ["method: dpo", /align.objective: is missing/],
@@ -191,6 +220,9 @@ describe("a recipe is refused", () => {
     ["method: soup", /align.models: is missing/],
     ["models: { a: ./x }", /align.models: has no meaning for mah-dpo/],
     ["objective: a", /align.objective: has no meaning for mah-dpo/],
+    ["loss: ipo-norm, smoothing: 0.1", /align.smoothing: .*; ipo-norm has none/],
+    ["gamma: 1", /align.gamma: .*; sigmoid has none/],
+    ["method: modpo, rewards: { a: ./x }, loss: simpo", /align.loss: has no meaning for modpo/],
     ["method: modpo, rewards: { a: ./x }, weights: { a: 0 }", /at least one weight above 0/],
   ])("that says %s", (align, message) => {
     expect(() => recipe("refused", align)).toThrow(message);

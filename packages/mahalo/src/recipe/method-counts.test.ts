@@ -51,6 +51,7 @@ test("every method has one budget of rows; heads, and what reads the pairs, diff
   const one = { ...heads, heads: 1, keptHeads: 0 };
   expect(trained("method: dpo-mixed")).toEqual(one);
   expect(trained("method: dpo-mixed, referenceFree: true")).toEqual({ ...one, readings: 0 });
+  expect(trained("method: dpo-mixed, loss: simpo")).toEqual({ ...one, readings: 0 });
   // As many rows, out of the pairs of one objective.
   expect(trained("method: dpo, objective: kind")).toEqual({ ...one, pairs: [100], heldOut: 10 });
 });

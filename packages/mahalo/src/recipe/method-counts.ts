@@ -5,7 +5,7 @@ import type { Counted } from "./counts.ts";
 import type { AlignCounts, EvaluateCounts } from "./estimate.ts";
 import { hasPairs } from "./objective-schema.ts";
 import type { AlignOptions, Recipe } from "./schema.ts";
-import { addsHeads, singleHead, weightsOf } from "./stages/align-methods.ts";
+import { addsHeads, readsReference, singleHead, weightsOf } from "./stages/align-methods.ts";
 import { mergedOf } from "./stages/merged-policies.ts";
 
 /** Objectives that bring pairs, or will have some made. */
@@ -14,11 +14,11 @@ const withPairs = ({ objectives }: Recipe): string[] =>
 
 /**
  * Passes without gradients over every pair: one of the reference, and one of each model whose reward has a weight. The
- * implicit reward needs the reference even where the loss leaves it out. Pairs that a method has turned round are
+ * implicit reward needs the reference even where the loss has no use for it. Pairs that a method has turned round are
  * other pairs to what is kept of the reference, which then reads them once more.
  */
 const readingsOf = (align: AlignOptions, objectives: readonly string[]): number => {
-  const reference = Number(!align.referenceFree);
+  const reference = Number(readsReference(align));
   if (align.rewards === undefined) return reference;
   const weights = weightsOf(align, objectives);
   const models = Object.keys(align.rewards).filter((name) => (weights.get(name) ?? 0) > 0).length;

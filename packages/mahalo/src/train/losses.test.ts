@@ -1,9 +1,23 @@
 /** Preference losses: the papers' formulas, slopes that are the losses' derivatives, and margins beyond all measure. */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { ipo, type PairLossName, type PairLossOptions, pairLoss, pairLosses, sigmoid } from "./losses.ts";
+import {
+  ipo as ipoLoss,
+  ipoNorm,
+  type PairLogProbs,
+  type PairLossName,
+  type PairLossOptions,
+  pairLoss,
+  pairLosses,
+  pairLossNames,
+  pairLossSpec,
+  sigmoid as sigmoidLoss,
+  simpo,
+} from "./losses.ts";
+import { atMargin } from "./testing/at-margin.ts";
 
-const names = Object.keys(pairLosses) as PairLossName[];
+const sigmoid = (options?: PairLossOptions) => atMargin(sigmoidLoss(options));
+const ipo = (options?: PairLossOptions) => atMargin(ipoLoss(options));
 const margins = fc.double({ min: -200, max: 200, noNaN: true });
 const betas = fc.double({ min: 0.01, max: 2, noNaN: true });
 const smoothings = fc.double({ min: 0, max: 0.49, noNaN: true });
@@ -15,7 +29,18 @@ const close = (value: number, wanted: number, tolerance: number): void =>
 
 /** Options that a loss takes. */
 const optionsOf = (name: PairLossName, beta: number, smoothing: number): PairLossOptions =>
-  name === "ipo" ? { beta } : { beta, smoothing };
+  pairLossSpec(name).reads.includes("smoothing") ? { beta, smoothing } : { beta };
+
+const logps = fc.double({ min: -200, max: 0, noNaN: true });
+const lengths = fc.integer({ min: 1, max: 40 });
+const pairs: fc.Arbitrary<PairLogProbs> = fc.record({
+  chosen: logps,
+  rejected: logps,
+  refChosen: logps,
+  refRejected: logps,
+  chosenLength: lengths,
+  rejectedLength: lengths,
+});
 
 describe("the sigmoid loss", () => {
   test("is -log σ(βm), with label smoothing -(1 - s) log σ(βm) - s log σ(-βm)", () => {
@@ -64,11 +89,70 @@ describe("the identity loss", () => {
   });
 });
 
-describe.each(names)("%s", (name) => {
+test("IPO of means is IPO of the margin of means, and of single tokens IPO itself", () => {
+  fc.assert(
+    fc.property(pairs, betas, (pair, beta) => {
+      const { chosen, rejected, refChosen, refRejected, chosenLength, rejectedLength } = pair;
+      const margin = (chosen - refChosen) / chosenLength - (rejected - refRejected) / rejectedLength;
+      close(ipoNorm({ beta })(pair).loss, ipo({ beta })(margin).loss, 1e-12);
+      const single = { ...pair, chosenLength: 1, rejectedLength: 1 };
+      close(ipoNorm({ beta })(single).loss, ipoLoss({ beta })(single).loss, 1e-9);
+    }),
+  );
+});
+
+describe("SimPO", () => {
+  const pair = { chosen: -6, rejected: -5, chosenLength: 3, rejectedLength: 2 };
+  const references = [
+    { refChosen: 0, refRejected: 0 },
+    { refChosen: -1, refRejected: -9 },
+  ];
+
+  test("is -log σ of the difference of mean log-probabilities, scaled by β, less γ; it reads no reference", () => {
+    for (const reference of references) {
+      const { loss, rewards } = simpo({ beta: 2, gamma: 0.25 })({ ...pair, ...reference });
+      expect(loss).toBeCloseTo(-Math.log(logistic(2 * (-2 + 2.5) - 0.25)), 12);
+      expect(rewards).toEqual({ chosen: -4, rejected: -5 });
+    }
+  });
+
+  test("has β 2 and γ 0.5 by default, also by its name", () => {
+    const whole = { ...pair, refChosen: 0, refRejected: 0 };
+    expect(simpo()(whole)).toEqual(simpo({ beta: 2, gamma: 0.5, smoothing: 0 })(whole));
+    expect(pairLoss("simpo")(whole)).toEqual(simpo()(whole));
+  });
+
+  test.each([-0.1, Number.NaN, Number.POSITIVE_INFINITY])("refuses γ %d", (gamma) => {
+    expect(() => pairLoss("simpo", { gamma })).toThrow(
+      expect.objectContaining({ code: "E_LOSS_OPTION", message: expect.stringContaining("gamma") }),
+    );
+  });
+});
+
+describe.each(pairLossNames)("%s", (name) => {
+  test("has slopes that are the derivatives of its loss by both log-probabilities", () => {
+    fc.assert(
+      fc.property(pairs, betas, smoothings, (pair, beta, smoothing) => {
+        const loss = pairLoss(name, optionsOf(name, beta, smoothing));
+        const step = 1e-4;
+        const { loss: here, dChosen, dRejected } = loss(pair);
+        const rounding = ((here + 1) * 2 ** -50) / step;
+        for (const [side, slope] of [
+          ["chosen", dChosen],
+          ["rejected", dRejected],
+        ] as const) {
+          const moved = (by: number): number => loss({ ...pair, [side]: pair[side] + by }).loss;
+          const numeric = (moved(step) - moved(-step)) / (2 * step);
+          expect(Math.abs(slope - numeric)).toBeLessThanOrEqual(1e-6 + 4 * rounding);
+        }
+      }),
+    );
+  });
+
   test("has a slope that is the derivative of its loss", () => {
     fc.assert(
       fc.property(margins, betas, smoothings, (margin, beta, smoothing) => {
-        const loss = pairLoss(name, optionsOf(name, beta, smoothing));
+        const loss = atMargin(pairLoss(name, optionsOf(name, beta, smoothing)));
         const step = 1e-4;
         const numeric = (loss(margin + step).loss - loss(margin - step).loss) / (2 * step);
         // Rounding of a loss of this size, divided by the step.
@@ -85,7 +169,7 @@ describe.each(names)("%s", (name) => {
     );
     fc.assert(
       fc.property(extreme, betas, smoothings, (margin, beta, smoothing) => {
-        const { loss, slope } = pairLoss(name, optionsOf(name, beta, smoothing))(margin);
+        const { loss, slope } = atMargin(pairLoss(name, optionsOf(name, beta, smoothing)))(margin);
         expect(Number.isFinite(loss)).toBe(true);
         expect(Number.isFinite(slope)).toBe(true);
         expect(loss).toBeGreaterThanOrEqual(0);
@@ -96,8 +180,8 @@ describe.each(names)("%s", (name) => {
 
   test("is made by name, with the same numbers", () => {
     const options = optionsOf(name, 0.3, 0.2);
-    expect(pairLoss(name, options)(1.5)).toEqual(pairLosses[name](options)(1.5));
-    expect(pairLoss(name)(1.5)).toEqual(pairLosses[name]()(1.5));
+    expect(atMargin(pairLoss(name, options))(1.5)).toEqual(atMargin(pairLosses[name].make(options))(1.5));
+    expect(atMargin(pairLoss(name))(1.5)).toEqual(atMargin(pairLosses[name].make())(1.5));
   });
 
   test.each([0, -0.1, Number.NaN, Number.POSITIVE_INFINITY])("refuses beta %d", (beta) => {
@@ -114,7 +198,21 @@ describe.each(names)("%s", (name) => {
 });
 
 test("smoothing is refused, not passed over, by a loss that has none", () => {
-  expect(() => pairLoss("ipo", { smoothing: 0.1 })).toThrow(
-    expect.objectContaining({ code: "E_LOSS_OPTION", message: expect.stringContaining("ipo has none") }),
-  );
+  for (const name of ["ipo", "ipo-norm"] as const) {
+    expect(() => pairLoss(name, { smoothing: 0.1 })).toThrow(
+      expect.objectContaining({
+        code: "E_LOSS_OPTION",
+        message: expect.stringContaining(`${name} has none`),
+      }),
+    );
+  }
+});
+
+test("SimPO's margin is refused by every other loss", () => {
+  for (const name of pairLossNames) {
+    if (name === "simpo") continue;
+    expect(() => pairLoss(name, { gamma: 0.5 })).toThrow(
+      expect.objectContaining({ code: "E_LOSS_OPTION", message: expect.stringContaining("gamma: ") }),
+    );
+  }
 });

@@ -1,17 +1,75 @@
-/** Preference losses: from a pair's margin of log-probabilities to a loss and its slope. */
+/** Preference losses: from the log-probabilities of a pair's responses to a loss and its derivatives. */
 import { MahaloError } from "@mahalo/torch";
 import { logistic, softplus } from "../core/logistic.ts";
 
-/** Loss, and d(loss)/d(margin), of one pair; margin in nats. */
-export type PairLoss = (margin: number) => { loss: number; slope: number };
+/** What a loss sees of a pair: log-probabilities summed over each response's tokens, in nats, and their number. */
+export type PairLogProbs = {
+  chosen: number;
+  rejected: number;
+  /** Under the reference policy; 0 where it is left out. */
+  refChosen: number;
+  refRejected: number;
+  /** Tokens of the responses, at least 1. */
+  chosenLength: number;
+  rejectedLength: number;
+};
+
+/** What a loss makes of a pair. */
+export type PairOutcome = {
+  loss: number;
+  /** d(loss)/d(chosen). */
+  dChosen: number;
+  /** d(loss)/d(rejected). */
+  dRejected: number;
+  /** The rewards that the loss compares, for metrics. Default: DPO's, β (log π(y) - log π_ref(y)). */
+  rewards?: { chosen: number; rejected: number };
+};
+
+/** The loss of one pair. */
+export type PairLoss = (pair: PairLogProbs) => PairOutcome;
 
 /** What a loss may be told. */
 export type PairLossOptions = {
-  /** How strongly the policy is held to the reference. Default 0.1. */
-  beta?: number;
+  /** How strongly the policy is held to the reference; of `simpo`, the scale of its rewards. Default 0.1, of `simpo` 2. */
+  beta?: number | undefined;
   /** Share of pairs taken as turned round, 0 to 0.5. Default 0. */
-  smoothing?: number;
+  smoothing?: number | undefined;
+  /** The margin of rewards that `simpo` asks for. Default 0.5. */
+  gamma?: number | undefined;
 };
+
+/** A loss and its slope at one number. */
+type Curve = (x: number) => { loss: number; slope: number };
+
+/** -(1 - s) log σ(x) - s log σ(-x), and its slope. */
+export const logSigmoid =
+  (smoothing: number): Curve =>
+  (x) => ({
+    loss: (1 - smoothing) * softplus(-x) + smoothing * softplus(x),
+    slope: -((1 - smoothing) * logistic(-x) - smoothing * logistic(x)),
+  });
+
+/** (m - 1 / (2β))², and its slope. */
+const squaredDistance =
+  (beta: number): Curve =>
+  (margin) => {
+    const distance = margin - 1 / (2 * beta);
+    return { loss: distance * distance, slope: 2 * distance };
+  };
+
+/**
+ * A loss of DPO's margin alone, m = (log π(y+) - log π_ref(y+)) - (log π(y-) - log π_ref(y-)), in nats.
+ *
+ * @param curve loss(m) and its slope
+ */
+export const ofMargin =
+  (beta: number, curve: Curve): PairLoss =>
+  ({ chosen, rejected, refChosen, refRejected }) => {
+    // Rounded as the rewards' difference is.
+    const margin = (beta * (chosen - refChosen) - beta * (rejected - refRejected)) / beta;
+    const { loss, slope } = curve(margin);
+    return { loss, dChosen: slope, dRejected: -slope };
+  };
 
 /**
  * Sigmoid loss of DPO, with label smoothing s (cDPO at s > 0).
@@ -21,15 +79,13 @@ export type PairLossOptions = {
  *
  * Source: Rafailov et al. 2023, eq. 7; smoothing after Mitchell 2023.
  */
-export const sigmoid =
-  ({ beta = 0.1, smoothing = 0 }: PairLossOptions = {}): PairLoss =>
-  (margin) => {
-    const x = beta * margin;
-    return {
-      loss: (1 - smoothing) * softplus(-x) + smoothing * softplus(x),
-      slope: -beta * ((1 - smoothing) * logistic(-x) - smoothing * logistic(x)),
-    };
-  };
+export const sigmoid = ({ beta = 0.1, smoothing = 0 }: PairLossOptions = {}): PairLoss => {
+  const curve = logSigmoid(smoothing);
+  return ofMargin(beta, (margin) => {
+    const { loss, slope } = curve(beta * margin);
+    return { loss, slope: beta * slope };
+  });
+};
 
 /**
  * Identity preference optimisation: a squared distance to a fixed margin.
@@ -38,18 +94,97 @@ export const sigmoid =
  *
  * Source: Azar et al. 2023, eq. 17. The margin is that of summed log-probabilities, as in the paper.
  */
-export const ipo =
-  ({ beta = 0.1 }: PairLossOptions = {}): PairLoss =>
-  (margin) => {
-    const distance = margin - 1 / (2 * beta);
-    return { loss: distance * distance, slope: 2 * distance };
+export const ipo = ({ beta = 0.1 }: PairLossOptions = {}): PairLoss => ofMargin(beta, squaredDistance(beta));
+
+/**
+ * IPO of mean log-probabilities a token, so that long responses do not weigh more; TRL's `ipo`.
+ *
+ *   loss(m) = (m - 1 / (2β))²,  m = (log π(y+) - log π_ref(y+)) / |y+| - (log π(y-) - log π_ref(y-)) / |y-|
+ *
+ * Source: Azar et al. 2023, eq. 17; the mean after its authors, by TRL's account.
+ */
+export const ipoNorm = ({ beta = 0.1 }: PairLossOptions = {}): PairLoss => {
+  const curve = squaredDistance(beta);
+  return ({ chosen, rejected, refChosen, refRejected, chosenLength, rejectedLength }) => {
+    const { loss, slope } = curve(
+      (chosen - refChosen) / chosenLength - (rejected - refRejected) / rejectedLength,
+    );
+    return { loss, dChosen: slope / chosenLength, dRejected: -slope / rejectedLength };
   };
+};
+
+/**
+ * SimPO: the sigmoid loss of mean log-probabilities a token, without a reference, less a margin γ.
+ *
+ *   loss = -(1 - s) log σ(x) - s log σ(-x),  x = (β/|y+|) log π(y+) - (β/|y-|) log π(y-) - γ
+ *
+ * Source: Meng et al. 2024, eq. 6; smoothing as in TRL.
+ */
+export const simpo = ({ beta = 2, smoothing = 0, gamma = 0.5 }: PairLossOptions = {}): PairLoss => {
+  const curve = logSigmoid(smoothing);
+  return ({ chosen, rejected, chosenLength, rejectedLength }) => {
+    const [scaleChosen, scaleRejected] = [beta / chosenLength, beta / rejectedLength];
+    const rewards = { chosen: scaleChosen * chosen, rejected: scaleRejected * rejected };
+    const { loss, slope } = curve(rewards.chosen - rewards.rejected - gamma);
+    return { loss, dChosen: scaleChosen * slope, dRejected: -scaleRejected * slope, rewards };
+  };
+};
+
+/** What a loss declares beside its formula. */
+export type PairLossSpec = {
+  /** A few words for the recipe's reference. */
+  summary: string;
+  /** Whether it compares with the reference policy; where not, none is computed. */
+  reference: boolean;
+  /** Default of beta. */
+  beta: number;
+  /** The options that it reads beside beta. */
+  reads: readonly (keyof typeof optionMeanings)[];
+  make(options?: PairLossOptions): PairLoss;
+};
+
+/** Options that only some losses read, and what they are to one that does not. */
+const optionMeanings = {
+  smoothing: "is a form of the sigmoid loss",
+  gamma: "is the margin that SimPO asks for",
+} as const;
 
 /** Losses by name; a new one is a function above and a line here. */
-export const pairLosses = { sigmoid, ipo } as const;
+export const pairLosses = {
+  sigmoid: { summary: "DPO's", reference: true, beta: 0.1, reads: ["smoothing"], make: sigmoid },
+  ipo: { summary: "IPO's squared distance", reference: true, beta: 0.1, reads: [], make: ipo },
+  "ipo-norm": { summary: "IPO of means a token", reference: true, beta: 0.1, reads: [], make: ipoNorm },
+  simpo: {
+    summary: "SimPO, means a token without a reference",
+    reference: false,
+    beta: 2,
+    reads: ["smoothing", "gamma"],
+    make: simpo,
+  },
+} as const satisfies Record<string, PairLossSpec>;
 
 /** Name of a preference loss. */
 export type PairLossName = keyof typeof pairLosses;
+
+/** Names of all losses. */
+export const pairLossNames = Object.keys(pairLosses) as [PairLossName, ...PairLossName[]];
+
+/** What a loss declares. */
+export const pairLossSpec = (name: PairLossName): PairLossSpec => pairLosses[name];
+
+/** The option that a loss is given and has no use for, and why. */
+export const unreadOption = (
+  name: PairLossName,
+  { smoothing = 0, gamma }: PairLossOptions,
+): { option: keyof typeof optionMeanings; message: string } | undefined => {
+  const given = { smoothing: smoothing > 0, gamma: gamma !== undefined };
+  const { reads } = pairLossSpec(name);
+  for (const option of ["smoothing", "gamma"] as const) {
+    if (given[option] && !reads.includes(option))
+      return { option, message: `${optionMeanings[option]}; ${name} has none` };
+  }
+  return undefined;
+};
 
 /**
  * Makes a loss by name and checks its options.
@@ -57,14 +192,16 @@ export type PairLossName = keyof typeof pairLosses;
  * @throws MahaloError E_LOSS_OPTION
  */
 export const pairLoss = (name: PairLossName, options: PairLossOptions = {}): PairLoss => {
-  const { beta = 0.1, smoothing = 0 } = options;
-  if (!(beta > 0 && Number.isFinite(beta)))
-    throw new MahaloError("E_LOSS_OPTION", `beta: ${beta} is not above 0`);
-  if (!(smoothing >= 0 && smoothing < 0.5)) {
-    throw new MahaloError("E_LOSS_OPTION", `smoothing: ${smoothing} is not between 0 and 0.5`);
-  }
-  if (name === "ipo" && smoothing > 0) {
-    throw new MahaloError("E_LOSS_OPTION", "smoothing: is a form of the sigmoid loss; ipo has none");
-  }
-  return pairLosses[name]({ beta, smoothing });
+  const spec = pairLossSpec(name);
+  const { beta = spec.beta, smoothing = 0, gamma } = options;
+  const refuse = (message: string): never => {
+    throw new MahaloError("E_LOSS_OPTION", message);
+  };
+  if (!(beta > 0 && Number.isFinite(beta))) refuse(`beta: ${beta} is not above 0`);
+  if (!(smoothing >= 0 && smoothing < 0.5)) refuse(`smoothing: ${smoothing} is not between 0 and 0.5`);
+  if (gamma !== undefined && !(gamma >= 0 && Number.isFinite(gamma)))
+    refuse(`gamma: ${gamma} is not a number from 0 on`);
+  const unread = unreadOption(name, options);
+  if (unread !== undefined) refuse(`${unread.option}: ${unread.message}`);
+  return spec.make({ beta, smoothing, gamma });
 };

@@ -37,7 +37,7 @@ export type PairRecord = {
   loss: number;
   logpChosen: number;
   logpRejected: number;
-  /** β (log π(y) - log π_ref(y)) of the chosen response. */
+  /** The chosen response's reward as the loss has it: β (log π(y) - log π_ref(y)), of SimPO (β / |y|) log π(y). */
   rewardChosen: number;
   rewardRejected: number;
 };

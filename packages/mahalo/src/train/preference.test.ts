@@ -49,6 +49,8 @@ describe.each(tinyNames)("%s", (name) => {
     ["sigmoid", { reference: REFERENCE }],
     ["sigmoid with smoothing", { reference: REFERENCE, smoothing: 0.2, beta: 0.3 }],
     ["identity", { reference: REFERENCE, loss: "ipo", beta: 0.2 }],
+    ["identity of means", { reference: REFERENCE, loss: "ipo-norm", beta: 0.2 }],
+    ["SimPO", { reference: undefined, loss: "simpo", beta: 2, gamma: 0.3, smoothing: 0.1 }],
     ["reference-free", { reference: undefined }],
     ["weighted", { reference: REFERENCE, objectiveWeights: { accuracy: 3, engagement: 0.5 } }],
   ] as const)("the %s loss and all gradients are those of autograd on whole rows, to 1e-5", (_, options) => {

@@ -2,7 +2,7 @@
 import { MahaloError } from "@mahalo/torch";
 import { need } from "../core/need.ts";
 import type { EncodedPair } from "../data/encode.ts";
-import { type PairLoss, type PairLossName, type PairLossOptions, pairLoss } from "./losses.ts";
+import { type PairLoss, type PairLossName, type PairLossOptions, pairLoss, pairLossSpec } from "./losses.ts";
 import { type PairRecord, preferenceMetrics } from "./metrics.ts";
 import type { Task, TaskRow } from "./task.ts";
 
@@ -12,7 +12,7 @@ export type ReferencePair = { chosen: number; rejected: number };
 /** Rows, their order and the loss. */
 export type PreferenceTaskOptions = PairLossOptions & {
   pairs: readonly EncodedPair[];
-  /** One for each pair; undefined leaves the reference out of the margin. */
+  /** One for each pair; undefined leaves the reference out of the loss. */
   reference: readonly ReferencePair[] | undefined;
   heldOut: readonly EncodedPair[];
   /** One for each held-out pair where `reference` is given. */
@@ -46,20 +46,23 @@ const checkReference = (
 const sum = (values: Float32Array): number => values.reduce((total, value) => total + value, 0);
 
 /**
- * The batch loss is the weighted mean, over the objectives present, of each one's mean pair loss:
+ * The batch loss is the weighted mean, over the objectives present, of each one's mean pair loss; with DPO's loss of the
+ * margin m:
  *
  *   L = sum_k (w_k / sum_j w_j) (1 / n_k) sum_{i in k} loss(m_i),
  *   m = (log π_k(y+) - log π_k(y-)) - (log π_ref(y+) - log π_ref(y-)),
  *
- * with log-probabilities summed over response tokens. An objective's share of the batch does not matter.
+ * with log-probabilities summed over response tokens; other losses see these sums and the responses' lengths. An
+ * objective's share of the batch does not matter.
  *
  * Source: method, section 2.
  *
  * @throws MahaloError E_LOSS_OPTION, E_OBJECTIVE_WEIGHT, E_REFERENCE; of `rows`, E_BATCH_OBJECTIVE_MISSING
  */
 export const preferenceTask = (options: PreferenceTaskOptions): Task<PairRecord> => {
-  const { pairs, reference, heldOut, heldOutReference, losses, beta = 0.1, smoothing = 0 } = options;
-  const loss = pairLoss(options.loss ?? "sigmoid", { beta, smoothing });
+  const { pairs, reference, heldOut, heldOutReference, losses, loss: lossName = "sigmoid" } = options;
+  const loss = pairLoss(lossName, options);
+  const { beta = pairLossSpec(lossName).beta } = options;
   const weightOf = (objective: string): number => options.objectiveWeights?.[objective] ?? 1;
   const objectives = [...new Set(pairs.map(({ objective }) => objective))].sort();
   for (const [name, weight] of Object.entries(options.objectiveWeights ?? {})) {
@@ -105,22 +108,31 @@ export const preferenceTask = (options: PreferenceTaskOptions): Task<PairRecord>
     );
     const logpChosen = sum(chosen);
     const logpRejected = sum(rejected);
-    const rewardChosen = beta * (logpChosen - known.chosen);
-    const rewardRejected = beta * (logpRejected - known.rejected);
-    const pair = loss((rewardChosen - rewardRejected) / beta);
+    const pair = loss({
+      chosen: logpChosen,
+      rejected: logpRejected,
+      refChosen: known.chosen,
+      refRejected: known.rejected,
+      chosenLength: chosen.length,
+      rejectedLength: rejected.length,
+    });
+    const rewards = pair.rewards ?? {
+      chosen: beta * (logpChosen - known.chosen),
+      rejected: beta * (logpRejected - known.rejected),
+    };
     const present = [...new Set(step.map(({ objective }) => objective ?? ""))];
     const total = present.reduce((all, name) => all + weightOf(name), 0);
     const count = step.filter(({ objective }) => objective === one.objective).length;
-    const slope = (weightOf(one.objective) / total / count) * pair.slope;
+    const share = weightOf(one.objective) / total / count;
     return {
-      slopes: [slope, -slope],
+      slopes: [share * pair.dChosen, share * pair.dRejected],
       record: {
         objective: one.objective,
         loss: pair.loss,
         logpChosen,
         logpRejected,
-        rewardChosen,
-        rewardRejected,
+        rewardChosen: rewards.chosen,
+        rewardRejected: rewards.rejected,
       },
     };
   };

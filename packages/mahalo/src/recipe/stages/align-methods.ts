@@ -3,6 +3,7 @@ import { MahaloError } from "@mahalo/torch";
 import type { EncodedPair } from "../../data/encode.ts";
 import { normalizeMix } from "../../model/heads.ts";
 import type { LanguageModel } from "../../model/load.ts";
+import { pairLossSpec } from "../../train/losses.ts";
 import { alignMethod } from "../../train/methods/registry.ts";
 import type { RewardGaps } from "../../train/methods/scalarize.ts";
 import type { PreferenceTaskOptions, ReferencePair } from "../../train/preference.ts";
@@ -20,6 +21,10 @@ export const singleHead = ({ method }: AlignOptions): boolean => {
 
 /** Whether the method adds heads to a model that stays as it is. */
 export const addsHeads = ({ method }: AlignOptions): boolean => alignMethod(method).heads === "missing";
+
+/** Whether the loss compares with the reference policy, whose log-probabilities are computed only then. */
+export const readsReference = ({ referenceFree, loss }: AlignOptions): boolean =>
+  !referenceFree && pairLossSpec(loss).reference;
 
 /**
  * The objectives that get new heads, by add-head those that the model has none for.
@@ -76,7 +81,7 @@ type ReferenceOf = (
   pairs: readonly EncodedPair[],
   align: AlignOptions,
   context: StageContext<Recipe>,
-) => Promise<ReferencePair[] | undefined>;
+) => Promise<ReferencePair[]>;
 
 /** Rewards the pairs where the method asks for it; a method that ranks them does so then. */
 export const rankedPairs = async (
@@ -90,8 +95,8 @@ export const rankedPairs = async (
   if (align.rewards === undefined) return { pairs, heldOut, gaps: undefined };
   const gapsOf = async (side: readonly EncodedPair[]): Promise<RewardGaps> => {
     // Rewards need the reference even where the loss leaves it out.
-    const known = await referenceOf(policy, side, { ...align, referenceFree: false }, context);
-    return pairRewards(side, weights, { align, policy, reference: known ?? [], context });
+    const reference = await referenceOf(policy, side, align, context);
+    return pairRewards(side, weights, { align, policy, reference, context });
   };
   const gaps = { pairs: await gapsOf(pairs), heldOut: await gapsOf(heldOut) };
   const { rank } = alignMethod(align.method);

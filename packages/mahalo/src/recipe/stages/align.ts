@@ -16,6 +16,7 @@ import {
   lossesOf,
   newHeads,
   rankedPairs,
+  readsReference,
   rewardModels,
   singleHead,
   weightsOf,
@@ -39,12 +40,10 @@ const referencePolicy = ({ ingredients }: StageContext<Recipe>): string =>
 const referenceOf = async (
   model: LanguageModel,
   pairs: readonly EncodedPair[],
-  align: AlignOptions,
+  { tokensPerPass }: AlignOptions,
   context: StageContext<Recipe>,
-): Promise<ReferencePair[] | undefined> => {
-  if (align.referenceFree) return undefined;
+): Promise<ReferencePair[]> => {
   if (pairs.length === 0) return [];
-  const { tokensPerPass } = align;
   return cachedReference(model, pairs, {
     tokensPerPass,
     folder: context.cache,
@@ -135,8 +134,9 @@ export const alignStage: Stage<Recipe> = {
         context,
       );
       const { pairs, heldOut } = ranked;
-      const reference = await referenceOf(model, pairs, align, context);
-      const heldOutReference = await referenceOf(model, heldOut, align, context);
+      const referenced = readsReference(align);
+      const reference = referenced ? await referenceOf(model, pairs, align, context) : undefined;
+      const heldOutReference = referenced ? await referenceOf(model, heldOut, align, context) : undefined;
       const single = singleHead(align);
       if (!single)
         model.heads.addNoisyCopies(objectives, {
@@ -148,7 +148,7 @@ export const alignStage: Stage<Recipe> = {
       // Heads that are there answer over this backbone: it must stay as it is.
       const options = addsHeads(align) ? { ...align, train: "heads" as const } : align;
       const trained = selectTrained(model, options.train, heads, seed);
-      const { loss, beta, smoothing } = align;
+      const { loss, beta, smoothing, gamma } = align;
       const objectiveWeights = Object.fromEntries(
         objectives.map((name) => [name, recipe.objectives[name]?.weight ?? 1]),
       );
@@ -161,6 +161,7 @@ export const alignStage: Stage<Recipe> = {
         loss,
         beta,
         smoothing,
+        gamma,
         objectiveWeights,
         losses: lossesOf(ranked, weights, align),
         ...(single ? { readerOf: logProbReaders(() => model.heads.base) } : {}),

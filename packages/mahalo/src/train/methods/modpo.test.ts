@@ -2,6 +2,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { sigmoid } from "../losses.ts";
+import { atMargin } from "../testing/at-margin.ts";
 import { modpo } from "./modpo.ts";
 import { rankBy, scalarized } from "./scalarize.ts";
 
@@ -13,7 +14,8 @@ describe("MODPO", () => {
   test("with weight 1 on one objective is DPO, bit for bit", () => {
     fc.assert(
       fc.property(margins, weights, (margin, beta) => {
-        expect(modpo({ beta, weight: 1, others: 0 })(margin)).toEqual(sigmoid({ beta })(margin));
+        const loss = modpo({ beta, weight: 1, others: 0 });
+        expect(atMargin(loss)(margin)).toEqual(atMargin(sigmoid({ beta }))(margin));
       }),
     );
   });
@@ -21,7 +23,7 @@ describe("MODPO", () => {
   test("has a slope that is the derivative of its loss", () => {
     fc.assert(
       fc.property(margins, weights, gaps, (margin, weight, others) => {
-        const loss = modpo({ weight, others });
+        const loss = atMargin(modpo({ weight, others }));
         const step = 1e-4;
         const numeric = (loss(margin + step).loss - loss(margin - step).loss) / (2 * step);
         expect(Math.abs(loss(margin).slope - numeric)).toBeLessThan(1e-5);
@@ -30,7 +32,7 @@ describe("MODPO", () => {
   });
 
   test("asks less of a pair that the other objectives reward already, and more of one that they do not", () => {
-    const at = (others: number): number => modpo({ weight: 0.5, others })(0).loss;
+    const at = (others: number): number => atMargin(modpo({ weight: 0.5, others }))(0).loss;
     expect(at(-1)).toBeLessThan(at(0));
     expect(at(0)).toBeCloseTo(Math.LN2, 12);
     expect(at(1)).toBeGreaterThan(at(0));

@@ -138,13 +138,31 @@ const plainLogProb = (model: LanguageModel, batch: PackedBatch, head: Parameter)
   }
 };
 
+/** Log-probabilities of a response, of the policy and less the reference's, and its length. */
+type PlainResponse = { policy: Tensor; ratio: Tensor; length: number };
+type PlainLoss = (
+  chosen: PlainResponse,
+  rejected: PlainResponse,
+  options: { beta: number; smoothing: number; gamma: number },
+) => Tensor;
+
+const plainSigmoid = (x: Tensor, smoothing: number): Tensor => {
+  const right = ops.logSigmoid(x).mul(1 - smoothing);
+  return right.add(ops.logSigmoid(x.mul(-1)).mul(smoothing)).mul(-1);
+};
+const plainSquare = (margin: Tensor, beta: number): Tensor => ops.pow(margin.sub(1 / (2 * beta)), 2);
+
 /** The formulas as torch operators, so that autograd finds the slopes. */
-const plainLosses: Record<PairLossName, (margin: Tensor, options: Required<PairLossOptions>) => Tensor> = {
-  sigmoid: (margin, { beta, smoothing }) => {
-    const right = ops.logSigmoid(margin.mul(beta)).mul(1 - smoothing);
-    return right.add(ops.logSigmoid(margin.mul(-beta)).mul(smoothing)).mul(-1);
+const plainLosses: Record<PairLossName, PlainLoss> = {
+  sigmoid: (chosen, rejected, { beta, smoothing }) =>
+    plainSigmoid(chosen.ratio.sub(rejected.ratio).mul(beta), smoothing),
+  ipo: (chosen, rejected, { beta }) => plainSquare(chosen.ratio.sub(rejected.ratio), beta),
+  "ipo-norm": (chosen, rejected, { beta }) =>
+    plainSquare(chosen.ratio.div(chosen.length).sub(rejected.ratio.div(rejected.length)), beta),
+  simpo: (chosen, rejected, { beta, smoothing, gamma }) => {
+    const means = chosen.policy.div(chosen.length).sub(rejected.policy.div(rejected.length));
+    return plainSigmoid(means.mul(beta).sub(gamma), smoothing);
   },
-  ipo: (margin, { beta }) => ops.pow(margin.sub(1 / (2 * beta)), 2),
 };
 
 /** What {@link plainGradients} is told; as {@link PreferenceTaskOptions}. */
@@ -164,22 +182,32 @@ export const plainGradients = (
   { pairs = PAIRS, reference, loss = "sigmoid", ...options }: PlainOptions,
 ): { loss: number; gradients: Map<string, Float32Array> } => {
   clearGradients(model);
-  const { beta = 0.1, smoothing = 0, objectiveWeights = {} } = options;
+  const { beta = 0.1, smoothing = 0, gamma = 0.5, objectiveWeights = {} } = options;
   const total = scope(() => {
     const branches = unpackedRows(
       pairs.map(({ prompt, chosen, rejected }) => ({ prompt, branches: [chosen, rejected] })),
     );
     const byObjective = new Map<string, Tensor[]>();
-    for (const [index, { objective }] of pairs.entries()) {
+    for (const [index, { objective, chosen: right, rejected: wrong }] of pairs.entries()) {
       const [chosen, rejected] = branches
         .filter(({ row }) => row === index)
         .map(({ batch }) => plainLogProb(model, batch, model.heads.get(objective)));
       if (chosen === undefined || rejected === undefined) throw new Error("a pair has two branches");
       const known = reference?.[index] ?? { chosen: 0, rejected: 0 };
-      const margin = chosen.sub(rejected).sub(known.chosen - known.rejected);
+      const response = (policy: Tensor, ref: number, { length }: readonly number[]): PlainResponse => ({
+        policy,
+        ratio: policy.sub(ref),
+        length,
+      });
       const losses = byObjective.get(objective) ?? [];
       byObjective.set(objective, losses);
-      losses.push(plainLosses[loss](margin, { beta, smoothing }));
+      losses.push(
+        plainLosses[loss](response(chosen, known.chosen, right), response(rejected, known.rejected, wrong), {
+          beta,
+          smoothing,
+          gamma,
+        }),
+      );
     }
     const weights = [...byObjective.keys()].map((name) => objectiveWeights[name] ?? 1);
     const all = weights.reduce((sum, weight) => sum + weight, 0);
