@@ -8,6 +8,7 @@ const SETS = [
   { name: "avx2", needs: ["avx2", "fma"] },
   { name: "avx512", needs: ["avx512f", "avx512bw", "avx512dq", "avx512vl"] },
   { name: "avx512-bf16", needs: ["avx512_bf16", "avx512_vnni"] },
+  { name: "amx", needs: ["amx_tile", "amx_bf16"] },
 ];
 
 /** The sets of a processor, by the text of its /proc/cpuinfo; none on Arm. */

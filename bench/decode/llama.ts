@@ -34,14 +34,18 @@ const libraries: Readonly<Record<InstructionSet, readonly string[]>> = {
   plain: ["x64", "sse42"],
   avx2: ["x64", "sse42", "sandybridge", "ivybridge", "piledriver", "haswell"],
   avx512: ["x64", "sse42", "sandybridge", "ivybridge", "piledriver", "haswell", "skylakex"],
-  "avx512-bf16": [],
+  "avx512-bf16": [
+    ...["x64", "sse42", "sandybridge", "ivybridge", "piledriver", "haswell"],
+    ...["skylakex", "cannonlake", "cascadelake", "icelake", "cooperlake", "zen4"],
+  ],
+  amx: [],
 };
 
 /** The folder of the package; held to a lower set of instructions, a copy without the libraries of higher ones. */
 const packageFolder = (): string => {
   const folder = join(benchFolder, "llama");
   const set = requestedInstructionSet();
-  if (set === undefined || set === "avx512-bf16") return folder;
+  if (set === undefined || set === "amx") return folder;
   const held = `${folder}-${set}`;
   if (existsSync(folder) && !existsSync(held)) {
     const leave = (path: string): boolean => {

@@ -9,9 +9,14 @@ test.each([
   ["a laptop's without AVX-512", `flags\t\t: ${avx2}`, ["plain", "avx2"]],
   ["a server's without bf16 products", `flags\t\t: ${avx512}`, ["plain", "avx2", "avx512"]],
   [
-    "one with everything",
+    "one with bf16 products",
     `flags\t\t: ${avx512} avx512_bf16 avx512_vnni`,
     ["plain", "avx2", "avx512", "avx512-bf16"],
+  ],
+  [
+    "one with tiles",
+    `flags\t\t: ${avx512} avx512_bf16 avx512_vnni amx_bf16 amx_tile amx_int8`,
+    ["plain", "avx2", "avx512", "avx512-bf16", "amx"],
   ],
   [
     "a first AVX-512 processor, which lacks half of it",

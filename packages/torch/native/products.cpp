@@ -9,6 +9,7 @@
 #include <limits>
 #include <type_traits>
 
+#include "products-amx.hpp"
 #include "simd.hpp"
 
 #if MAHALO_X86
@@ -101,7 +102,14 @@ void prepareRows(const float* x, int64_t count, int64_t k, at::ScalarType kind, 
   rows.count = count;
   rows.k = k;
   rows.floats = x;
-  if (kind == at::kBFloat16 && isa() == Isa::kAvx512Bf16) {
+#if MAHALO_X86
+  if (kind == at::kBFloat16 && isa() >= Isa::kAmx) {
+    rows.packed.resize(amx::packedLines(count, k));
+    at::parallel_for(0, amx::tileCount(count), grainOf(k * amx::kTile), [&](int64_t from, int64_t to) { amx::packRows(x, count, k, from, to, rows.packed.data()); });
+    return;
+  }
+#endif
+  if (kind == at::kBFloat16 && isa() >= Isa::kAvx512Bf16) {
     rows.halves.resize(count * k);
     at::parallel_for(0, count, grainOf(k), [&](int64_t from, int64_t to) {
       dispatch<toHalves>(x + from * k, rows.halves.data() + from * k, (to - from) * k);
@@ -132,6 +140,12 @@ void multiplyColumns(const Rows& rows, const Weight& weight, int64_t from, int64
   }
   switch (isa()) {
 #if MAHALO_X86
+    case Isa::kAmx:
+      if (weight.kind == at::kBFloat16) {
+        amx::multiplyColumns(rows, weight, from, to, y, stride);
+        break;
+      }
+      [[fallthrough]];
     case Isa::kAvx512Bf16: avx512bf16::multiplyColumns(rows, weight, from, to, y, stride); break;
     case Isa::kAvx512: avx512::multiplyColumns(rows, weight, from, to, y, stride); break;
     case Isa::kAvx2: avx2::multiplyColumns(rows, weight, from, to, y, stride); break;
@@ -146,11 +160,11 @@ void multiplyColumns(const Rows& rows, const Weight& weight, int64_t from, int64
 
 void multiplyRows(const Rows& rows, const Weight& weight, float* y) {
   if (rows.count == 0) return;
-  constexpr int64_t kBlock = 4;
-  const int64_t blocks = (weight.n + kBlock - 1) / kBlock;
-  const int64_t grain = std::max<int64_t>(1, 65536 / std::max<int64_t>(1, kBlock * weight.k * std::min<int64_t>(rows.count, 8)));
+  const int64_t block = isa() >= Isa::kAmx ? amx::kWeightRows : 4;
+  const int64_t blocks = (weight.n + block - 1) / block;
+  const int64_t grain = std::max<int64_t>(1, 65536 / std::max<int64_t>(1, block * weight.k * std::min<int64_t>(rows.count, 8)));
   at::parallel_for(0, blocks, grain, [&](int64_t first, int64_t last) {
-    multiplyColumns(rows, weight, first * kBlock, std::min(weight.n, last * kBlock), y, weight.n);
+    multiplyColumns(rows, weight, first * block, std::min(weight.n, last * block), y, weight.n);
   });
 }
 

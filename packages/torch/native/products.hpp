@@ -21,12 +21,18 @@ struct Weight {
   int64_t n = 0, k = 0;
 };
 
+/// A cache line of packed numbers.
+struct alignas(64) Line {
+  c10::BFloat16 numbers[32];
+};
+
 /// Rows [count, k] in the form in which a weight's kernel multiplies them; memory is kept between uses.
 struct Rows {
   int64_t count = 0, k = 0;
   /// The caller's own rows, where they are multiplied as they are.
   const float* floats = nullptr;
   std::vector<c10::BFloat16> halves;
+  std::vector<Line> packed;
   /// Whole numbers of up to 15 bits: next to weights of 7 bits they lose nothing, and the products add up exactly.
   std::vector<int16_t> wholes;
   std::vector<float> unit;

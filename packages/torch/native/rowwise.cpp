@@ -127,7 +127,7 @@ const float* normed(const float* x, int64_t rows, int64_t width, const float* we
 }
 
 /// y = x W^T, [rows, n] in float32.
-float* product(const float* x, int64_t rows, const Weight& weight, Rows& form, std::vector<float>& y) {
+float* rowProducts(const float* x, int64_t rows, const Weight& weight, Rows& form, std::vector<float>& y) {
   y.resize(rows * weight.n);
   prepareRows(x, rows, weight.k, weight.kind, form);
   multiplyRows(form, weight, y.data());
@@ -171,7 +171,7 @@ std::tuple<Tensor, Tensor, Tensor> layerFront(const Tensor& input, const Tensor&
   const float *cs = floatsOf(cosine, own.cosine), *ss = floatsOf(sine, own.sine);
   eachChunk(total, [&](int64_t first, int64_t rows) {
     const float* ns = normed(floatsOf(x.narrow(0, first, rows), own.x), rows, width, weights, eps, own.norm);
-    float* wide = product(ns, rows, w, own.rows, own.wide);
+    float* wide = rowProducts(ns, rows, w, own.rows, own.wide);
     addBias(wide, rows, bias, w.n, "rowwise_front");
     eachRow(rows, w.n, [&](int64_t r) {
       float* row = wide + r * w.n;
@@ -210,16 +210,16 @@ Tensor layerBack(const Tensor& input, const Tensor& attention, const Tensor& out
   auto& own = scratch();
   eachChunk(total, [&](int64_t first, int64_t rows) {
     // The residual stream, in float32 until the layer's end.
-    float* stream = product(floatsOf(attended.narrow(0, first, rows), own.x), rows, o, own.rows, own.y);
+    float* stream = rowProducts(floatsOf(attended.narrow(0, first, rows), own.x), rows, o, own.rows, own.y);
     addBias(stream, rows, outBias, width, "rowwise_back");
     addRows(stream, floatsOf(x.narrow(0, first, rows), own.x), rows, width);
-    const float* wide = product(normed(stream, rows, width, weights, eps, own.norm), rows, g, own.rows, own.wide);
+    const float* wide = rowProducts(normed(stream, rows, width, weights, eps, own.norm), rows, g, own.rows, own.wide);
     own.between.resize(rows * d.k);
     eachRow(rows, d.k, [&](int64_t r) {
       const float* gate = wide + r * g.n;
       dispatch<swigluFloats>(gate, gate + d.k, own.between.data() + r * d.k, d.k);
     });
-    addRows(stream, product(own.between.data(), rows, d, own.rows, own.norm), rows, width);
+    addRows(stream, rowProducts(own.between.data(), rows, d, own.rows, own.norm), rows, width);
     eachRow(rows, width, [&](int64_t r) { writeFloats(stream + r * width, y, (first + r) * width, width); });
   });
   return y;

@@ -10,7 +10,7 @@ namespace mahalo {
 /// Whether products of x are faster in float32. Of other processors than x86 nothing is known here: libtorch multiplies.
 inline bool prefersFloats([[maybe_unused]] const at::Tensor& x) {
 #if MAHALO_X86
-  return x.scalar_type() == at::kBFloat16 && isa() != Isa::kAvx512Bf16;
+  return x.scalar_type() == at::kBFloat16 && isa() < Isa::kAvx512Bf16;
 #else
   return false;
 #endif

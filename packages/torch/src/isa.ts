@@ -2,7 +2,7 @@
 import { MahaloError } from "./error.ts";
 
 /** Sets of instructions, lowest first; on Arm `plain` is all that the compiler's target has. */
-export const instructionSets = ["plain", "avx2", "avx512", "avx512-bf16"] as const;
+export const instructionSets = ["plain", "avx2", "avx512", "avx512-bf16", "amx"] as const;
 
 /** A set of instructions. */
 export type InstructionSet = (typeof instructionSets)[number];
@@ -16,7 +16,8 @@ const libraries: Record<InstructionSet, Record<string, string>> = {
     ONEDNN_MAX_CPU_ISA: "AVX512_CORE",
     MKL_ENABLE_INSTRUCTIONS: "AVX512",
   },
-  "avx512-bf16": {},
+  "avx512-bf16": { ONEDNN_MAX_CPU_ISA: "AVX512_CORE_BF16", MKL_ENABLE_INSTRUCTIONS: "AVX512_E3" },
+  amx: {},
 };
 
 /**

@@ -11,5 +11,5 @@ export const setThreads = (threads: number): void => native.setThreads(threads);
 /** Whether CUDA kernels are loaded and a GPU answers. */
 export const hasCuda = (): boolean => native.hasCuda();
 
-/** The instruction set that our kernels use: `plain`, `avx2`, `avx512` or `avx512-bf16`. */
+/** The instruction set that our kernels use: `plain`, `avx2`, `avx512`, `avx512-bf16` or `amx`. */
 export const instructionSet = (): string => native.instructionSets()[0];

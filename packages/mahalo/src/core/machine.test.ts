@@ -21,6 +21,7 @@ test("a processor's abilities are read from its instructions", () => {
     amx: false,
   });
   expect(of("amx_tile amx_bf16")).toMatchObject({ bf16: true, amx: true });
+  expect(of("amx_tile amx_int8")).toMatchObject({ bf16: false, amx: false });
   expect(findProcessor("Features\t: fp asimd bf16\n")).toMatchObject({ avx2: false, bf16: true });
   expect(findProcessor("")).toMatchObject({ avx2: false, avx512: false, bf16: false, amx: false });
 });

@@ -66,7 +66,7 @@ export const findProcessor = (
     avx2: has.has("avx2") && uses("avx2", limit),
     avx512: has.has("avx512f") && has.has("avx512bw") && has.has("avx512vl") && uses("avx512", limit),
     bf16: has.has("bf16") || ((has.has("avx512_bf16") || has.has("amx_bf16")) && uses("avx512-bf16", limit)),
-    amx: has.has("amx_tile") && uses("avx512-bf16", limit),
+    amx: has.has("amx_tile") && has.has("amx_bf16") && uses("amx", limit),
   };
 };
 
