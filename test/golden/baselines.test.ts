@@ -9,9 +9,9 @@ import { gradientsOf, trainAll } from "../../packages/mahalo/src/model/testing/g
 import { goldenFolder, tinyModel } from "../../packages/mahalo/src/model/testing/tiny.ts";
 import { modpo } from "../../packages/mahalo/src/train/methods/modpo.ts";
 import { scalarized } from "../../packages/mahalo/src/train/methods/scalarize.ts";
-import { trainPass } from "../../packages/mahalo/src/train/passes.ts";
 import { preferenceTask } from "../../packages/mahalo/src/train/preference.ts";
 import { logProbReaders } from "../../packages/mahalo/src/train/reader.ts";
+import { accumulateGradients } from "../../packages/mahalo/src/train/step.ts";
 import { relativeToLargest } from "../../packages/mahalo/src/train/testing/compare.ts";
 
 const folder = join(goldenFolder, "dpo");
@@ -107,16 +107,12 @@ test("DPO of one head on all pairs has TRL's loss and PyTorch's gradients", asyn
   });
   const rows = task.rows(0);
   const losses: number[] = [];
-  trainPass(
-    model,
-    rows,
-    (row, logps) => {
-      const { slopes, record } = task.outcome(row, logps, rows);
-      losses[row.index] = record.loss;
-      return slopes;
-    },
-    { tokensPerPass: 64, trained, readerOf: task.readerOf },
-  );
+  const records = accumulateGradients(model, rows, (row, logps) => task.outcome(row, logps, rows), {
+    tokensPerPass: 64,
+    trained,
+    readerOf: task.readerOf,
+  });
+  for (const [row, { loss }] of records) losses[row.index] = loss;
   expect(relativeToLargest(losses, golden.single_head.pair_losses)).toBeLessThan(1e-5);
   const mean = losses.reduce((sum, one) => sum + one, 0) / losses.length;
   expect(mean).toBeCloseTo(golden.single_head.trl_loss, 5);

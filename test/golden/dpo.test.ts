@@ -11,9 +11,11 @@ import type { LanguageModel } from "../../packages/mahalo/src/model/load.ts";
 import { gradientsOf, trainAll } from "../../packages/mahalo/src/model/testing/gradients.ts";
 import { goldenFolder, tinyModel } from "../../packages/mahalo/src/model/testing/tiny.ts";
 import type { PairRecord } from "../../packages/mahalo/src/train/metrics.ts";
-import { trainPass } from "../../packages/mahalo/src/train/passes.ts";
+
 import { type PreferenceTaskOptions, preferenceTask } from "../../packages/mahalo/src/train/preference.ts";
+
 import { computeReference } from "../../packages/mahalo/src/train/reference.ts";
+import { accumulateGradients } from "../../packages/mahalo/src/train/step.ts";
 import { relativeToLargest } from "../../packages/mahalo/src/train/testing/compare.ts";
 
 const folder = join(goldenFolder, "dpo");
@@ -121,16 +123,11 @@ const step = (options: Partial<PreferenceTaskOptions>, tokensPerPass: number) =>
   });
   const rows = task.rows(0);
   const records: PairRecord[] = [];
-  trainPass(
-    model,
-    rows,
-    (row, logps) => {
-      const { slopes, record } = task.outcome(row, logps, rows);
-      records[row.index] = record;
-      return slopes;
-    },
-    { tokensPerPass, trained },
-  );
+  const found = accumulateGradients(model, rows, (row, logps) => task.outcome(row, logps, rows), {
+    tokensPerPass,
+    trained,
+  });
+  for (const [row, record] of found) records[row.index] = record;
   return { records, metrics: task.metrics(records), gradients: gradientsOf(model) };
 };
 

@@ -17,6 +17,7 @@ import { z } from "zod";
 import { ensureDir, fileError, writeJsonFile } from "../core/files.ts";
 import { readJsonFile } from "../core/json.ts";
 import type { Parameter } from "../model/parameters.ts";
+import type { TaskState } from "./task.ts";
 
 const stateSchema = z.strictObject({
   format: z.literal(1),
@@ -24,6 +25,8 @@ const stateSchema = z.strictObject({
   step: z.int().nonnegative(),
   /** Steps of the whole run, since the schedule depends on it. */
   steps: z.int().positive(),
+  /** What the task has learnt so far, where it has a state. */
+  task: z.unknown().optional(),
 });
 
 const NAME = /^checkpoint-(\d+)$/;
@@ -55,12 +58,7 @@ export const clearCheckpoints = (folder: string, except?: string): void => {
  */
 export const saveCheckpoint = async (
   folder: string,
-  {
-    step,
-    steps,
-    parameters,
-    optimizer,
-  }: { step: number; steps: number; parameters: readonly Parameter[]; optimizer: Optimizer },
+  { step, steps, parameters, optimizer, task }: CheckpointedRun & { step: number },
 ): Promise<void> => {
   const path = join(folder, `checkpoint-${step}`);
   try {
@@ -73,7 +71,12 @@ export const saveCheckpoint = async (
         new Map(parameters.map((one) => [one.name, one.float()])),
       );
       scope(() => writeSafetensors(join(temporary.path, "optimizer.safetensors"), optimizer.state()));
-      await writeJsonFile(join(temporary.path, "state.json"), { format: 1, step, steps });
+      await writeJsonFile(join(temporary.path, "state.json"), {
+        format: 1,
+        step,
+        steps,
+        ...(task === undefined ? {} : { task: task.save() }),
+      });
       rmSync(path, { recursive: true, force: true });
       renameSync(temporary.path, path);
       temporary.release();
@@ -132,11 +135,16 @@ export const loadCheckpoint = async (path: string, run: CheckpointedRun): Promis
 };
 
 /** What a checkpoint is put back into. */
-type CheckpointedRun = { steps: number; parameters: readonly Parameter[]; optimizer: Optimizer };
+type CheckpointedRun = {
+  steps: number;
+  parameters: readonly Parameter[];
+  optimizer: Optimizer;
+  task?: TaskState | undefined;
+};
 
 const readCheckpoint = async (
   path: string,
-  { steps, parameters, optimizer }: CheckpointedRun,
+  { steps, parameters, optimizer, task }: CheckpointedRun,
 ): Promise<number> => {
   const state = await readJsonFile(join(path, "state.json"), stateSchema);
   if (state.steps !== steps) {
@@ -147,6 +155,10 @@ const readCheckpoint = async (
         hint: `${removal}; or go on with the options it was made with`,
       },
     );
+  }
+  if ((state.task === undefined) !== (task === undefined)) {
+    const what = state.task === undefined ? "holds no state of the task" : "holds the state of another task";
+    throw new MahaloError("E_CHECKPOINT", `${path}: ${what}`, { hint: removal });
   }
   const masters = parameters.map((one) => {
     const { name, master } = one;
@@ -160,6 +172,7 @@ const readCheckpoint = async (
     optimizer.loadState(new Map(moments.names.map((name) => [name, moments.tensor(name)])));
     moments.close();
   });
+  task?.load(state.task);
   noGrad(() => {
     for (const { one, master } of masters) {
       scope(() => ops.copy_(master.detach(), weights.tensor(one.name)));

@@ -7,7 +7,7 @@ import { clearGradients, gradientsOf, trainAll } from "../model/testing/gradient
 import { distance, withFolder } from "../model/testing/tiny.ts";
 import { cosines, passByObjective, projectConflicts } from "./conflict.ts";
 import { readMetrics } from "./metrics.ts";
-import { trainPass } from "./passes.ts";
+import { accumulateGradients } from "./step.ts";
 import type { TaskRow } from "./task.ts";
 import { expectClose } from "./testing/compare.ts";
 import { alignedModel, OBJECTIVES, pairTask, stepGradients, trainOptions } from "./testing/fixture.ts";
@@ -109,11 +109,12 @@ describe("a step by objectives", () => {
   const step = (measure: boolean, project: boolean, only?: string) => {
     const trained = trainAll(model);
     clearGradients(model);
-    const pass = (some: readonly TaskRow[]): void =>
-      trainPass(model, some, (row, values) => task.outcome(row, values, rows).slopes, {
+    const pass = (some: readonly TaskRow[]): void => {
+      accumulateGradients(model, some, (row, values) => task.outcome(row, values, rows), {
         tokensPerPass: 10_000,
         trained,
       });
+    };
     if (only !== undefined) {
       pass(rows.filter(({ objective }) => objective === only));
       return { metrics: {}, gradients: gradientsOf(model) };

@@ -54,7 +54,9 @@ describe("KL at positions", () => {
         const whole = scope(() => positionKl(p.tensors(), q.tensors()));
         for (const [n, value] of found.entries()) {
           expect(value).toBeCloseTo(plainKl(p.logits[n] ?? [], q.logits[n] ?? []), 4);
-          expect(value).toBeCloseTo(whole[n] ?? Number.NaN, 6);
+          // float32 has seven digits, whatever the size of the value.
+          const other = whole[n] ?? Number.NaN;
+          expect(Math.abs(value - other)).toBeLessThan(1e-6 * Math.max(1, other));
           expect(value).toBeGreaterThan(-1e-6);
         }
         for (const value of scope(() => positionKl(p.tensors(), p.tensors(), { chunk })))

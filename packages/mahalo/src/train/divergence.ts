@@ -4,7 +4,7 @@ import { element } from "../core/need.ts";
 import { progress } from "../core/progress.ts";
 import { predictors } from "../data/packing.ts";
 import type { LanguageModel } from "../model/load.ts";
-import { measure } from "./passes.ts";
+import { measure } from "./forward.ts";
 import type { Reader } from "./reader.ts";
 
 // Shapes: N response positions, C positions of a chunk, D hidden, V vocabulary.

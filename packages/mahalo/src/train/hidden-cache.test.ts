@@ -6,9 +6,10 @@ import { silenceProgress } from "../core/progress.ts";
 import type { LanguageModel } from "../model/load.ts";
 import type { Parameter } from "../model/parameters.ts";
 import { distance, withFolder } from "../model/testing/tiny.ts";
+import { logProbs, measure, type ReadOptions } from "./forward.ts";
 import { HiddenCache } from "./hidden-cache.ts";
-import { logProbs, measure, type ReadOptions, trainPass } from "./passes.ts";
 import { logProbReader } from "./reader.ts";
+import { accumulateGradients } from "./step.ts";
 import type { TaskRow } from "./task.ts";
 import { expectClose } from "./testing/compare.ts";
 import { alignedModel, pairTask, trainOptions } from "./testing/fixture.ts";
@@ -35,7 +36,7 @@ const heads = (): Parameter[] => selectTrained(model, "heads", model.heads.param
 /** Gradients of what trains for a step over all pairs. */
 const gradients = (trained: readonly Parameter[], options: ReadOptions, tokensPerPass = 40) => {
   for (const one of trained) one.clearGradient();
-  trainPass(model, rows, (row, values) => task.outcome(row, values, rows).slopes, {
+  accumulateGradients(model, rows, (row, values) => task.outcome(row, values, rows), {
     ...options,
     tokensPerPass,
     trained,

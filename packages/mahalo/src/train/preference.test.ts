@@ -4,7 +4,7 @@ import type { LanguageModel } from "../model/load.ts";
 import type { Parameter } from "../model/parameters.ts";
 import { trainAll } from "../model/testing/gradients.ts";
 import { tinyNames } from "../model/testing/tiny.ts";
-import { logProbs } from "./passes.ts";
+import { logProbs } from "./forward.ts";
 import type { PreferenceTaskOptions, ReferencePair } from "./preference.ts";
 import { expectClose, relativeToLargest } from "./testing/compare.ts";
 import {

@@ -7,7 +7,7 @@ import { silenceProgress } from "../core/progress.ts";
 import type { EncodedPair } from "../data/encode.ts";
 import type { LanguageModel } from "../model/load.ts";
 import { tinyModel, withFolder } from "../model/testing/tiny.ts";
-import { logProbs } from "./passes.ts";
+import { logProbs } from "./forward.ts";
 import type { ReferencePair } from "./preference.ts";
 import { cachedReference, computeReference } from "./reference.ts";
 import { OBJECTIVES, PAIRS, pairTask } from "./testing/fixture.ts";

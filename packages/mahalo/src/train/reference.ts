@@ -11,7 +11,7 @@ import { canonicalJson } from "../core/json.ts";
 import { progress } from "../core/progress.ts";
 import type { EncodedPair } from "../data/encode.ts";
 import type { LanguageModel } from "../model/load.ts";
-import { logProbs, type PassOptions } from "./passes.ts";
+import { logProbs, type PassOptions } from "./forward.ts";
 import type { ReferencePair } from "./preference.ts";
 import type { BranchLogProbs } from "./task.ts";
 

@@ -4,8 +4,9 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { silenceProgress } from "../core/progress.ts";
 import { withFolder } from "../model/testing/tiny.ts";
-import { metricsFile, readMetrics } from "./metrics.ts";
+import { metricsFile, type PairRecord, readMetrics } from "./metrics.ts";
 import {
+  alignTask,
   CRASH,
   checkpointOf,
   checkpoints,
@@ -13,6 +14,7 @@ import {
   type Ended,
   fineTuneTask,
   go,
+  groupDroTask,
   type Run,
   STEPS,
   text,
@@ -27,6 +29,7 @@ const kinds: [string, Omit<Run, "folder">][] = [
   ["full, rmsprop with schedule", { options: { optimizer: "rmsprop", schedule: "cosine", warmup: 2 } }],
   ["low-rank, bfloat16", { compute: "bfloat16", options: { train: { lora: { rank: 2, alpha: 4 } } } }],
   ["last layer, sgd", { options: { train: { lastLayers: 1 }, optimizer: "sgd", checkpointing: true } }],
+  ["a task that learns weights", { task: groupDroTask }],
   ["fine-tuning", { task: fineTuneTask, heads: (model) => [model.heads.base] }],
 ];
 
@@ -51,6 +54,54 @@ describe.each(kinds)("a run (%s)", (_, kind) => {
         for (const { model } of [first, second]) model.dispose();
       }
       straight.model.dispose();
+    }));
+});
+
+describe("a task that is prepared", () => {
+  test("sees the records of a whole step, in its order, before any slope is asked for", () =>
+    withFolder(async (folder) => {
+      const task = alignTask();
+      const events: string[][] = [];
+      const { error, model } = await go({
+        folder,
+        options: { tokensPerPass: 40, evaluateEvery: "never" },
+        task: () => ({
+          ...task,
+          prepare: (records: readonly PairRecord[]) => {
+            events.push(records.map(({ objective }) => objective));
+          },
+          outcome: (row, values, step) => {
+            events.push([]);
+            return task.outcome(row, values, step);
+          },
+        }),
+      });
+      expect(error).toBeUndefined();
+      const steps = Array.from({ length: STEPS }, (_, step) => task.rows(step));
+      // Each row's loss is asked for twice: without gradients, and with.
+      const expected = steps.flatMap((rows) => [
+        ...rows.map(() => []),
+        rows.map(({ objective }) => objective),
+        ...rows.map(() => []),
+      ]);
+      expect(events).toEqual(expected);
+      model.dispose();
+    }));
+
+  test("is refused a checkpoint that has no state of it, and another task one that has", () =>
+    withFolder(async (root) => {
+      const [plain, stateful] = [join(root, "plain"), join(root, "stateful")];
+      for (const { model } of [
+        await go({ folder: plain, stopAfter: 2 }),
+        await go({ folder: stateful, stopAfter: 2, task: groupDroTask }),
+      ])
+        model.dispose();
+      const swapped = [await go({ folder: plain, task: groupDroTask }), await go({ folder: stateful })];
+      expect(swapped.map(({ error }) => error)).toEqual([
+        expect.objectContaining({ code: "E_CHECKPOINT", message: expect.stringContaining("no state") }),
+        expect.objectContaining({ code: "E_CHECKPOINT", message: expect.stringContaining("another task") }),
+      ]);
+      for (const { model } of swapped) model.dispose();
     }));
 });
 

@@ -9,7 +9,7 @@ import type { RewardModel } from "../model/reward-model.ts";
 import { namedPrompt } from "../model/reward-prompt.ts";
 import { ALL_KINDS, rewardWeights, scoresOfHead, tinyRewards } from "../model/testing/rewards.ts";
 import { tinyNames, withFolder } from "../model/testing/tiny.ts";
-import { measure } from "./passes.ts";
+import { measure } from "./forward.ts";
 import type { LabelledSteps, RewardRow, RewardTaskOptions } from "./reward.ts";
 import { expectClose } from "./testing/compare.ts";
 import { trainOptions } from "./testing/fixture.ts";

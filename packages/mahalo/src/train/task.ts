@@ -25,6 +25,14 @@ export type RowOutcome<R> = {
   record: R;
 };
 
+/** State of a task between steps. */
+export type TaskState = {
+  /** What a checkpoint writes, as JSON has it. */
+  save(): unknown;
+  /** Takes up what {@link save} gave. @throws MahaloError where it does not fit this task */
+  load(saved: unknown): void;
+};
+
 /**
  * A task that the trainer can train: it names rows, turns what is read off them into slopes, and records into metrics.
  *
@@ -41,6 +49,13 @@ export type Task<R> = {
   /** Judges one row among the rows of its step. */
   outcome(row: TaskRow, values: readonly BranchValues[], step: readonly TaskRow[]): RowOutcome<R>;
   metrics(records: readonly R[]): Metrics;
+  /**
+   * Called with a step's records, of a forward without gradients, before any slope is asked for: for losses whose slopes
+   * depend on the whole step, or on all steps so far. A task without it saves that forward.
+   */
+  prepare?(records: readonly R[]): void;
+  /** What the task learns from step to step, as plain data; checkpoints keep it. */
+  state?: TaskState;
   /** Held-out rows, measured without training; empty for none. */
   heldOut: readonly TaskRow[];
 };

@@ -1,20 +1,20 @@
 /** The one trainer: steps of any task, with accumulation, clipping, schedule, evaluation, metrics and exact resume. */
 import { join } from "node:path";
-import { clipGradNorm, gradNorm, MahaloError, Optimizer, schedule, type Tensor } from "@mahalo/torch";
-import { need, zip } from "../core/need.ts";
+import { MahaloError, Optimizer, schedule } from "@mahalo/torch";
+import { zip } from "../core/need.ts";
 import { type Progress, progress } from "../core/progress.ts";
 import { stream } from "../core/random.ts";
 import { layerParameters } from "../model/backbone.ts";
 import { addLora } from "../model/lora.ts";
 import type { Parameter } from "../model/parameters.ts";
 import { clearCheckpoints, latestCheckpoint, loadCheckpoint, saveCheckpoint } from "./checkpoint.ts";
-import { passByObjective } from "./conflict.ts";
+import { measure, type ReadOptions } from "./forward.ts";
 import { HiddenCache } from "./hidden-cache.ts";
 import { type Metrics, MetricsLog, metricsFile, readMetrics } from "./metrics.ts";
 import { decays, optimizerRules, type TrainOptions, warmupSteps } from "./options.ts";
-import { measure, type ReadOptions, trainPass } from "./passes.ts";
 import type { TrainedModel } from "./reader.ts";
-import type { Task, TaskRow } from "./task.ts";
+import { type TrainState, trainStep } from "./step.ts";
+import type { Task } from "./task.ts";
 
 /** Where and how a run goes on. */
 export type TrainContext = {
@@ -48,17 +48,6 @@ export const selectTrained = (
   return parameters;
 };
 
-const now = (): number => performance.now() / 1000;
-
-/** Largest resident memory of this process so far, in bytes. */
-const peakMemory = (): number => process.resourceUsage().maxRSS * 1024;
-
-const tokensOf = (rows: readonly TaskRow[]): number =>
-  rows.reduce(
-    (sum, row) => sum + row.branches.reduce((all, branch) => all + branch.length, row.prompt.length),
-    0,
-  );
-
 /** Measures a task's held-out rows, which may take minutes and shows how far it is; names get the prefix `eval_`. */
 const evaluate = <R>(model: TrainedModel, task: Task<R>, options: TrainOptions & ReadOptions): Metrics => {
   const bar = progress({ label: `${task.name}, held out`, total: task.heldOut.length, unit: "rows" });
@@ -76,112 +65,43 @@ function measuresAfter(done: number, steps: number, every: TrainOptions["evaluat
   return done === steps || (every > 0 && done % every === 0);
 }
 
-/** One run of the trainer; holds what changes from step to step. */
-class Run<R> {
-  readonly #model: TrainedModel;
-  readonly #task: Task<R>;
-  readonly #options: TrainOptions & ReadOptions;
-  readonly #parameters: readonly Parameter[];
-  readonly #masters: ReadonlyMap<string, Tensor>;
-  readonly #optimizer: Optimizer;
-  readonly #factor: (step: number) => number;
-  readonly #seed: number;
-
-  constructor(
-    model: TrainedModel,
-    task: Task<R>,
-    options: TrainOptions,
-    parameters: readonly Parameter[],
-    seed: number,
-  ) {
-    this.#seed = seed;
-    this.#model = model;
-    this.#task = task;
-    const cached = options.train === "heads" && (options.cacheHidden ?? true);
-    this.#options = {
-      ...options,
-      readerOf: task.readerOf,
-      hidden: cached ? new HiddenCache(model.backbone) : undefined,
-    };
-    this.#parameters = parameters;
-    this.#masters = new Map(
-      parameters.map((one) => {
-        if (one.master !== undefined) return [one.name, one.master];
-        throw new MahaloError("E_MODEL_NOT_TRAINABLE", `${one.name} has no master weights`, {
-          exitStatus: 1,
-        });
-      }),
-    );
-    this.#optimizer = new Optimizer(this.#masters, optimizerRules[options.optimizer](options.weightDecay), {
-      learningRate: 0,
-      decays,
-    });
-    const warmup = warmupSteps(options.warmup, task.steps);
-    const factor = schedule(options.schedule, { totalSteps: task.steps, warmupSteps: warmup });
+/** What a run of the trainer begins with; frees nothing that it did not make. */
+function beginRun<R>(
+  model: TrainedModel,
+  task: Task<R>,
+  options: TrainOptions,
+  parameters: readonly Parameter[],
+  seed: number,
+): TrainState<R> & { dispose(): void } {
+  const masters = new Map(
+    parameters.map(({ name, master }) => {
+      if (master !== undefined) return [name, master];
+      throw new MahaloError("E_MODEL_NOT_TRAINABLE", `${name} has no master weights`, { exitStatus: 1 });
+    }),
+  );
+  const optimizer = new Optimizer(masters, optimizerRules[options.optimizer](options.weightDecay), {
+    learningRate: 0,
+    decays,
+  });
+  const cached = options.train === "heads" && (options.cacheHidden ?? true);
+  const hidden = cached ? new HiddenCache(model.backbone) : undefined;
+  const warmup = warmupSteps(options.warmup, task.steps);
+  const factor = schedule(options.schedule, { totalSteps: task.steps, warmupSteps: warmup });
+  return {
+    model,
+    task,
+    options: { ...options, readerOf: task.readerOf, hidden },
+    parameters,
+    masters,
+    optimizer,
     // The customary warm-up gives the first step a learning rate of 0; counting from its end wastes no step.
-    this.#factor = (step) => factor(step < warmup ? step + 1 : step);
-  }
-
-  /** Parts of a checkpoint. */
-  get state(): { steps: number; parameters: readonly Parameter[]; optimizer: Optimizer } {
-    return { steps: this.#task.steps, parameters: this.#parameters, optimizer: this.#optimizer };
-  }
-
-  /** Frees the optimiser's moments, and hidden states. */
-  dispose(): void {
-    this.#optimizer.dispose();
-    this.#options.hidden?.dispose();
-  }
-
-  /** Measures the held-out rows. */
-  evaluate(): Metrics {
-    return evaluate(this.#model, this.#task, this.#options);
-  }
-
-  /** One optimiser step, counted from 0. */
-  step(step: number): Metrics {
-    const began = now();
-    const rows = this.#task.rows(step);
-    const records = new Map<TaskRow, R>();
-    const pass = (some: readonly TaskRow[]): void =>
-      trainPass(
-        this.#model,
-        some,
-        (row, values) => {
-          const { slopes, record } = this.#task.outcome(row, values, rows);
-          records.set(row, record);
-          return slopes;
-        },
-        { ...this.#options, trained: this.#parameters },
-      );
-    const { every, project } = this.#options.conflict ?? { every: 0, project: false };
-    const measured = every > 0 && step % every === 0;
-    const random = stream(this.#seed, "conflict", String(step));
-    const conflict =
-      measured || project
-        ? passByObjective(rows, this.#parameters, pass, { measure: measured, project, random })
-        : pass(rows);
-    const { maxGradNorm, learningRate } = this.#options;
-    const norm = maxGradNorm > 0 ? clipGradNorm(this.#masters, maxGradNorm) : gradNorm(this.#masters);
-    this.#optimizer.learningRate = learningRate * this.#factor(step);
-    this.#optimizer.step();
-    this.#optimizer.zeroGrad();
-    for (const one of this.#parameters) one.refresh();
-    this.#model.heads?.clearMixes();
-    const seconds = now() - began;
-    // Records follow the rows' order, not the passes', so that metrics do not depend on the packing.
-    const inOrder = rows.map((row) => need(records.get(row), "a row's record"));
-    return {
-      ...this.#task.metrics(inOrder),
-      ...conflict,
-      grad_norm: norm,
-      learning_rate: this.#optimizer.learningRate,
-      seconds,
-      tokens_per_second: tokensOf(rows) / seconds,
-      pairs_per_second: rows.length / seconds,
-      peak_memory_bytes: peakMemory(),
-    };
-  }
+    schedule: (step) => factor(step < warmup ? step + 1 : step),
+    seed,
+    dispose: () => {
+      optimizer.dispose();
+      hidden?.dispose();
+    },
+  };
 }
 
 const note = (metrics: Metrics): string => {
@@ -219,27 +139,28 @@ export const train = async <R>(
   parameters: readonly Parameter[],
   { folder, seed, resume = true, signal }: TrainContext,
 ): Promise<Metrics> => {
-  const run = new Run(model, task, options, parameters, seed);
+  const run = beginRun(model, task, options, parameters, seed);
+  const checkpointed = { steps: task.steps, parameters, optimizer: run.optimizer, task: task.state };
   // A run that begins anew must not be gone on with from an older one's checkpoint.
   if (!resume) clearCheckpoints(folder);
   const known = latestCheckpoint(folder);
-  let done = known === undefined ? 0 : await loadCheckpoint(known.path, run.state);
+  let done = known === undefined ? 0 : await loadCheckpoint(known.path, checkpointed);
   const log = new MetricsLog(folder, known === undefined ? {} : { resumeStep: done });
   const bar: Progress = progress({ label: task.name, total: task.steps, unit: "steps", from: done });
   let last: Metrics = {};
   const save = async (): Promise<void> => {
     log.sync();
-    await saveCheckpoint(folder, { step: done, ...run.state });
+    await saveCheckpoint(folder, { step: done, ...checkpointed });
   };
   try {
     if (done === task.steps) last = await loggedMetrics(folder, done);
     while (done < task.steps) {
-      last = run.step(done);
+      last = trainStep(run, done);
       done += 1;
       log.write(done, last);
       bar.update(done, note(last));
       if (measuresAfter(done, task.steps, options.evaluateEvery) && task.heldOut.length > 0) {
-        const measured = run.evaluate();
+        const measured = evaluate(model, task, run.options);
         log.write(done, measured);
         last = { ...last, ...measured };
       }

@@ -1,7 +1,7 @@
 /** Margins of all heads from one pass are those of one pass a head. */
 import { expect, test } from "vitest";
 import { tinyModel } from "../../model/testing/tiny.ts";
-import { logProbs } from "../../train/passes.ts";
+import { logProbs } from "../../train/forward.ts";
 import { pairMargins } from "./pair-margins.ts";
 
 const sum = (values: Float32Array | undefined): number =>

@@ -7,8 +7,8 @@ import { predictors } from "../../data/packing.ts";
 import type { Margins } from "../../evaluate/pair-accuracy.ts";
 import type { LanguageModel } from "../../model/load.ts";
 import type { Parameter } from "../../model/parameters.ts";
+import { measure } from "../../train/forward.ts";
 import { headPass } from "../../train/head-pass.ts";
-import { measure } from "../../train/passes.ts";
 import type { Reader } from "../../train/reader.ts";
 
 /** Tokens of one pass; without gradients memory is no matter at this size. */

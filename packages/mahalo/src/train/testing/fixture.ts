@@ -1,5 +1,6 @@
 /** Tiny models with heads, pairs of two objectives, and the MAH-DPO batch loss the plain way: whole rows under autograd. */
 import { backward, ops, scope, type Tensor, tensor } from "@mahalo/torch";
+import { need } from "../../core/need.ts";
 import { stream } from "../../core/random.ts";
 import type { EncodedPair } from "../../data/encode.ts";
 import { branchIds, type PackedBatch, predictors } from "../../data/packing.ts";
@@ -10,11 +11,12 @@ import type { Parameter } from "../../model/parameters.ts";
 import { denseMask, maskedAttention } from "../../model/testing/dense-attention.ts";
 import { clearGradients, gradientsOf } from "../../model/testing/gradients.ts";
 import { type TinyName, tinyModel, tokensOf } from "../../model/testing/tiny.ts";
+import type { PassOptions } from "../forward.ts";
 import type { PairLossName, PairLossOptions } from "../losses.ts";
 import type { Metrics, PairRecord } from "../metrics.ts";
 import type { TrainOptions } from "../options.ts";
-import { type PassOptions, trainPass } from "../passes.ts";
 import { type PreferenceTaskOptions, preferenceTask, type ReferencePair } from "../preference.ts";
+import { accumulateGradients } from "../step.ts";
 import type { Task } from "../task.ts";
 
 // Shapes: T tokens of a sequence, N response positions, V vocabulary.
@@ -105,18 +107,13 @@ export const stepGradients = <R>(
 ): StepGradients => {
   clearGradients(model);
   const rows = task.rows(0);
-  const records: R[] = [];
-  trainPass(
-    model,
-    rows,
-    (row, logps) => {
-      const { slopes, record } = task.outcome(row, logps, rows);
-      records.push(record);
-      return slopes;
-    },
-    { tokensPerPass: 10_000, ...options, trained },
-  );
-  return { metrics: task.metrics(records), gradients: gradientsOf(model) };
+  const records = accumulateGradients(model, rows, (row, logps) => task.outcome(row, logps, rows), {
+    tokensPerPass: 10_000,
+    ...options,
+    trained,
+  });
+  const inOrder = rows.map((row) => need(records.get(row), "a row's record"));
+  return { metrics: task.metrics(inOrder), gradients: gradientsOf(model) };
 };
 
 /** Sum over a branch of log softmax(W h)[token], recorded by autograd: dense mask, composed operators. */

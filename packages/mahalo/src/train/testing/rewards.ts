@@ -11,10 +11,11 @@ import { namedPrompt } from "../../model/reward-prompt.ts";
 import { denseMask, maskedAttention } from "../../model/testing/dense-attention.ts";
 import { gradientsWith } from "../../model/testing/gradients.ts";
 import { tokensOf } from "../../model/testing/tiny.ts";
+import type { PassOptions } from "../forward.ts";
 import type { Metrics } from "../metrics.ts";
-import { type PassOptions, trainPass } from "../passes.ts";
 import { type LabelledSteps, type RewardRow, type RewardTaskOptions, rewardTask } from "../reward.ts";
 import type { RewardRecord } from "../reward-metrics.ts";
+import { accumulateGradients } from "../step.ts";
 import type { Task } from "../task.ts";
 
 const ids = (name: string, length: number): number[] => {
@@ -87,16 +88,13 @@ export const rewardStep = (
   for (const one of trained) one.clearGradient();
   const rows = task.rows(0);
   const records: RewardRecord[] = [];
-  trainPass(
-    model,
-    rows,
-    (row, values) => {
-      const { slopes, record } = task.outcome(row, values, rows);
-      records[row.index] = record;
-      return slopes;
-    },
-    { tokensPerPass: 10_000, ...options, readerOf: task.readerOf, trained },
-  );
+  const found = accumulateGradients(model, rows, (row, values) => task.outcome(row, values, rows), {
+    tokensPerPass: 10_000,
+    ...options,
+    readerOf: task.readerOf,
+    trained,
+  });
+  for (const [row, record] of found) records[row.index] = record;
   return {
     metrics: task.metrics(records),
     records,

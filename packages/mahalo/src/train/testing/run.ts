@@ -1,7 +1,10 @@
 /** Short training runs over a tiny model: stopped, crashed, resumed, and what they leave behind. */
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import { z } from "zod";
 import { hashBytes } from "../../core/files.ts";
+import { mean } from "../../core/mean.ts";
+import { lookUp } from "../../core/need.ts";
 import { balancedBatches } from "../../data/balance.ts";
 import type { LanguageModel } from "../../model/load.ts";
 import type { ComputeDType, Parameter } from "../../model/parameters.ts";
@@ -36,6 +39,34 @@ export const alignTask = (options: Partial<PreferenceTaskOptions> = {}, seed = 1
     heldOutReference: REFERENCE.slice(0, 2),
     ...options,
   });
+
+const savedWeights = z.strictObject({ weights: z.record(z.string(), z.number()) });
+
+/** {@link alignTask} with weights of objectives that grow with their mean loss (group DRO): a task with a state. */
+export const groupDroTask = (): Task<PairRecord> => {
+  const task = alignTask();
+  let weights = new Map<string, number>(OBJECTIVES.map((name) => [name, 1]));
+  return {
+    ...task,
+    prepare: (records) => {
+      for (const name of OBJECTIVES) {
+        const losses = records.filter(({ objective }) => objective === name).map(({ loss }) => loss);
+        weights.set(name, lookUp(weights, name) * Math.exp(0.5 * mean(losses)));
+      }
+    },
+    outcome: (row, values, step) => {
+      const { slopes, record } = task.outcome(row, values, step);
+      const weight = lookUp(weights, record.objective);
+      return { slopes: slopes.map((slope) => Number(slope) * weight), record };
+    },
+    state: {
+      save: () => ({ weights: Object.fromEntries(weights) }),
+      load: (saved) => {
+        weights = new Map(Object.entries(savedWeights.parse(saved).weights));
+      },
+    },
+  };
+};
 
 /** A run as a recipe makes it, over a model of its own. */
 export type Run = {

@@ -1,4 +1,4 @@
-/** Passes: however a step is divided, packed, recomputed or frozen, its log-probabilities and gradients are the same. */
+/** A training step: however it is divided, packed, recomputed or frozen, its log-probabilities and gradients are the same. */
 import { liveTensors, noGrad, tensor } from "@mahalo/torch";
 import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
@@ -9,8 +9,9 @@ import type { LanguageModel } from "../model/load.ts";
 import type { Parameter } from "../model/parameters.ts";
 import { trainAll } from "../model/testing/gradients.ts";
 import { distance } from "../model/testing/tiny.ts";
+import { logProbs, type PassOptions } from "./forward.ts";
 import type { TrainOptions } from "./options.ts";
-import { logProbs, type PassOptions, trainPass } from "./passes.ts";
+import { accumulateGradients } from "./step.ts";
 import type { TaskRow } from "./task.ts";
 import { expectClose, relativeToLargest } from "./testing/compare.ts";
 import {
@@ -113,8 +114,9 @@ describe("the gradients of a step", () => {
 
   test("leave no native tensor behind", () => {
     const trained = trainAll(model);
-    const step = (checkpointing: boolean): void =>
-      trainPass(model, rows, () => [0.1, -0.1], { tokensPerPass: 40, checkpointing, trained });
+    const lossOf = () => ({ slopes: [0.1, -0.1], record: undefined });
+    const step = (checkpointing: boolean): unknown =>
+      accumulateGradients(model, rows, lossOf, { tokensPerPass: 40, checkpointing, trained });
     step(true);
     const before = liveTensors();
     for (const checkpointing of [false, true, false, true]) step(checkpointing);

@@ -1,0 +1,127 @@
+/** One training step, top to bottom: forward, loss, backward, clipping, optimizer. */
+import { clipGradNorm, gradNorm, noGrad, type Optimizer, ops, scope, type Tensor } from "@mahalo/torch";
+import { need, zip } from "../core/need.ts";
+import { stream } from "../core/random.ts";
+import { packedAttention } from "../model/attention.ts";
+import type { Parameter } from "../model/parameters.ts";
+import { batchTokens } from "../model/tokens.ts";
+import { passByObjective } from "./conflict.ts";
+import { measure, type PassOptions, type ReadOptions, readersOf } from "./forward.ts";
+import type { Metrics } from "./metrics.ts";
+import { backwardHeads, microbatches, readHeads, valuesOf } from "./microbatch.ts";
+import type { TrainOptions } from "./options.ts";
+import type { TrainedModel } from "./reader.ts";
+import type { BranchValues, RowOutcome, Task, TaskRow } from "./task.ts";
+
+// Shapes: T tokens of a microbatch, D hidden.
+
+/** What changes from step to step, and what that is done with. */
+export type TrainState<R> = {
+  model: TrainedModel;
+  task: Task<R>;
+  options: TrainOptions & ReadOptions;
+  /** What is trained, and its float32 weights by name. */
+  parameters: readonly Parameter[];
+  masters: ReadonlyMap<string, Tensor>;
+  optimizer: Optimizer;
+  /** Learning rate of a step as a share of the options'. */
+  schedule: (step: number) => number;
+  seed: number;
+};
+
+/** One optimizer step, counted from 0. @returns its metrics */
+export function trainStep<R>(state: TrainState<R>, step: number): Metrics {
+  const { model, task, options, parameters, masters, optimizer } = state;
+  const began = performance.now();
+  const rows = task.rows(step);
+  if (task.prepare !== undefined) {
+    const values = measure(model, rows, options);
+    task.prepare(zip(rows, values).map(([row, own]) => task.outcome(row, own, rows).record));
+  }
+
+  const records = new Map<TaskRow, R>();
+  const backward = (some: readonly TaskRow[]): void => {
+    const lossOf = (row: TaskRow, values: readonly BranchValues[]) => task.outcome(row, values, rows);
+    for (const [row, record] of accumulateGradients(model, some, lossOf, { ...options, trained: parameters }))
+      records.set(row, record);
+  };
+  const { every, project } = options.conflict ?? { every: 0, project: false };
+  const measured = every > 0 && step % every === 0;
+  const random = stream(state.seed, "conflict", String(step));
+  const conflict =
+    measured || project
+      ? passByObjective(rows, parameters, backward, { measure: measured, project, random })
+      : backward(rows);
+
+  const { maxGradNorm, learningRate } = options;
+  const norm = maxGradNorm > 0 ? clipGradNorm(masters, maxGradNorm) : gradNorm(masters);
+  optimizer.learningRate = learningRate * state.schedule(step);
+  optimizer.step();
+  optimizer.zeroGrad();
+  for (const parameter of parameters) parameter.refresh();
+  model.heads?.clearMixes();
+
+  const seconds = (performance.now() - began) / 1000;
+  // Records follow the rows' order, not the microbatches', so that metrics do not depend on the packing.
+  const inOrder = rows.map((row) => need(records.get(row), "a row's record"));
+  return {
+    ...task.metrics(inOrder),
+    ...conflict,
+    grad_norm: norm,
+    learning_rate: optimizer.learningRate,
+    seconds,
+    tokens_per_second: countTokens(rows) / seconds,
+    pairs_per_second: rows.length / seconds,
+    peak_memory_bytes: process.resourceUsage().maxRSS * 1024,
+  };
+}
+
+/**
+ * Forward and backward over rows, microbatch by microbatch: gradients are added to the parameters' float32 gradients.
+ *
+ * A head reads its own rows' positions only; the backbone gets one gradient, d(loss)/d(hidden), made of the heads' own.
+ * With kept hidden states it gets none.
+ *
+ * @param lossOf the loss of one row and its slopes, d(loss of the step)/d(value), once its values are known
+ * @returns each row's record
+ */
+export function accumulateGradients<R>(
+  model: TrainedModel,
+  rows: readonly TaskRow[],
+  lossOf: (row: TaskRow, values: readonly BranchValues[]) => RowOutcome<R>,
+  options: PassOptions & ReadOptions & { trained: readonly Parameter[] },
+): Map<TaskRow, R> {
+  const records = new Map<TaskRow, R>();
+  const { hidden: cache, checkpointing = false } = options;
+  for (const microbatch of microbatches(rows, options.tokensPerPass, readersOf(model, options))) {
+    scope(() => {
+      const { batch } = microbatch;
+      const pass =
+        cache === undefined
+          ? model.backbone.train(batchTokens(batch), packedAttention(batch), { checkpoint: checkpointing })
+          : undefined;
+      const hidden = pass?.hidden_TD.detach() ?? need(cache, "hidden states");
+      const readings = readHeads(microbatch, hidden);
+      const outcomes = zip(microbatch.rows, valuesOf(microbatch, readings)).map(([row, values]) => {
+        const outcome = lossOf(row, values);
+        records.set(row, outcome.record);
+        return outcome;
+      });
+      const slopes = outcomes.map((outcome) => outcome.slopes);
+      if (pass === undefined) backwardHeads(microbatch, readings, slopes);
+      else {
+        const gradient_TD = noGrad(() => ops.zerosLike(pass.hidden_TD));
+        backwardHeads(microbatch, readings, slopes, gradient_TD);
+        pass.backward(gradient_TD);
+      }
+      for (const parameter of options.trained) parameter.collect();
+    });
+  }
+  return records;
+}
+
+const countTokens = (rows: readonly TaskRow[]): number =>
+  rows.reduce(
+    (sum, row) => sum + row.branches.reduce((all, branch) => all + branch.length, row.prompt.length),
+    0,
+  );
