@@ -2,9 +2,8 @@
 import { type Command, Option } from "commander";
 import { writeJsonLines } from "../core/json-lines.ts";
 import { Problems } from "../data/problems.ts";
-import { judgeContent, makeJudge } from "../reward/judges/registry.ts";
+import { judgeContent, judgesAnswers, makeJudge } from "../reward/judges/registry.ts";
 import { rejudgeRollouts } from "../reward/rejudge.ts";
-import { comparesAnswers } from "../reward/roll-out.ts";
 import {
   pairLine,
   pairsFromRollouts,
@@ -62,7 +61,7 @@ export const pairsCommand = (io: Io): Command =>
               judge: makeJudge(judge, "--judge"),
               judgeContent: judgeContent(judge, "--judge"),
               objective,
-              kind: comparesAnswers(judge) ? "verifiable" : "judged",
+              kind: judgesAnswers(judge, "--judge") ? "verifiable" : "judged",
               signal: io.signal,
             });
       const problems = new Problems();

@@ -8,7 +8,7 @@ import type { Mix } from "../model/heads.ts";
 import type { LanguageModel } from "../model/load.ts";
 import { type Continuer, modelContinuer } from "./continuer.ts";
 import { planDialogues } from "./dialogue.ts";
-import { judgeContent, judgeNeedsAnswer, makeJudge } from "./judges/registry.ts";
+import { judgeContent, judgeNeedsAnswer, judgesAnswers, makeJudge } from "./judges/registry.ts";
 import {
   planResponses,
   type RolloutSource,
@@ -108,17 +108,19 @@ export const rollOutRows = (
   rows: readonly OpenRow[],
   options: RollOutOptions & { continuer: Continuer; from?: RolloutOrigin | undefined },
 ): Promise<RolloutSummary> => {
-  const { judge, continuer, problems = new Problems(), samples, seed, from = "auto" } = options;
+  const { judge, judgeName = "judge", continuer, problems = new Problems() } = options;
+  const { samples, seed, from = "auto" } = options;
   const missing = rows.find(({ response }) => response === undefined);
   if (missing !== undefined && (from === "response" || from === "both")) {
     throw new MahaloError("E_ROLLOUT", `${formatOrigin(missing.origin)}: has no response to go on from`, {
       hint: "map a response column, or roll out from the prompt",
     });
   }
+  const verifies = judgesAnswers(judge, judgeName);
   const sources = judgeable(rows, options, problems).map(({ labels, response, ...row }): RolloutSource => {
     return {
       ...row,
-      kind: row.answer !== undefined && comparesAnswers(judge) ? "verifiable" : "judged",
+      kind: row.answer !== undefined && verifies ? "verifiable" : "judged",
       ...(from === "prompt" || response === undefined ? {} : { response, labels }),
     };
   });
@@ -139,13 +141,6 @@ function judgeable<Row extends { answer?: unknown }>(
     problems.step("rollouts").skip("they have no answer for the judge to compare with", lacking);
   return answered;
 }
-
-/** Kinds of judge that look at a reply's manner, not at whether it is right. */
-const mannerKinds: readonly unknown[] = ["rule", "chat"];
-
-/** Whether what a declared judge says of a row with an answer makes its objective a verifiable one. */
-export const comparesAnswers = (judge: unknown): boolean =>
-  typeof judge === "object" && judge !== null && "kind" in judge && !mannerKinds.includes(judge.kind);
 
 /**
  * Rolls dialogues out: every tutor's turn is judged by the student's recorded reply, or by simulated ones.

@@ -10,7 +10,7 @@ import { Problems } from "../../data/problems.ts";
 import { bestOf, type Candidate } from "../../evaluate/best-of.ts";
 import type { BestOf } from "../../evaluate/results.ts";
 import { loadRewardModel, type RewardModel } from "../../model/reward-model.ts";
-import { comparesAnswers } from "../../reward/roll-out.ts";
+import { judgesAnswers } from "../../reward/judges/registry.ts";
 import { allRollouts, type Rollout, type RolloutRow } from "../../reward/rollout-file.ts";
 import { answerSteps, answerText } from "../../reward/rollout-text.ts";
 import { type ScoredResponse, scoreSteps } from "../../reward/score.ts";
@@ -60,7 +60,8 @@ const candidatesOf = (
     { signal },
   );
   if (problems.count > 0) log(problems.summary());
-  const voted = comparesAnswers(recipe.objectives[objective]?.judge);
+  const judge = recipe.objectives[objective]?.judge;
+  const voted = judge !== undefined && judgesAnswers(judge, `objectives.${objective}.judge`);
   let at = 0;
   return prompts.map(({ row, samples }) => {
     const votes = voted ? votesOf(samples.map(({ rollout }) => answerText(row, rollout))) : [];

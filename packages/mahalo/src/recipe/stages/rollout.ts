@@ -8,9 +8,9 @@ import { type LanguageModel, loadModel } from "../../model/load.ts";
 import { computeDType } from "../../model/precision.ts";
 import type { Continuer } from "../../reward/continuer.ts";
 import { endpointContinuerContent } from "../../reward/endpoint-continuer.ts";
-import { judgeContent, makeJudge } from "../../reward/judges/registry.ts";
+import { judgeContent, judgesAnswers, makeJudge } from "../../reward/judges/registry.ts";
 import { rejudgeRollouts } from "../../reward/rejudge.ts";
-import { comparesAnswers, rollOutDialogues, rollOutRows } from "../../reward/roll-out.ts";
+import { rollOutDialogues, rollOutRows } from "../../reward/roll-out.ts";
 import type { RolloutSummary } from "../../reward/rollout.ts";
 import { allRollouts } from "../../reward/rollout-file.ts";
 import { rolledOut, rolloutBlock, rolloutsOf } from "../objective-schema.ts";
@@ -97,7 +97,7 @@ const shareSide = async (name: string, from: string, side: Side, context: Contex
       judge,
       judgeContent: judgeContent(declared, where),
       objective: name,
-      kind: comparesAnswers(declared) ? "verifiable" : "judged",
+      kind: judgesAnswers(declared, where) ? "verifiable" : "judged",
       signal,
     });
     await writeJsonLines(rolloutFile(folder, name, side), rows);

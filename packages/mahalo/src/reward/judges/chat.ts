@@ -83,6 +83,7 @@ export const judgeMessages = (
 export const chatJudge: JudgeKind<"chat", ChatJudgeOptions> = {
   kind: "chat",
   options: chatJudgeOptions,
+  verdictsOn: "manner",
   content: (options) => {
     const { rubric, labels, asks, temperature, maxNewTokens, request } = options;
     return { ...endpointContent(options), rubric, labels, asks, temperature, maxNewTokens, request };

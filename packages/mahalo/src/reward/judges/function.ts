@@ -84,6 +84,7 @@ const shown = (value: unknown): string => {
 export const functionJudge: JudgeKind<"function", FunctionJudgeOptions> = {
   kind: "function",
   options: functionJudgeOptions,
+  verdictsOn: "answer",
   content: () => ({}),
   files: ["file"],
   make: ({ file }) => {

@@ -2,11 +2,13 @@
 import { MahaloError } from "@mahalo/torch";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { z } from "zod";
 import { generateWordProblems, wordProblemOptions } from "../../data/generators/word-problems.ts";
 import { numbersIn } from "./numbers.ts";
-import { makeJudge } from "./registry.ts";
+import { judgeNames, judgesAnswers, makeJudge } from "./registry.ts";
 import { finalAnswer } from "./sum.ts";
 import { sentences } from "./text.ts";
+import type { JudgeKind } from "./types.ts";
 
 const problem = "Mia has 12 apples. She gets 7 more. How many apples does Mia have now?";
 const item = (response: string, reference?: unknown) => ({
@@ -186,4 +188,29 @@ test("declarations are checked: kinds, options, at least one feature", () => {
   expect(failing({ kind: "rule", pattern: "(" })).toMatch(/regular expression/);
   expect(failing({ kind: "rule", minWords: 4, maxWords: 2 })).toMatch(/minWords/);
   expect(failing({})).toMatch(/kind/);
+});
+
+describe("what verdicts are on", () => {
+  const options: Record<string, object> = {
+    rule: { minWords: 1 },
+    model: { model: "some-model" },
+    chat: { baseUrl: "http://127.0.0.1:1/v1", model: "m", rubric: "Is it kind?" },
+    function: { file: "judge.ts" },
+  };
+
+  test("is declared by every kind: rules and rubrics look at a reply's manner, the others at its answer", () => {
+    const onAnswers = judgeNames.filter((kind) => judgesAnswers({ kind, ...options[kind] }, "judge"));
+    expect(onAnswers).toEqual(["sum", "math", "model", "function"]);
+  });
+
+  test("must be said", () => {
+    // @ts-expect-error a judge that does not say what its verdicts are on
+    const silent: JudgeKind<"silent", object> = {
+      kind: "silent",
+      options: z.strictObject({}),
+      make: () => ({ name: "silent", score: async () => [] }),
+    };
+    expect(silent).not.toHaveProperty("verdictsOn");
+    expect(() => judgesAnswers({ kind: "silent" }, "judge")).toThrow(/unknown judge "silent"/);
+  });
 });

@@ -54,6 +54,7 @@ const judgeOne = (item: JudgedItem, { tolerance }: MathOptions): Verdict => {
 export const mathJudge: JudgeKind<"math", MathOptions> = {
   kind: "math",
   options: mathOptions,
+  verdictsOn: "answer",
   version: "4",
   needsAnswer: true,
   make: (options) => ({

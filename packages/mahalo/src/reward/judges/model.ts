@@ -61,6 +61,7 @@ const verdictOf = (
 export const modelJudge: JudgeKind<"model", ModelJudgeOptions> = {
   kind: "model",
   options: modelJudgeOptions,
+  verdictsOn: "answer",
   content: ({ batchSize: _, ...options }) => options,
   folders: ["model"],
   make: (options) => {

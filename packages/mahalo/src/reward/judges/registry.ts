@@ -12,7 +12,7 @@ import { mathJudge } from "./math.ts";
 import { modelJudge } from "./model.ts";
 import { ruleJudge } from "./rule.ts";
 import { sumJudge } from "./sum.ts";
-import type { Judge, JudgeKind } from "./types.ts";
+import type { Judge, JudgeKind, VerdictsOn } from "./types.ts";
 
 /** A judge's own file, and the option that names it. */
 export type JudgeFile = { option: string; path: string };
@@ -24,6 +24,7 @@ type Declared = {
   files: JudgeFile[];
   kept: boolean;
   needsAnswer: boolean;
+  verdictsOn: VerdictsOn;
   make(): Judge;
 };
 
@@ -59,6 +60,7 @@ const register = <Kind extends string, Options extends object>(judge: JudgeKind<
       ],
       kept: judge.kept?.(options) === true,
       needsAnswer: judge.needsAnswer === true,
+      verdictsOn: judge.verdictsOn,
       make: () => judge.make(options),
     };
   },
@@ -134,6 +136,10 @@ export const judgeContent = (declaration: unknown, where: string): unknown =>
 export function judgeNeedsAnswer(declaration: unknown, where: string): boolean {
   return declared(declaration, where).needsAnswer;
 }
+
+/** Whether a judge's verdicts on rows with an answer make the objective a verifiable one. @throws as {@link makeJudge} */
+export const judgesAnswers = (declaration: unknown, where: string): boolean =>
+  declared(declaration, where).verdictsOn === "answer";
 
 /** The user's own files that a judge reads. @throws MahaloError as {@link makeJudge} */
 export const judgeFiles = (declaration: unknown, where: string): JudgeFile[] =>

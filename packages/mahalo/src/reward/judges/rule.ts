@@ -183,6 +183,7 @@ const judgeOne = (item: JudgedItem, index: number, rule: Ready): Verdict => {
 export const ruleJudge: JudgeKind<"rule", RuleOptions> = {
   kind: "rule",
   options: ruleOptions,
+  verdictsOn: "manner",
   make: (options) => {
     const rule = ready(options);
     return {

@@ -94,6 +94,7 @@ const judgeOne = (item: JudgedItem, { lastNumber, tolerance }: SumOptions): Verd
 export const sumJudge: JudgeKind<"sum", SumOptions> = {
   kind: "sum",
   options: sumOptions,
+  verdictsOn: "answer",
   version: "2",
   needsAnswer: true,
   make: (options) => ({

@@ -36,6 +36,9 @@ export type Judge = {
   dispose?(): void;
 };
 
+/** What verdicts are on: the answer, as of a verifiable objective, or a reply's manner, as of a judged one. */
+export type VerdictsOn = "answer" | "manner";
+
 /**
  * A kind of judge: its name in recipes, the schema of its options, and how one is made.
  *
@@ -44,6 +47,8 @@ export type Judge = {
 export type JudgeKind<Kind extends string, Options> = {
   readonly kind: Kind;
   readonly options: z.ZodType<Options>;
+  /** What its verdicts say of a row with an answer: whether a reply is right, or how well it is made. */
+  readonly verdictsOn: VerdictsOn;
   /**
    * Makes a judge, cheaply: what takes long (a model, a file) is loaded by the first call of `score`.
    *
