@@ -61,7 +61,7 @@ MAHALO_AMX void configure(int64_t weights, int64_t rows) {
   for (int half = 0; half < 2; ++half) {
     set(2 * half, heights[half], 4 * rows);
     set(2 * half + 1, heights[half], 4 * rows);
-    set(4 + half, heights[half], sizeof(Line));
+    set(4 + half, heights[half], kLine);
     set(6 + half, kTile, 4 * rows);
   }
   // The intrinsic does not tell the compiler what it reads.
@@ -110,7 +110,7 @@ MAHALO_AMX_INLINE void addUp(const Weights& weights, const char* x0, const char*
       _tile_dpbf16ps(2, 5, 6);
       if constexpr (B == 2) _tile_dpbf16ps(3, 5, 7);
     }
-    for (int64_t byte = 0; byte < weights.share; byte += sizeof(Line)) _mm_prefetch(fetch + byte, _MM_HINT_T1);
+    for (int64_t byte = 0; byte < weights.share; byte += kLine) _mm_prefetch(fetch + byte, _MM_HINT_T1);
     fetch += weights.share;
     w += weights.advance;
     x0 += kTile * width, x1 += kTile * width;
@@ -136,8 +136,8 @@ MAHALO_AMX void multiplyWeights(Weights weights, const Rows& rows, float* y, int
   alignas(64) float stored[4][kTile * kTile] = {};
   const int64_t tiles = tileCount(rows.count), height = std::min(kTile, rows.count);
   const int64_t first = std::min(kTile, weights.rows), second = weights.rows - first;
-  const auto* x = reinterpret_cast<const char*>(rows.packed.data());
-  const int64_t size = weights.steps * height * static_cast<int64_t>(sizeof(Line));
+  const auto* x = reinterpret_cast<const char*>(rows.halves.data());
+  const int64_t size = weights.steps * height * kLine;
   for (int64_t tile = 0; tile < tiles; tile += 2, x += 2 * size) {
     float* to = y + tile * kTile * stride;
     const int64_t left = rows.count - tile * kTile;
@@ -150,11 +150,11 @@ MAHALO_AMX void multiplyWeights(Weights weights, const Rows& rows, float* y, int
       if constexpr (A == 2) _tile_stored(2, to + kTile, 4);
       continue;
     }
-    _tile_stored(0, stored[0], sizeof(Line));
-    if constexpr (A == 2) _tile_stored(2, stored[2], sizeof(Line));
+    _tile_stored(0, stored[0], kLine);
+    if constexpr (A == 2) _tile_stored(2, stored[2], kLine);
     if (both) {
-      _tile_stored(1, stored[1], sizeof(Line));
-      if constexpr (A == 2) _tile_stored(3, stored[3], sizeof(Line));
+      _tile_stored(1, stored[1], kLine);
+      if constexpr (A == 2) _tile_stored(3, stored[3], kLine);
     }
     writeSums(stored[0], left, first, to, stride);
     if constexpr (A == 2) writeSums(stored[2], left, second, to + kTile, stride);
@@ -165,23 +165,23 @@ MAHALO_AMX void multiplyWeights(Weights weights, const Rows& rows, float* y, int
 }
 
 /// Copies `rows` weight rows in the order of the steps; the last step is filled with zeros.
-MAHALO_AMX void copyWeights(const c10::BFloat16* w, int64_t rows, int64_t k, Line* to) {
+MAHALO_AMX void copyWeights(const c10::BFloat16* w, int64_t rows, int64_t k, c10::BFloat16* to) {
   for (int64_t row = 0; row < rows; ++row, w += k) {
     for (int64_t i = 0; i < k; i += kStep) {
       const auto mask = static_cast<__mmask32>(k - i < kStep ? (1u << (k - i)) - 1 : ~0u);
-      _mm512_store_si512(to + i + row, _mm512_maskz_loadu_epi16(mask, w + i));
+      _mm512_store_si512(to + i * kWeightRows + row * kStep, _mm512_maskz_loadu_epi16(mask, w + i));
     }
   }
 }
 
 }  // namespace
 
-MAHALO_AMX void packRows(const float* x, int64_t count, int64_t k, int64_t from, int64_t to, Line* packed) {
+MAHALO_AMX void packRows(const float* x, int64_t count, int64_t k, int64_t from, int64_t to, c10::BFloat16* packed) {
   const int64_t height = std::min(kTile, count);
   for (int64_t tile = from; tile < to; ++tile) {
     const float* own = x + tile * kTile * k;
     const int64_t rows = std::min(kTile, count - tile * kTile);
-    auto* into = reinterpret_cast<char*>(packed + packedLines(kTile, k) * tile);
+    auto* into = reinterpret_cast<char*>(packed + packedSize(kTile, k) * tile);
     for (int64_t i = 0; i < k; i += kStep, into += kTile * 4 * height) {
       const __mmask16 low = firstOf(k - i), high = firstOf(k - i - 16);
       __m512i lines[16];
@@ -203,15 +203,15 @@ MAHALO_AMX void packRows(const float* x, int64_t count, int64_t k, int64_t from,
 }
 
 MAHALO_AMX void multiplyColumns(const Rows& rows, const Weight& weight, int64_t from, int64_t to, float* y, int64_t stride) {
-  static thread_local std::vector<Line> copy;
+  static thread_local Aligned<c10::BFloat16> copy;
   const int64_t k = weight.k, pitch = 2 * k, pairs = (tileCount(rows.count) + 1) / 2;
   const auto* w = static_cast<const c10::BFloat16*>(weight.data);
-  const bool copied = k % kStep != 0 || (pairs > 1 && ((reinterpret_cast<uintptr_t>(w) | pitch) % sizeof(Line) != 0 || pitch % 4096 == 0));
-  Weights weights{nullptr, pitch, kTile * pitch, sizeof(Line), (k + kStep - 1) / kStep, 0, nullptr, static_cast<int64_t>(kWeightRows * sizeof(Line) / pairs / sizeof(Line) * sizeof(Line))};
+  const bool copied = k % kStep != 0 || (pairs > 1 && ((reinterpret_cast<uintptr_t>(w) | pitch) % kLine != 0 || pitch % 4096 == 0));
+  Weights weights{nullptr, pitch, kTile * pitch, kLine, (k + kStep - 1) / kStep, 0, nullptr, kWeightRows / pairs * kLine};
   if (copied) {
-    copy.resize(weights.steps * kWeightRows);
+    copy.resize(weights.steps * kStep * kWeightRows);
     weights.lines = reinterpret_cast<const char*>(copy.data());
-    weights.pitch = sizeof(Line), weights.second = kTile * sizeof(Line), weights.advance = kWeightRows * sizeof(Line);
+    weights.pitch = kLine, weights.second = kTile * kLine, weights.advance = kWeightRows * kLine;
   }
   for (int64_t n = from; n < to; n += kWeightRows) {
     const int64_t some = std::min(kWeightRows, to - n);

@@ -11,17 +11,17 @@
 
 namespace mahalo::amx {
 
-/// Lines and words of a tile, and elements of its line of 64 bytes.
-constexpr int64_t kTile = 16, kStep = 32;
+/// Lines and words of a tile, and elements and bytes of a line.
+constexpr int64_t kTile = 16, kStep = 32, kLine = 64;
 /// Weight rows that are multiplied together.
 constexpr int64_t kWeightRows = 2 * kTile;
 
 /// Tiles of `count` rows.
 inline int64_t tileCount(int64_t count) { return (count + kTile - 1) / kTile; }
-/// Packed lines of `count` rows of k elements.
-inline int64_t packedLines(int64_t count, int64_t k) { return (k + kStep - 1) / kStep * (count < kTile ? count : tileCount(count) * kTile); }
+/// Numbers of `count` packed rows of k elements.
+inline int64_t packedSize(int64_t count, int64_t k) { return (k + kStep - 1) / kStep * kStep * (count < kTile ? count : tileCount(count) * kTile); }
 /// Packs the tiles `from` to `to` of x [count, k], rounded to bfloat16; what is missing in a tile is zero.
-void packRows(const float* x, int64_t count, int64_t k, int64_t from, int64_t to, Line* packed);
+void packRows(const float* x, int64_t count, int64_t k, int64_t from, int64_t to, c10::BFloat16* packed);
 /// Weight rows `from` to `to`, all rows, on this thread.
 void multiplyColumns(const Rows& rows, const Weight& weight, int64_t from, int64_t to, float* y, int64_t stride);
 

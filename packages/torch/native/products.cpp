@@ -104,8 +104,8 @@ void prepareRows(const float* x, int64_t count, int64_t k, at::ScalarType kind, 
   rows.floats = x;
 #if MAHALO_X86
   if (kind == at::kBFloat16 && isa() >= Isa::kAmx) {
-    rows.packed.resize(amx::packedLines(count, k));
-    at::parallel_for(0, amx::tileCount(count), grainOf(k * amx::kTile), [&](int64_t from, int64_t to) { amx::packRows(x, count, k, from, to, rows.packed.data()); });
+    rows.halves.resize(amx::packedSize(count, k));
+    at::parallel_for(0, amx::tileCount(count), grainOf(k * amx::kTile), [&](int64_t from, int64_t to) { amx::packRows(x, count, k, from, to, rows.halves.data()); });
     return;
   }
 #endif

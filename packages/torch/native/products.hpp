@@ -9,6 +9,7 @@
 #include <c10/util/BFloat16.h>
 
 #include <cstdint>
+#include <new>
 #include <vector>
 
 namespace mahalo {
@@ -21,20 +22,29 @@ struct Weight {
   int64_t n = 0, k = 0;
 };
 
-/// A cache line of packed numbers.
-struct alignas(64) Line {
-  c10::BFloat16 numbers[32];
+/// A vector that begins with a cache line, so that no register of it lies in two.
+template <typename T>
+struct LineAllocator {
+  using value_type = T;
+  static constexpr std::align_val_t kLine{64};
+  LineAllocator() = default;
+  template <typename U>
+  LineAllocator(const LineAllocator<U>&) {}
+  T* allocate(std::size_t count) { return static_cast<T*>(::operator new(count * sizeof(T), kLine)); }
+  void deallocate(T* memory, std::size_t) { ::operator delete(memory, kLine); }
+  bool operator==(const LineAllocator&) const { return true; }
 };
+template <typename T>
+using Aligned = std::vector<T, LineAllocator<T>>;
 
 /// Rows [count, k] in the form in which a weight's kernel multiplies them; memory is kept between uses.
 struct Rows {
   int64_t count = 0, k = 0;
   /// The caller's own rows, where they are multiplied as they are.
   const float* floats = nullptr;
-  std::vector<c10::BFloat16> halves;
-  std::vector<Line> packed;
+  Aligned<c10::BFloat16> halves;
   /// Whole numbers of up to 15 bits: next to weights of 7 bits they lose nothing, and the products add up exactly.
-  std::vector<int16_t> wholes;
+  Aligned<int16_t> wholes;
   std::vector<float> unit;
 };
 

@@ -42,7 +42,7 @@ MAHALO_INLINE void turnHead(float* x, const float* cosine, const float* sine, in
 }
 
 /// Contents as floats: the tensor's own memory, or a converted copy.
-const float* floatsOf(const Tensor& x, std::vector<float>& copy) {
+const float* floatsOf(const Tensor& x, Aligned<float>& copy) {
   if (x.scalar_type() == at::kFloat) return x.const_data_ptr<float>();
   copy.resize(x.numel());
   dispatch<toFloats>(x.const_data_ptr<c10::BFloat16>(), copy.data(), x.numel());
@@ -58,7 +58,7 @@ void writeFloats(const float* from, const Tensor& to, int64_t place, int64_t cou
 /// Memory that calls use again: allocating it anew costs as much as a small product.
 struct Scratch {
   Rows rows;
-  std::vector<float> x, norm, wide, between, y, cosine, sine;
+  Aligned<float> x, norm, wide, between, y, cosine, sine;
 };
 
 Scratch& scratch() {
@@ -109,7 +109,7 @@ Weight weightOf(const Tensor& w, const OptionalTensor& scale, int64_t k, const c
 void addBias(float* y, int64_t rows, const OptionalTensor& bias, int64_t width, const char* what) {
   if (!bias) return;
   checkVector(*bias, width, what);
-  std::vector<float> copy;
+  Aligned<float> copy;
   const float* own = floatsOf(*bias, copy);
   eachRow(rows, width, [&](int64_t r) { dispatch<addRow>(y + r * width, own, width); });
 }
@@ -120,14 +120,14 @@ void addRows(float* y, const float* x, int64_t rows, int64_t width) {
 }
 
 /// Norms of [rows, width], in float32.
-const float* normed(const float* x, int64_t rows, int64_t width, const float* weight, double eps, std::vector<float>& into) {
+const float* normed(const float* x, int64_t rows, int64_t width, const float* weight, double eps, Aligned<float>& into) {
   into.resize(rows * width);
   eachRow(rows, width, [&](int64_t r) { dispatch<normRow>(x + r * width, weight, into.data() + r * width, width, static_cast<float>(eps)); });
   return into.data();
 }
 
 /// y = x W^T, [rows, n] in float32.
-float* rowProducts(const float* x, int64_t rows, const Weight& weight, Rows& form, std::vector<float>& y) {
+float* rowProducts(const float* x, int64_t rows, const Weight& weight, Rows& form, Aligned<float>& y) {
   y.resize(rows * weight.n);
   prepareRows(x, rows, weight.k, weight.kind, form);
   multiplyRows(form, weight, y.data());
@@ -161,7 +161,7 @@ std::tuple<Tensor, Tensor, Tensor> layerFront(const Tensor& input, const Tensor&
                   cosine.is_contiguous() && sine.is_contiguous(),
               "rowwise_front: contiguous rotations [T, E] in the dtype of the rows are needed");
   checkVector(norm, width, "norm");
-  std::vector<float> normCopy, queryCopy, keyCopy;
+  Aligned<float> normCopy, queryCopy, keyCopy;
   const float* weights = floatsOf(norm, normCopy);
   const float *qn = nullptr, *kn = nullptr;
   if (queryNorm) checkVector(*queryNorm, e, "rowwise_front: query norm"), qn = floatsOf(*queryNorm, queryCopy);
@@ -204,7 +204,7 @@ Tensor layerBack(const Tensor& input, const Tensor& attention, const Tensor& out
   const auto d = weightOf(down, downScale, g.n / 2, "rowwise_back: down");
   TORCH_CHECK(d.n == width, "rowwise_back: down must give rows of the input's width");
   checkVector(norm, width, "norm");
-  std::vector<float> normCopy;
+  Aligned<float> normCopy;
   const float* weights = floatsOf(norm, normCopy);
   auto y = at::empty_like(x);
   auto& own = scratch();
@@ -234,7 +234,7 @@ std::tuple<Tensor, Tensor> quantizeRows(const Tensor& weight) {
   auto* qs = q.mutable_data_ptr<int8_t>();
   auto* scales = scale.mutable_data_ptr<float>();
   at::parallel_for(0, n, std::max<int64_t>(1, 65536 / std::max<int64_t>(1, k)), [&](int64_t from, int64_t to) {
-    std::vector<float> copy;
+    Aligned<float> copy;
     for (int64_t row = from; row < to; ++row) scales[row] = quantizeRow(floatsOf(weight.select(0, row), copy), k, qs + row * k);
   });
   return {q, scale};
