@@ -10,7 +10,7 @@ const never = 12 * 3_600_000;
 
 export default defineConfig({
   test: {
-    include: ["packages/*/src/**/*.test.ts", "test/**/*.test.ts", "scripts/**/*.test.ts"],
+    include: ["packages/*/{src,setup}/**/*.test.ts", "test/**/*.test.ts", "scripts/**/*.test.ts"],
     pool: "forks",
     maxWorkers: 2,
     setupFiles: ["test/working-folder.ts"],

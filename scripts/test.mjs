@@ -2,7 +2,7 @@
 import { spawn } from "node:child_process";
 import { join } from "node:path";
 import { endOnFailure } from "../packages/mahalo/src/core/failure.mjs";
-import { ROOT } from "./setup/paths.mjs";
+import { ROOT } from "./paths.mjs";
 
 endOnFailure("tests");
 const vitest = join(ROOT, "node_modules", "vitest", "vitest.mjs");

@@ -2,7 +2,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
+import { ADDON, RECORD, SET_UP_COMMAND } from "../setup/paths.mjs";
 import { MahaloError } from "./error.ts";
 import { checkInstructionSet, holdLibraries, requestedInstructionSet } from "./isa.ts";
 
@@ -67,8 +67,6 @@ type Native = {
   hasCuda(): boolean;
 };
 
-const build = fileURLToPath(new URL("../build/", import.meta.url));
-
 const HINTS: Record<string, string | undefined> = {
   E_TORCH_MEMORY: "use a smaller batch or fewer tokens, or close other programs",
 };
@@ -90,10 +88,9 @@ const setWaiting = (): (() => void) => {
 };
 
 const load = (): Native => {
-  const addon = join(build, "mahalo_torch.node");
-  if (!existsSync(addon)) {
+  if (!existsSync(ADDON)) {
     throw new MahaloError("E_TORCH_NOT_BUILT", "the native addon of @mahalo/torch has not been compiled", {
-      hint: "run: node scripts/setup.mjs",
+      hint: `run: ${SET_UP_COMMAND}`,
     });
   }
   const set = requestedInstructionSet();
@@ -101,10 +98,10 @@ const load = (): Native => {
   let native: Native;
   const restore = setWaiting();
   try {
-    native = createRequire(import.meta.url)(addon) as Native;
+    native = createRequire(import.meta.url)(ADDON) as Native;
   } catch (cause) {
-    throw new MahaloError("E_TORCH_LOAD", `${addon}: ${String(cause)}`, {
-      hint: "libtorch may have moved; run: node scripts/setup.mjs",
+    throw new MahaloError("E_TORCH_LOAD", `${ADDON}: ${String(cause)}`, {
+      hint: `libtorch may have moved; run: ${SET_UP_COMMAND}`,
       cause,
     });
   } finally {
@@ -120,9 +117,8 @@ const load = (): Native => {
 
 /** Where set-up found a GPU and a libtorch with CUDA, its kernels are loaded beside the CPU's. */
 const loadCuda = (native: Native): void => {
-  const record = join(build, "setup.json");
-  if (!existsSync(record)) return;
-  const text = readFileSync(record, "utf8");
+  if (!existsSync(RECORD)) return;
+  const text = readFileSync(RECORD, "utf8");
   if (!/"cuda":\s*true/.test(text)) return;
   const library = /"lib":\s*"([^"]+)"/.exec(text)?.[1];
   if (library) native.loadLibrary(join(library, "libtorch_cuda.so"));

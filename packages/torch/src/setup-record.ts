@@ -1,7 +1,7 @@
 /** What set-up found and built for this clone, as it wrote it down. */
 import { existsSync, readFileSync } from "node:fs";
-import { fileURLToPath } from "node:url";
 import { z } from "zod";
+import { RECORD, SET_UP_COMMAND } from "../setup/paths.mjs";
 import { MahaloError } from "./error.ts";
 
 const schema = z.strictObject({
@@ -22,17 +22,14 @@ const schema = z.strictObject({
 /** libtorch's place and version, the addon and its compiler, the base model's file. */
 export type SetUpRecord = z.infer<typeof schema>;
 
-/** Where set-up writes its record. */
-const RECORD = fileURLToPath(new URL("../build/setup.json", import.meta.url));
-
 /**
  * Reads the record of the last set-up.
  *
- * @param path file of the record; by default this clone's.
+ * @param path file of the record; by default that of this package.
  * @throws MahaloError `E_TORCH_NOT_BUILT` where set-up has not run, or another version of it wrote the record.
  */
 export const readSetUpRecord = (path: string = RECORD): SetUpRecord => {
-  const hint = "run: node scripts/setup.mjs";
+  const hint = `run: ${SET_UP_COMMAND}`;
   if (!existsSync(path)) throw new MahaloError("E_TORCH_NOT_BUILT", `${path} is not there`, { hint });
   let value: unknown;
   try {

@@ -15,6 +15,7 @@ import { rolloutCommand } from "./rollout.ts";
 import { runCommand } from "./run.ts";
 import { schemaCommand } from "./schema.ts";
 import { scoreCommand } from "./score.ts";
+import { setupCommand } from "./setup.ts";
 import { traceCommand } from "./trace.ts";
 import { tuneCommand } from "./tune.ts";
 
@@ -35,5 +36,6 @@ export const commands: readonly CommandFile[] = [
   compareCommand,
   tuneCommand,
   schemaCommand,
+  setupCommand,
   doctorCommand,
 ];

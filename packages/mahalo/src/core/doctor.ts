@@ -4,6 +4,7 @@ import {
   getThreads,
   hasCuda,
   readSetUpRecord,
+  SET_UP_COMMAND,
   type SetUpRecord,
   torchConfig,
   torchVersion,
@@ -56,10 +57,10 @@ const adviceFor = (
   }
   if (gpus.length > 0 && !devices.includes("cuda")) {
     advice.push(
-      `${gpus.join(", ")} is not used: install torch 2.15 with CUDA into the active Python, then run node scripts/setup.mjs`,
+      `${gpus.join(", ")} is not used: install torch 2.15 with CUDA into the active Python, then run ${SET_UP_COMMAND}`,
     );
   }
-  if (!model.there) advice.push(`${model.file} is gone: run node scripts/setup.mjs`);
+  if (!model.there) advice.push(`${model.file} is gone: run ${SET_UP_COMMAND}`);
   return advice;
 };
 

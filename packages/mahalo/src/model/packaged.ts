@@ -2,7 +2,7 @@
 import { existsSync } from "node:fs";
 import { homedir } from "node:os";
 import { join } from "node:path";
-import { MahaloError } from "@mahalo/torch";
+import { MahaloError, SET_UP_COMMAND } from "@mahalo/torch";
 
 /** File of each packaged model, by its name. */
 const packagedFiles = new Map([["smollm2-135m-instruct", "SmolLM2-135M-Instruct.Q4_1.gguf"]]);
@@ -28,6 +28,6 @@ export const packagedModel = (
   const path = join(cacheFolder(environment), "models", name, file);
   if (existsSync(path)) return path;
   throw new MahaloError("E_MODEL_NOT_SET_UP", `${name}: ${path} is not there`, {
-    hint: "run `npm run setup`, which fetches it",
+    hint: `run \`${SET_UP_COMMAND}\`, which fetches it`,
   });
 };

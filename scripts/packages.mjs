@@ -1,9 +1,9 @@
 /** The npm packages, installed from the lockfile when node_modules does not match it. */
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import { run, tail } from "../packages/torch/setup/process.mjs";
+import { SetupError } from "../packages/torch/setup/report.mjs";
 import { ROOT } from "./paths.mjs";
-import { run, tail } from "./process.mjs";
-import { SetupError } from "./report.mjs";
 
 /** @returns {Record<string, { version?: string, integrity?: string, optional?: boolean, link?: boolean }> | undefined} */
 const packagesOf = (/** @type {string} */ file) => {

@@ -3,8 +3,7 @@ import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { basename, join } from "node:path";
-import { withLock } from "./lock.mjs";
-import { BUILD, NATIVE, ROOT } from "./paths.mjs";
+import { BUILD, NATIVE, packageFolder } from "./paths.mjs";
 import { run, tail } from "./process.mjs";
 import { SetupError, say } from "./report.mjs";
 
@@ -59,8 +58,8 @@ const findCompiler = async () => {
 
 const includesOf = (/** @type {import("./libtorch.mjs").Libtorch} */ libtorch) => [
   // libtorch's headers come as system headers: their warnings are not ours.
-  ...["-isystem", join(ROOT, "node_modules/node-addon-api")],
-  ...["-isystem", join(ROOT, "node_modules/node-api-headers/include")],
+  ...["-isystem", packageFolder("node-addon-api")],
+  ...["-isystem", join(packageFolder("node-api-headers"), "include")],
   ...["-isystem", join(libtorch.folder, "include")],
   ...["-isystem", join(libtorch.folder, "include/torch/csrc/api/include")],
 ];
@@ -163,7 +162,7 @@ const planBuild = (libtorch, compiler, { native, build }) => {
   const read = (/** @type {string} */ name) => readFileSync(join(native, name));
   const headers = names.filter((name) => /\.(h|hpp|inl)$/.test(name)).flatMap((name) => [name, read(name)]);
   const napi = ["node-addon-api", "node-api-headers"].map((name) =>
-    readFileSync(join(ROOT, "node_modules", name, "package.json")),
+    readFileSync(join(packageFolder(name), "package.json")),
   );
   const includes = includesOf(libtorch);
   const common = [
@@ -218,7 +217,3 @@ export const setUpAddon = async (libtorch, last, places = { native: NATIVE, buil
   for (const name of readdirSync(objects)) if (!kept.has(name)) rmSync(join(objects, name), { force: true });
   return { note: `compiled ${what}`, value };
 };
-
-/** The lock of this clone's build folder. */
-export const withBuildLock = (/** @type {() => Promise<void>} */ work) =>
-  withLock(join(BUILD, "setup.lock"), work);

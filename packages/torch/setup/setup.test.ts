@@ -17,7 +17,7 @@ import { afterAll, afterEach, beforeEach, describe, expect, test, vi } from "vit
 import { setUpAddon } from "./addon.mjs";
 import { setUpLibtorch, whyNotLoaded } from "./libtorch.mjs";
 import { withLock } from "./lock.mjs";
-import { ROOT } from "./paths.mjs";
+import { CLONE } from "./paths.mjs";
 import { askPython, withWheels } from "./wheels.mjs";
 
 const folder = mkdtempSync(join(tmpdir(), "mahalo-setup-"));
@@ -36,7 +36,7 @@ const fresh = (name: string): string => mkdtempSync(join(folder, `${name}-`));
 /** Runs set-up as a process of its own. */
 const setUp = (env: NodeJS.ProcessEnv): Promise<{ status: number | null; stderr: string }> =>
   new Promise((resolve) => {
-    const options = { env: { ...process.env, ...env }, cwd: ROOT };
+    const options = { env: { ...process.env, ...env }, cwd: CLONE };
     const child = execFile(process.execPath, ["scripts/setup.mjs"], options, (_, __, stderr) => {
       resolve({ status: child.exitCode, stderr });
     });
