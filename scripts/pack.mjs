@@ -10,7 +10,7 @@ import { run, tail } from "../packages/torch/setup/process.mjs";
 import { ROOT } from "./paths.mjs";
 
 /** In the order in which they need one another. */
-const packages = ["torch", "mahalo"];
+const packages = ["math-verify", "torch", "mahalo"];
 
 const out = resolve(process.argv[2] ?? join(ROOT, "build", "npm"));
 const stage = join(out, "packages");
@@ -45,7 +45,9 @@ const compile = async (/** @type {string} */ name) => {
       declaration: true,
       rewriteRelativeImportExtensions: true,
       // What a package says of its own build only; its neighbours are read as their users read them.
-      paths: { "@mahalo/torch": [join(stage, "torch/dist/index.d.ts")] },
+      paths: Object.fromEntries(
+        packages.map((each) => [`@mahalo/${each}`, [join(stage, each, "dist/index.d.ts")]]),
+      ),
       typeRoots: [join(ROOT, "node_modules/@types")],
       rootDir: source,
       outDir: join(stage, name, "dist"),

@@ -10,19 +10,17 @@ const root = fileURLToPath(new URL("..", import.meta.url));
 const longest = 500;
 
 /**
- * Rooms of packages/mahalo/src, and the rooms that each may import; stages meet in recipe/ only. The verifier in
- * reward/math is a room of its own, which knows nothing of the others but core.
+ * Rooms of packages/mahalo/src, and the rooms that each may import; stages meet in recipe/ only.
  */
 const mayImport: Readonly<Record<string, readonly string[]>> = {
   cli: ["recipe", "evaluate", "reward", "decode", "train", "model", "data", "core"],
   recipe: ["evaluate", "reward", "decode", "train", "model", "data", "core"],
   evaluate: ["reward", "decode", "train", "model", "data", "core"],
-  reward: ["math", "decode", "model", "data", "core"],
-  decode: ["math", "model", "data", "core"],
+  reward: ["decode", "model", "data", "core"],
+  decode: ["model", "data", "core"],
   train: ["model", "data", "core"],
   model: ["data", "core"],
   data: ["core"],
-  math: ["core"],
   core: [],
 };
 
@@ -37,8 +35,8 @@ const files = execFileSync("git", ["ls-files", "-z", "packages", "bench", "scrip
 const text = (path: string): string => readFileSync(join(root, path), "utf8");
 const rooms = join("packages", "mahalo", "src");
 const roomOf = (path: string): string => {
-  const [room = "", part] = relative(rooms, path).split("/");
-  return room === "reward" && part === "math" ? part : room;
+  const [room = ""] = relative(rooms, path).split("/");
+  return room;
 };
 
 /** Modules that a file names, types and dynamic imports included. */
@@ -89,10 +87,6 @@ describe("imports", () => {
       "decode stands to the right of train",
     );
     expect(wrongImport(from("core"), "../index.ts")).toContain("index.ts");
-    expect(wrongImport(from("reward/math"), "../judges/math.ts")).toContain(
-      "math stands to the right of reward",
-    );
-    expect(wrongImport(from("decode"), "../reward/math/boxed.ts")).toBeUndefined();
     expect(wrongImport(from("model"), "../../../torch/src/native.ts")).toContain("by their names");
     expect(wrongImport(from("recipe"), "../data/load.ts")).toBeUndefined();
   });
@@ -102,6 +96,12 @@ describe("imports", () => {
     expect(
       engine.filter((path) => imports(path).some((module) => /mahalo\/src|^mahalo$/.test(module))),
     ).toEqual([]);
+  });
+
+  test("the verifier of mathematics knows nothing but itself", () => {
+    const verifier = files.filter((path) => /^packages\/math-verify\/.*\.ts$/.test(path) && !isTest(path));
+    expect(verifier.length).toBeGreaterThan(10);
+    expect(verifier.flatMap(imports).filter((module) => !module.startsWith("./"))).toEqual([]);
   });
 });
 
@@ -119,7 +119,7 @@ describe("the page of the architecture", () => {
 
   test("says which room imports which, as is checked here", () => {
     const order = /^`(cli → .*) → @mahalo\/torch`/m.exec(section)?.[1]?.split(/ → |, /) ?? [];
-    expect(order).toEqual(Object.keys(mayImport).filter((room) => room !== "math"));
+    expect(order).toEqual(Object.keys(mayImport));
   });
 
   test("names files that there are", () => {
@@ -128,14 +128,14 @@ describe("the page of the architecture", () => {
       ...page.matchAll(/`((?:core|data|model|train|decode|reward|evaluate|recipe|cli)\/[\w/.-]+)`/g),
     ];
     const missing = named.flatMap(([, path = ""]) => (existsSync(join(root, rooms, path)) ? [] : [path]));
-    expect(named.length).toBeGreaterThan(4);
+    expect(named.length).toBeGreaterThan(3);
     expect(missing).toEqual([]);
   });
 });
 
 test("what only tests use lies in a folder named testing", () => {
   const sources = files.filter((path) => /^packages\/[^/]+\/src\/.*\.(ts|mjs)$/.test(path) && !isTest(path));
-  const byName = /new URL\("(\.[^"]+)"/g;
+  const byName = /"(\.\.?\/[^"]+\.m?ts|\.\.?\/[^"]+\.mjs)"/g;
   const used = [...files, "packages/torch/src/ops.generated.ts"]
     .filter((path) => /\.(ts|mjs)$/.test(path) && !isTest(path) && !path.startsWith("test/"))
     .flatMap((path) => {

@@ -74,12 +74,12 @@ beforeAll(async () => {
   }
   await run(process.execPath, join(root, "scripts", "pack.mjs"), join(base, "tarballs"));
   const tarballs = readdirSync(join(base, "tarballs")).map((name) => join(base, "tarballs", name));
-  expect(tarballs).toHaveLength(2);
+  expect(tarballs).toHaveLength(3);
   await run("npm", "install", "--prefer-offline", "--no-audit", "--no-fund", ...tarballs);
 });
 
 test("hold what was built and no sources, tests or anything of this clone", () => {
-  const files = ["mahalo", "@mahalo/torch"].flatMap((name) =>
+  const files = ["mahalo", "@mahalo/torch", "@mahalo/math-verify"].flatMap((name) =>
     readdirSync(join(project, "node_modules", name), { recursive: true, encoding: "utf8" }),
   );
   expect(files.filter((name) => /(?<!\.d)\.ts$|\.test\.|testing/.test(name))).toEqual([]);

@@ -3,12 +3,12 @@ import { createHash } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { sameAnswer } from "@mahalo/math-verify";
 import { describe, expect, test } from "vitest";
 import { z } from "zod";
 import { checkValue, parseJson } from "../../packages/mahalo/src/core/json.ts";
 import { readRows } from "../../packages/mahalo/src/data/readers.ts";
 import { makeJudge } from "../../packages/mahalo/src/reward/judges/registry.ts";
-import { sameAnswer } from "../../packages/mahalo/src/reward/math/compare.ts";
 
 const at = (name: string): string => fileURLToPath(new URL(`./data/math/${name}`, import.meta.url));
 const golden = <T>(name: string, schema: z.ZodType<T>): T =>

@@ -1,6 +1,5 @@
 /** Votes of answers: those that mean the same vote alike. */
-import { sameAnswer } from "./math/compare.ts";
-import { extractAnswer } from "./math/extract.ts";
+import { extractAnswer, sameAnswer } from "@mahalo/math-verify";
 
 /**
  * Numbers the final answers of replies so that those that mean the same have the same number, in the order in which

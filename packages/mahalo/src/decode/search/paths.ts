@@ -1,9 +1,10 @@
 /** Paths of a search: a candidate with all before it, its scores step by step, and what keeps it alive. */
+
+import { hasBoxed } from "@mahalo/math-verify";
 import { MahaloError } from "@mahalo/torch";
 import { aggregateScores } from "../../core/aggregate.ts";
 import { canonicalJson } from "../../core/json.ts";
 import { element, zip } from "../../core/need.ts";
-import { hasBoxed } from "../../reward/math/boxed.ts";
 import type { Finish } from "../request.ts";
 import type { Branch, Grown } from "./branches.ts";
 import { weighScores } from "./combine.ts";

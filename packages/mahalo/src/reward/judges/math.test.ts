@@ -1,6 +1,7 @@
 /** Tests of the judge `math`: where answers are found, and what it says of them. */
+
+import { extractAnswer } from "@mahalo/math-verify";
 import { describe, expect, test } from "vitest";
-import { extractAnswer } from "../math/extract.ts";
 import { makeJudge } from "./registry.ts";
 
 test.each([

@@ -1,7 +1,7 @@
 /** The judge `math`: does the reply's final answer mean the same as the reference answer? */
+
+import { extractAnswer, sameAnswer } from "@mahalo/math-verify";
 import { z } from "zod";
-import { sameAnswer } from "../math/compare.ts";
-import { extractAnswer } from "../math/extract.ts";
 import { type JudgedItem, type JudgeKind, requireSomeAnswer, type Verdict } from "./types.ts";
 
 /** Options of the judge `math`. */

@@ -1,6 +1,7 @@
 /** The judge `sum`: does the reply's final answer equal the problem's reference number? */
+
+import { lastBoxed } from "@mahalo/math-verify";
 import { z } from "zod";
-import { lastBoxed } from "../math/boxed.ts";
 import { numbersIn } from "./numbers.ts";
 import { isQuestion, sentences } from "./text.ts";
 import { type JudgedItem, type JudgeKind, requireSomeAnswer, type Verdict } from "./types.ts";

@@ -3,6 +3,18 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { sameAnswer } from "./compare.ts";
 
+test("algebra is the same whatever the seed of the points at which it is compared", () => {
+  const pairs = [
+    ["x^2 \\cdot x^3", "x^5"],
+    ["x^{-2}", "\\frac{1}{x^2}"],
+    ["\\frac{a^3 b}{a b^2}", "a^2 b^{-1}"],
+  ] as const;
+  for (let seed = 0; seed < 100; seed += 1) {
+    for (const [a, b] of pairs) expect(sameAnswer(a, b, { seed }), `${a}, seed ${seed}`).toBe(true);
+    expect(sameAnswer("x^2", "x^3", { seed })).toBe(false);
+  }
+});
+
 describe("equal", () => {
   test.each([
     ["18", "18.0"],

@@ -1,5 +1,5 @@
 /** Units of measure: which words are units, and how two of them compare. */
-import { element } from "../../core/need.ts";
+import { element } from "./need.ts";
 import { multiply, power, type Rational, rational, type Work, whole } from "./rational.ts";
 
 /** What is measured, as powers of base quantities: `{ length: 2 }` is an area. */

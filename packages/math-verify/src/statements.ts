@@ -1,8 +1,8 @@
 /** Sentences that state an answer: "the answer is 12", "**Answer:** 12", "A: 12"; and what of them is the answer. */
 
-import { element } from "../../core/need.ts";
 import { lastValue } from "./last-value.ts";
 import { maxAnswer } from "./limits.ts";
+import { element } from "./need.ts";
 import { readNumberWords } from "./number-words.ts";
 import { newWork } from "./rational.ts";
 import { bareMathematics, withoutMarks } from "./strip.ts";

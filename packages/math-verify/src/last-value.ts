@@ -1,7 +1,8 @@
 /** The last value of running text: a number with all that belongs to it, or the mathematics that it stands in. */
-import { need } from "../../core/need.ts";
+
 import { factorialMark } from "./factorials.ts";
 import { maxAnswer } from "./limits.ts";
+import { need } from "./need.ts";
 import { bareMathematics } from "./strip.ts";
 
 const digits = String.raw`(?:\d[\d,]*(?:\.\d+)?|\.\d+)`;

@@ -1,9 +1,9 @@
 /** Compares two answers by what they mean: sets, tuples, relations and quantities by their parts, the rest by value. */
 
-import { element, zip } from "../../core/need.ts";
 import { sameChoice } from "./choices.ts";
 import { evaluateExact } from "./evaluate.ts";
-import { maxAnswer } from "./extract.ts";
+import { maxAnswer } from "./limits.ts";
+import { element, zip } from "./need.ts";
 import { parse } from "./parse.ts";
 import { compound } from "./quantities.ts";
 import { newWork, type Rational, sameRational, spend, whole } from "./rational.ts";

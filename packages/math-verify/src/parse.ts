@@ -1,5 +1,5 @@
 /** The parser: tokens of an answer to a tree, by precedence, with bounded depth and work. */
-import { element } from "../../core/need.ts";
+import { element } from "./need.ts";
 import { isOrdinalEnd } from "./number-words.ts";
 import { compound, inBase, isWhole, measured, withUnit, wordNumber } from "./quantities.ts";
 import { rational, spend, type Work, whole } from "./rational.ts";
@@ -347,8 +347,7 @@ class Parser {
       return text;
     }
     let text = "";
-    while (this.#peek() !== undefined && !this.#is("}"))
-      text += element(this.#tokens, this.#at++, "token").text;
+    while (this.#peek() !== undefined && !this.#is("}")) text += element(this.#tokens, this.#at++).text;
     this.#take("}");
     return text;
   }

@@ -1,7 +1,8 @@
 /** Whether two expressions have the same value: exactly where both are rational, else at seeded random points. */
-import { stream } from "../../core/random.ts";
 import { evaluateExact, evaluateNumeric, type Point } from "./evaluate.ts";
-import { type Rational, sameRational, toDouble, type Work } from "./rational.ts";
+import { need } from "./need.ts";
+import { uniform } from "./random.ts";
+import { newWork, type Rational, rational, sameRational, toDouble, type Work } from "./rational.ts";
 import { contains, type Node, variables } from "./tree.ts";
 
 /** What one comparison works with. */
@@ -23,12 +24,13 @@ const isImaginary = (node: Node): boolean => node.kind === "constant" && node.na
 export const points = (names: readonly string[], seed: number): Point[] => {
   if (names.length === 0) return [none];
   return [0, 1, 2, 3].map((at) => {
-    const random = stream(seed, "math", String(at));
+    const random = uniform(seed, at);
     return new Map(
       names.map((name): [string, Rational] => {
-        const size = BigInt(2 + Math.floor(random.next() * 40));
-        const n = random.next() < 0.5 && at > 1 ? -size : size;
-        return [name, { n: n * 17n + 1n, d: 119n }];
+        const size = BigInt(2 + Math.floor(random() * 40));
+        const n = random() < 0.5 && at > 1 ? -size : size;
+        // In lowest terms, as all arithmetic here takes a rational number to be.
+        return [name, need(rational(n * 17n + 1n, 119n, newWork()), "a point")];
       }),
     );
   });

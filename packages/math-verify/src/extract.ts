@@ -1,14 +1,12 @@
 /** Where a reply states its final answer: an answer tag, a box, four hashes, "the answer is", or its last number. */
-import { element } from "../../core/need.ts";
+
 import { type Box, boxes } from "./boxed.ts";
 import { asWritten, valueWithFactorials, withFactorials } from "./factorials.ts";
 import { lastValue } from "./last-value.ts";
 import { maxReply } from "./limits.ts";
+import { element } from "./need.ts";
 import { answerIn, lastStatement } from "./statements.ts";
 import { bareMathematics, withoutMarks, withoutThoughts } from "./strip.ts";
-
-export { lastBoxed } from "./boxed.ts";
-export { maxAnswer } from "./limits.ts";
 
 /** A final answer as written, and the form in which it was given. */
 export type Extracted = {
