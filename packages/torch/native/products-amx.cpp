@@ -133,7 +133,7 @@ MAHALO_AMX_INLINE void writeSums(const float* stored, int64_t rows, int64_t weig
 /// All rows with A tiles of weights.
 template <int A, bool kFew>
 MAHALO_AMX void multiplyWeights(Weights weights, const Rows& rows, float* y, int64_t stride) {
-  alignas(64) float stored[4][kTile * kTile] = {};
+  alignas(64) float stored[4][kTile * kTile];
   const int64_t tiles = tileCount(rows.count), height = std::min(kTile, rows.count);
   const int64_t first = std::min(kTile, weights.rows), second = weights.rows - first;
   const auto* x = reinterpret_cast<const char*>(rows.halves.data());
@@ -207,7 +207,7 @@ MAHALO_AMX void multiplyColumns(const Rows& rows, const Weight& weight, int64_t 
   const int64_t k = weight.k, pitch = 2 * k, pairs = (tileCount(rows.count) + 1) / 2;
   const auto* w = static_cast<const c10::BFloat16*>(weight.data);
   const bool copied = k % kStep != 0 || (pairs > 1 && ((reinterpret_cast<uintptr_t>(w) | pitch) % kLine != 0 || pitch % 4096 == 0));
-  Weights weights{nullptr, pitch, kTile * pitch, kLine, (k + kStep - 1) / kStep, 0, nullptr, kWeightRows / pairs * kLine};
+  Weights weights{nullptr, pitch, kTile * pitch, kLine, (k + kStep - 1) / kStep, 0, nullptr, 0};
   if (copied) {
     copy.resize(weights.steps * kStep * kWeightRows);
     weights.lines = reinterpret_cast<const char*>(copy.data());
@@ -219,6 +219,7 @@ MAHALO_AMX void multiplyColumns(const Rows& rows, const Weight& weight, int64_t 
     if (copied) copyWeights(w + n * k, some, k, copy.data());
     else weights.lines = reinterpret_cast<const char*>(w + n * k);
     weights.fetch = reinterpret_cast<const char*>(w + (n + some) * k);
+    weights.share = std::min(kWeightRows, to - n - some) / pairs * kLine;
     asm volatile("" ::: "memory");
     if (some > kTile) pairs > 1 ? multiplyWeights<2, false>(weights, rows, y + n, stride) : multiplyWeights<2, true>(weights, rows, y + n, stride);
     else multiplyWeights<1, true>(weights, rows, y + n, stride);
