@@ -1,5 +1,6 @@
 /** mahalo pairs: make preference pairs out of rollouts. */
 import { type Command, Option } from "commander";
+import { formatNumberOf } from "../core/format.ts";
 import { writeJsonLines } from "../core/json-lines.ts";
 import { Problems } from "../data/problems.ts";
 import { judgeContent, judgesAnswers, makeJudge } from "../reward/judges/registry.ts";
@@ -70,7 +71,8 @@ export const pairsCommand = (io: Io): Command =>
       if (problems.summary() !== "") output.note(problems.summary());
       output.result(
         { file: out, prompts: rows.length, pairs: pairs.length },
-        () => `${out}: ${pairs.length} pairs out of ${rows.length} rows\n`,
+        () =>
+          `${out}: ${formatNumberOf(pairs.length, "pair")} out of ${formatNumberOf(rows.length, "row")}\n`,
       );
       if (pairs.length === 0) throw new Unmet();
     });

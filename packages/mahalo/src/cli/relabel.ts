@@ -1,5 +1,6 @@
 /** mahalo relabel: turn rollouts into stepwise rows, a target for every step. */
 import { type Command, Option } from "commander";
+import { formatNumberOf } from "../core/format.ts";
 import { writeJsonLines } from "../core/json-lines.ts";
 import { Problems } from "../data/problems.ts";
 import { makeJudge } from "../reward/judges/registry.ts";
@@ -79,7 +80,7 @@ export const relabelCommand = (io: Io): Command =>
       if (problems.summary() !== "") output.note(problems.summary());
       output.result({ file: out, rows: rows.length, labels: labels.length, meanLabel: mean }, () => {
         const shown = mean === null ? "" : `, mean ${mean.toFixed(3)}`;
-        return `${out}: ${rows.length} rows, ${labels.length} labels${shown}\n`;
+        return `${out}: ${formatNumberOf(rows.length, "row")}, ${formatNumberOf(labels.length, "label")}${shown}\n`;
       });
       if (labels.length === 0) throw new Unmet();
     });

@@ -252,7 +252,7 @@ describe("relabel and pairs", () => {
       out: said,
       err,
     } = await run(["pairs", at("hand.jsonl"), "--min-margin", "2", "--out", out]);
-    expect({ status, said }).toEqual({ status: 3, said: `${out}: 0 pairs out of 1 rows\n` });
+    expect({ status, said }).toEqual({ status: 3, said: `${out}: 0 pairs out of 1 row\n` });
     expect(err).toContain("no two answers of a prompt differ enough");
     const unjudged = rolloutRow({ rollouts: [ending({ sample: 0, text: "4", cuts: [1], score: null })] });
     await writeFile(at("unjudged.jsonl"), `${JSON.stringify(unjudged)}\n`);

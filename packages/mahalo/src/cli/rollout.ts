@@ -1,5 +1,7 @@
 /** mahalo rollout: go on from prompts or from every step of responses, judge what comes of it, and keep all. */
+
 import { type Command, Option } from "commander";
+import { formatNumberOf } from "../core/format.ts";
 import { loadDialogues, loadOpenRows } from "../data/load.ts";
 import { Problems } from "../data/problems.ts";
 import { parseStepBoundary, type StepBoundary } from "../data/steps.ts";
@@ -51,11 +53,11 @@ type RolloutOptions = CommonOptions &
 
 const describe = ({ file, rows, rollouts, kept, meanScore, cut, abstained }: RolloutSummary): string => {
   const notes = [
-    `${rows} rows, ${rollouts} answers`,
+    `${formatNumberOf(rows, "row")}, ${formatNumberOf(rollouts, "answer")}`,
     ...(meanScore === null ? [] : [`mean score ${meanScore.toFixed(3)}`]),
     ...(cut > 0 ? [`${cut} cut at their length limit`] : []),
     ...(abstained > 0 ? [`${abstained} without a verdict`] : []),
-    ...(kept > 0 ? [`${kept} rows were there already`] : []),
+    ...(kept > 0 ? [`${formatNumberOf(kept, "row")} of them from before`] : []),
   ];
   return `${file}: ${notes.join(", ")}\n`;
 };
@@ -137,7 +139,7 @@ export const rolloutCommand = (io: Io): Command =>
     .option("--format <name>", "named format of the rows, as in a recipe")
     .option("--columns <map>", "column map of the rows, as in a recipe")
     .option("--objective <name>", "objective that the rollouts are of", "accuracy")
-    .option("--samples <n>", "answers from each prefix", number, 8)
+    .option("--samples <n>", "answers from each prefix", wholeAboveZero, 8)
     .addOption(
       new Option("--from <where>", "where answers begin; auto: at the response's steps, else at the prompt")
         .choices(rolloutOrigins)
@@ -155,11 +157,16 @@ export const rolloutCommand = (io: Io): Command =>
     .option("--top-k <k>", "sample from the k likeliest tokens only", number, 0)
     .option("--top-p <p>", "sample from the likeliest tokens that hold this share of probability", number, 1)
     .option("--min-p <p>", "leave out tokens below this share of the likeliest one's probability", number, 0)
-    .option("--max-new-tokens <n>", "longest answer", number, 256)
+    .option("--max-new-tokens <n>", "longest answer", wholeAboveZero, 256)
     .option("--max-prompt-tokens <n>", "cut longer prompts from the left; default: they are refused", number)
     .option("--mix <weights>", "mix of the model's objectives; default: all alike", parseMix)
     .option("--seed <n>", "the same seed gives the same answers", number, 0)
-    .option("--batch-size <n>", "answers between two writes: the most that a killed run loses", number, 64)
+    .option(
+      "--batch-size <n>",
+      "answers between two writes: the most that a killed run loses",
+      wholeAboveZero,
+      64,
+    )
     .option("--parallel <n>", "answers made side by side", wholeAboveZero, 16)
     .addOption(
       new Option("--precision <p>", "precision to compute in; auto takes bf16 where the processor has it")

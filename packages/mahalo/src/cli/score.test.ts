@@ -176,7 +176,7 @@ describe("a reward model", () => {
     const { status, out } = await run(["score", at("one"), "--rows", file, "--out", at("out.jsonl"), ...f32]);
     expect({ status, out }).toEqual({
       status: 0,
-      out: expect.stringMatching(/out\.jsonl: 1 rows\naccuracy: 1 rows; mean last 0\./),
+      out: expect.stringMatching(/out\.jsonl: 1 row\naccuracy: 1 row; mean last 0\./),
     });
     const written = parseJson(await readFile(at("out.jsonl"), "utf8"), row, "out.jsonl");
     expect(written).toMatchObject({ row: `${file}:1`, response: "1.", objective: "accuracy" });
@@ -241,7 +241,7 @@ describe("a judge", () => {
       rows,
     ]);
     expect(status).toBe(3);
-    expect(out).toMatch(/1 rows, 1 without a verdict\n$/);
+    expect(out).toMatch(/1 row, 1 without a verdict\n$/);
   });
 
   test("may be a reward model, or have options", async () => {

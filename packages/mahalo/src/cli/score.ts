@@ -1,5 +1,6 @@
 /** mahalo score: score the steps of responses with a reward model, or responses with a judge. */
 import { type Command, Option } from "commander";
+import { formatNumberOf } from "../core/format.ts";
 import { writeJsonLines } from "../core/json-lines.ts";
 import { progress } from "../core/progress.ts";
 import { Problems } from "../data/problems.ts";
@@ -144,7 +145,7 @@ export const scoreCommand = (io: Io): Command =>
         await writeJsonLines(out, rows);
         output.result(
           { file: out, rows: rows.length, metrics },
-          () => `${out}: ${rows.length} rows\n${describeMetrics(metrics)}`,
+          () => `${out}: ${formatNumberOf(rows.length, "row")}\n${describeMetrics(metrics)}`,
         );
       }
       if (Object.values(metrics).every(({ mean }) => Object.keys(mean).length === 0)) throw new Unmet();

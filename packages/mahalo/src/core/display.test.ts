@@ -9,6 +9,7 @@ describe("suggestions", () => {
   test("come from near names only", () => {
     expect(nearest("engagment", ["accuracy", "engagement"])).toBe("engagement");
     expect(nearest("learning_rate", ["learningRate"])).toBe("learningRate");
+    expect(nearest("aline", ["sft", "align"])).toBe("align");
     expect(nearest("zebra", ["accuracy", "engagement"])).toBeUndefined();
     expect(didYouMean("zebra", ["a", "b"])).toBe("Known: a, b.");
   });

@@ -34,5 +34,9 @@ export const formatBytes = (bytes: number): string => {
 export const formatCount = (count: number): string =>
   count.toLocaleString("en-US", { maximumFractionDigits: 2 });
 
+/** A number of things: `1 row`, `1,200 rows`; for words whose plural is the singular and an s. */
+export const formatNumberOf = (count: number, singular: string): string =>
+  `${formatCount(count)} ${count === 1 ? singular : `${singular}s`}`;
+
 /** A share in [0, 1] as per cent with one decimal: `62.5%`. */
 export const formatShare = (share: number): string => `${(share * 100).toFixed(1)}%`;

@@ -17,7 +17,7 @@ import { allRollouts } from "../reward/rollout-file.ts";
 import { readMetrics } from "../train/metrics.ts";
 import { hashFile } from "./files.ts";
 import { readJsonFile } from "./json.ts";
-import { maxTextBytes, readText, readTextSync } from "./read-file.ts";
+import { isThere, maxTextBytes, readText, readTextSync } from "./read-file.ts";
 
 let folder = "";
 let pipe = "";
@@ -74,6 +74,15 @@ test("a link to a file is a file, and one to a pipe is a pipe", async () => {
   await expect(readText(join(folder, "to-pipe"))).rejects.toThrow(
     /to-pipe: is a pipe, and only regular files/,
   );
+  await symlink(join(folder, "circle"), join(folder, "circle"));
+  await symlink(join(folder, "no-file"), join(folder, "to-nothing"));
+  expect(["to-text", "circle", "to-nothing", "no-file"].map((name) => isThere(join(folder, name)))).toEqual([
+    true,
+    true,
+    true,
+    false,
+  ]);
+  await expect(readText(join(folder, "circle"))).rejects.toMatchObject({ code: "E_FILE_READ" });
 });
 
 test("what is not there, a folder, another encoding and a size without reason each have their words", async () => {

@@ -1,8 +1,8 @@
 /** Reads whole files of text or bytes: regular files only, of a size that fits, and UTF-8 without a fault. */
-import { readFileSync } from "node:fs";
+import { lstatSync, readFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { checkRegular, MahaloError } from "@mahalo/torch";
-import { fileError } from "./files.ts";
+import { errorCode, fileError } from "./files.ts";
 import { formatBytes } from "./format.ts";
 
 /** The most bytes of a file that is read whole: JavaScript's texts are not longer. */
@@ -30,6 +30,21 @@ const checkSize = (path: string): void => {
     { hint: "is this the right file?" },
   );
 };
+
+/**
+ * Whether a path names anything. A link that leads nowhere, or in a circle, is there: reading it says what is wrong.
+ *
+ * @throws MahaloError E_FILE_READ where that cannot be told, for example for want of a right
+ */
+export function isThere(path: string): boolean {
+  try {
+    lstatSync(path);
+    return true;
+  } catch (error) {
+    if (errorCode(error) === "ENOENT") return false;
+    throw fileError("E_FILE_READ", "read", path, error);
+  }
+}
 
 /**
  * The bytes of a file.

@@ -1,5 +1,5 @@
 /** Shows encoded rows as a person can check them: tokens, positions, branches, what sees what, what is trained, steps. */
-import { formatCount } from "../core/format.ts";
+import { formatCount, formatNumberOf } from "../core/format.ts";
 import { mean } from "../core/mean.ts";
 import { element, lastOf, need, zip } from "../core/need.ts";
 import type { TextCodec } from "./codec.ts";
@@ -219,8 +219,8 @@ const describePart = ({ name, tokens, trained, sees, steps }: InspectedPart): st
   const first = element(tokens, 0, "token").position;
   const last = lastOf(tokens, "token").position;
   const attended = sees.map((other) => (other === name ? "itself" : other)).join(" and ");
-  const count = tokens.length === 1 ? "1 token" : `${formatCount(tokens.length)} tokens`;
-  const cut = steps === undefined ? "" : `, ${steps.length} ${steps.length === 1 ? "step" : "steps"}`;
+  const count = formatNumberOf(tokens.length, "token");
+  const cut = steps === undefined ? "" : `, ${formatNumberOf(steps.length, "step")}`;
   return `${count}, positions ${first} to ${last}, sees ${attended}, ${trained ? "trained" : "not trained"}${cut}`;
 };
 

@@ -1,7 +1,7 @@
 /** Rows that cannot be used: counted by reason, reported with their places, an error past a given share. */
 import { MahaloError } from "@mahalo/torch";
 import { z } from "zod";
-import { formatCount, formatShare } from "../core/format.ts";
+import { formatCount, formatNumberOf, formatShare } from "../core/format.ts";
 
 /** Where a row comes from; `line` counts from 1 (rows of JSON arrays and Parquet files count as lines). */
 export const originSchema = z.strictObject({ file: z.string(), line: z.int() });
@@ -13,7 +13,7 @@ export type Origin = z.infer<typeof originSchema>;
 export const formatOrigin = ({ file, line }: Origin): string => `${file}:${line}`;
 
 /** A number of rows in words: "1 row", "1,200 rows". */
-export const formatRows = (count: number): string => `${formatCount(count)} ${count === 1 ? "row" : "rows"}`;
+export const formatRows = (count: number): string => formatNumberOf(count, "row");
 
 /** Why a row cannot be used, in words fit for a report. */
 export const reasons = {
@@ -42,13 +42,12 @@ export function describeReason(name: string): string {
   return Object.entries(reasons).find(([reason]) => reason === name)?.[1] ?? name;
 }
 
-/** Thrown while one row is read or encoded; whoever loops over the rows catches it with {@link ProblemStep.guard}. */
-export class RowProblem extends Error {
-  override readonly name = "RowProblem";
+/** E_DATA_ROW: thrown while one row is read or encoded; whoever loops over the rows catches it with {@link ProblemStep.guard}. */
+export class RowProblem extends MahaloError {
   readonly reason: Reason;
 
   constructor(reason: Reason, detail: string) {
-    super(detail);
+    super("E_DATA_ROW", detail, { hint: reasons[reason] });
     this.reason = reason;
   }
 }

@@ -1,10 +1,11 @@
 /** Opens a Hugging Face folder as a model source: config, tokenizer, chat template and safetensors weights. */
-import { existsSync } from "node:fs";
+import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { MahaloError } from "@mahalo/torch";
 import { z } from "zod";
 import { parseJson } from "../core/json.ts";
-import { readTextSync } from "../core/read-file.ts";
+import { isThere, readTextSync } from "../core/read-file.ts";
+import { listNames } from "../core/suggest.ts";
 import { chatTemplate, defaultChatTemplate } from "../data/chat-template.ts";
 import { parseConfig } from "./config.ts";
 import { headsFile, openWeights, valueHeadFile } from "./folder-weights.ts";
@@ -67,14 +68,26 @@ const readTextFiles = (folder: string): Map<string, string> => {
   const files = new Map<string, string>();
   for (const name of textFiles) {
     const path = join(folder, name);
-    if (existsSync(path)) files.set(name, readTextSync(path));
+    if (isThere(path)) files.set(name, readTextSync(path));
   }
   return files;
 };
 
+/** Models that lie in a folder, as a run's do. */
+const modelsWithin = (folder: string): string[] =>
+  readdirSync(folder)
+    .flatMap((stage) => [join(folder, stage), join(folder, stage, "model")])
+    .filter((path) => existsSync(join(path, "config.json")));
+
 const needFile = (files: Map<string, string>, folder: string, name: string): string => {
   const text = files.get(name);
   if (text !== undefined) return text;
+  const within = name === "config.json" ? modelsWithin(folder) : [];
+  if (within.length > 0) {
+    throw new MahaloError("E_MODEL_FILE", `${folder}: is no model, but holds ${listNames(within)}`, {
+      hint: "name one of these",
+    });
+  }
   const slow = name === "tokenizer.json" && existsSync(join(folder, "tokenizer.model"));
   throw new MahaloError("E_MODEL_FILE", `${folder}: has no ${name}`, {
     hint: slow
@@ -104,7 +117,7 @@ export const openFolder = (folder: string): ModelSource => {
   const mapFile = at("special_tokens_map.json");
   const named = withMappedTokens(
     checkTokenizerConfig(tokenizerFile, at("tokenizer_config.json")),
-    existsSync(mapFile) ? readTextSync(mapFile) : undefined,
+    isThere(mapFile) ? readTextSync(mapFile) : undefined,
     mapFile,
   );
   const generation = readGeneration(files.get("generation_config.json"), at("generation_config.json"));

@@ -1,10 +1,9 @@
 /** mahalo.json: what a saved model has beyond an ordinary Hugging Face folder. */
-import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
 import { parseJson } from "../core/json.ts";
 import { freeName } from "../core/names.ts";
-import { readTextSync } from "../core/read-file.ts";
+import { isThere, readTextSync } from "../core/read-file.ts";
 import { stepBoundarySchema } from "../data/steps.ts";
 import { headKinds } from "./head-kinds/registry.ts";
 import { normalizeMix } from "./heads.ts";
@@ -66,7 +65,7 @@ export type Manifest = z.infer<typeof manifestSchema>;
  */
 export const readManifest = (folder: string): Manifest | undefined => {
   const path = join(folder, manifestFile);
-  if (!existsSync(path)) return undefined;
+  if (!isThere(path)) return undefined;
   return parseJson(readTextSync(path), manifestSchema, path, {
     code: "E_MODEL_MANIFEST",
     hint: "the folder may be damaged, or written by a newer mahalo",

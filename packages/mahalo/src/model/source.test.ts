@@ -1,6 +1,6 @@
 /** Facts about opening models by path, packaged name and hub id, and about folders that are no models. */
 import { cpSync, readFileSync } from "node:fs";
-import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { copyFile, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -89,6 +89,13 @@ describe("folders", () => {
   test.each(["config.json", "tokenizer.json"])("without %s are refused", async (name) => {
     await rm(join(folder, name));
     await expect(openModelSource(folder)).rejects.toThrow(new RegExp(`has no ${name.replace(".", "\\.")}`));
+  });
+
+  test("that hold models, as a run's does, name them", async () => {
+    const run = join(folder, "run");
+    await mkdir(join(run, "align", "model"), { recursive: true });
+    await copyFile(join(folder, "config.json"), join(run, "align", "model", "config.json"));
+    await expect(openModelSource(run)).rejects.toThrow(/run: is no model, but holds .*run\/align\/model$/);
   });
 
   test("with pickled weights only are refused", async () => {

@@ -100,15 +100,34 @@ const entriesOf = (model: TokenizerModel, where: string): Iterable<[string, unkn
   return Object.entries(vocab);
 };
 
-/** Merges are pairs of tokens, written as a list of two or as one text with a space between. */
+/** A merge's two halves, written as a list of two or as one text with a space between. */
+const halvesOf = (merge: unknown): readonly [string, string] | undefined => {
+  if (typeof merge === "string") {
+    const space = merge.indexOf(" ", 1);
+    return space > 0 && space < merge.length - 1
+      ? [merge.slice(0, space), merge.slice(space + 1)]
+      : undefined;
+  }
+  if (!Array.isArray(merge) || merge.length !== 2) return undefined;
+  const [left, right]: unknown[] = merge;
+  return typeof left === "string" && typeof right === "string" ? [left, right] : undefined;
+};
+
+/** Merges are pairs of tokens of the vocabulary which make a token of the vocabulary. */
 const checkMerges = (model: TokenizerModel, where: string): void => {
   const { merges } = model;
   if (!Array.isArray(merges)) throw refuse(where, "model.merges", "must be a list of pairs of tokens");
+  const vocabulary = new Set(Object.keys(model.vocab ?? {}));
+  const prefix = textOf(model, "continuing_subword_prefix");
   for (const [index, merge] of merges.entries()) {
-    if (typeof merge === "string" && /^.+ ./s.test(merge)) continue;
-    if (Array.isArray(merge) && merge.length === 2 && merge.every((half) => typeof half === "string"))
-      continue;
-    throw refuse(where, `model.merges[${index}]`, `must be a pair of tokens, not ${shown(merge)}`);
+    const field = `model.merges[${index}]`;
+    const halves = halvesOf(merge);
+    if (halves === undefined) throw refuse(where, field, `must be a pair of tokens, not ${shown(merge)}`);
+    const [left, right] = halves;
+    const merged = left + (right.startsWith(prefix) ? right.slice(prefix.length) : right);
+    const absent = [left, right, merged].find((token) => !vocabulary.has(token));
+    if (absent !== undefined)
+      throw refuse(where, field, `token ${shown(absent)} of it is not in the vocabulary`);
   }
 };
 

@@ -46,6 +46,16 @@ describe("a tokenizer is refused with the field named", () => {
     ],
     ["a merge of one", bpe({ merges: ["ab"] }), /model\.merges\[0\]: must be a pair/],
     ["a merge of numbers", bpe({ merges: [[1, 2]] }), /model\.merges\[0\]: must be a pair/],
+    [
+      "a merge of what is no token",
+      bpe({ merges: ["a x"] }),
+      /model\.merges\[0\]: token "x" of it is not in/,
+    ],
+    [
+      "a merge into no token",
+      bpe({ merges: [["b", "a"]] }),
+      /model\.merges\[0\]: token "ba" of it is not in/,
+    ],
     ["no merges", bpe({ merges: undefined }), /model\.merges: must be a list/],
     ["scores that are text", { model: { type: "Unigram", vocab: [["a", "x"]] } }, /model\.vocab\[0\]: must/],
   ])("%s", (_, changes, message) => {

@@ -91,9 +91,9 @@ test("in words", () => {
     "rows.jsonl:1 wit\n  chosen: 1.000  so it is\n  rejected: no verdict  so it is\n",
   ]);
   expect(describeMetrics(scoreMetrics(rows)).split("\n")).toEqual([
-    "accuracy: 1 rows; mean last 0.250, min 0.250, product 0.188, mean 0.500",
+    "accuracy: 1 row; mean last 0.250, min 0.250, product 0.188, mean 0.500",
     "  steps: accuracy 1.000, auc 1.000, correlation 1.000, margin 0.500 (2)",
-    "wit: 1 rows, 1 without a verdict; mean score 1.000",
+    "wit: 1 row, 1 without a verdict; mean score 1.000",
     "",
   ]);
 });

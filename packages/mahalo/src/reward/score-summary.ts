@@ -1,5 +1,7 @@
 /** Scores in words, for the terminal. */
+
 import type { Interval } from "../core/bootstrap.ts";
+import { formatNumberOf } from "../core/format.ts";
 import type { LabelMetrics, ScoreMetrics } from "./score-metrics.ts";
 import type { JudgedScore, ScoredRow, StepwiseScore } from "./score-rows.ts";
 
@@ -49,7 +51,7 @@ export const describeMetrics = (metrics: Readonly<Record<string, ScoreMetrics>>)
       const means = Object.entries(mean).map(([name, value]) => `${name} ${digits(value)}`);
       const left = abstained > 0 ? `, ${abstained} without a verdict` : "";
       return [
-        `${objective}: ${rows} rows${left}${means.length === 0 ? "" : `; mean ${means.join(", ")}`}`,
+        `${objective}: ${formatNumberOf(rows, "row")}${left}${means.length === 0 ? "" : `; mean ${means.join(", ")}`}`,
         ...(steps === undefined ? [] : [`  steps: ${describeLabels(steps)}`]),
         ...Object.entries(responses).map(([name, own]) => `  responses by ${name}: ${describeLabels(own)}`),
         ...Object.entries(pairs).map(

@@ -1,4 +1,5 @@
 /** Prompts answered by guided search, one after another, each with its tree. */
+import { formatNumberOf } from "../../core/format.ts";
 import { zip } from "../../core/need.ts";
 import { progress } from "../../core/progress.ts";
 import type { PromptRow } from "../../data/rows.ts";
@@ -36,7 +37,7 @@ export const guidedFacts = ({ nodes, path, tokens: { generated, scored } }: Sear
 /** The same in a few words. */
 export const describeFacts = ({ scores = {}, steps, spent }: GuidedFacts): string =>
   [
-    `${steps} ${steps === 1 ? "step" : "steps"}`,
+    formatNumberOf(steps, "step"),
     ...Object.entries(scores).map(([name, score]) => `${name} ${number(score)}`),
     `${spent.generated} tokens generated, ${spent.scored} scored`,
   ].join(", ");
