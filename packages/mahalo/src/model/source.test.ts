@@ -4,6 +4,7 @@ import { copyFile, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { SET_UP_COMMAND } from "@mahalo/torch";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { defaultChatTemplate } from "../data/chat-template.ts";
 import { packagedModel } from "./packaged.ts";
@@ -64,7 +65,7 @@ describe("openModelSource", () => {
 
   test("a packaged name that is not set up says what to run", () => {
     expect(() => packagedModel("smollm2-135m-instruct", { XDG_CACHE_HOME: root })).toThrow(
-      expect.objectContaining({ code: "E_MODEL_NOT_SET_UP", hint: expect.stringContaining("npm run setup") }),
+      expect.objectContaining({ code: "E_MODEL_NOT_SET_UP", hint: expect.stringContaining(SET_UP_COMMAND) }),
     );
     expect(packagedModel("another", { XDG_CACHE_HOME: root })).toBeUndefined();
   });
