@@ -8,6 +8,8 @@ import type { Decoder } from "./decoder.ts";
 import { Engine } from "./engine.ts";
 import type { MixPlan } from "./mix-schedule.ts";
 import type { Completion, GenerateRequest } from "./request.ts";
+import { searchOptionsOf } from "./search/options.ts";
+import { searchStrategy } from "./search/strategies/registry.ts";
 import type { SearchTree } from "./search/tree.ts";
 
 /** Options of a {@link Conversation}. */
@@ -25,8 +27,9 @@ export type ConversationOptions = Omit<GenerateRequest, "ids"> & {
 /** A reply, and what a search for it tried. */
 export type Reply = Completion & { tree?: SearchTree };
 
-/** Whether a search carries one branch from step to step, whose text is certain. */
-const carriesOne = ({ search }: Omit<Guide, "prompt">): boolean => (search?.strategy ?? "step") === "step";
+/** Whether a search carries one path from step to step, whose text is certain. */
+const carriesOne = ({ search }: Omit<Guide, "prompt">): boolean =>
+  searchStrategy(searchOptionsOf(search).strategy).onePath === true;
 
 /** One dialogue: only tokens that no row of its engine holds already pass through the model. */
 export class Conversation {

@@ -4,6 +4,7 @@ import { MahaloError } from "@mahalo/torch";
 import { formatBytes, formatDuration } from "../core/format.ts";
 import { element } from "../core/need.ts";
 import { type GemmRates, measureGemm } from "../core/speed.ts";
+import { sideBySide } from "../decode/search/strategies/registry.ts";
 import { openModelSource } from "../model/source.ts";
 import { boundedCounts, type Counted, measuredCounts, rewardCounts, rolloutCounts } from "./counts.ts";
 import {
@@ -108,8 +109,7 @@ const costOf = (
     // By default each reward model alone, all of them, and nothing; a search decodes its candidates side by side.
     const guidances = 1 + (guide.weights?.length ?? Object.keys(recipe.objectives).length + 1);
     const policies = guide.policies.length - 1 + (guide.mixes?.length ?? 1);
-    const { candidates, width, strategy } = guide.search;
-    const rows = strategy === "beam" || strategy === "dvts" ? candidates * width : candidates;
+    const rows = sideBySide(guide.search);
     const { maxNewTokens, prompts } = guide;
     const answers = { maxNewTokens, batchSize: rows, prompts: prompts * rows };
     return evaluateCost(answers, decodesOf(policies * guidances, data.objectives), model, data, rates);

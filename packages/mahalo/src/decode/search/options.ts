@@ -3,7 +3,7 @@ import { z } from "zod";
 import { aggregateNames } from "../../core/aggregate.ts";
 import { checkValue } from "../../core/json.ts";
 import { stepBoundarySchema } from "../../data/steps.ts";
-import { type ChoiceName, choiceNames, type StrategyName, strategyNames } from "./strategies/registry.ts";
+import { type ChoiceName, choiceNames, searchStrategy, strategyNames } from "./strategies/registry.ts";
 import type { SearchTree } from "./tree.ts";
 
 /** How scores become comparable among the candidates they compete with, before they are weighed. */
@@ -12,11 +12,9 @@ export const normalizations = ["raw", "z-score", "rank"] as const;
 /** The settings of a search; defaults are those of the method (section 4). */
 export const searchSchema = z.strictObject({
   strategy: z
-    .enum(strategyNames as [StrategyName, ...StrategyName[]])
+    .enum(strategyNames)
     .default("step")
-    .describe(
-      "step keeps the best candidate of every step, beam the best few, dvts the best of each subtree; best-of-n chooses among whole answers, majority and weighted-vote let them vote.",
-    ),
+    .describe(`${strategyNames.map((name) => `${name} ${searchStrategy(name).summary}`).join(", ")}.`),
   candidates: z
     .int()
     .positive()

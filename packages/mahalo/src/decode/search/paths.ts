@@ -29,6 +29,8 @@ export type Path = {
   exact: boolean;
   /** What goes on from it; gone once it has ended or has been expanded. */
   alive: { branch: Branch; state: number | undefined } | undefined;
+  /** How many candidates grow out of it in the next step. */
+  children: number;
 };
 
 /** Makes a path of a candidate that has grown. */
@@ -71,6 +73,7 @@ export const pathOf = (
     finish,
     exact: found !== "stop",
     alive: { branch, state: undefined },
+    children: 0,
   };
 };
 

@@ -21,8 +21,8 @@ import {
   totalsOf,
 } from "./paths.ts";
 import { OwnStates, type Scorer } from "./scorer.ts";
-import { choiceOf, strategies } from "./strategies/registry.ts";
-import type { Choice, Shape } from "./strategies/types.ts";
+import { choiceOf, searchStrategy } from "./strategies/registry.ts";
+import type { Choice, Strategy } from "./strategies/types.ts";
 import { type SearchNode, type SearchTree, traceVersion } from "./tree.ts";
 
 /** Tokens of the longest answer where the request does not say: the method's. */
@@ -87,7 +87,9 @@ class Search {
   readonly #options: SearchOptions;
   readonly #tools: SearchTools;
   readonly #choice: Choice;
-  readonly #shape: Shape;
+  readonly #strategy: Strategy;
+  /** Candidates of the first step of each subtree. */
+  readonly #begun: readonly number[];
   readonly #weights: number[];
   readonly #objectives: readonly string[];
   readonly #branches: Branches;
@@ -104,12 +106,13 @@ class Search {
     this.#request = request;
     this.#options = options;
     this.#tools = tools;
-    this.#shape = strategies[options.strategy].shape(options);
+    this.#strategy = searchStrategy(options.strategy);
+    this.#begun = this.#strategy.begin(options);
     this.#objectives = tools.scorer?.objectives ?? [];
     this.#weights = guidanceWeights(this.#objectives, request.guidance);
     this.#branches = new Branches(model, decoder);
     this.#answer = new Answer(model, { ...request, sampling, maxNewTokens, step: options.step });
-    this.#groups = Array.from({ length: this.#shape.groups }, () => ({ live: [], ended: [] }));
+    this.#groups = this.#begun.map(() => ({ live: [], ended: [] }));
     this.#scoredBefore = tools.scorer?.tokens ?? 0;
   }
 
@@ -119,7 +122,7 @@ class Search {
       throwIfAborted(this.#tools.signal, "searching");
       const candidates = await (step === 1 ? this.#first() : this.#next(step));
       if (candidates.length === 0) break;
-      await this.#score(candidates);
+      this.#compete(candidates, step);
       yield { type: "step", step, candidates: candidates.map(({ node }) => node) };
     }
     for (const group of this.#groups) {
@@ -138,13 +141,17 @@ class Search {
 
   /** Candidates of the first step, which all go on from the prompt. */
   async #first(): Promise<Path[]> {
-    const { groups, first } = this.#shape;
     const root = this.#branches.begin(this.#answer);
     const { scorer } = this.#tools;
     const state = await this.#asked(() => scorer?.begin(this.#request.prompt, this.#request.reference));
-    const keys = Array.from({ length: groups * first }, (_, at) => `${Math.floor(at / first)}:${at % first}`);
-    const paths = await this.#grow([{ from: { branch: root, state }, parent: undefined, keys }], 1, (at) =>
-      Math.floor(at / first),
+    const places = this.#begun.flatMap((count, group) =>
+      Array.from({ length: count }, (_, at) => ({ group, key: `${group}:${at}` })),
+    );
+    const keys = places.map(({ key }) => key);
+    const paths = await this.#grow(
+      [{ from: { branch: root, state }, parent: undefined, keys }],
+      1,
+      (at) => element(places, at, "candidate").group,
     );
     if (paths.every(({ text }) => text.trim() === "")) {
       throw new MahaloError("E_SEARCH_EMPTY", `all ${paths.length} candidates of the first step are empty`, {
@@ -161,7 +168,7 @@ class Search {
     if (parents.length === 0) return [];
     const growths = parents.flatMap((parent) => {
       const from = parent.alive;
-      const keys = Array.from({ length: this.#shape.expand }, (_, at) => `${parent.key}.${at}`);
+      const keys = Array.from({ length: parent.children }, (_, at) => `${parent.key}.${at}`);
       return from === undefined ? [] : [{ from, parent, keys }];
     });
     const owners = growths.flatMap(({ parent, keys }) => keys.map(() => parent.node.group));
@@ -238,8 +245,8 @@ class Search {
     }
   }
 
-  /** Lets candidates compete in their subtrees; what loses is let go. */
-  async #score(candidates: readonly Path[]): Promise<void> {
+  /** Lets candidates compete in their subtrees, as the strategy decides; what loses is let go. */
+  #compete(candidates: readonly Path[], step: number): void {
     const scored = this.#weights.length > 0;
     for (const [at, group] of this.#groups.entries()) {
       const own = candidates.filter(
@@ -247,14 +254,16 @@ class Search {
       );
       const pool = [...group.ended, ...own];
       const totals = totalsOf(pool, this.#weights, this.#options);
-      const order = [...pool.keys()].sort((a, b) => element(totals, b) - element(totals, a) || a - b);
-      const kept = new Set(order.slice(0, this.#shape.keep).map((index) => element(pool, index)));
-      for (const path of pool) {
-        path.node.kept = kept.has(path);
+      const competitors = zip(pool, totals).map(([{ node }, total]) => ({ node, total }));
+      const random = this.#random(`step ${step}, subtree ${at}`);
+      for (const [path, children] of zip(pool, this.#strategy.step(competitors, this.#options, random))) {
+        path.children = children;
+        path.node.kept = children > 0;
         if (!path.node.kept || path.finish !== undefined) this.#release(path);
       }
-      group.ended = pool.filter((path) => kept.has(path) && path.finish !== undefined);
-      group.live = pool.filter((path) => kept.has(path) && path.finish === undefined);
+      const kept = pool.filter(({ node }) => node.kept);
+      group.ended = kept.filter(({ finish }) => finish !== undefined);
+      group.live = kept.filter(({ finish }) => finish === undefined);
     }
   }
 

@@ -1,13 +1,10 @@
 /** Beam search over steps: of all branches' candidates the best few are carried on (Snell et al. 2024, section 5.1). */
-import { best, type Strategy } from "./types.ts";
+import { best, keepBest, type Strategy } from "./types.ts";
 
 export const beam: Strategy = {
+  summary: "keeps the best few",
   scored: true,
   choice: best,
-  shape: ({ candidates, width }) => ({
-    groups: 1,
-    first: candidates * width,
-    expand: candidates,
-    keep: width,
-  }),
+  begin: ({ candidates, width }) => [candidates * width],
+  step: (competitors, { candidates, width }) => keepBest(competitors, width, candidates),
 };

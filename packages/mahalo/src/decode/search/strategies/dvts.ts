@@ -1,8 +1,11 @@
 /** Independent subtrees, each a search by steps, so that branches stay different (Beeching et al. 2024, DVTS). */
+import { step } from "./step.ts";
 import { best, type Strategy } from "./types.ts";
 
 export const dvts: Strategy = {
+  summary: "keeps the best of each subtree",
   scored: true,
   choice: best,
-  shape: ({ candidates, width }) => ({ groups: width, first: candidates, expand: candidates, keep: 1 }),
+  begin: ({ candidates, width }) => Array.from({ length: width }, () => candidates),
+  step: step.step,
 };

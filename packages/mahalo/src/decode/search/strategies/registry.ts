@@ -1,13 +1,12 @@
-/** All search strategies by name, and the rules that take one of the answers they end in. */
+/** All search strategies by name, a new one being a file and a line here, and the rules that take one of the answers they end in. */
 import { beam } from "./beam.ts";
 import { bestOfN } from "./best-of-n.ts";
 import { dvts } from "./dvts.ts";
 import { step } from "./step.ts";
-import { best, type Choice, type Strategy } from "./types.ts";
+import { best, type Choice, type Sizes, type Strategy } from "./types.ts";
 import { majority, mostVotes, mostWeight, weightedVote } from "./votes.ts";
 
-/** Strategies by name; a new one is a file and a line here. */
-export const strategies = {
+const strategies = {
   step,
   beam,
   dvts,
@@ -20,7 +19,16 @@ export const strategies = {
 export type StrategyName = keyof typeof strategies;
 
 /** All names. */
-export const strategyNames = Object.keys(strategies) as StrategyName[];
+export const strategyNames = Object.keys(strategies) as [StrategyName, ...StrategyName[]];
+
+/** A strategy by its name. */
+export const searchStrategy = (name: StrategyName): Strategy => strategies[name];
+
+/** Answers that a search grows side by side: the candidates of its first step. */
+export const sideBySide = ({ strategy, ...sizes }: Sizes & { strategy: StrategyName }): number =>
+  searchStrategy(strategy)
+    .begin(sizes)
+    .reduce((sum, count) => sum + count, 0);
 
 /** Rules by name. */
 export const choices = {
@@ -40,6 +48,7 @@ export const choiceOf = (
   strategy: StrategyName,
   asked: ChoiceName | undefined,
 ): { choice: Choice; scored: boolean } => {
-  const choice = asked === undefined ? strategies[strategy].choice : choices[asked];
-  return { choice, scored: strategies[strategy].scored || choice.scored };
+  const { choice: own, scored } = searchStrategy(strategy);
+  const choice = asked === undefined ? own : choices[asked];
+  return { choice, scored: scored || choice.scored };
 };

@@ -24,7 +24,17 @@ export const mostWeight: Choice = {
 };
 
 /** Whole answers, each with one vote. */
-export const majority: Strategy = { scored: false, choice: mostVotes, shape: independent };
+export const majority: Strategy = {
+  summary: "lets whole answers vote",
+  scored: false,
+  choice: mostVotes,
+  ...independent,
+};
 
 /** Whole answers whose votes weigh their scores. */
-export const weightedVote: Strategy = { scored: false, choice: mostWeight, shape: independent };
+export const weightedVote: Strategy = {
+  summary: "lets them vote weighted by their scores",
+  scored: false,
+  choice: mostWeight,
+  ...independent,
+};
