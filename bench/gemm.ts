@@ -1,6 +1,6 @@
 /** Rate of the machine's matrix products: a cube, and the products that one training step of a model is made of. */
 import { noGrad, ops, scope } from "@mahalo/torch";
-import type { ModelConfig } from "../packages/mahalo/src/model/config.ts";
+import type { ModelConfig } from "../packages/mahalo/src/model/model-config.ts";
 import type { ComputeDType } from "../packages/mahalo/src/model/parameters.ts";
 
 /** A product [rows, inner] x [inner, columns], and how often it occurs. */

@@ -77,11 +77,11 @@ export { type Results, readResults } from "./evaluate/results.ts";
 export { overSeeds, pairedOverSeeds } from "./evaluate/seeds.ts";
 export { type Policy, runSweep, type SweepOptions, type SweepOutcome } from "./evaluate/sweep.ts";
 export { parseTarget, type Tuned, tune } from "./evaluate/tune.ts";
-// Model: load, heads and mixes, save, export.
-export type { ModelConfig } from "./model/config.ts";
 export type { HeadKind } from "./model/head-kinds/registry.ts";
 export { Heads, type Mix, normalizeMix, parseMix } from "./model/heads.ts";
 export { type LanguageModel, type LoadOptions, loadModel } from "./model/load.ts";
+// Model: load, heads and mixes, save, export.
+export type { ModelConfig } from "./model/model-config.ts";
 export type { ComputeDType, Parameter } from "./model/parameters.ts";
 export { computeDType, type Precision } from "./model/precision.ts";
 export type { HeadSpec, RewardHead, RewardHeads } from "./model/reward-heads.ts";

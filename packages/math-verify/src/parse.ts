@@ -1,90 +1,29 @@
 /** The parser: tokens of an answer to a tree, by precedence, with bounded depth and work. */
 import { element } from "./need.ts";
-import { isOrdinalEnd } from "./number-words.ts";
 import { compound, inBase, isWhole, measured, withUnit, wordNumber } from "./quantities.ts";
 import { rational, spend, type Work, whole } from "./rational.ts";
 import { type Reading, type Scan, scan, type Token } from "./scan.ts";
+import { closings, isRelation, namedSets, setName, starts } from "./shapes.ts";
 import { accentCommands, adverbs, currencySigns, faceCommands } from "./symbols.ts";
+import { readable, TokenCursor, Unreadable } from "./token-cursor.ts";
 import { call, isWithinDepth, type Node, type NumberNode, type RelationOp } from "./tree.ts";
-
-/** Deepest nesting of an answer; what is deeper cannot be read. */
-const maxDepth = 60;
 
 /** Deepest tree that is compared; a sum or product of many parts has one level for each. */
 const maxLevels = 250;
 
-/** Thrown inside this file where a text is no mathematics; {@link parse} turns it into undefined. */
-class Unreadable extends Error {}
-
-const relations: ReadonlySet<string> = new Set(["=", "<", ">", "≤", "≥", "≠", "∈", "≈"]);
-const isRelation = (text: string): text is RelationOp | "≈" => relations.has(text);
-const closings: Readonly<Record<string, readonly string[]>> = {
-  "(": [")", "]"],
-  "[": ["]", ")"],
-  "⦃": ["⦄"],
-  "{": ["}"],
-  "⟨": ["⟩"],
-};
-const namedSets = {
-  "∅": "empty",
-  ℝ: "reals",
-  ℤ: "integers",
-  ℕ: "naturals",
-  ℚ: "rationals",
-  ℂ: "complex",
-} as const;
-const setName = (text: string): text is keyof typeof namedSets => text in namedSets;
-const starts = new Set(["(", "[", "⦃", "{", "⟨", "⌊", "⌈", "∞", ...Object.keys(namedSets)]);
-
-const readable = <T>(value: T | undefined): T => {
-  if (value === undefined) throw new Unreadable();
-  return value;
-};
-
-class Parser {
-  #tokens: readonly Token[];
-  #work: Work;
-  #at = 0;
-  #depth = 0;
+class Parser extends TokenCursor {
   #inBars = 0;
-
-  constructor({ tokens }: Scan, work: Work) {
-    this.#tokens = tokens;
-    this.#work = work;
-  }
-
-  #peek(ahead = 0): Token | undefined {
-    return this.#tokens[this.#at + ahead];
-  }
-
-  #is(text: string, ahead = 0): boolean {
-    const token = this.#peek(ahead);
-    return token?.type === "sign" && token.text === text;
-  }
-
-  #take(text: string): boolean {
-    const found = this.#is(text);
-    if (found) this.#at++;
-    return found;
-  }
-
-  #nested<T>(body: () => T): T {
-    if (++this.#depth > maxDepth || !spend(this.#work)) throw new Unreadable();
-    const result = body();
-    this.#depth--;
-    return result;
-  }
 
   whole(): Node {
     const node = this.#list();
-    while (this.#take(".") || this.#take("$") || this.#take("°"));
-    if (this.#at < this.#tokens.length) throw new Unreadable();
+    while (this.take(".") || this.take("$") || this.take("°"));
+    if (this.at < this.tokens.length) throw new Unreadable();
     return node;
   }
 
   #separator(): boolean {
     let found = false;
-    while (this.#take(",") || this.#take(";") || this.#take("and") || this.#take("or")) found = true;
+    while (this.take(",") || this.take(";") || this.take("and") || this.take("or")) found = true;
     return found;
   }
 
@@ -98,19 +37,19 @@ class Parser {
 
   #items(): Node[] {
     const items = [this.#relation()];
-    while (this.#separator() && this.#peek() !== undefined) items.push(this.#relation());
+    while (this.#separator() && this.peek() !== undefined) items.push(this.#relation());
     return items;
   }
 
   #relation(): Node {
-    return this.#nested(() => {
-      while (adverbs.has(this.#peek()?.text ?? "")) this.#at++;
-      if (this.#is("≈")) this.#at++;
+    return this.nested(() => {
+      while (adverbs.has(this.peek()?.text ?? "")) this.at++;
+      if (this.is("≈")) this.at++;
       const sides = [this.#sum()];
       const ops: RelationOp[] = [];
       let exactSides: number | undefined;
-      for (let next = this.#peek(); next?.type === "sign" && isRelation(next.text); next = this.#peek()) {
-        this.#at++;
+      for (let next = this.peek(); next?.type === "sign" && isRelation(next.text); next = this.peek()) {
+        this.at++;
         if (next.text === "≈") exactSides ??= sides.length;
         ops.push(next.text === "≈" ? "=" : next.text);
         sides.push(this.#sum());
@@ -124,27 +63,27 @@ class Parser {
   #sum(): Node {
     let left = this.#signed();
     for (;;) {
-      const sign = ["+", "-", "±", "∓", "∪", "∩", "∖"].find((one) => this.#is(one));
+      const sign = ["+", "-", "±", "∓", "∪", "∩", "∖"].find((one) => this.is(one));
       if (sign === undefined) return left;
-      this.#at++;
+      this.at++;
       left = call(sign, left, this.#product());
     }
   }
 
   #signed(): Node {
-    if (this.#take("+")) return this.#signed();
-    if (this.#take("-")) return this.#nested(() => measured("neg", this.#product()));
-    if (this.#take("±"))
-      return this.#nested(() => call("±", { kind: "number", value: whole(0) }, this.#product()));
+    if (this.take("+")) return this.#signed();
+    if (this.take("-")) return this.nested(() => measured("neg", this.#product()));
+    if (this.take("±"))
+      return this.nested(() => call("±", { kind: "number", value: whole(0) }, this.#product()));
     return this.#product();
   }
 
   #product(): Node {
     let left = this.#power();
     for (;;) {
-      const slash = this.#is("/") || this.#is("÷");
-      if (slash || this.#is("*")) {
-        this.#at++;
+      const slash = this.is("/") || this.is("÷");
+      if (slash || this.is("*")) {
+        this.at++;
         left = measured(slash ? "/" : "*", left, this.#factor());
       } else if (this.#beginsFactor()) left = this.#beside(left);
       else return left;
@@ -154,9 +93,9 @@ class Parser {
   /** What stands right beside a factor: the rest of a mixed number or amount, or another factor. */
   #beside(left: Node): Node {
     if (isWhole(left)) {
-      const [top, line, bottom] = [this.#peek(), this.#peek(1), this.#peek(2)];
+      const [top, line, bottom] = [this.peek(), this.peek(1), this.peek(2)];
       if (top?.type === "number" && line?.text === "/" && bottom?.type === "number") {
-        this.#at += 3;
+        this.at += 3;
         return this.#behind(call("+", left, call("/", this.#value(top), this.#value(bottom))));
       }
       if (top?.type === "command" && /^(?:[dtc]?frac|vulgar)$/.test(top.text)) {
@@ -165,125 +104,89 @@ class Parser {
         return mixed ? this.#behind(call("+", left, right)) : measured("*", left, this.#behind(right));
       }
     }
-    if (this.#peek()?.type === "number" && left.kind === "number") throw new Unreadable();
+    if (this.peek()?.type === "number" && left.kind === "number") throw new Unreadable();
     const right = this.#power();
-    return compound(left, right, this.#work) ?? measured("*", left, right);
+    return compound(left, right, this.work) ?? measured("*", left, right);
   }
 
   #beginsFactor(): boolean {
-    const token = this.#peek();
+    const token = this.peek();
     if (token === undefined) return false;
     if (token.type === "sign") return starts.has(token.text) || (token.text === "|" && this.#inBars === 0);
     return ["number", "letter", "function", "command", "begin"].includes(token.type);
   }
 
   #factor(): Node {
-    if (this.#take("-")) return this.#nested(() => call("neg", this.#factor()));
-    if (this.#take("+")) return this.#nested(() => this.#factor());
+    if (this.take("-")) return this.nested(() => call("neg", this.#factor()));
+    if (this.take("+")) return this.nested(() => this.#factor());
     return this.#power();
   }
 
   #power(): Node {
-    return this.#nested(() => this.#behind(this.#primary()));
+    return this.nested(() => this.#behind(this.#primary()));
   }
 
   /** What stands behind a base and binds to it: powers, factorials, percent and degree signs, units. */
   #behind(first: Node): Node {
     let base = first;
     for (;;) {
-      if (this.#take("!")) base = call("factorial", base);
-      else if (this.#take("%")) base = { kind: "quantity", value: base, unit: "%" };
-      else if (this.#is("^") && this.#is("°", 1)) this.#at++;
-      else if (this.#takeOrdinalEnd()) continue;
-      else if (this.#is("^") && this.#is("{", 1) && this.#is("°", 2) && this.#is("}", 3)) {
-        this.#at += 4;
+      if (this.take("!")) base = call("factorial", base);
+      else if (this.take("%")) base = { kind: "quantity", value: base, unit: "%" };
+      else if (this.is("^") && this.is("°", 1)) this.at++;
+      else if (this.takeOrdinalEnd()) continue;
+      else if (this.is("^") && this.is("{", 1) && this.is("°", 2) && this.is("}", 3)) {
+        this.at += 4;
         base = { kind: "quantity", value: base, unit: "°" };
-      } else if (this.#take("°")) base = { kind: "quantity", value: base, unit: "°" };
-      else if (base.kind === "quantity" && base.unit === "°" && this.#isTemperature())
-        base = { ...base, unit: `° ${this.#tokens[this.#at++]?.text}` };
-      else if (this.#isCurrency()) base = { kind: "quantity", value: base, unit: this.#next().text };
-      else if (this.#take("^")) base = call("^", base, this.#exponent());
-      else if (this.#peek()?.type === "word") base = this.#unit(base);
-      else if (this.#is("(") && this.#peek(1)?.type === "word") {
-        this.#at++;
+      } else if (this.take("°")) base = { kind: "quantity", value: base, unit: "°" };
+      else if (base.kind === "quantity" && base.unit === "°" && this.isTemperature())
+        base = { ...base, unit: `° ${this.tokens[this.at++]?.text}` };
+      else if (this.isCurrency()) base = { kind: "quantity", value: base, unit: this.next().text };
+      else if (this.take("^")) base = call("^", base, this.#exponent());
+      else if (this.peek()?.type === "word") base = this.#unit(base);
+      else if (this.is("(") && this.peek(1)?.type === "word") {
+        this.at++;
         base = this.#unit(base);
-        if (!this.#take(")")) throw new Unreadable();
+        if (!this.take(")")) throw new Unreadable();
       } else return base;
     }
   }
 
   /** An exponent; of a tower of powers, which is read from the right: `2^3^2` is 2^9. */
   #exponent(): Node {
-    return this.#nested(() => {
+    return this.nested(() => {
       const exponent = this.#script();
-      if (!this.#is("^") || this.#is("°", 1)) return exponent;
-      this.#at++;
+      if (!this.is("^") || this.is("°", 1)) return exponent;
+      this.at++;
       return call("^", exponent, this.#exponent());
     });
   }
 
-  #next(): Token {
-    return readable(this.#tokens[this.#at++]);
-  }
-
-  /** A raised ending of an ordinal, which changes nothing: `3^{\\text{rd}}`. */
-  #takeOrdinalEnd(): boolean {
-    if (!this.#is("^")) return false;
-    const inBraces = this.#is("{", 1) ? 1 : 0;
-    const end = this.#peek(1 + inBraces);
-    // "5^{th}": two letters.
-    if (inBraces === 1 && end?.type === "letter" && this.#is("}", 4)) {
-      if (!isOrdinalEnd(end.text + (this.#peek(3)?.text ?? ""))) return false;
-      this.#at += 5;
-      return true;
-    }
-    if (end?.type !== "word" || !isOrdinalEnd(end.text) || (inBraces === 1 && !this.#is("}", 3)))
-      return false;
-    this.#at += inBraces === 1 ? 4 : 2;
-    return true;
-  }
-
-  #isTemperature(): boolean {
-    const token = this.#peek();
-    return token?.type === "letter" && /^[CFK]$/.test(token.text);
-  }
-
-  #isCurrency(): boolean {
-    const token = this.#peek();
-    return token?.type === "sign" && token.text !== "$" && currencySigns.has(token.text);
-  }
-
   /** Words after a value are its unit. */
   #unit(value: Node): Node {
-    if (this.#peek()?.text.toLowerCase() === "base" && isWhole(value) && value.value.n >= 0n) {
-      this.#at++;
+    if (this.peek()?.text.toLowerCase() === "base" && isWhole(value) && value.value.n >= 0n) {
+      this.at++;
       return this.#inBase(value, `${value.value.n}`, this.#primary());
     }
     const words: string[] = [];
     for (;;) {
-      const token = this.#peek();
+      const token = this.peek();
       if (token?.type === "word") words.push(token.text);
-      else if (token?.text === "/" && this.#peek(1)?.type === "word") words.push("/");
-      else if (token?.text === "^" && this.#peek(1)?.type === "number")
-        words.push("^", this.#peek(1)?.text ?? "");
-      else if (
-        token?.text === "^" &&
-        this.#is("{", 1) &&
-        this.#peek(2)?.type === "number" &&
-        this.#is("}", 3)
-      ) {
-        words.push("^", this.#peek(2)?.text ?? "");
-        this.#at += 2;
+      else if (token?.text === "/" && this.peek(1)?.type === "word") words.push("/");
+      else if (token?.text === "^" && this.peek(1)?.type === "number")
+        words.push("^", this.peek(1)?.text ?? "");
+      else if (token?.text === "^" && this.is("{", 1) && this.peek(2)?.type === "number" && this.is("}", 3)) {
+        words.push("^", this.peek(2)?.text ?? "");
+        this.at += 2;
       } else break;
-      this.#at += words.at(-2) === "^" ? 2 : 1;
+      this.at += words.at(-2) === "^" ? 2 : 1;
     }
-    return readable(withUnit(value, words, this.#work));
+    return readable(withUnit(value, words, this.work));
   }
 
   /** A raised or lowered part: what braces hold, or one factor. */
   #script(): Node {
-    if (this.#is("{") || this.#is("(")) return this.#primary();
-    if (this.#take("-")) return call("neg", this.#primary());
+    if (this.is("{") || this.is("(")) return this.#primary();
+    if (this.take("-")) return call("neg", this.#primary());
     // "x^23" in LaTeX is x^2 3, but whoever writes it means the 23rd power.
     return this.#primary();
   }
@@ -294,16 +197,16 @@ class Parser {
   }
 
   #primary(): Node {
-    const token = this.#peek();
+    const token = this.peek();
     if (token === undefined) throw new Unreadable();
-    this.#at++;
+    this.at++;
     switch (token.type) {
       case "number": {
         const value = this.#value(token);
-        return this.#take("_") ? this.#inBase(value, token.text, this.#script()) : value;
+        return this.take("_") ? this.#inBase(value, token.text, this.#script()) : value;
       }
       case "letter":
-        return token.text === "a" && this.#peek()?.type === "word" ? this.#words() : this.#letter(token.text);
+        return token.text === "a" && this.peek()?.type === "word" ? this.#words() : this.#letter(token.text);
       case "function":
         return this.#function(token.text);
       case "command":
@@ -320,9 +223,9 @@ class Parser {
   }
 
   #words(): Node {
-    const found = wordNumber(this.#tokens, this.#at - 1, this.#work);
+    const found = wordNumber(this.tokens, this.at - 1, this.work);
     if (found === undefined) throw new Unreadable();
-    this.#at = found.end;
+    this.at = found.end;
     return found.node;
   }
 
@@ -333,32 +236,32 @@ class Parser {
   #letter(name: string): Node {
     if (name === "pi") return { kind: "constant", name: "pi" };
     let full = name;
-    if (this.#take("_")) full += `_${this.#label()}`;
-    while (this.#take("'")) full += "'";
+    if (this.take("_")) full += `_${this.#label()}`;
+    while (this.take("'")) full += "'";
     if (full === "e" || full === "i") return { kind: "constant", name: full };
     return { kind: "variable", name: full };
   }
 
   /** The text of a lowered part. */
   #label(): string {
-    if (!this.#take("{")) {
-      const text = this.#peek()?.text ?? "";
-      this.#at++;
+    if (!this.take("{")) {
+      const text = this.peek()?.text ?? "";
+      this.at++;
       return text;
     }
     let text = "";
-    while (this.#peek() !== undefined && !this.#is("}")) text += element(this.#tokens, this.#at++).text;
-    this.#take("}");
+    while (this.peek() !== undefined && !this.is("}")) text += element(this.tokens, this.at++).text;
+    this.take("}");
     return text;
   }
 
   #function(name: string): Node {
     let base: Node | undefined;
-    if (this.#take("_")) base = this.#script();
+    if (this.take("_")) base = this.#script();
     let exponent: Node | undefined;
-    if (this.#take("^")) exponent = this.#script();
+    if (this.take("^")) exponent = this.#script();
     let argument: Node;
-    if (this.#is("(") || this.#is("[") || this.#is("{")) argument = this.#primary();
+    if (this.is("(") || this.is("[") || this.is("{")) argument = this.#primary();
     else argument = this.#argument();
     const args = argument.kind === "group" ? argument.items : [argument];
     const value = base === undefined ? call(name, ...args) : call(name, ...args, base);
@@ -376,7 +279,7 @@ class Parser {
   /** What a function without brackets takes: factors up to the next sign or function. */
   #argument(): Node {
     let value = this.#factor();
-    while (this.#beginsFactor() && this.#peek()?.type !== "function" && !this.#is("("))
+    while (this.#beginsFactor() && this.peek()?.type !== "function" && !this.is("("))
       value = call("*", value, this.#power());
     return value;
   }
@@ -387,9 +290,9 @@ class Parser {
     if (/^[dtc]?frac$/.test(name)) return call("/", this.#piece(), this.#piece());
     if (/^[dt]?binom$/.test(name)) return call("binomial", this.#piece(), this.#piece());
     if (name === "sqrt") {
-      const degree = this.#take("[") ? this.#sum() : undefined;
-      if (degree !== undefined && !this.#take("]")) throw new Unreadable();
-      const inside = this.#is("{") || this.#is("(") ? this.#primary() : this.#piece();
+      const degree = this.take("[") ? this.#sum() : undefined;
+      if (degree !== undefined && !this.take("]")) throw new Unreadable();
+      const inside = this.is("{") || this.is("(") ? this.#primary() : this.#piece();
       return degree === undefined ? call("sqrt", inside) : call("root", inside, degree);
     }
     if (faceCommands.has(name)) return this.#piece();
@@ -402,34 +305,34 @@ class Parser {
 
   /** An argument of a command: braces, or one digit or letter. */
   #piece(): Node {
-    const token = this.#peek();
+    const token = this.peek();
     if (token?.type === "number" && token.text.length > 1 && /^\d+$/.test(token.text)) {
       // "\frac12": each digit is an argument of its own.
       const rest = token.text.slice(1);
       const head = token.text.slice(0, 1);
-      const value = rational(BigInt(rest), 1n, this.#work);
+      const value = rational(BigInt(rest), 1n, this.work);
       if (value === undefined) throw new Unreadable();
-      this.#tokens = [...this.#tokens];
-      const tokens = [...this.#tokens];
-      tokens[this.#at] = { type: "number", text: rest, space: false, value };
-      this.#tokens = tokens;
-      if (!spend(this.#work, tokens.length)) throw new Unreadable();
+      this.tokens = [...this.tokens];
+      const tokens = [...this.tokens];
+      tokens[this.at] = { type: "number", text: rest, space: false, value };
+      this.tokens = tokens;
+      if (!spend(this.work, tokens.length)) throw new Unreadable();
       return { kind: "number", value: whole(BigInt(head)) };
     }
-    return this.#nested(() => this.#primary());
+    return this.nested(() => this.#primary());
   }
 
   #matrix(name: string): Node {
-    return this.#nested(() => {
+    return this.nested(() => {
       const rows: Node[][] = [[]];
-      while (this.#peek() !== undefined && this.#peek()?.type !== "end") {
-        if (this.#peek()?.type === "row") {
-          this.#at++;
+      while (this.peek() !== undefined && this.peek()?.type !== "end") {
+        if (this.peek()?.type === "row") {
+          this.at++;
           rows.push([]);
-        } else if (!this.#take("&")) rows.at(-1)?.push(this.#list());
+        } else if (!this.take("&")) rows.at(-1)?.push(this.#list());
       }
-      if (this.#peek()?.text !== name) throw new Unreadable();
-      this.#at++;
+      if (this.peek()?.text !== name) throw new Unreadable();
+      this.at++;
       return { kind: "matrix", rows: rows.filter((row) => row.length > 0) };
     });
   }
@@ -447,27 +350,27 @@ class Parser {
       const before = this.#inBars++;
       const inside = this.#sum();
       this.#inBars = before;
-      if (!this.#take("|")) throw new Unreadable();
+      if (!this.take("|")) throw new Unreadable();
       return call("abs", inside);
     }
     const rounded = open === "⌊" ? "⌋" : open === "⌈" ? "⌉" : undefined;
     if (rounded !== undefined) {
       const inside = this.#sum();
-      if (!this.#take(rounded)) throw new Unreadable();
+      if (!this.take(rounded)) throw new Unreadable();
       return call(open === "⌊" ? "floor" : "ceil", inside);
     }
     const ends = closings[open];
     if (ends === undefined) throw new Unreadable();
     const bars = this.#inBars;
     this.#inBars = 0;
-    const from = this.#at;
-    const items = ends.some((one) => this.#is(one)) ? [] : this.#items();
+    const from = this.at;
+    const items = ends.some((one) => this.is(one)) ? [] : this.#items();
     this.#inBars = bars;
-    const close = ends.find((one) => this.#take(one));
+    const close = ends.find((one) => this.take(one));
     if (close === undefined) throw new Unreadable();
     const [only] = items;
     // "(1,234)" is a pair, not a number in brackets.
-    if (open !== "{" && this.#at === from + 2 && this.#tokens[from]?.marked === true) throw new Unreadable();
+    if (open !== "{" && this.at === from + 2 && this.tokens[from]?.marked === true) throw new Unreadable();
     if (open === "⦃" || (open === "{" && items.length > 1))
       return items.length === 0
         ? { kind: "namedSet", name: "empty" }

@@ -3,7 +3,9 @@ import type { Rational, Work } from "./rational.ts";
 import { isDigit, scanNumber } from "./scan-number.ts";
 import {
   functionNames,
+  gluedFunctions,
   greekLetters,
+  greekSigns,
   lowered,
   raised,
   setLetters,
@@ -12,6 +14,7 @@ import {
   textCommands,
   unicodeSigns,
   vulgarFractions,
+  wordSigns,
 } from "./symbols.ts";
 import { isUnitWord } from "./units.ts";
 
@@ -70,18 +73,6 @@ export const braced = (text: string, at: number): { content: string; end: number
     else if (code === 125 && --depth === 0) return { content: text.slice(from + 1, end), end: end + 1 };
   }
   return undefined;
-};
-
-/** Functions that a run of letters may begin with: `sinx`. */
-const gluedFunctions = ["arcsin", "arccos", "arctan", "sin", "cos", "tan", "sqrt", "ln", "log"];
-
-/** Words that are signs. */
-const wordSigns: Readonly<Record<string, string>> = {
-  and: "and",
-  or: "or",
-  infinity: "∞",
-  inf: "∞",
-  oo: "∞",
 };
 
 /** The state of one scan. */
@@ -383,25 +374,6 @@ class Scanner {
     return end;
   }
 }
-
-const greekSigns: Readonly<Record<string, string>> = {
-  α: "alpha",
-  β: "beta",
-  γ: "gamma",
-  δ: "delta",
-  ε: "epsilon",
-  θ: "theta",
-  λ: "lambda",
-  μ: "mu",
-  ρ: "rho",
-  σ: "sigma",
-  τ: "tau",
-  φ: "phi",
-  ϕ: "phi",
-  ω: "omega",
-  Δ: "Delta",
-  Ω: "Omega",
-};
 
 /**
  * The tokens of a text under one reading of what is ambiguous in it.

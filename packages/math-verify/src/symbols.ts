@@ -217,3 +217,35 @@ export const accentCommands: ReadonlySet<string> = new Set(
 
 /** Letters with a double stroke that name sets. */
 export const setLetters: Readonly<Record<string, string>> = { R: "ℝ", N: "ℕ", Z: "ℤ", Q: "ℚ", C: "ℂ" };
+
+/** Functions that a run of letters may begin with: `sinx`. */
+export const gluedFunctions = ["arcsin", "arccos", "arctan", "sin", "cos", "tan", "sqrt", "ln", "log"];
+
+/** Words that are signs. */
+export const wordSigns: Readonly<Record<string, string>> = {
+  and: "and",
+  or: "or",
+  infinity: "∞",
+  inf: "∞",
+  oo: "∞",
+};
+
+/** Greek letters by their signs. */
+export const greekSigns: Readonly<Record<string, string>> = {
+  α: "alpha",
+  β: "beta",
+  γ: "gamma",
+  δ: "delta",
+  ε: "epsilon",
+  θ: "theta",
+  λ: "lambda",
+  μ: "mu",
+  ρ: "rho",
+  σ: "sigma",
+  τ: "tau",
+  φ: "phi",
+  ϕ: "phi",
+  ω: "omega",
+  Δ: "Delta",
+  Ω: "Omega",
+};

@@ -1,10 +1,12 @@
 /** Deterministic release of native memory: a scope frees every tensor made inside it but those it returns. */
 import { MahaloError } from "./error.ts";
-import { native } from "./native.ts";
-import type { Tensor } from "./tensor.ts";
+import { type Handle, native } from "./native.ts";
+
+/** What a scope frees: a tensor, of which it knows the handle alone. */
+type Held = { handle: Handle };
 
 /** One open scope: the tensors made in it so far, and the scope around it. */
-type Frame = { made: Set<Tensor>; outer: Frame | undefined };
+type Frame = { made: Set<Held>; outer: Frame | undefined };
 let current: Frame | undefined;
 
 /** What the garbage collector is to free: a handle, and the storage whose bytes it was told. */
@@ -22,10 +24,10 @@ const release = ({ handle, storage }: Watched): void => {
   native.adjustExternalMemory(-entry.bytes);
 };
 const registry = new FinalizationRegistry<Watched>(release);
-const watched = new WeakMap<Tensor, Watched>();
+const watched = new WeakMap<Held, Watched>();
 
 /** Outside any scope the garbage collector frees a tensor, so it is told the bytes that it cannot see. */
-const watch = (tensor: Tensor): void => {
+const watch = (tensor: Held): void => {
   const { handle } = tensor;
   const storage = native.storageId(handle);
   const entry = storages.get(storage);
@@ -40,13 +42,13 @@ const watch = (tensor: Tensor): void => {
 };
 
 /** Called for every new tensor. */
-export const adopt = (tensor: Tensor): void => {
+export const adopt = (tensor: Held): void => {
   if (current !== undefined) current.made.add(tensor);
   else watch(tensor);
 };
 
 /** Takes a tensor out of the scope that made it; false when no open scope did. */
-const leaveScope = (tensor: Tensor): boolean => {
+const leaveScope = (tensor: Held): boolean => {
   for (let frame = current; frame !== undefined; frame = frame.outer) {
     if (frame.made.delete(tensor)) return true;
   }
@@ -54,7 +56,7 @@ const leaveScope = (tensor: Tensor): boolean => {
 };
 
 /** Frees a tensor's native reference by hand, whoever was to free it. */
-export const disown = (tensor: Tensor): void => {
+export const disown = (tensor: Held): void => {
   const entry = watched.get(tensor);
   if (entry === undefined) {
     leaveScope(tensor);
@@ -134,7 +136,7 @@ export const scope = <T>(body: () => T): T => {
 };
 
 /** Lets a tensor outlive all open scopes; from then on dispose() or the garbage collector frees it. */
-export const keep = <T extends Tensor>(tensor: T): T => {
+export const keep = <T extends Held>(tensor: T): T => {
   if (leaveScope(tensor)) watch(tensor);
   return tensor;
 };

@@ -14,35 +14,7 @@ import {
 } from "./encode.ts";
 import { Problems } from "./problems.ts";
 import type { PreferenceRow } from "./rows.ts";
-
-const begin = "<|im_start|>";
-const end = "<|im_end|>";
-const bos = "<s>";
-const specials = [begin, end, bos];
-
-/** One id for each letter, and one for each special token; enough to see where a text is cut. */
-const letters: TextCodec = {
-  encode(text, options) {
-    const pieces = text.split(/(<\|im_start\|>|<\|im_end\|>|<s>)/);
-    const ids = pieces.flatMap((piece) =>
-      specials.includes(piece)
-        ? [specials.indexOf(piece)]
-        : [...piece].map((letter) => (letter.codePointAt(0) ?? 0) + 3),
-    );
-    return options?.special ? [specials.indexOf(bos), ...ids] : ids;
-  },
-  decode: (ids) => ids.map((id) => specials[id] ?? String.fromCodePoint(id - 3)).join(""),
-  specialIds: new Set([0, 1, 2]),
-  eosIds: [1],
-  vocabSize: 0x110003,
-};
-
-const chatml: ChatTemplate = {
-  text: "",
-  render: (messages, options) =>
-    messages.map(({ role, content }) => `${begin}${role}\n${content}${end}\n`).join("") +
-    (options?.addGenerationPrompt ? `${begin}assistant\n` : ""),
-};
+import { begin, bos, chatml, end, letters } from "./testing/letters.ts";
 
 const options: EncodeOptions = { codec: letters, template: chatml };
 const origin = { file: "pairs.jsonl", line: 3 };

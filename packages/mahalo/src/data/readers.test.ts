@@ -7,7 +7,8 @@ import fc from "fast-check";
 import { parquetWriteBuffer } from "hyparquet-writer";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { cutArray, cutLines, cutValues, type RowBytes } from "./json-rows.ts";
-import { type RawRow, type ReadOptions, readRows } from "./readers.ts";
+import { type ReadOptions, readRows } from "./readers.ts";
+import type { RawRow } from "./whole-file.ts";
 
 let folder = "";
 beforeAll(async () => {

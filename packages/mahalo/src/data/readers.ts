@@ -15,13 +15,10 @@ import {
 } from "./json-rows.ts";
 import { rowLimits } from "./limits.ts";
 import { readParquet } from "./parquet.ts";
-import { formatOrigin, type Origin } from "./problems.ts";
+import { formatOrigin } from "./problems.ts";
 import { unpackFile } from "./unpack.ts";
 import { watchedRows } from "./watched-rows.ts";
-import { wholeFileRows } from "./whole-file.ts";
-
-/** One row as it stands in a file, unchecked. */
-export type RawRow = { value: unknown; origin: Origin };
+import { type RawRow, wholeFileRows } from "./whole-file.ts";
 
 /** Options of {@link readRows}. */
 export type ReadOptions = {

@@ -1,7 +1,10 @@
 /** Files that hold all rows in one object: read where that is plain, else called what they are. */
 import { MahaloError } from "@mahalo/torch";
 import { element } from "../core/need.ts";
-import type { RawRow } from "./readers.ts";
+import type { Origin } from "./problems.ts";
+
+/** One row as it stands in a file, unchecked. */
+export type RawRow = { value: unknown; origin: Origin };
 
 /** Fields that are usual around a list of rows. */
 const wrappers = new Set(["data", "rows", "examples", "records", "items", "instances", "train"]);

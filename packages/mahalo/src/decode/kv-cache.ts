@@ -1,6 +1,6 @@
 /** Keys and values of rows of tokens, in pages that rows share until one of them writes. */
 import { MahaloError, ops, type Tensor, tensor } from "@mahalo/torch";
-import type { ModelConfig } from "../model/config.ts";
+import type { ModelConfig } from "../model/model-config.ts";
 import type { ComputeDType } from "../model/parameters.ts";
 import { KvPages, type KvShape, PAGE_POSITIONS } from "./kv-pages.ts";
 

@@ -1,8 +1,8 @@
 /** The decoder-only transformer of the Llama and Qwen families, from token ids to final hidden states. */
 import { backward, gradEnabled, MahaloError, noGrad, ops, scope, type Tensor } from "@mahalo/torch";
 import { linear, slowProducts } from "../core/products.ts";
+import type { Adapter } from "./adapter.ts";
 import type { Attend } from "./attention.ts";
-import type { ModelConfig } from "./config.ts";
 import { kernelsFor } from "./fused-kernels.ts";
 import {
   type Int8Weight,
@@ -11,7 +11,7 @@ import {
   type RowwiseLinear,
   splitHeads,
 } from "./kernels.ts";
-import type { Adapter } from "./lora.ts";
+import type { ModelConfig } from "./model-config.ts";
 import type { ComputeDType, Parameter } from "./parameters.ts";
 import { RopeTable, type Rotation } from "./rope.ts";
 

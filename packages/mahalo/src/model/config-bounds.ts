@@ -1,6 +1,6 @@
 /** Bounds of a model's numbers, far beyond any model there is: what lies outside is damage, or means harm. */
 import type { MahaloError } from "@mahalo/torch";
-import type { ModelConfig, RopeScaling } from "./config.ts";
+import type { ModelConfig, RopeScaling } from "./model-config.ts";
 
 type Bounds = { least: number; most: number; whole: boolean };
 

@@ -11,7 +11,7 @@ import { parseConfig } from "./config.ts";
 import { headsFile, openWeights, valueHeadFile } from "./folder-weights.ts";
 import { headKind } from "./head-kinds/registry.ts";
 import { readManifest } from "./manifest.ts";
-import type { GenerationDefaults, ModelSource } from "./source.ts";
+import type { GenerationDefaults, ModelSource } from "./model-source.ts";
 import { withConfiguredTokens, withMappedTokens } from "./special-tokens.ts";
 import { checkTokenizerConfig, openTokenizer, specialTokenTexts, type TokenizerConfig } from "./tokenizer.ts";
 import { checkTokenizerSize } from "./tokenizer-checks.ts";

@@ -3,18 +3,14 @@ import { keep, MahaloError, noGrad, type Tensor } from "@mahalo/torch";
 import type { ChatTemplate } from "../data/chat-template.ts";
 import type { TextCodec } from "../data/codec.ts";
 import { Backbone } from "./backbone.ts";
-import type { ModelConfig } from "./config.ts";
 import { Heads } from "./heads.ts";
+import type { ModelConfig } from "./model-config.ts";
+import type { GenerationDefaults, ModelSource } from "./model-source.ts";
 import { type ComputeDType, type Parameter, parameter } from "./parameters.ts";
 import { computeUnder, type WeightsName } from "./precision.ts";
 import { quantizeBackbone } from "./quantize.ts";
 import { storedRewards } from "./reward-folder.ts";
-import {
-  type GenerationDefaults,
-  type ModelSource,
-  type OpenModelOptions,
-  openModelSource,
-} from "./source.ts";
+import { type OpenModelOptions, openModelSource } from "./source.ts";
 import { NamedTensors, readWeights } from "./weights.ts";
 
 /** Options of {@link loadModel}. */

@@ -1,7 +1,7 @@
 /** Low-rank adapters (LoRA) on linear maps: trained beside a frozen weight, and saved as part of it. */
-import { keep, MahaloError, noGrad, ops, scope, type Tensor, tensor } from "@mahalo/torch";
-import { linear } from "../core/products.ts";
+import { keep, MahaloError, ops, type Tensor, tensor } from "@mahalo/torch";
 import type { Random } from "../core/random.ts";
+import { Adapter, type AdapterPart } from "./adapter.ts";
 import type { Backbone, Linear } from "./backbone.ts";
 import { type ComputeDType, type Parameter, parameter } from "./parameters.ts";
 
@@ -14,44 +14,6 @@ export type LoraOptions = {
   /** The update is scaled by alpha / rank. */
   alpha: number;
 };
-
-/** One original linear map inside a fused one: `outputs` rows of it. */
-type Part = { outputs: number; down_RN: Parameter; up_MR: Parameter };
-
-/** The adapter of one (possibly fused) linear map: y += (alpha / rank) x A^T B^T, for each original map its own A and B. */
-export class Adapter {
-  readonly parts: readonly Part[];
-  readonly scale: number;
-
-  constructor(parts: readonly Part[], scale: number) {
-    this.parts = parts;
-    this.scale = scale;
-  }
-
-  parameters(): Parameter[] {
-    return this.parts.flatMap(({ down_RN, up_MR }) => [down_RN, up_MR]);
-  }
-
-  /** The update of the output, [T, sum of outputs]. */
-  apply(x_TN: Tensor): Tensor {
-    const pieces = this.parts.map(({ down_RN, up_MR }) =>
-      linear(linear(x_TN, down_RN.value), up_MR.value).mul(this.scale),
-    );
-    return pieces.length === 1 && pieces[0] ? pieces[0] : ops.cat(pieces, -1);
-  }
-
-  /** The update of the weight, float32 [sum of outputs, N]. */
-  delta(): Tensor {
-    return noGrad(() =>
-      scope(() =>
-        ops.cat(
-          this.parts.map(({ down_RN, up_MR }) => up_MR.float().matmul(down_RN.float()).mul(this.scale)),
-          0,
-        ),
-      ),
-    );
-  }
-}
 
 /** The fused linear maps of the backbone and the sizes of the original maps inside each. */
 const linearMaps = (backbone: Backbone): { name: string; linear: Linear; outputs: number[] }[] => {
@@ -71,7 +33,7 @@ const newPart = (
   rank: number,
   random: Random,
   compute: ComputeDType,
-): Part => {
+): AdapterPart => {
   // A is random and B zero, so that training starts from the unchanged model (Hu et al. 2021, section 4.1).
   const bound = 1 / Math.sqrt(inputs);
   const down = Float32Array.from({ length: rank * inputs }, () => (2 * random.next() - 1) * bound);

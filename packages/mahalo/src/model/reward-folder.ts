@@ -5,11 +5,11 @@ import { parseJson } from "../core/json.ts";
 import { element } from "../core/need.ts";
 import type { ChatTemplate } from "../data/chat-template.ts";
 import type { TextCodec } from "../data/codec.ts";
-import type { ModelConfig } from "./config.ts";
 import type { HeadClass } from "./head-kinds/kind.ts";
 import { headKind, headKinds } from "./head-kinds/registry.ts";
+import type { ModelConfig } from "./model-config.ts";
+import type { ModelSource } from "./model-source.ts";
 import { type HeadSpec, makeHead, type RewardHead, type RewardObjectives } from "./reward-heads.ts";
-import type { ModelSource } from "./source.ts";
 import type { NamedTensors, NamedWeight } from "./weights.ts";
 
 // Shapes: D hidden, L rows of `score`.

@@ -9,10 +9,11 @@ import type { ChatTemplate } from "../data/chat-template.ts";
 import type { TextCodec } from "../data/codec.ts";
 import type { StepBoundary } from "../data/steps.ts";
 import { Backbone } from "./backbone.ts";
-import type { ModelConfig } from "./config.ts";
 import { valueHeadFile } from "./folder-weights.ts";
 import type { LoadOptions } from "./load.ts";
 import { manifestFile, readManifest } from "./manifest.ts";
+import type { ModelConfig } from "./model-config.ts";
+import type { ModelSource } from "./model-source.ts";
 import type { ComputeDType } from "./parameters.ts";
 import { replaceFolder } from "./replace-folder.ts";
 import {
@@ -31,7 +32,7 @@ import {
   type RewardObjectives,
 } from "./reward-heads.ts";
 import { configJson, type SaveOptions, storedWeights } from "./save.ts";
-import { type ModelSource, openModelSource } from "./source.ts";
+import { openModelSource } from "./source.ts";
 import { NamedTensors, readWeights, writeWeights } from "./weights.ts";
 
 /** A reward model in memory. */

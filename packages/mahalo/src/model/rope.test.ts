@@ -2,7 +2,8 @@
 import { liveTensors, ops, scope, type Tensor, tensor } from "@mahalo/torch";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { type ModelConfig, parseConfig, type RopeScaling } from "./config.ts";
+import { parseConfig } from "./config.ts";
+import type { ModelConfig, RopeScaling } from "./model-config.ts";
 import { RopeTable, ropeFrequencies, rotate } from "./rope.ts";
 import { distance } from "./testing/tiny.ts";
 

@@ -1,7 +1,7 @@
 /** Rotary position embedding: frequencies by the model's rule, and tables of cosines and sines. */
 import { keep, noGrad, ops, scope, type Tensor, tensor } from "@mahalo/torch";
 import { element } from "../core/need.ts";
-import type { ModelConfig } from "./config.ts";
+import type { ModelConfig } from "./model-config.ts";
 
 // Shapes: T tokens, P positions of the table, E head width.
 

@@ -11,11 +11,12 @@ import {
   writeSafetensorsFolder,
 } from "@mahalo/torch";
 import { writeFileAtomic, writeJsonFile } from "../core/files.ts";
-import { type ModelConfig, toHuggingFace } from "./config.ts";
+import { toHuggingFace } from "./config.ts";
 import { headsFile } from "./folder-weights.ts";
 import { type Mix, normalizeMix } from "./heads.ts";
 import type { LanguageModel } from "./load.ts";
 import { type Manifest, manifestFile, readManifest } from "./manifest.ts";
+import type { ModelConfig } from "./model-config.ts";
 import type { ComputeDType, Parameter } from "./parameters.ts";
 import { replaceFolder } from "./replace-folder.ts";
 import { type NamedWeight, writeWeights } from "./weights.ts";

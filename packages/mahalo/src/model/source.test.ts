@@ -7,8 +7,9 @@ import { fileURLToPath } from "node:url";
 import { SET_UP_COMMAND } from "@mahalo/torch";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { defaultChatTemplate } from "../data/chat-template.ts";
+import type { ModelSource } from "./model-source.ts";
 import { packagedModel } from "./packaged.ts";
-import { type ModelSource, openModelSource } from "./source.ts";
+import { openModelSource } from "./source.ts";
 
 const golden = fileURLToPath(new URL("../../../../test/golden/data", import.meta.url));
 const tiny = join(golden, "models", "tiny-llama");

@@ -2,46 +2,13 @@
 import { statSync } from "node:fs";
 import { MahaloError } from "@mahalo/torch";
 import { didYouMean } from "../core/suggest.ts";
-import type { ChatTemplate } from "../data/chat-template.ts";
-import type { TextCodec } from "../data/codec.ts";
 import { isRepoId } from "../data/hub/names.ts";
 import { type HubOptions, resolveFile, resolveModelFolder } from "../data/hub.ts";
-import type { ModelConfig } from "./config.ts";
 import { openFolder } from "./folder.ts";
 import { openGguf } from "./gguf/open.ts";
-import type { RewardManifest } from "./manifest.ts";
+import type { ModelSource } from "./model-source.ts";
 import { packagedModel, packagedNames } from "./packaged.ts";
-import type { SourceTensor } from "./source-tensor.ts";
 import { withTurnEnd } from "./turn-end.ts";
-
-/** How a model's makers sample from it; what they do not say is undefined. */
-export type GenerationDefaults = {
-  /** Sample rather than take the likeliest token. */
-  sample?: boolean;
-  temperature?: number;
-  topK?: number;
-  topP?: number;
-  minP?: number;
-  repetitionPenalty?: number;
-};
-
-/** A model that can be loaded. */
-export type ModelSource = {
-  /** The file or folder it comes from. */
-  origin: string;
-  config: ModelConfig;
-  codec: TextCodec;
-  template: ChatTemplate;
-  /** The weights under their Hugging Face names; a tied head is not among them. */
-  tensors(): Iterable<SourceTensor>;
-  generation: GenerationDefaults;
-  /** Objectives whose heads are among the tensors, in order; none for an ordinary model. */
-  objectives?: readonly string[];
-  /** What a reward model of ours says of its heads. */
-  reward?: RewardManifest | undefined;
-  /** Text files that a saved model needs beside its weights, by name. */
-  files: ReadonlyMap<string, string>;
-};
 
 /** Options of {@link openModelSource}. */
 export type OpenModelOptions = {

@@ -3,7 +3,7 @@ import { z } from "zod";
 import { parseJson } from "../core/json.ts";
 import type { TextCodec } from "../data/codec.ts";
 import { turnEndId } from "../data/turn-end.ts";
-import type { ModelSource } from "./source.ts";
+import type { ModelSource } from "./model-source.ts";
 
 const endFields = z.looseObject({ eos_token_id: z.union([z.int(), z.array(z.int())]).nullish() });
 

@@ -1,7 +1,7 @@
 /** Between Hugging Face's tensors by name and the backbone's fused weights, both ways. */
 import { keep, MahaloError, noGrad, ops, scope, type Tensor, tensor } from "@mahalo/torch";
 import type { BackboneWeights, Layer, Linear } from "./backbone.ts";
-import type { ModelConfig } from "./config.ts";
+import type { ModelConfig } from "./model-config.ts";
 import { type ComputeDType, type Parameter, parameter } from "./parameters.ts";
 import type { SourceTensor } from "./source-tensor.ts";
 

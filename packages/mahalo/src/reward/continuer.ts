@@ -4,17 +4,14 @@ import type { Prompt } from "../data/rows.ts";
 import { type GenerateOptions, generateAll } from "../decode/generate.ts";
 import type { Finish, GenerateRequest } from "../decode/request.ts";
 import type { LanguageModel } from "../model/load.ts";
-import { cutIds, type EncodeRowOptions, encodeRow, withoutEnd } from "./prefix-ids.ts";
-
-/** Where steps end among the tokens of a response: exclusive ends, the last one being its length. */
-export type StepEnds = (ids: readonly number[]) => readonly number[];
-
-/** One step of a response. */
-export type Step = {
-  text: string;
-  /** Its tokens, where the continuer works on tokens; else none. */
-  ids: readonly number[];
-};
+import {
+  cutIds,
+  type EncodeRowOptions,
+  encodeRow,
+  type Step,
+  type StepEnds,
+  withoutEnd,
+} from "./prefix-ids.ts";
 
 /** A row ready to be continued. */
 export type Prepared = {

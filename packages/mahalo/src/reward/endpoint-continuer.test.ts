@@ -1,9 +1,8 @@
 /** Rollouts by an endpoint: what it is asked, what becomes of its answers, and what of its faults. */
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { hashBytes } from "../core/files.ts";
 import { silenceProgress } from "../core/progress.ts";
 import { stepEnds } from "../data/steps.ts";
 import { generateAll } from "../decode/generate.ts";
@@ -27,19 +26,12 @@ import {
   endpointContinuerContent,
   endpointContinuerSchema,
 } from "./endpoint-continuer.ts";
-import { rollOutDialogues, rollOutRows } from "./roll-out.ts";
-import { planResponses, type RolloutSource, type RunRolloutsOptions, runRollouts } from "./rollout.ts";
+import { rollOutDialogues } from "./roll-out.ts";
+import { planResponses, type RunRolloutsOptions, runRollouts } from "./rollout.ts";
 import { allRollouts } from "./rollout-file.ts";
 import { answerSteps, answerText } from "./rollout-text.ts";
+import { asModel, endpointRows } from "./testing/endpoint-rows.ts";
 import { textJudge, tinyContinuer } from "./testing/rollouts.ts";
-
-/** An answer that depends on the request alone, as a model with a seed gives it: two or three lines. */
-const asModel = ({ body }: SeenCall, choice = 0): string => {
-  const hash = hashBytes(JSON.stringify([body.messages, body.prompt, body.seed, choice]));
-  return hash < "8"
-    ? `so ${hash.slice(0, 3)}\nand ${hash.slice(3, 6)}`
-    : `then ${hash.slice(0, 4)}\n\nwe\ndone`;
-};
 
 let server: TestEndpoint;
 beforeAll(() => silenceProgress(true));
@@ -63,17 +55,6 @@ const open = (options: object = {}, more: Partial<EndpointRolloutOptions> = {}) 
   });
 type Opened = ReturnType<typeof open>;
 
-/** Responses of two lines and a last one, each with its own words. */
-const rows = (count: number): RolloutSource[] =>
-  Array.from({ length: count }, (_, at) => ({
-    objective: "accuracy",
-    kind: "verifiable" as const,
-    prompt: `What is ${at} and 1?`,
-    response: `We have ${at}.\nOne more.\n\nIt is ${at + 1}.`,
-    answer: String(at + 1),
-    origin: { file: "rows.jsonl", line: at + 1 },
-  }));
-
 const run = async (
   out: string,
   continuer: Opened,
@@ -83,7 +64,7 @@ const run = async (
     ...more
   }: { count?: number; samples?: number } & Partial<RunRolloutsOptions> = {},
 ) => {
-  const tasks = planResponses(rows(count), continuer, { samples });
+  const tasks = planResponses(endpointRows(count), continuer, { samples });
   const options = { continuer, judge: textJudge(), judgeContent: "text", batchSize: 4, ...more };
   const summary = await runRollouts(tasks, { out, ...options });
   return { summary, written: await allRollouts(out) };
@@ -181,7 +162,7 @@ describe("from a step", () => {
     const step = { by: "line" } as const;
     const own = tinyContinuer(model, { stepEnds: (ids) => stepEnds(model.codec, ids, step), boundary: step });
     const theirs = open({ api: "completions" }, { local });
-    for (const { prompt, response } of rows(2)) {
+    for (const { prompt, response } of endpointRows(2)) {
       const row = own.prepare(prompt, response);
       expect(theirs.prepare(prompt, response)).toEqual(row);
       for (const [from] of [...row.steps, "end"].entries()) {
@@ -212,7 +193,7 @@ describe("from a step", () => {
     const ends = (ids: readonly number[]): number[] => stepEnds(model.codec, ids, step);
     const own = tinyContinuer(model, { stepEnds: ends, boundary: step, maxNewTokens: 20 });
     const theirs = open({ api: "completions" }, { local, sampling });
-    const jobs = rows(2).flatMap(({ prompt, response }) => {
+    const jobs = endpointRows(2).flatMap(({ prompt, response }) => {
       const row = own.prepare(prompt, response);
       return [0, 1, 2].map((from) => ({ row, from, seed: 7 + from }));
     });
@@ -412,34 +393,3 @@ test("a student is played by the endpoint, under the persona that is given", () 
     const [, last] = await allRollouts(out);
     expect(last?.rollouts).toMatchObject(Array(3).fill({ from: 1, steps: 1, text: "Oh!\n\nTwelve?" }));
   }));
-
-test("rows, whole: from both prompt and steps, judged, into a file", () =>
-  withFolder(async (folder) => {
-    const out = join(folder, "r.jsonl");
-    const row = {
-      objective: "a",
-      prompt: "Well?",
-      response: "So.\nThen.\nOh.",
-      origin: { file: "r", line: 1 },
-    };
-    const judge = { kind: "rule", minWords: 1 };
-    const options = { continuer: open(), judge, out, samples: 1, from: "both" } as const;
-    const summary = await rollOutRows([row], options);
-    expect(summary).toMatchObject({ rows: 1, rollouts: 3, meanScore: 1 });
-    expect(server.seen.filter(({ body }) => body.messages.length === 1)).toHaveLength(1);
-  }));
-
-describe("what cannot be is said before anything is asked", () => {
-  test("completions without a tokenizer", () => {
-    expect(() => open({ api: "completions" })).toThrow(/api: completions needs a tokenizer/);
-  });
-  test("a plain prompt without a chat template by way of chat", () => {
-    const continuer = open({}, { chat: false });
-    expect(() => continuer.prepare("Once upon a time", undefined)).toThrow(/api: chat sends no plain prompt/);
-    expect(continuer.prepare([{ role: "user", content: "Hi" }], undefined).steps).toEqual([]);
-  });
-  test("a key that is not there", () => {
-    expect(() => open({ apiKeyEnv: "MAHALO_NO_SUCH_KEY" })).toThrow(/MAHALO_NO_SUCH_KEY holds no API key/);
-    expect(existsSync("never-written.jsonl")).toBe(false);
-  });
-});

@@ -3,8 +3,17 @@ import type { TextCodec } from "../data/codec.ts";
 import { type EncodeOptions, encodeExample, encodePrompt } from "../data/encode.ts";
 import { RowProblem } from "../data/problems.ts";
 import type { Prompt } from "../data/rows.ts";
-import type { ModelSource } from "../model/source.ts";
-import type { Step, StepEnds } from "./continuer.ts";
+import type { ModelSource } from "../model/model-source.ts";
+
+/** Where steps end among the tokens of a response: exclusive ends, the last one being its length. */
+export type StepEnds = (ids: readonly number[]) => readonly number[];
+
+/** One step of a response. */
+export type Step = {
+  text: string;
+  /** Its tokens, where the continuer works on tokens; else none. */
+  ids: readonly number[];
+};
 
 /** What of a model makes tokens: its tokenizer, its chat template, and the length of its context. */
 export type PrefixCodec = Pick<ModelSource, "codec" | "template" | "config">;

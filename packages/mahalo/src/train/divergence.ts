@@ -5,7 +5,7 @@ import { progress } from "../core/progress.ts";
 import { predictors } from "../data/packing.ts";
 import type { LanguageModel } from "../model/load.ts";
 import { measure } from "./forward.ts";
-import type { Reader } from "./reader.ts";
+import type { Reader } from "./task.ts";
 
 // Shapes: N response positions, C positions of a chunk, D hidden, V vocabulary.
 

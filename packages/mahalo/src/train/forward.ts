@@ -8,8 +8,8 @@ import { batchTokens } from "../model/tokens.ts";
 import type { HeadPassOptions } from "./head-pass.ts";
 import type { HiddenCache } from "./hidden-cache.ts";
 import { microbatches, readHeads, valuesOf } from "./microbatch.ts";
-import { logProbReaders, ownHead, type Reader, type TrainedModel } from "./reader.ts";
-import type { BranchLogProbs, BranchValues, TaskRow } from "./task.ts";
+import { logProbReaders, ownHead, type TrainedModel } from "./reader.ts";
+import type { BranchLogProbs, BranchValues, Reader, TaskRow } from "./task.ts";
 
 /** How passes are divided; results do not depend on it but for rounding. */
 export type PassOptions = HeadPassOptions & {

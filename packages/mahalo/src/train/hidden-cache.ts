@@ -5,8 +5,7 @@ import { packRows } from "../data/packing.ts";
 import { packedAttention } from "../model/attention.ts";
 import type { Backbone } from "../model/backbone.ts";
 import { batchTokens } from "../model/tokens.ts";
-import type { Reader } from "./reader.ts";
-import type { TaskRow } from "./task.ts";
+import type { Reader, TaskRow } from "./task.ts";
 
 // Shapes: N positions that are read of a row, D hidden.
 

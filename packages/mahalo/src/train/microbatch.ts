@@ -3,8 +3,7 @@ import { MahaloError, noGrad, ops, scope, type Tensor, tensor } from "@mahalo/to
 import { element, zip } from "../core/need.ts";
 import { type PackedBatch, packRows } from "../data/packing.ts";
 import { HiddenCache } from "./hidden-cache.ts";
-import type { Reader, Reading } from "./reader.ts";
-import type { BranchValues, RowOutcome, TaskRow } from "./task.ts";
+import type { BranchValues, Reader, Reading, RowOutcome, TaskRow } from "./task.ts";
 
 // Shapes: T tokens of a microbatch, N positions of one reader, D hidden.
 

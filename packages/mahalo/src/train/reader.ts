@@ -1,38 +1,17 @@
 /** What is read off a batch's hidden states and what its slopes do to them; by default, log-probabilities. */
-import { MahaloError, type Tensor } from "@mahalo/torch";
+import { MahaloError } from "@mahalo/torch";
 import { element } from "../core/need.ts";
-import { type Branch, type PackedRow, predictors } from "../data/packing.ts";
+import { predictors } from "../data/packing.ts";
 import type { Backbone } from "../model/backbone.ts";
 import type { Heads } from "../model/heads.ts";
 import type { Parameter } from "../model/parameters.ts";
 import { type HeadPassOptions, headPass } from "./head-pass.ts";
-import type { TaskRow } from "./task.ts";
+import type { Reader, TaskRow } from "./task.ts";
 
 // Shapes: N positions of all branches that one reader reads, D hidden.
 
 /** What the trainer needs of a model; a reward model has no output heads. */
 export type TrainedModel = { backbone: Backbone; heads?: Heads | undefined };
-
-/** Values read off hidden states, and what to call once their slopes are known. */
-export type Reading = {
-  /** The values of each position, in order. */
-  values: Float32Array;
-  /**
-   * Adds to the gradients of what the reader trains and returns d(loss)/d(hidden), [N, D], from d(loss)/d(value) of each
-   * value. May be called once.
-   */
-  backward(slopes: Float32Array): Tensor;
-};
-
-/** Reads all rows that it is named for; rows of one reader are read together. */
-export type Reader = {
-  /** Values read at each position. */
-  width: number;
-  /** Offsets, into a batch's tokens, of the hidden states that are read of one branch of a row. */
-  positions(row: TaskRow, packed: PackedRow, branch: Branch, index: number): ArrayLike<number>;
-  /** Reads the positions of branches, which are named in the order of `hidden_ND`. */
-  read(hidden_ND: Tensor, branches: readonly { row: TaskRow; index: number }[]): Reading;
-};
 
 /** Reads the log-probabilities of each branch's tokens under one head. */
 export const logProbReader = (head: Parameter, options: HeadPassOptions = {}): Reader => ({

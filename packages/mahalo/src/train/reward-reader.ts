@@ -2,8 +2,7 @@
 import { noGrad, scope, type Tensor, tensor } from "@mahalo/torch";
 import { element } from "../core/need.ts";
 import type { RewardHead } from "../model/reward-heads.ts";
-import type { Reader, Reading } from "./reader.ts";
-import type { TaskRow } from "./task.ts";
+import type { Reader, Reading, TaskRow } from "./task.ts";
 
 // Shapes: N positions, D hidden, O outputs of a head, I width of its last layer's input.
 

@@ -7,10 +7,9 @@ import { spansOf } from "../data/step-boundary.ts";
 import type { RewardHead } from "../model/reward-heads.ts";
 import type { RewardModel } from "../model/reward-model.ts";
 import { namedPrompt } from "../model/reward-prompt.ts";
-import type { Reader } from "./reader.ts";
 import { type RewardMetricsOptions, type RewardRecord, rewardMetrics } from "./reward-metrics.ts";
 import { rewardReader } from "./reward-reader.ts";
-import type { BranchValues, RowOutcome, Task, TaskRow } from "./task.ts";
+import type { BranchValues, Reader, RowOutcome, Task, TaskRow } from "./task.ts";
 
 /** A response with labelled steps, as token ids. */
 export type LabelledSteps = {

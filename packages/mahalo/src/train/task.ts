@@ -1,7 +1,9 @@
 /** What the one trainer needs to know of a task: rows with branches, what is read off them, and slopes of what was read. */
-import type { UnpackedRow } from "../data/packing.ts";
+import type { Tensor } from "@mahalo/torch";
+import type { Branch, PackedRow, UnpackedRow } from "../data/packing.ts";
 import type { Metrics } from "./metrics.ts";
-import type { Reader } from "./reader.ts";
+
+// Shapes: N positions of all branches that one reader reads, D hidden.
 
 /** A row of a batch: a prompt with the branches that share it. */
 export type TaskRow = UnpackedRow & {
@@ -9,6 +11,27 @@ export type TaskRow = UnpackedRow & {
   objective: string | undefined;
   /** Number that the task knows the row by. */
   index: number;
+};
+
+/** Values read off hidden states, and what to call once their slopes are known. */
+export type Reading = {
+  /** The values of each position, in order. */
+  values: Float32Array;
+  /**
+   * Adds to the gradients of what the reader trains and returns d(loss)/d(hidden), [N, D], from d(loss)/d(value) of each
+   * value. May be called once.
+   */
+  backward(slopes: Float32Array): Tensor;
+};
+
+/** Reads all rows that it is named for; rows of one reader are read together. */
+export type Reader = {
+  /** Values read at each position. */
+  width: number;
+  /** Offsets, into a batch's tokens, of the hidden states that are read of one branch of a row. */
+  positions(row: TaskRow, packed: PackedRow, branch: Branch, index: number): ArrayLike<number>;
+  /** Reads the positions of branches, which are named in the order of `hidden_ND`. */
+  read(hidden_ND: Tensor, branches: readonly { row: TaskRow; index: number }[]): Reading;
 };
 
 /** What was read off one branch: the log-probabilities of its tokens in nats, unless the task has readers of its own. */

@@ -2,8 +2,8 @@
 import { MahaloError } from "@mahalo/torch";
 import { element, zip } from "../../core/need.ts";
 import { didYouMean } from "../../core/suggest.ts";
-import { families, type ModelConfig, type RopeScaling } from "../config.ts";
 import { checkBounds } from "../config-bounds.ts";
+import { families, type ModelConfig, type RopeScaling } from "../model-config.ts";
 import type { GgufHeader, GgufTensor } from "./header.ts";
 import { needNumber, needText, numberAt, shortest, textAt } from "./metadata.ts";
 

@@ -1,7 +1,7 @@
 /** Tensors of a GGUF file under their Hugging Face names, in Hugging Face's order of rows. */
 import { MahaloError } from "@mahalo/torch";
 import { element } from "../../core/need.ts";
-import type { ModelConfig } from "../config.ts";
+import type { ModelConfig } from "../model-config.ts";
 import type { SourceTensor } from "../source-tensor.ts";
 import type { ByteSource } from "./cursor.ts";
 import { dequantize } from "./dequantize.ts";

@@ -9,7 +9,7 @@ import type { LanguageModel } from "../../model/load.ts";
 import type { Parameter } from "../../model/parameters.ts";
 import { measure } from "../../train/forward.ts";
 import { headPass } from "../../train/head-pass.ts";
-import type { Reader } from "../../train/reader.ts";
+import type { Reader } from "../../train/task.ts";
 
 /** Tokens of one pass; without gradients memory is no matter at this size. */
 const tokensPerPass = 4096;

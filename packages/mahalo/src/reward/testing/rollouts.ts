@@ -2,8 +2,9 @@
 import { hashBytes } from "../../core/files.ts";
 import type { LanguageModel } from "../../model/load.ts";
 import { tinyModel } from "../../model/testing/tiny.ts";
-import { type Continuer, type ModelContinuerOptions, modelContinuer, type StepEnds } from "../continuer.ts";
+import { type Continuer, type ModelContinuerOptions, modelContinuer } from "../continuer.ts";
 import type { Judge } from "../judges/types.ts";
+import type { StepEnds } from "../prefix-ids.ts";
 import { planResponses, type RolloutSource, runRollouts } from "../rollout.ts";
 
 /** Every five tokens end a step. */
