@@ -5,6 +5,11 @@ import { dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import ts from "typescript";
 import { describe, expect, test } from "vitest";
+import { choiceNames, strategyNames } from "../packages/mahalo/src/decode/search/strategies/registry.ts";
+import { headKinds } from "../packages/mahalo/src/model/head-kinds/registry.ts";
+import { judgeNames } from "../packages/mahalo/src/reward/judges/registry.ts";
+import { pairLossNames } from "../packages/mahalo/src/train/losses.ts";
+import { alignMethods } from "../packages/mahalo/src/train/methods/registry.ts";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const longest = 400;
@@ -235,6 +240,94 @@ describe("defaults", () => {
       expect(defaultsIn(`const x = ${fine};`, false), fine).toEqual([]);
     expect(defaultsIn("// Default: why\nconst x = a[i] ?? 0;", true)).toEqual([]);
     expect(defaultsIn("const x = a[i] ?? 0;", true)).toEqual([1]);
+  });
+});
+
+describe("names of what can be added", () => {
+  type Family = { names: readonly string[]; words: RegExp; home: string };
+  /** Each sort with its names, the words that what is compared with them goes by, and where its names are at home. */
+  const families: Readonly<Record<string, Family>> = {
+    method: { names: alignMethods, words: /method/i, home: "train/methods/" },
+    loss: { names: pairLossNames, words: /loss/i, home: "train/losses.ts" },
+    "head kind": { names: headKinds, words: /kind|head/i, home: "model/head-kinds/" },
+    judge: { names: judgeNames, words: /kind|judge/i, home: "reward/judges/" },
+    strategy: { names: strategyNames, words: /strategy|search/i, home: "decode/search/strategies/" },
+    choice: { names: choiceNames, words: /choice|choose/i, home: "decode/search/strategies/" },
+  };
+
+  const stringIn = (node: ts.Node): string | undefined =>
+    ts.isStringLiteralLike(node) ? node.text : undefined;
+
+  /** What a name is compared with, where the node compares: by an operator, a case of a switch, or a list of names. */
+  const comparison = (node: ts.Node): { name: string; other: string } | undefined => {
+    const textOf = (other: ts.Node): string => other.getText();
+    if (ts.isBinaryExpression(node) && /^[!=]==?$/.test(node.operatorToken.getText())) {
+      const [left, right] = [stringIn(node.left), stringIn(node.right)];
+      if (right !== undefined) return { name: right, other: textOf(node.left) };
+      return left === undefined ? undefined : { name: left, other: textOf(node.right) };
+    }
+    if (!ts.isCaseClause(node)) return undefined;
+    const name = stringIn(node.expression);
+    return name === undefined ? undefined : { name, other: textOf(node.parent.parent.expression) };
+  };
+
+  /** Tests of such names in a source outside their home, each with its line. */
+  const testsIn = (path: string, source: string): string[] => {
+    const file = ts.createSourceFile(path, source, ts.ScriptTarget.Latest, true);
+    const found: string[] = [];
+    const visit = (node: ts.Node): void => {
+      const compared = comparison(node);
+      const listed = ts.isArrayLiteralExpression(node) ? node.elements.map(stringIn) : [];
+      for (const [family, { names, words, home }] of Object.entries(families)) {
+        if (path.startsWith(join(rooms, home))) continue;
+        // A name of two words is nothing else; of a common word what it is compared with must tell.
+        const isTest =
+          compared !== undefined &&
+          names.includes(compared.name) &&
+          (compared.name.includes("-") || (words.test(compared.other) && !/^typeof /.test(compared.other)));
+        const isList =
+          listed.length > 1 && listed.every((name) => name !== undefined && names.includes(name));
+        if (!isTest && !isList) continue;
+        const { line } = file.getLineAndCharacterOfPosition(node.getStart());
+        found.push(`${path}:${line + 1}: ${family}: ${node.getText().split("\n")[0]}`);
+      }
+      ts.forEachChild(node, visit);
+    };
+    visit(file);
+    return found;
+  };
+
+  test("are tested nowhere but in their registries: what differs, each says itself", () => {
+    const sources = files.filter((path) => path.startsWith(rooms) && path.endsWith(".ts") && !isTest(path));
+    expect(sources.flatMap((path) => testsIn(path, text(path)))).toEqual([]);
+  });
+
+  test("are noticed", () => {
+    const there = join(rooms, "recipe/some.ts");
+    for (const wrong of [
+      'align.method === "dpo"',
+      '"mah-dpo" !== name',
+      'kind === "soft"',
+      'head.kind !== "value"',
+      '(search?.strategy ?? "step") === "step"',
+      '["rule", "chat"].includes(judge.kind)',
+      'loss == "ipo"',
+      'switch (method) { case "soup": break; }',
+      'choose === "majority"',
+    ])
+      expect(testsIn(there, wrong), wrong).not.toEqual([]);
+    for (const fine of [
+      'typeof judge === "function"',
+      'event.type === "step"',
+      'role === "model"',
+      'alignMethod(name).heads === "each"',
+      'kind === "Model"',
+      'const text = "best-of-n"',
+    ])
+      expect(testsIn(there, fine), fine).toEqual([]);
+    const home = join(rooms, "reward/judges/registry.ts");
+    expect(testsIn(home, 'kind === "rule"')).toEqual([]);
+    expect(testsIn(home, 'strategy === "beam"')).toHaveLength(1);
   });
 });
 

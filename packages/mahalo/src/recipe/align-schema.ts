@@ -1,6 +1,6 @@
 /** The align block of a recipe: MAH-DPO, or one of the methods that it is compared with. */
 import { z } from "zod";
-import { pairLossNames, pairLossSpec, unreadOption } from "../train/losses.ts";
+import { defaultLoss, pairLossNames, pairLossSpec, unreadOption } from "../train/losses.ts";
 import type { MethodField } from "../train/methods/method.ts";
 import { type AlignMethod, alignMethod, alignMethods } from "../train/methods/registry.ts";
 import { trainingSchema } from "./training-schema.ts";
@@ -44,7 +44,7 @@ const blockSchema = trainingSchema
       ),
     loss: z
       .enum(pairLossNames)
-      .default("sigmoid")
+      .default(defaultLoss)
       .describe(
         `Preference loss. ${pairLossNames.map((name) => `${name}: ${pairLossSpec(name).summary}.`).join(" ")}`,
       ),
@@ -120,7 +120,7 @@ const blockSchema = trainingSchema
     }
     const unread = unreadOption(loss, align);
     if (unread !== undefined) fail(unread.option, unread.message);
-    if (losses !== undefined && loss !== "sigmoid")
+    if (losses !== undefined && loss !== defaultLoss)
       fail("loss", `has no meaning for ${method}, which has its own`);
     if (weights !== undefined && Object.values(weights).every((weight) => weight === 0))
       fail("weights", "needs at least one weight above 0");

@@ -166,6 +166,9 @@ export const pairLosses = {
 /** Name of a preference loss. */
 export type PairLossName = keyof typeof pairLosses;
 
+/** The loss where none is named. */
+export const defaultLoss: PairLossName = "sigmoid";
+
 /** Names of all losses. */
 export const pairLossNames = Object.keys(pairLosses) as [PairLossName, ...PairLossName[]];
 

@@ -2,7 +2,14 @@
 import { MahaloError } from "@mahalo/torch";
 import { need } from "../core/need.ts";
 import type { EncodedPair } from "../data/encode.ts";
-import { type PairLoss, type PairLossName, type PairLossOptions, pairLoss, pairLossSpec } from "./losses.ts";
+import {
+  defaultLoss,
+  type PairLoss,
+  type PairLossName,
+  type PairLossOptions,
+  pairLoss,
+  pairLossSpec,
+} from "./losses.ts";
 import { type PairRecord, preferenceMetrics } from "./metrics.ts";
 import type { Task, TaskRow } from "./task.ts";
 
@@ -60,7 +67,7 @@ const sum = (values: Float32Array): number => values.reduce((total, value) => to
  * @throws MahaloError E_LOSS_OPTION, E_OBJECTIVE_WEIGHT, E_REFERENCE; of `rows`, E_BATCH_OBJECTIVE_MISSING
  */
 export const preferenceTask = (options: PreferenceTaskOptions): Task<PairRecord> => {
-  const { pairs, reference, heldOut, heldOutReference, losses, loss: lossName = "sigmoid" } = options;
+  const { pairs, reference, heldOut, heldOutReference, losses, loss: lossName = defaultLoss } = options;
   const loss = pairLoss(lossName, options);
   const { beta = pairLossSpec(lossName).beta } = options;
   const weightOf = (objective: string): number => options.objectiveWeights?.[objective] ?? 1;
