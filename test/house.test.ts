@@ -29,6 +29,9 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   core: [],
 };
 
+/** The package's surface, which names what programs may use of all rooms. */
+const surface: ReadonlySet<string> = new Set(["index.ts", "exports"]);
+
 // Tracked files only: what lies about uncommitted is nobody's house.
 const files = execFileSync("git", ["ls-files", "-z", "packages", "bench", "scripts", "test", "*.ts"], {
   cwd: root,
@@ -57,7 +60,7 @@ const wrongImport = (path: string, module: string): string | undefined => {
   const target = join(dirname(path), module);
   if (!target.startsWith(rooms)) return wrong("packages meet by their names");
   const to = roomOf(target);
-  if (to === from || from === "index.ts") return undefined;
+  if (to === from || surface.has(from)) return undefined;
   return mayImport[from]?.includes(to) ? undefined : wrong(`${from} stands to the right of ${to}`);
 };
 
@@ -89,7 +92,7 @@ describe("imports", () => {
   const own = files.filter((path) => path.startsWith(rooms) && /\.(ts|mjs)$/.test(path) && !isTest(path));
 
   test("every room is known", () => {
-    const unknown = own.map(roomOf).filter((room) => room !== "index.ts" && !(room in mayImport));
+    const unknown = own.map(roomOf).filter((room) => !surface.has(room) && !(room in mayImport));
     expect(unknown).toEqual([]);
   });
 
@@ -182,7 +185,9 @@ test("what only tests use lies in a folder named testing", () => {
       const named = [...text(path).matchAll(byName)].flatMap(([, module = ""]) => module);
       return [...imports(path), ...named].map((module) => join(dirname(path), module));
     });
-  const unused = sources.filter((path) => !path.endsWith("/src/index.ts") && !used.includes(path));
+  const unused = sources.filter(
+    (path) => !/\/src\/(index\.ts$|exports\/)/.test(path) && !used.includes(path),
+  );
   expect(unused).toEqual([]);
 });
 
