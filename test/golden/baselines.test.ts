@@ -5,6 +5,7 @@ import { noGrad, openSafetensors, ops } from "@mahalo/torch";
 import { expect, test } from "vitest";
 import { z } from "zod";
 import { parseJson } from "../../packages/mahalo/src/core/json.ts";
+import { zip } from "../../packages/mahalo/src/core/need.ts";
 import { gradientsOf, trainAll } from "../../packages/mahalo/src/model/testing/gradients.ts";
 import { goldenFolder, tinyModel } from "../../packages/mahalo/src/model/testing/tiny.ts";
 import { modpo } from "../../packages/mahalo/src/train/methods/modpo.ts";
@@ -112,7 +113,7 @@ test("DPO of one head on all pairs has TRL's loss and PyTorch's gradients", asyn
     trained,
     readerOf: task.readerOf,
   });
-  for (const [row, { loss }] of records) losses[row.index] = loss;
+  for (const [row, { loss }] of zip(rows, records)) losses[row.index] = loss;
   expect(relativeToLargest(losses, golden.single_head.pair_losses)).toBeLessThan(1e-5);
   const mean = losses.reduce((sum, one) => sum + one, 0) / losses.length;
   expect(mean).toBeCloseTo(golden.single_head.trl_loss, 5);

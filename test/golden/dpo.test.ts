@@ -5,6 +5,7 @@ import { noGrad, openSafetensors, ops } from "@mahalo/torch";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { z } from "zod";
 import { parseJson } from "../../packages/mahalo/src/core/json.ts";
+import { zip } from "../../packages/mahalo/src/core/need.ts";
 import { silenceProgress } from "../../packages/mahalo/src/core/progress.ts";
 import type { EncodedPair } from "../../packages/mahalo/src/data/encode.ts";
 import type { LanguageModel } from "../../packages/mahalo/src/model/load.ts";
@@ -127,7 +128,7 @@ const step = (options: Partial<PreferenceTaskOptions>, tokensPerPass: number) =>
     tokensPerPass,
     trained,
   });
-  for (const [row, record] of found) records[row.index] = record;
+  for (const [row, record] of zip(rows, found)) records[row.index] = record;
   return { records, metrics: task.metrics(records), gradients: gradientsOf(model) };
 };
 

@@ -1,6 +1,6 @@
 /** One training step, top to bottom: forward, loss, backward, clipping, optimizer. */
 import { clipGradNorm, gradNorm, noGrad, type Optimizer, ops, scope, type Tensor } from "@mahalo/torch";
-import { need, zip } from "../core/need.ts";
+import { lookUp, need, zip } from "../core/need.ts";
 import { stream } from "../core/random.ts";
 import { packedAttention } from "../model/attention.ts";
 import type { Parameter } from "../model/parameters.ts";
@@ -39,11 +39,12 @@ export function trainStep<R>(state: TrainState<R>, step: number): Metrics {
     task.prepare(zip(rows, values).map(([row, own]) => task.outcome(row, own, rows).record));
   }
 
-  const records = new Map<TaskRow, R>();
+  // A row that a batch names twice has two records.
+  const records = new Map<TaskRow, R[]>(rows.map((row) => [row, []]));
   const backward = (some: readonly TaskRow[]): void => {
     const lossOf = (row: TaskRow, values: readonly BranchValues[]) => task.outcome(row, values, rows);
-    for (const [row, record] of accumulateGradients(model, some, lossOf, { ...options, trained: parameters }))
-      records.set(row, record);
+    const found = accumulateGradients(model, some, lossOf, { ...options, trained: parameters });
+    for (const [row, record] of zip(some, found)) lookUp(records, row).push(record);
   };
   const { every, project } = options.conflict ?? { every: 0, project: false };
   const measured = every > 0 && step % every === 0;
@@ -63,7 +64,7 @@ export function trainStep<R>(state: TrainState<R>, step: number): Metrics {
 
   const seconds = (performance.now() - began) / 1000;
   // Records follow the rows' order, not the microbatches', so that metrics do not depend on the packing.
-  const inOrder = rows.map((row) => need(records.get(row), "a row's record"));
+  const inOrder = rows.map((row) => need(lookUp(records, row).shift(), "a row's record"));
   return {
     ...task.metrics(inOrder),
     ...conflict,
@@ -83,15 +84,15 @@ export function trainStep<R>(state: TrainState<R>, step: number): Metrics {
  * With kept hidden states it gets none.
  *
  * @param lossOf the loss of one row and its slopes, d(loss of the step)/d(value), once its values are known
- * @returns each row's record
+ * @returns the rows' records, in their order
  */
 export function accumulateGradients<R>(
   model: TrainedModel,
   rows: readonly TaskRow[],
   lossOf: (row: TaskRow, values: readonly BranchValues[]) => RowOutcome<R>,
   options: PassOptions & ReadOptions & { trained: readonly Parameter[] },
-): Map<TaskRow, R> {
-  const records = new Map<TaskRow, R>();
+): R[] {
+  const records: R[] = [];
   const { hidden: cache, checkpointing = false } = options;
   for (const microbatch of microbatches(rows, options.tokensPerPass, readersOf(model, options))) {
     scope(() => {
@@ -102,11 +103,10 @@ export function accumulateGradients<R>(
           : undefined;
       const hidden = pass?.hidden_TD.detach() ?? need(cache, "hidden states");
       const readings = readHeads(microbatch, hidden);
-      const outcomes = zip(microbatch.rows, valuesOf(microbatch, readings)).map(([row, values]) => {
-        const outcome = lossOf(row, values);
-        records.set(row, outcome.record);
-        return outcome;
-      });
+      const outcomes = zip(microbatch.rows, valuesOf(microbatch, readings)).map(([row, values]) =>
+        lossOf(row, values),
+      );
+      for (const [member, { record }] of zip(microbatch.members, outcomes)) records[member] = record;
       const slopes = outcomes.map((outcome) => outcome.slopes);
       if (pass === undefined) backwardHeads(microbatch, readings, slopes);
       else {

@@ -1,6 +1,5 @@
 /** Tiny models with heads, pairs of two objectives, and the MAH-DPO batch loss the plain way: whole rows under autograd. */
 import { backward, ops, scope, type Tensor, tensor } from "@mahalo/torch";
-import { need } from "../../core/need.ts";
 import { stream } from "../../core/random.ts";
 import type { EncodedPair } from "../../data/encode.ts";
 import { branchIds, type PackedBatch, predictors } from "../../data/packing.ts";
@@ -112,8 +111,7 @@ export const stepGradients = <R>(
     ...options,
     trained,
   });
-  const inOrder = rows.map((row) => need(records.get(row), "a row's record"));
-  return { metrics: task.metrics(inOrder), gradients: gradientsOf(model) };
+  return { metrics: task.metrics(records), gradients: gradientsOf(model) };
 };
 
 /** Sum over a branch of log softmax(W h)[token], recorded by autograd: dense mask, composed operators. */

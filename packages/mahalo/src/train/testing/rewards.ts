@@ -1,5 +1,7 @@
 /** Rows for reward models, one step of the task through training's own pass, and the same the plain way under autograd. */
+
 import { backward, ops, scope, type Tensor, tensor } from "@mahalo/torch";
+import { zip } from "../../core/need.ts";
 import { stream } from "../../core/random.ts";
 import type { EncodedPair } from "../../data/encode.ts";
 import { unpackedRows } from "../../data/testing/unpacked-rows.ts";
@@ -94,7 +96,7 @@ export const rewardStep = (
     readerOf: task.readerOf,
     trained,
   });
-  for (const [row, record] of found) records[row.index] = record;
+  for (const [row, record] of zip(rows, found)) records[row.index] = record;
   return {
     metrics: task.metrics(records),
     records,
