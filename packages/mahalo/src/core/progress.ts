@@ -1,5 +1,5 @@
 /** Progress on standard error: a bar with the time left on a terminal, plain lines now and then elsewhere. */
-import { formatCount, formatDuration } from "./format.ts";
+import { formatCount, formatDuration, formatNumberOf } from "./format.ts";
 import { visible } from "./visible.ts";
 
 /** Where progress goes; `process.stderr` fits. */
@@ -92,7 +92,7 @@ export const progress = (options: ProgressOptions): Progress => {
   let ended = false;
   const off = (): boolean => json || quiet || silent;
 
-  const counted = (): string => `${formatCount(count)} ${count === 1 ? unit.replace(/s$/, "") : unit}`;
+  const counted = (): string => formatNumberOf(count, unit.replace(/s$/, ""));
   const line = (note: string | undefined): string => {
     const seconds = (now() - began) / 1000;
     const speed = seconds > 0 ? (count - from) / seconds : 0;

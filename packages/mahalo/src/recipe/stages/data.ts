@@ -1,4 +1,5 @@
 /** The data stage: rows of every objective, read, limited, split by prompt, and turned into tokens. */
+import { formatNumberOf } from "../../core/format.ts";
 import {
   type EncodedExample,
   type EncodeOptions,
@@ -192,10 +193,12 @@ export const dataStage: Stage<Recipe> = {
     for (const [name, counts] of Object.entries(summary.objectives)) {
       const { train, heldOut, toRollOut = 0, steps } = counts;
       if (train > 0 || (toRollOut === 0 && steps === undefined))
-        log(`data: ${name}: ${train} pairs to train on, ${heldOut} held out`);
-      if (toRollOut > 0) log(`data: ${name}: ${toRollOut} rows to roll out`);
+        log(`data: ${name}: ${formatNumberOf(train, "pair")} to train on, ${heldOut} held out`);
+      if (toRollOut > 0) log(`data: ${name}: ${formatNumberOf(toRollOut, "row")} to roll out`);
       if (steps !== undefined)
-        log(`data: ${name}: ${steps.train} rows of labelled steps to train on, ${steps.heldOut} held out`);
+        log(
+          `data: ${name}: ${formatNumberOf(steps.train, "row")} of labelled steps to train on, ${steps.heldOut} held out`,
+        );
     }
   },
 };

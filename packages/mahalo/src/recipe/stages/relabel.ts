@@ -1,6 +1,7 @@
 /** The relabel stage: rollouts become stepwise rows with a target for every step. */
 import { join } from "node:path";
 import { append } from "../../core/append.ts";
+import { formatNumberOf } from "../../core/format.ts";
 import { writeJsonLines } from "../../core/json-lines.ts";
 import { Problems } from "../../data/problems.ts";
 import { judgeContent, makeJudge } from "../../reward/judges/registry.ts";
@@ -60,7 +61,7 @@ export const relabelStage: Stage<Recipe> = {
           append(lines[side], made.map(stepwiseLine));
           const labels = made.flatMap((row) => row.labels.flatMap((label) => label ?? []));
           const mean = labels.reduce((sum, one) => sum + one, 0) / Math.max(1, labels.length);
-          const shown = `${made.length} rows, ${labels.length} labels, mean ${mean.toFixed(3)}`;
+          const shown = `${formatNumberOf(made.length, "row")}, ${formatNumberOf(labels.length, "label")}, mean ${mean.toFixed(3)}`;
           log(`relabel: ${name}${side === "train" ? "" : " held out"}: ${shown}`);
         }
       } finally {

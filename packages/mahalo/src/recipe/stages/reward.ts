@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { MahaloError } from "@mahalo/torch";
 import { z } from "zod";
 import { writeJsonFile } from "../../core/files.ts";
+import { formatNumberOf } from "../../core/format.ts";
 import { readJsonFile } from "../../core/json.ts";
 import { type EncodeOptions, encodeWatched, stepEncoding } from "../../data/encode.ts";
 import { Problems } from "../../data/problems.ts";
@@ -189,7 +190,9 @@ export const rewardStage: Stage<Recipe> = {
           },
         );
       }
-      log(`reward: ${planned.name}: ${rows.train.length} rows to train on, ${rows.heldOut.length} held out`);
+      log(
+        `reward: ${planned.name}: ${formatNumberOf(rows.train.length, "row")} to train on, ${rows.heldOut.length} held out`,
+      );
       results[planned.name] = await trainOne(context, reward, planned, rows);
     }
     if (problems.summary() !== "") log(problems.summary());

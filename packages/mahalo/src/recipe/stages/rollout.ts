@@ -2,6 +2,7 @@
 import { join } from "node:path";
 import { MahaloError } from "@mahalo/torch";
 import { ensureDir } from "../../core/files.ts";
+import { formatNumberOf } from "../../core/format.ts";
 import { writeJsonLines } from "../../core/json-lines.ts";
 import { Problems } from "../../data/problems.ts";
 import { type LanguageModel, loadModel } from "../../model/load.ts";
@@ -116,7 +117,7 @@ const sharers = ({ objectives }: Recipe): [name: string, from: string][] =>
 const describe = (name: string, side: Side, summary: RolloutSummary): string => {
   const { rows, rollouts, meanScore, cut, abstained } = summary;
   const notes = [
-    `${rows} rows, ${rollouts} answers`,
+    `${formatNumberOf(rows, "row")}, ${formatNumberOf(rollouts, "answer")}`,
     ...(meanScore === null ? [] : [`mean score ${meanScore.toFixed(3)}`]),
     ...(cut > 0 ? [`${cut} cut`] : []),
     ...(abstained > 0 ? [`${abstained} without a verdict`] : []),
