@@ -1,8 +1,10 @@
 /** The benches' own arithmetic and rows, so that no figure rests on a mistake in the measuring. */
+
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { cacheFolder } from "@mahalo/torch";
 import { afterAll, describe, expect, test } from "vitest";
 import { ours, runForResult } from "../bench/child.ts";
 import { measureRates, modelProducts, trainingFlops } from "../bench/gemm.ts";
@@ -20,7 +22,6 @@ import {
   type PeerResult,
   pool,
 } from "../bench/train/results.ts";
-import { cacheFolder } from "../packages/mahalo/src/model/packaged.ts";
 import { openModelSource } from "../packages/mahalo/src/model/source.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "mahalo-bench-test-"));

@@ -15,10 +15,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
-import { readSetUpRecord } from "@mahalo/torch";
+import { cacheFolder, readSetUpRecord } from "@mahalo/torch";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { tinyFolder } from "../packages/mahalo/src/model/testing/tiny.ts";
-import { cacheFolder } from "../packages/torch/setup/paths.mjs";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const execute = promisify(execFile);

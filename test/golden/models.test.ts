@@ -1,13 +1,21 @@
 /** Our models against transformers: logits, greedy continuations, log-probabilities and gradients of every family. */
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { backward, noGrad, openSafetensors, ops, scope, type Tensor, tensor } from "@mahalo/torch";
+import {
+  backward,
+  cacheFolder,
+  noGrad,
+  openSafetensors,
+  ops,
+  scope,
+  type Tensor,
+  tensor,
+} from "@mahalo/torch";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { z } from "zod";
 import { parseJson } from "../../packages/mahalo/src/core/json.ts";
 import { branchIds, predictors } from "../../packages/mahalo/src/data/packing.ts";
 import { type LanguageModel, loadModel } from "../../packages/mahalo/src/model/load.ts";
-import { cacheFolder } from "../../packages/mahalo/src/model/packaged.ts";
 import {
   gradientsOf,
   relativeDistance,

@@ -1,8 +1,10 @@
 /** Our readers of model sources against what Python's tokenizers, transformers and gguf make of the same. */
+
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { cacheFolder } from "@mahalo/torch";
 import { describe, expect, test } from "vitest";
 import { z } from "zod";
 import { parseJson } from "../../packages/mahalo/src/core/json.ts";
@@ -13,7 +15,6 @@ import { readGgufHeader } from "../../packages/mahalo/src/model/gguf/header.ts";
 import { fileSource } from "../../packages/mahalo/src/model/gguf/open.ts";
 import { tokenizerFromGguf } from "../../packages/mahalo/src/model/gguf/tokenizer.ts";
 import { blockLayouts, type GgufType } from "../../packages/mahalo/src/model/gguf/types.ts";
-import { cacheFolder } from "../../packages/mahalo/src/model/packaged.ts";
 import { openModelSource } from "../../packages/mahalo/src/model/source.ts";
 import { checkTokenizerConfig, openTokenizer } from "../../packages/mahalo/src/model/tokenizer.ts";
 

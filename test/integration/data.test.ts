@@ -1,7 +1,9 @@
 /** Real rows through the real tokenizer and template: what training gets is exactly what the template writes. */
+
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { cacheFolder } from "@mahalo/torch";
 import { expect, test } from "vitest";
 import { encodePairs, encodePrompt } from "../../packages/mahalo/src/data/encode.ts";
 import { inspectRows, renderRows } from "../../packages/mahalo/src/data/inspect.ts";
@@ -9,7 +11,6 @@ import { loadPreferences, locateRows, type RowSource } from "../../packages/maha
 import { packRows } from "../../packages/mahalo/src/data/packing.ts";
 import { promptMessages } from "../../packages/mahalo/src/data/rows.ts";
 import { limitRows, splitRows } from "../../packages/mahalo/src/data/split.ts";
-import { cacheFolder } from "../../packages/mahalo/src/model/packaged.ts";
 import { openModelSource } from "../../packages/mahalo/src/model/source.ts";
 
 const mirror = process.env.MAHALO_MIRROR ?? fileURLToPath(new URL("../../../shared/hub", import.meta.url));

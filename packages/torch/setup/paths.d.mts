@@ -5,5 +5,5 @@ export const NATIVE: string;
 export const BUILD: string;
 export const ADDON: string;
 export const RECORD: string;
-export function cacheFolder(): string;
+export function cacheFolder(environment?: NodeJS.ProcessEnv): string;
 export function packageFolder(name: string): string;

@@ -19,8 +19,8 @@ export const SET_UP_COMMAND = CLONE === undefined ? "npx mahalo setup" : "node s
 export const NATIVE = join(PACKAGE, "native");
 
 /** The shared cache: `$XDG_CACHE_HOME/mahalo`, or `~/.cache/mahalo`; a relative XDG_CACHE_HOME is ignored, as the XDG standard asks. */
-export const cacheFolder = () => {
-  const base = process.env.XDG_CACHE_HOME;
+export const cacheFolder = (environment = process.env) => {
+  const base = environment.XDG_CACHE_HOME;
   return join(base && isAbsolute(base) ? base : join(homedir(), ".cache"), "mahalo");
 };
 

@@ -11,13 +11,13 @@ import {
   writeFileSync,
 } from "node:fs";
 import { createRequire } from "node:module";
-import { hostname, tmpdir } from "node:os";
+import { homedir, hostname, tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { setUpAddon } from "./addon.mjs";
 import { setUpLibtorch, whyNotLoaded } from "./libtorch.mjs";
 import { withLock } from "./lock.mjs";
-import { CLONE } from "./paths.mjs";
+import { CLONE, cacheFolder } from "./paths.mjs";
 import { askPython, withWheels } from "./wheels.mjs";
 
 const folder = mkdtempSync(join(tmpdir(), "mahalo-setup-"));
@@ -41,6 +41,12 @@ const setUp = (env: NodeJS.ProcessEnv): Promise<{ status: number | null; stderr:
       resolve({ status: child.exitCode, stderr });
     });
   });
+
+test("the cache is where the environment says, by a whole path only", () => {
+  expect(cacheFolder({ XDG_CACHE_HOME: "/caches" })).toBe("/caches/mahalo");
+  for (const XDG_CACHE_HOME of [undefined, "", "caches"])
+    expect(cacheFolder({ XDG_CACHE_HOME })).toBe(join(homedir(), ".cache", "mahalo"));
+});
 
 describe("as a whole", () => {
   test("a set-up with nothing to do does nothing", async () => {

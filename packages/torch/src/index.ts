@@ -1,6 +1,6 @@
 /** Public surface of @mahalo/torch. */
 
-export { SET_UP_COMMAND } from "../setup/paths.mjs";
+export { cacheFolder, SET_UP_COMMAND } from "../setup/paths.mjs";
 export { backward, enableGrad, grad, gradEnabled, noGrad } from "./autograd.ts";
 export { describeError, MahaloError, type MahaloErrorOptions } from "./error.ts";
 export {

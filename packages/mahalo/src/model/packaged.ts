@@ -1,18 +1,13 @@
 /** Models that set-up fetches and keeps in the user's cache folder. */
 import { existsSync } from "node:fs";
-import { homedir } from "node:os";
 import { join } from "node:path";
-import { MahaloError, SET_UP_COMMAND } from "@mahalo/torch";
+import { cacheFolder, MahaloError, SET_UP_COMMAND } from "@mahalo/torch";
 
 /** File of each packaged model, by its name. */
 const packagedFiles = new Map([["smollm2-135m-instruct", "SmolLM2-135M-Instruct.Q4_1.gguf"]]);
 
 /** Names of the packaged models. */
 export const packagedNames: readonly string[] = [...packagedFiles.keys()];
-
-/** The folder that all clones share: `mahalo` under XDG_CACHE_HOME, or under ~/.cache. */
-export const cacheFolder = (environment: NodeJS.ProcessEnv = process.env): string =>
-  join(environment.XDG_CACHE_HOME || join(homedir(), ".cache"), "mahalo");
 
 /**
  * Path of a packaged model's file, or undefined where there is no model of that name.
