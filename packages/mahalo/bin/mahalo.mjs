@@ -31,13 +31,15 @@ It fetches libtorch (550 MB) and the base model (93 MB) once, and compiles the a
 other command does this first. LIBTORCH=/path names a libtorch of your own. Afterwards, mahalo --help lists the commands.
 `;
 
+const asksHelp = (/** @type {string[]} */ words) => words.includes("--help") || words.includes("-h");
+
 /** Sets up an installed package before its first command. Ends the process where nothing else was asked for, or it failed. */
 const prepare = async (/** @type {string | undefined} */ command, /** @type {string[]} */ options) => {
   const { ADDON, setUp } = await import("@mahalo/torch/setup");
   if (existsSync(ADDON)) return;
   if (command === "--version" || command === "-V") {
     process.stdout.write(`${JSON.parse(readFileSync(here("../package.json"), "utf8")).version}\n`);
-  } else if (command === undefined || [command, ...options].some((word) => /^(--help|-h|help)$/.test(word))) {
+  } else if (command === undefined || command === "help" || asksHelp([command, ...options])) {
     process.stdout.write(beforeSetUp);
   } else {
     if (!(await setUp())) process.exit(2);

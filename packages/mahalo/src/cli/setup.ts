@@ -1,6 +1,5 @@
 /** mahalo setup: fetch libtorch and the base model, and compile the addon, where that has not been done. */
 import { MahaloError } from "@mahalo/torch";
-import { setUp } from "@mahalo/torch/setup";
 import type { Command } from "commander";
 import { command, type Io } from "./command.ts";
 
@@ -14,6 +13,8 @@ export const setupCommand = (_io: Io): Command =>
       ["LIBTORCH=/opt/libtorch mahalo setup", "with a libtorch of your own"],
     ],
   }).action(async () => {
+    // No other command needs what fetches and compiles.
+    const { setUp } = await import("@mahalo/torch/setup");
     if (await setUp()) return;
     throw new MahaloError("E_SET_UP", "set-up is not complete", { hint: "see the lines above" });
   });
