@@ -42,12 +42,21 @@ export type PairLossOptions = {
 type Curve = (x: number) => { loss: number; slope: number };
 
 /** -(1 - s) log σ(x) - s log σ(-x), and its slope. */
-export const logSigmoid =
+const logSigmoid =
   (smoothing: number): Curve =>
   (x) => ({
     loss: (1 - smoothing) * softplus(-x) + smoothing * softplus(x),
     slope: -((1 - smoothing) * logistic(-x) - smoothing * logistic(x)),
   });
+
+/** {@link logSigmoid} of βm as a curve of the margin m, and its slope. */
+export const scaledLogSigmoid = (beta: number, smoothing: number): Curve => {
+  const curve = logSigmoid(smoothing);
+  return (margin) => {
+    const { loss, slope } = curve(beta * margin);
+    return { loss, slope: beta * slope };
+  };
+};
 
 /** (m - 1 / (2β))², and its slope. */
 const squaredDistance =
@@ -79,13 +88,8 @@ export const ofMargin =
  *
  * Source: Rafailov et al. 2023, eq. 7; smoothing after Mitchell 2023.
  */
-export const sigmoid = ({ beta = 0.1, smoothing = 0 }: PairLossOptions = {}): PairLoss => {
-  const curve = logSigmoid(smoothing);
-  return ofMargin(beta, (margin) => {
-    const { loss, slope } = curve(beta * margin);
-    return { loss, slope: beta * slope };
-  });
-};
+export const sigmoid = ({ beta = 0.1, smoothing = 0 }: PairLossOptions = {}): PairLoss =>
+  ofMargin(beta, scaledLogSigmoid(beta, smoothing));
 
 /**
  * Identity preference optimisation: a squared distance to a fixed margin.

@@ -1,7 +1,7 @@
 /** MODPO: the preference loss of one objective's pairs for fixed weights, the other objectives' rewards as its margin. */
 import { MahaloError } from "@mahalo/torch";
 import { lookUp } from "../../core/need.ts";
-import { logSigmoid, ofMargin, type PairLoss } from "../losses.ts";
+import { ofMargin, type PairLoss, scaledLogSigmoid } from "../losses.ts";
 import type { AlignMethodSpec } from "./method.ts";
 import { scalarized } from "./scalarize.ts";
 
@@ -41,12 +41,8 @@ export const modpo = ({ beta = 0.1, weight, others, smoothing = 0 }: ModpoOption
   }
   if (!Number.isFinite(others))
     throw new MahaloError("E_LOSS_OPTION", `modpo: the other objectives' rewards sum to ${others}`);
-  const scale = beta / weight;
-  const curve = logSigmoid(smoothing);
-  return ofMargin(beta, (margin) => {
-    const { loss, slope } = curve(scale * (margin - others / beta));
-    return { loss, slope: scale * slope };
-  });
+  const curve = scaledLogSigmoid(beta / weight, smoothing);
+  return ofMargin(beta, (margin) => curve(margin - others / beta));
 };
 
 /** One head for fixed weights: each pair under its own objective's weight, the other objectives' rewards as its margin. */
