@@ -33,8 +33,8 @@ export const editDistance = (a: string, b: string): number => {
 /**
  * The known name nearest to `name`, or undefined when none is near.
  *
- * Near means at most a third of the longer name's letters changed (and always allows one change for names of two
- * letters or more, two for names of five); letter case and the marks `-`, `_`, `.` and space count for nothing. Ties go to the first.
+ * Near means at most a third of the longer name's letters changed, rounded: none of one letter, one of two to four, two of
+ * five to seven. Letter case and the marks `-`, `_`, `.` and space count for nothing. Ties go to the first.
  *
  * @example nearest("engagment", ["accuracy", "engagement"]) // "engagement"
  */
@@ -46,7 +46,7 @@ export const nearest = (name: string, known: Iterable<string>): string | undefin
   for (const candidate of known) {
     const other = plain(candidate);
     const longer = Math.max(wanted.length, other.length);
-    const allowed = longer === 5 ? 2 : Math.max(longer > 1 ? 1 : 0, Math.floor(longer / 3));
+    const allowed = Math.round(longer / 3);
     // Each letter more is an edit, so that names of very different lengths need no comparing.
     if (Math.abs(wanted.length - other.length) > allowed) continue;
     const distance = editDistance(wanted, other);
