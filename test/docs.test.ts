@@ -115,9 +115,11 @@ test("examples in TypeScript have no mistake of type", () => {
   const at = mkdtempSync(join(folder, "types-"));
   const files = pages.flatMap((page) =>
     examples(page)
-      .filter(({ language, note }) => language === "ts" && note.startsWith("run"))
-      .map(({ body, line }) => {
-        const file = join(at, `${page.replaceAll(/\W/g, "-")}-${line}.ts`);
+      .filter(({ language, note }) => language === "ts" && /^(run|file=)/.test(note))
+      .map(({ body, line, note }) => {
+        const name = /\bfile=(\S+)/.exec(note)?.[1] ?? `${line}.ts`;
+        const file = join(at, page.replaceAll(/\W/g, "-"), name);
+        mkdirSync(dirname(file), { recursive: true });
         writeFileSync(file, body);
         return file;
       }),

@@ -5,10 +5,10 @@ import { dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import ts from "typescript";
 import { describe, expect, test } from "vitest";
-import { choiceNames, strategyNames } from "../packages/mahalo/src/decode/search/strategies/registry.ts";
+import { choices, strategies } from "../packages/mahalo/src/decode/search/strategies/registry.ts";
 import { headKinds } from "../packages/mahalo/src/model/head-kinds/registry.ts";
-import { judgeNames } from "../packages/mahalo/src/reward/judges/registry.ts";
-import { pairLossNames } from "../packages/mahalo/src/train/losses.ts";
+import { judgeKinds } from "../packages/mahalo/src/reward/judges/registry.ts";
+import { pairLosses } from "../packages/mahalo/src/train/losses.ts";
 import { alignMethods } from "../packages/mahalo/src/train/methods/registry.ts";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
@@ -252,12 +252,12 @@ describe("names of what can be added", () => {
   type Family = { names: readonly string[]; words: RegExp; home: string };
   /** Each sort with its names, the words that what is compared with them goes by, and where its names are at home. */
   const families: Readonly<Record<string, Family>> = {
-    method: { names: alignMethods, words: /method/i, home: "train/methods/" },
-    loss: { names: pairLossNames, words: /loss/i, home: "train/losses.ts" },
-    "head kind": { names: headKinds, words: /kind|head/i, home: "model/head-kinds/" },
-    judge: { names: judgeNames, words: /kind|judge/i, home: "reward/judges/" },
-    strategy: { names: strategyNames, words: /strategy|search/i, home: "decode/search/strategies/" },
-    choice: { names: choiceNames, words: /choice|choose/i, home: "decode/search/strategies/" },
+    method: { names: alignMethods.names, words: /method/i, home: "train/methods/" },
+    loss: { names: pairLosses.names, words: /loss/i, home: "train/losses.ts" },
+    "head kind": { names: headKinds.names, words: /kind|head/i, home: "model/head-kinds/" },
+    judge: { names: judgeKinds.names, words: /kind|judge/i, home: "reward/judges/" },
+    strategy: { names: strategies.names, words: /strategy|search/i, home: "decode/search/strategies/" },
+    choice: { names: choices.names, words: /choice|choose/i, home: "decode/search/strategies/" },
   };
 
   const stringIn = (node: ts.Node): string | undefined =>
@@ -325,7 +325,7 @@ describe("names of what can be added", () => {
       'typeof judge === "function"',
       'event.type === "step"',
       'role === "model"',
-      'alignMethod(name).heads === "each"',
+      'alignMethods.get(name).heads === "each"',
       'kind === "Model"',
       'const text = "best-of-n"',
     ])

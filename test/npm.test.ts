@@ -100,6 +100,15 @@ test("run a recipe, after their first command has set up", async () => {
   expect(again).toBe("");
 });
 
+test("take a program of the user's in", async () => {
+  const body = /^```ts file=add\/command\.ts\n([\s\S]*?)^```$/m.exec(
+    readFileSync(join(root, "docs", "guides", "extend.md"), "utf8"),
+  )?.[1];
+  // Node 20 reads no types.
+  writeFileSync(join(project, "words.mjs"), body?.replaceAll(/: (string|\{ json.*?\})(?=[,)])/g, "") ?? "");
+  expect((await run("npx", "mahalo", "--extend", "words.mjs", "words", "one two")).stdout).toBe("2\n");
+});
+
 /** The first TypeScript example of the README. */
 const tenLines = (): string => {
   const [, body] = /^```ts run\n([\s\S]*?)^```$/m.exec(readFileSync(join(root, "README.md"), "utf8")) ?? [];

@@ -5,7 +5,7 @@ import { noGrad, openSafetensors, ops } from "@mahalo/torch";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { z } from "zod";
 import { parseJson } from "../../packages/mahalo/src/core/json.ts";
-import { headKind, headKinds } from "../../packages/mahalo/src/model/head-kinds/registry.ts";
+import { headKinds } from "../../packages/mahalo/src/model/head-kinds/registry.ts";
 import type { RewardModel } from "../../packages/mahalo/src/model/reward-model.ts";
 import { tinyRewards } from "../../packages/mahalo/src/model/testing/rewards.ts";
 import { goldenFolder } from "../../packages/mahalo/src/model/testing/tiny.ts";
@@ -18,7 +18,7 @@ const ids = z.array(z.int());
 const common = { objective: z.string(), prompt: ids, outputs: z.array(z.array(z.number())) };
 const schema = z.looseObject({
   model: z.literal("models/tiny-llama"),
-  kinds: z.record(z.string(), z.enum(headKinds)),
+  kinds: z.record(z.string(), headKinds.schema()),
   rows: z.array(
     z.union([
       z.strictObject({ ...common, response: ids, ends: ids, labels: z.array(z.number().nullable()) }),
@@ -61,7 +61,7 @@ test.each([1, 10_000])(
       const scores = "scores" in record ? record.scores : [record.chosen, record.rejected];
       expect(scores.length).toBe(outputs.length);
       for (const [at, score] of scores.entries()) {
-        expect(score).toBeCloseTo(headKind(record.kind).score(outputs[at] ?? []), 5);
+        expect(score).toBeCloseTo(headKinds.get(record.kind).score(outputs[at] ?? []), 5);
       }
     }
     expect(metrics.loss).toBeCloseTo(golden.loss, 5);

@@ -1,5 +1,5 @@
-/** The commands of mahalo; a new one is one file and one line here. */
-
+/** The commands of mahalo; a new one is one file and one line here, or is added by a program. */
+import { Registry } from "../core/registry.ts";
 import { chatCommand } from "./chat.ts";
 import type { CommandFile } from "./command.ts";
 import { compareCommand } from "./compare.ts";
@@ -19,23 +19,23 @@ import { setupCommand } from "./setup.ts";
 import { traceCommand } from "./trace.ts";
 import { tuneCommand } from "./tune.ts";
 
-/** All commands, in the order in which `--help` lists them. */
-export const commands: readonly CommandFile[] = [
-  runCommand,
-  planCommand,
-  inspectCommand,
-  generateCommand,
-  chatCommand,
-  rolloutCommand,
-  relabelCommand,
-  pairsCommand,
-  scoreCommand,
-  traceCommand,
-  exportCommand,
-  reportCommand,
-  compareCommand,
-  tuneCommand,
-  schemaCommand,
-  setupCommand,
-  doctorCommand,
-];
+/** Commands by name, in the order in which `--help` lists them. */
+export const commands = new Registry<CommandFile>("command", {
+  run: runCommand,
+  plan: planCommand,
+  inspect: inspectCommand,
+  generate: generateCommand,
+  chat: chatCommand,
+  rollout: rolloutCommand,
+  relabel: relabelCommand,
+  pairs: pairsCommand,
+  score: scoreCommand,
+  trace: traceCommand,
+  export: exportCommand,
+  report: reportCommand,
+  compare: compareCommand,
+  tune: tuneCommand,
+  schema: schemaCommand,
+  setup: setupCommand,
+  doctor: doctorCommand,
+});

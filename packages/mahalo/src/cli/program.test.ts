@@ -46,7 +46,7 @@ describe("help", () => {
   test("lists every command, and each has examples of its own", async () => {
     const { status, out } = await run(["--help"]);
     expect(status).toBe(0);
-    for (const file of commands) {
+    for (const file of commands.items) {
       const { io } = {
         io: {
           out: () => undefined,

@@ -7,6 +7,7 @@ import { visible } from "../core/visible.ts";
 import { mahaloVersion } from "../recipe/provenance.ts";
 import { type CommandFile, type Io, Unmet } from "./command.ts";
 import { commands } from "./commands.ts";
+import { extendOption, loadExtensions } from "./extensions.ts";
 import { namingFlag } from "./flag-names.ts";
 
 /** Exit status of a command that Ctrl-C ended, as shells expect it. */
@@ -61,32 +62,39 @@ const tame = (command: Command, io: Io): Command =>
 /**
  * Runs one command line.
  *
- * @param words what follows `mahalo`.
+ * @param given what follows `mahalo`.
  * @param files the commands. Default: all.
  * @returns the exit status, as `mahalo --help` tells them: 0 done, 1 a failure, 2 bad input, 3 not to be had, 130
  *   interrupted.
  */
 export const runCli = async (
-  words: readonly string[],
+  given: readonly string[],
   terminal: Io,
-  files: readonly CommandFile[] = commands,
+  files?: readonly CommandFile[],
 ): Promise<number> => {
   const io = harmless(terminal);
+  let words: string[];
+  try {
+    words = await loadExtensions(given);
+  } catch (error) {
+    return report(error, io, given.includes("--json"));
+  }
   const program = tame(new Command("mahalo"), io)
     .description("Align one language model to several objectives, then choose the mix at inference time.")
     .version(await mahaloVersion(), "-V, --version", "print the version")
+    .option(extendOption.flags, extendOption.description)
     .addHelpText(
       "after",
       `\nExample:\n  $ mahalo run recipes/quickstart.yaml   train, steer and report in one go\n${statuses}`,
     );
-  for (const file of files) program.addCommand(tame(file(io), io));
+  for (const file of files ?? commands.items) program.addCommand(tame(file(io), io));
   const known = program.commands.map((command) => command.name());
   try {
     if (words.length === 0) {
       program.outputHelp();
       return 0;
     }
-    await program.parseAsync([...words], { from: "user" });
+    await program.parseAsync(words, { from: "user" });
     return 0;
   } catch (error) {
     if (error instanceof CommanderError) {

@@ -5,13 +5,7 @@ import { type AggregateName, aggregateNames } from "../core/aggregate.ts";
 import { parseStepBoundary, type StepBoundary } from "../data/steps.ts";
 import { normalizations, type SearchInput, searchOptionsOf } from "../decode/search/options.ts";
 import type { Scorer } from "../decode/search/scorer.ts";
-import {
-  type ChoiceName,
-  choiceNames,
-  choiceOf,
-  type StrategyName,
-  strategyNames,
-} from "../decode/search/strategies/registry.ts";
+import { choiceOf, choices, strategies } from "../decode/search/strategies/registry.ts";
 import type { LanguageModel } from "../model/load.ts";
 import { computeDType, type Precision } from "../model/precision.ts";
 import { type Guide, openGuides, parseGuides } from "../reward/scorers/guides.ts";
@@ -22,7 +16,7 @@ import { wholeAboveZero } from "./sampling-options.ts";
 /** What the options hold once parsed. */
 export type SearchFlags = {
   guide?: Guide[];
-  search?: StrategyName;
+  search?: string;
   candidates?: number;
   width?: number;
   step?: StepBoundary;
@@ -30,7 +24,7 @@ export type SearchFlags = {
   maxStepTokens?: number;
   aggregate?: AggregateName;
   normalize?: (typeof normalizations)[number];
-  choose?: ChoiceName;
+  choose?: string;
   dropBadScores?: boolean;
 };
 
@@ -59,7 +53,7 @@ export const withSearch = (command: Command): Command =>
     )
     .addOption(
       new Option("--search <strategy>", "how to search; default: step where there is a guide").choices(
-        strategyNames,
+        strategies.names,
       ),
     )
     .option(
@@ -83,7 +77,7 @@ export const withSearch = (command: Command): Command =>
       new Option(
         "--choose <rule>",
         "which finished answer is taken; default: the best, of majority and weighted-vote their own",
-      ).choices(choiceNames),
+      ).choices(choices.names),
     )
     .option("--drop-bad-scores", "leave candidates without a finite score out, instead of an error");
 

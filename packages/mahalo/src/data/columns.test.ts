@@ -71,7 +71,7 @@ describe("fields", () => {
     for (const template of ["{a", "a}", "{a..b}", "{}", "{a}}"]) {
       expect(issues({ prompt: { template } }).join()).toContain("brace");
     }
-    for (const columns of Object.values(formats)) expect(issues(columns)).toEqual([]);
+    for (const columns of formats.items) expect(issues(columns)).toEqual([]);
   });
 
   test("paths read as written", () => {

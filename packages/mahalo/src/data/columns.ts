@@ -5,7 +5,7 @@ import { type Candidate, type CandidatePair, pairsOf, takes, toScore } from "./c
 import { isPath, parsePath, pick } from "./field-path.ts";
 import { checkMessages, type Message, rawMessagesSchema } from "./messages.ts";
 import { RowProblem } from "./problems.ts";
-import { rowReaderNames, rowReaders } from "./row-readers/registry.ts";
+import { rowReaders } from "./row-readers/registry.ts";
 import { promptMessages } from "./rows.ts";
 import { compileStep, stepSchema } from "./transforms.ts";
 
@@ -78,8 +78,8 @@ export const columnsSchema = z.strictObject({
   labels: fieldSchema.optional().describe("A label for each step: numbers, true or false, null for none."),
   tools: fieldSchema.optional().describe("Functions that may be called, for the chat template."),
   answer: fieldSchema.optional().describe("What a judge compares a generated response with."),
-  reader: z
-    .enum(rowReaderNames)
+  reader: rowReaders
+    .schema()
     .optional()
     .describe("Code that makes whole rows of a known layout; columns beside it replace their fields."),
   pairs: pairsSchema.optional().describe("Makes chosen and rejected out of several candidates."),
@@ -113,7 +113,7 @@ type Getter = (row: unknown) => unknown;
  */
 export const columnMapper = (columns: Columns): ((row: unknown) => Mapped) => {
   const { reader: readerName, pairs, turns, system, ...fields } = columnsSchema.parse(columns);
-  const reader = readerName === undefined ? undefined : rowReaders[readerName];
+  const reader = readerName === undefined ? undefined : rowReaders.get(readerName);
   if (reader !== undefined && (pairs ?? turns) !== undefined) {
     throw new MahaloError(
       "E_COLUMNS",

@@ -1,5 +1,5 @@
 /** Named formats: column maps for files that many people have, so that a recipe can say the name alone. */
-import { z } from "zod";
+import { Registry } from "../core/registry.ts";
 import type { Columns } from "./columns.ts";
 
 /** Removes the calculator notes `<<48/2=24>>` of GSM8K. */
@@ -28,7 +28,7 @@ const humanAssistant = { transcript: {} };
  * - `aspect-ratings`: `completions` with a rating for every aspect in `annotations`; for each aspect, which is the
  *   pair's objective, the highest against every lower one (UltraFeedback).
  */
-export const formats: Readonly<Record<string, Columns>> = {
+export const formats = new Registry<Columns>("row format", {
   "transcript-pair": {
     chosen: { field: "chosen", steps: [humanAssistant] },
     rejected: { field: "rejected", steps: [humanAssistant] },
@@ -78,16 +78,13 @@ export const formats: Readonly<Record<string, Columns>> = {
   prm800k: { reader: "prm800k" },
   "math-shepherd": { reader: "math-shepherd" },
   "aspect-ratings": { reader: "aspect-ratings" },
-};
-
-/** The name of a format. */
-export const formatSchema = z.enum(Object.keys(formats));
+});
 
 /** The column map of a source: its format's, with single columns replaced by its own; undefined means rows as they are. */
 export const columnsOf = (source: {
   format?: string | undefined;
   columns?: Columns | undefined;
 }): Columns | undefined => {
-  const named = source.format === undefined ? undefined : formats[formatSchema.parse(source.format)];
+  const named = source.format === undefined ? undefined : formats.get(source.format);
   return named === undefined ? source.columns : { ...named, ...source.columns };
 };

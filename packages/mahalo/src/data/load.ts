@@ -178,10 +178,10 @@ const mapper = (
   file: RowFile,
   name: string,
 ): ((value: unknown) => { rows: readonly unknown[]; skipped?: string }) => {
-  if (file.format !== undefined && !Object.hasOwn(formats, file.format)) {
+  if (file.format !== undefined && !formats.has(file.format)) {
     throw new MahaloError(
       "E_DATA_FORMAT",
-      `${name}: unknown format "${file.format}". ${didYouMean(file.format, Object.keys(formats))}`,
+      `${name}: unknown format "${file.format}". ${didYouMean(file.format, formats.names)}`,
     );
   }
   const own =

@@ -95,6 +95,6 @@ test("readers of published layouts pass over columns that are null", () => {
       steps: [{ completions: [rated], human_completion: null, chosen_completion: 0 }],
     },
   };
-  const reader = rowReaders.prm800k;
+  const reader = rowReaders.get("prm800k");
   expect(reader?.read(row).map((found) => parseStepRow(found, origin, "o").labels)).toEqual([[1]]);
 });

@@ -38,10 +38,10 @@ test("rows without a prompt and with wrong fields say so", () => {
 });
 
 test("named formats give open rows and whole dialogues", () => {
-  const gsm8k = columnMapper(formats["question-answer"] ?? {});
+  const gsm8k = columnMapper(formats.get("question-answer"));
   const [row] = gsm8k({ question: "1 + 1?", answer: "It is <<1+1=2>>2.\n#### 2" }).rows;
   expect(open(row)).toMatchObject({ prompt: "1 + 1?", response: "It is 2.\n#### 2", answer: "2" });
-  const mathDial = columnMapper({ ...formats["tutoring-dialogue"], turns: "last" });
+  const mathDial = columnMapper({ ...formats.get("tutoring-dialogue"), turns: "last" });
   const [dialogue] = mathDial({
     question: "Q",
     conversation: "Teacher: (generic)Hi|EOM|Sam: It is 5|EOM|Teacher: (focus)Why?|EOM|Sam: I added",

@@ -9,7 +9,7 @@ import { Engine } from "./engine.ts";
 import type { MixPlan } from "./mix-schedule.ts";
 import type { Completion, GenerateRequest } from "./request.ts";
 import { searchOptionsOf } from "./search/options.ts";
-import { searchStrategy } from "./search/strategies/registry.ts";
+import { strategies } from "./search/strategies/registry.ts";
 import type { SearchTree } from "./search/tree.ts";
 
 /** Options of a {@link Conversation}. */
@@ -29,7 +29,7 @@ export type Reply = Completion & { tree?: SearchTree };
 
 /** Whether a search carries one path from step to step, whose text is certain. */
 const carriesOne = ({ search }: Omit<Guide, "prompt">): boolean =>
-  searchStrategy(searchOptionsOf(search).strategy).onePath === true;
+  strategies.get(searchOptionsOf(search).strategy).onePath === true;
 
 /** One dialogue: only tokens that no row of its engine holds already pass through the model. */
 export class Conversation {

@@ -1,6 +1,5 @@
 /** mahalo/train: the trainer, its tasks and losses, reward models and what recipes say of training. */
 
-export type { HeadKind } from "../model/head-kinds/registry.ts";
 export type { ComputeDType, Parameter } from "../model/parameters.ts";
 export type { HeadSpec, RewardHead, RewardHeads } from "../model/reward-heads.ts";
 export { type RewardLoadOptions, saveRewardModel } from "../model/reward-model.ts";
@@ -12,7 +11,6 @@ export { type SftOptions, sftSchema } from "../recipe/training-schema.ts";
 export {
   type PairLogProbs,
   type PairLoss,
-  type PairLossName,
   type PairLossOptions,
   type PairOutcome,
   pairLoss,

@@ -4,7 +4,9 @@ import { z } from "zod";
 import { checkValue, parseJson } from "../core/json.ts";
 import { didYouMean } from "../core/suggest.ts";
 import { checkBounds } from "./config-bounds.ts";
-import { type Family, families, type ModelConfig, type RopeScaling } from "./model-config.ts";
+import type { ModelFamily } from "./families/family.ts";
+import { families } from "./families/registry.ts";
+import type { ModelConfig, RopeScaling } from "./model-config.ts";
 
 const size = z.int().min(1);
 const tokenId = z.int().min(0);
@@ -58,27 +60,17 @@ const heldKeys = new Set(
     .concat("architectures"),
 );
 
-/** What Hugging Face's classes take where the file is silent. */
-const familyDefaults: Record<
-  Family,
-  { ropeTheta: number; maxPositions: number; tie: boolean; architecture: string }
-> = {
-  llama: { ropeTheta: 10_000, maxPositions: 2048, tie: false, architecture: "LlamaForCausalLM" },
-  qwen2: { ropeTheta: 10_000, maxPositions: 32_768, tie: false, architecture: "Qwen2ForCausalLM" },
-  qwen3: { ropeTheta: 10_000, maxPositions: 32_768, tie: false, architecture: "Qwen3ForCausalLM" },
-};
-
 const unsupported = (where: string, field: string, what: string, hint: string): MahaloError =>
   new MahaloError("E_CONFIG_UNSUPPORTED", `${where}: ${field}: ${what}`, { hint });
 
-const readFamily = (raw: RawConfig, where: string): Family => {
-  const found = families.find((family) => family === raw.model_type);
-  if (found !== undefined) return found;
+const readFamily = (raw: RawConfig, where: string): ModelFamily => {
+  if (families.has(raw.model_type)) return families.get(raw.model_type);
+  const { names } = families;
   throw unsupported(
     where,
     "model_type",
-    `unknown model family "${raw.model_type}". ${didYouMean(raw.model_type, families)}`,
-    `use a model of one of these families: ${families.join(", ")}`,
+    `unknown model family "${raw.model_type}". ${didYouMean(raw.model_type, names)}`,
+    `use a model of one of these families: ${names.join(", ")}`,
   );
 };
 
@@ -145,7 +137,12 @@ const readRope = (
 };
 
 /** Refuses what would silently change the model's answers. */
-const refuseUnsupported = (raw: RawConfig, maxPositions: number, where: string): void => {
+const refuseUnsupported = (
+  raw: RawConfig,
+  { maxWindowLayers }: ModelFamily["defaults"],
+  maxPositions: number,
+  where: string,
+): void => {
   if ((raw.hidden_act ?? "silu") !== "silu") {
     throw unsupported(where, "hidden_act", `"${raw.hidden_act}" is not supported`, "use a model with silu");
   }
@@ -170,7 +167,7 @@ const refuseUnsupported = (raw: RawConfig, maxPositions: number, where: string):
     );
   }
   // Layers before the first that slides see all; null for the window means none, as in transformers.
-  const firstSliding = raw.max_window_layers ?? (raw.model_type === "llama" ? 0 : 28);
+  const firstSliding = raw.max_window_layers ?? maxWindowLayers;
   const slides = raw.layer_types
     ? raw.layer_types.some((type) => type !== "full_attention")
     : raw.use_sliding_window === true && raw.sliding_window !== null && firstSliding < raw.num_hidden_layers;
@@ -187,7 +184,7 @@ const refuseUnsupported = (raw: RawConfig, maxPositions: number, where: string):
 
 const headLayout = (
   raw: RawConfig,
-  family: Family,
+  { defaults }: ModelFamily,
   where: string,
 ): { heads: number; kvHeads: number; headDim: number } => {
   const heads = raw.num_attention_heads;
@@ -198,7 +195,7 @@ const headLayout = (
       `${where}: num_key_value_heads: ${kvHeads} does not divide num_attention_heads, ${heads}`,
     );
   }
-  const headDim = raw.head_dim ?? (family === "qwen3" ? 128 : raw.hidden_size / heads);
+  const headDim = raw.head_dim ?? defaults.headDim ?? raw.hidden_size / heads;
   if (!Number.isInteger(headDim) || headDim % 2 !== 0) {
     throw new MahaloError(
       "E_CONFIG_FIELD",
@@ -236,13 +233,12 @@ const fieldNames = {
 export const fromHuggingFace = (value: unknown, where: string): ModelConfig => {
   const raw = checkValue(value, configSchema, where, { code: "E_CONFIG_FIELD" });
   const family = readFamily(raw, where);
-  const defaults = familyDefaults[family];
+  const { defaults } = family;
   const maxPositions = raw.max_position_embeddings ?? defaults.maxPositions;
-  refuseUnsupported(raw, maxPositions, where);
-  const attentionBias = raw.attention_bias ?? false;
+  refuseUnsupported(raw, defaults, maxPositions, where);
   const eos = raw.eos_token_id ?? [];
   const config: ModelConfig = {
-    family,
+    family: raw.model_type,
     vocabSize: raw.vocab_size,
     hiddenSize: raw.hidden_size,
     intermediateSize: raw.intermediate_size,
@@ -250,11 +246,9 @@ export const fromHuggingFace = (value: unknown, where: string): ModelConfig => {
     ...headLayout(raw, family, where),
     ...readRope(raw, defaults.ropeTheta, where),
     rmsNormEps: raw.rms_norm_eps ?? 1e-6,
-    tieEmbeddings: raw.tie_word_embeddings ?? defaults.tie,
-    // Qwen2's class has these biases always and knows no key for them.
-    qkvBias: family === "qwen2" || attentionBias,
-    outputBias: family !== "qwen2" && attentionBias,
-    qkNorm: family === "qwen3",
+    tieEmbeddings: raw.tie_word_embeddings ?? defaults.tieEmbeddings,
+    ...family.biases(raw.attention_bias ?? false),
+    qkNorm: family.qkNorm,
     maxPositions,
     bosId: raw.bos_token_id ?? undefined,
     eosIds: typeof eos === "number" ? [eos] : eos,
@@ -292,9 +286,10 @@ const ropeScalingToHuggingFace = (scaling: RopeScaling | undefined): Record<stri
  */
 export const toHuggingFace = (config: ModelConfig): Record<string, unknown> => {
   const [eos] = config.eosIds;
+  const family = families.get(config.family);
   return {
     ...config.extra,
-    architectures: [familyDefaults[config.family].architecture],
+    architectures: [`${family.className}ForCausalLM`],
     model_type: config.family,
     vocab_size: config.vocabSize,
     hidden_size: config.hiddenSize,
@@ -308,7 +303,7 @@ export const toHuggingFace = (config: ModelConfig): Record<string, unknown> => {
     rope_scaling: ropeScalingToHuggingFace(config.ropeScaling),
     rms_norm_eps: config.rmsNormEps,
     tie_word_embeddings: config.tieEmbeddings,
-    ...(config.family === "qwen2" ? { use_sliding_window: false } : { attention_bias: config.qkvBias }),
+    ...family.keys(config),
     max_position_embeddings: config.maxPositions,
     bos_token_id: config.bosId ?? null,
     eos_token_id: config.eosIds.length > 1 ? config.eosIds : (eos ?? null),

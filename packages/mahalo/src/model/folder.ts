@@ -9,7 +9,7 @@ import { listNames } from "../core/suggest.ts";
 import { chatTemplate, defaultChatTemplate } from "../data/chat-template.ts";
 import { parseConfig } from "./config.ts";
 import { headsFile, openWeights, valueHeadFile } from "./folder-weights.ts";
-import { headKind } from "./head-kinds/registry.ts";
+import { headKinds } from "./head-kinds/registry.ts";
 import { readManifest } from "./manifest.ts";
 import type { GenerationDefaults, ModelSource } from "./model-source.ts";
 import { withConfiguredTokens, withMappedTokens } from "./special-tokens.ts";
@@ -154,7 +154,7 @@ export const openFolder = (folder: string): ModelSource => {
   const objectives = manifest?.objectives ?? [];
   const beside = [
     ...(objectives.length > 0 ? [headsFile] : []),
-    ...(manifest?.reward?.heads.some(({ kind }) => headKind(kind).transformers === undefined)
+    ...(manifest?.reward?.heads.some(({ kind }) => headKinds.get(kind).transformers === undefined)
       ? [valueHeadFile]
       : []),
   ];

@@ -13,7 +13,7 @@ export const manifestFile = "mahalo.json";
 
 const rewardSchema = z.strictObject({
   /** Heads of a reward model, in the order of their rows in `score.weight`; heads of the kind `value` have none there. */
-  heads: z.array(z.strictObject({ name: freeName, kind: z.enum(headKinds) })).min(1),
+  heads: z.array(z.strictObject({ name: freeName, kind: headKinds.schema() })).min(1),
   /** Objectives that are named in the prompt and share the only head; null where every head is an objective's own. */
   objectives: z.array(freeName).min(1).nullable(),
   /** What ended the steps that it was trained on; null where it was not trained on steps. */

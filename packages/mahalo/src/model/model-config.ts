@@ -1,11 +1,5 @@
 /** What a model's shape and constants are, whatever file they come from. */
 
-/** Model families the backbone knows. */
-export const families = ["llama", "qwen2", "qwen3"] as const;
-
-/** One of {@link families}: Llama 2 and 3 and SmolLM are `llama`, Qwen 2 and 2.5 are `qwen2`. */
-export type Family = (typeof families)[number];
-
 /** How rotary frequencies are stretched for long contexts. */
 export type RopeScaling =
   | {
@@ -24,7 +18,8 @@ export type RopeScaling =
 
 /** Everything the backbone needs to know about a model. Sizes in elements. */
 export type ModelConfig = {
-  family: Family;
+  /** Name of its family, as in config.json's `model_type`. */
+  family: string;
   vocabSize: number;
   hiddenSize: number;
   /** Width of the MLP between its two projections. */

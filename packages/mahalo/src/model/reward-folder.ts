@@ -5,8 +5,9 @@ import { parseJson } from "../core/json.ts";
 import { element } from "../core/need.ts";
 import type { ChatTemplate } from "../data/chat-template.ts";
 import type { TextCodec } from "../data/codec.ts";
+import { families } from "./families/registry.ts";
 import type { HeadClass } from "./head-kinds/kind.ts";
-import { headKind, headKinds } from "./head-kinds/registry.ts";
+import { headKinds } from "./head-kinds/registry.ts";
 import type { ModelConfig } from "./model-config.ts";
 import type { ModelSource } from "./model-source.ts";
 import { type HeadSpec, makeHead, type RewardHead, type RewardObjectives } from "./reward-heads.ts";
@@ -22,11 +23,11 @@ export type RewardClass = HeadClass | "Model";
 
 /** The heads that are rows of transformers' `score`; a head that is no linear layer has no class there. */
 const inScore = <H extends HeadSpec>(heads: readonly H[]): H[] =>
-  heads.filter(({ kind }) => headKind(kind).transformers !== undefined);
+  heads.filter(({ kind }) => headKinds.get(kind).transformers !== undefined);
 
 /** The class that holds heads: of the whole text where all compare responses, of tokens where any reads steps. */
 export const rewardClass = (heads: readonly HeadSpec[]): RewardClass => {
-  const classes = heads.flatMap(({ kind }) => headKind(kind).transformers?.class ?? []);
+  const classes = heads.flatMap(({ kind }) => headKinds.get(kind).transformers?.class ?? []);
   if (classes.length === 0) return "Model";
   return classes.includes("TokenClassification") ? "TokenClassification" : "SequenceClassification";
 };
@@ -37,19 +38,17 @@ const scoreRows = (heads: readonly HeadSpec[]): { starts: Map<string, number>; r
   let rows = 0;
   for (const { name, kind } of inScore(heads)) {
     starts.set(name, rows);
-    rows += headKind(kind).outputs;
+    rows += headKinds.get(kind).outputs;
   }
   return { starts, rows };
 };
-
-const classNames: Record<ModelConfig["family"], string> = { llama: "Llama", qwen2: "Qwen2", qwen3: "Qwen3" };
 
 /** Keys of config.json that speak of labels; renewed when a folder is written. */
 const labelKeys = ["id2label", "label2id", "problem_type", "num_labels"];
 
 /** Names of the rows of `score`. */
 const labelNames = (heads: readonly HeadSpec[]): string[] =>
-  heads.flatMap(({ name, kind }) => headKind(kind).transformers?.labels(name) ?? []);
+  heads.flatMap(({ name, kind }) => headKinds.get(kind).transformers?.labels(name) ?? []);
 
 /** What config.json says beyond an ordinary model's. */
 export const rewardConfig = (
@@ -60,7 +59,7 @@ export const rewardConfig = (
 ): Record<string, unknown> => {
   const kept = Object.fromEntries(Object.entries(config).filter(([key]) => !labelKeys.includes(key)));
   const kind = rewardClass(heads);
-  const architectures = [`${classNames[family]}${kind === "Model" ? "Model" : `For${kind}`}`];
+  const architectures = [`${families.get(family).className}${kind === "Model" ? "Model" : `For${kind}`}`];
   const labels = labelNames(heads);
   return {
     ...kept,
@@ -142,7 +141,7 @@ const foreignHeads = (
       kind: "bradley-terry",
     }));
   }
-  const read = headKinds.find((name) => headKind(name).transformers?.reads(kind, rows));
+  const read = headKinds.names.find((name) => headKinds.get(name).transformers?.reads(kind, rows));
   if (read !== undefined) return [{ name: "reward", kind: read }];
   throw new MahaloError(
     "E_REWARD_LABELS",

@@ -2,7 +2,7 @@
 import { scope, tensor } from "@mahalo/torch";
 import { describe, expect, test } from "vitest";
 import { logistic } from "../core/logistic.ts";
-import { headKind } from "./head-kinds/registry.ts";
+import { headKinds } from "./head-kinds/registry.ts";
 import { makeHead, newHead, RewardHead, RewardHeads } from "./reward-heads.ts";
 import { ALL_KINDS } from "./testing/rewards.ts";
 
@@ -48,10 +48,10 @@ describe("what a head computes", () => {
   });
 
   test("as a score: the number itself, or the probability of class 1", () => {
-    expect(headKind("value").score([3.5])).toBe(3.5);
-    expect(headKind("bradley-terry").score([-2])).toBe(-2);
-    expect(headKind("soft").score([0.3])).toBeCloseTo(logistic(0.3), 12);
-    expect(headKind("hard").score([1, 3])).toBeCloseTo(Math.exp(3) / (Math.exp(1) + Math.exp(3)), 12);
+    expect(headKinds.get("value").score([3.5])).toBe(3.5);
+    expect(headKinds.get("bradley-terry").score([-2])).toBe(-2);
+    expect(headKinds.get("soft").score([0.3])).toBeCloseTo(logistic(0.3), 12);
+    expect(headKinds.get("hard").score([1, 3])).toBeCloseTo(Math.exp(3) / (Math.exp(1) + Math.exp(3)), 12);
     const head = known("hard");
     expect(head.scores(Float32Array.from([1, 3, 2, 2]))).toEqual([logistic(2), 0.5]);
     head.dispose();
@@ -62,7 +62,7 @@ describe("a new head", () => {
   test("is as large as PyTorch's linear layers begin, biases 0", () => {
     for (const spec of ALL_KINDS) {
       const head = newHead(spec, 64, 1);
-      expect([...head.weights.keys()]).toEqual([...headKind(spec.kind).shapes(64).keys()]);
+      expect([...head.weights.keys()]).toEqual([...headKinds.get(spec.kind).shapes(64).keys()]);
       for (const [name, { value }] of head.weights) {
         const most = Math.max(...value.toFloat32Array().map(Math.abs));
         if (name.endsWith("bias")) expect(most).toBe(0);

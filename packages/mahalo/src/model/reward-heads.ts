@@ -3,18 +3,18 @@ import { keep, MahaloError, type Tensor, tensor } from "@mahalo/torch";
 import { stream } from "../core/random.ts";
 import { listNames, nearest } from "../core/suggest.ts";
 import type { HeadWeights, RewardHeadKind } from "./head-kinds/kind.ts";
-import { type HeadKind, headKind } from "./head-kinds/registry.ts";
+import { headKinds } from "./head-kinds/registry.ts";
 import { Parameter } from "./parameters.ts";
 
 // Shapes: N positions, D hidden, O outputs of a head.
 
 /** A head by name and kind. */
-export type HeadSpec = { name: string; kind: HeadKind };
+export type HeadSpec = { name: string; kind: string };
 
 /** One head; its weights and what it computes are float32 whatever the backbone computes in. */
 export class RewardHead implements HeadWeights {
   readonly name: string;
-  readonly kind: HeadKind;
+  readonly kind: string;
   /** What its kind is. */
   readonly type: RewardHeadKind;
   readonly #weights: ReadonlyMap<string, Parameter>;
@@ -23,7 +23,7 @@ export class RewardHead implements HeadWeights {
   constructor({ name, kind }: HeadSpec, weights: ReadonlyMap<string, Parameter>) {
     this.name = name;
     this.kind = kind;
-    this.type = headKind(kind);
+    this.type = headKinds.get(kind);
     this.#weights = weights;
   }
 
@@ -68,10 +68,12 @@ export const makeHead = (
   hiddenSize: number,
   { training, load }: { training: boolean; load: (name: string, shape: number[]) => Tensor },
 ): RewardHead => {
-  const weights = [...headKind(spec.kind).shapes(hiddenSize)].map(([name, shape]): [string, Parameter] => {
-    const value = keep(load(name, shape));
-    return [name, new Parameter(`rewards.${spec.name}.${name}`, value, training ? value : undefined)];
-  });
+  const weights = [...headKinds.get(spec.kind).shapes(hiddenSize)].map(
+    ([name, shape]): [string, Parameter] => {
+      const value = keep(load(name, shape));
+      return [name, new Parameter(`rewards.${spec.name}.${name}`, value, training ? value : undefined)];
+    },
+  );
   return new RewardHead(spec, new Map(weights));
 };
 

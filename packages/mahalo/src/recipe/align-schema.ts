@@ -1,12 +1,12 @@
 /** The align block of a recipe: MAH-DPO, or one of the methods that it is compared with. */
 import { z } from "zod";
-import { defaultLoss, pairLossNames, pairLossSpec, unreadOption } from "../train/losses.ts";
+import { defaultLoss, pairLosses, unreadOption } from "../train/losses.ts";
 import type { MethodField } from "../train/methods/method.ts";
-import { type AlignMethod, alignMethod, alignMethods } from "../train/methods/registry.ts";
+import { alignMethods } from "../train/methods/registry.ts";
 import { trainingSchema } from "./training-schema.ts";
 
 /** Why a method needs a field, and why a field has no meaning for a method that does not read it. */
-const fieldFaults: [MethodField, { needs?: (method: AlignMethod) => string; meaningless?: string }][] = [
+const fieldFaults: [MethodField, { needs?: (method: string) => string; meaningless?: string }][] = [
   ["models", { needs: (method) => `${method} merges aligned models` }],
   [
     "objective",
@@ -22,10 +22,9 @@ const fieldFaults: [MethodField, { needs?: (method: AlignMethod) => string; mean
 
 const blockSchema = trainingSchema
   .extend({
-    method: z
-      .enum(alignMethods)
-      .default("mah-dpo")
-      .describe(alignMethods.map((name) => `${name}: ${alignMethod(name).summary}`).join(" ")),
+    method: alignMethods
+      .schema((methods) => methods.map(([name, { summary }]) => `${name}: ${summary}`).join(" "))
+      .default("mah-dpo"),
     objective: z
       .string()
       .optional()
@@ -42,12 +41,12 @@ const blockSchema = trainingSchema
       .describe(
         "Rewards of dpo-scalarized and modpo by objective: the folder of a reward model, or of a model of one head aligned to the objective.",
       ),
-    loss: z
-      .enum(pairLossNames)
-      .default(defaultLoss)
-      .describe(
-        `Preference loss. ${pairLossNames.map((name) => `${name}: ${pairLossSpec(name).summary}.`).join(" ")}`,
-      ),
+    loss: pairLosses
+      .schema(
+        (losses) =>
+          `Preference loss. ${losses.map(([name, { summary }]) => `${name}: ${summary}.`).join(" ")}`,
+      )
+      .default(defaultLoss),
     beta: z
       .number()
       .positive()
@@ -109,11 +108,8 @@ const blockSchema = trainingSchema
     const fail = (field: string, message: string): void =>
       context.addIssue({ code: "custom", path: [field], message });
     const { method, weights, loss } = align;
-    const { fields, losses } = alignMethod(method);
-    for (const [
-      field,
-      { needs = (name: AlignMethod) => `${name} needs it`, meaningless = "" },
-    ] of fieldFaults) {
+    const { fields, losses } = alignMethods.get(method);
+    for (const [field, { needs = (name: string) => `${name} needs it`, meaningless = "" }] of fieldFaults) {
       const given = align[field] !== undefined;
       if (!given && fields[field] === "needed") fail(field, `is missing; ${needs(method)}`);
       if (given && fields[field] === undefined) fail(field, `has no meaning for ${method}${meaningless}`);
@@ -130,10 +126,8 @@ type Block = z.input<typeof blockSchema>;
 
 /** A block that names a loss and no beta gets the loss's own; what is no such block is left to the schema. */
 const withOwnBeta = (given: Block): Block => {
-  const named = z
-    .looseObject({ loss: z.enum(pairLossNames), beta: z.undefined().optional() })
-    .safeParse(given);
-  return named.success ? { ...given, beta: pairLossSpec(named.data.loss).beta } : given;
+  const named = z.looseObject({ loss: pairLosses.schema(), beta: z.undefined().optional() }).safeParse(given);
+  return named.success ? { ...given, beta: pairLosses.get(named.data.loss).beta } : given;
 };
 
 /** Multi-objective alignment. */

@@ -1,6 +1,6 @@
 /** How many rows a recipe's stages work on: counted by the data stage, or bounded by limits before it has run. */
 import { generateRows } from "../data/generators/registry.ts";
-import { headKind } from "../model/head-kinds/registry.ts";
+import { headKinds } from "../model/head-kinds/registry.ts";
 import type { DataCounts, RewardCounts } from "./estimate.ts";
 import {
   madePairs,
@@ -182,7 +182,7 @@ export const rewardCounts = (
     if (Number.isNaN(steps)) return undefined;
     const kind = headKindOf({ ...recipe, reward }, reward, name);
     const compares =
-      reward.unified !== "prompt" && kind !== "by labels" && headKind(kind).steps === undefined;
+      reward.unified !== "prompt" && kind !== "by labels" && headKinds.get(kind).steps === undefined;
     if (steps === 0 || compares) counts.pairs += pairsOf.get(name) ?? 0;
     else counts.steps += steps;
   }

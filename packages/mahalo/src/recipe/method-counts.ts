@@ -1,6 +1,6 @@
 /** How much each method of align computes: what it trains and reads, and what its policies take to be evaluated. */
 import { mixGrid } from "../evaluate/mixes.ts";
-import { alignMethod } from "../train/methods/registry.ts";
+import { alignMethods } from "../train/methods/registry.ts";
 import type { Counted } from "./counts.ts";
 import type { AlignCounts, EvaluateCounts } from "./estimate.ts";
 import { hasPairs } from "./objective-schema.ts";
@@ -22,7 +22,7 @@ const readingsOf = (align: AlignOptions, objectives: readonly string[]): number 
   if (align.rewards === undefined) return reference;
   const weights = weightsOf(align, objectives);
   const models = Object.keys(align.rewards).filter((name) => (weights.get(name) ?? 0) > 0).length;
-  return 1 + models + (alignMethod(align.method).rank === undefined ? 0 : reference);
+  return 1 + models + (alignMethods.get(align.method).rank === undefined ? 0 : reference);
 };
 
 /**

@@ -129,7 +129,7 @@ export type Costs = {
 /** Looks at a recipe's stages, data and model without running or fetching anything. */
 export const openCosts = async (recipe: Recipe, rates: GemmRates): Promise<Costs> => {
   const folder = runFolder(recipe);
-  const states = await inspectStages(pipeline, recipe, { folder, seed: recipe.seed });
+  const states = await inspectStages(pipeline.items, recipe, { folder, seed: recipe.seed });
   const fresh = states.find(({ name }) => name === "data")?.state === "fresh";
   const known = states.every(({ name, key }) => name !== "data" || key !== undefined);
   const summary = fresh ? await readSummary(join(folder, "data")) : undefined;

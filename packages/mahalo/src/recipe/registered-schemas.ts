@@ -4,10 +4,7 @@ import { judgeKinds } from "../reward/judges/registry.ts";
 import { taggedUnion } from "./tagged.ts";
 
 /** A judge: its kind and the kind's own options. */
-export const judgeSchema = taggedUnion(
-  "kind",
-  judgeKinds.map(({ kind, options }) => ({ name: kind, options })),
-);
+export const judgeSchema = taggedUnion("kind", judgeKinds);
 
 /** A generator: its name and its own options. */
 export const generatorSchema = taggedUnion("name", generators);

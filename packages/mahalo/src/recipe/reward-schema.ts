@@ -7,7 +7,7 @@ import { trainingSchema } from "./training-schema.ts";
 /** Reward models out of labelled steps and pairs. */
 export const rewardSchema = trainingSchema.extend({
   heads: z
-    .record(z.string(), z.enum(headKinds))
+    .record(z.string(), headKinds.schema())
     .default({})
     .describe(
       "Kind of head by objective; `unified` is the one that objectives named in the prompt share. Default: value for rollouts' targets, hard for dialogues and hard labels, bradley-terry for pairs; for steps from a file hard if all labels are 0 or 1, else value.",

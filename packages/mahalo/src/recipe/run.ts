@@ -69,7 +69,7 @@ export const runRecipe = async (recipe: Recipe, options: RunRecipeOptions = {}):
   const folder = runFolder(recipe);
   const { memory = findMemory(), ignoreMemory = false, ...rest } = options;
   let checked = ignoreMemory;
-  const stages = await runStages(pipeline, recipe, {
+  const stages = await runStages(pipeline.items, recipe, {
     ...rest,
     folder,
     seed: recipe.seed,

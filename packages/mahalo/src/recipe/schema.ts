@@ -1,10 +1,11 @@
 /** The schema of a recipe: every key, its default and what it does; the source of the checks and of the editors' schema. */
 import { z } from "zod";
 import { isFreeName } from "../core/names.ts";
+import { lateSchema, Registry } from "../core/registry.ts";
 import { didYouMean } from "../core/suggest.ts";
 import { generators } from "../data/generators/registry.ts";
 import { samplingShape } from "../decode/sampling.ts";
-import { alignMethod } from "../train/methods/registry.ts";
+import { alignMethods } from "../train/methods/registry.ts";
 import { alignSchema } from "./align-schema.ts";
 import { guideSchema } from "./guide-schema.ts";
 import {
@@ -111,6 +112,9 @@ export const evaluateSchema = z.strictObject({
     .describe("Measure how far each policy lies from the model that align began with, along its answers."),
 });
 
+/** Blocks of stages that programs add, each under its stage's name. */
+export const stageBlocks = new Registry<z.ZodType>("recipe block", {});
+
 /** Objectives of a recipe: more heads than any machine holds. */
 const mostObjectives = 256;
 
@@ -175,11 +179,13 @@ const recipeShape = {
     .describe("Guided search by the recipe's reward models, beside the same policies unguided."),
 };
 
-/** A whole recipe. */
-export const recipeSchema = z.strictObject(recipeShape).superRefine((recipe, context) => {
+const baseSchema = z.strictObject(recipeShape);
+
+/** What no field alone can tell. */
+const checkRecipe = (recipe: Recipe, context: z.core.$RefinementCtx): void => {
   const names = Object.keys(recipe.objectives);
   for (const [name, { generator }] of Object.entries(recipe.objectives)) {
-    const made = generators.find((one) => one.name === generator?.name)?.objectives;
+    const made = generator === undefined ? undefined : generators.get(generator.name).objectives;
     if (made === undefined || made.includes(name)) continue;
     context.addIssue({
       code: "custom",
@@ -249,7 +255,7 @@ export const recipeSchema = z.strictObject(recipeShape).superRefine((recipe, con
     for (const name of Object.keys(models)) unknown(name, ["models", name]);
   }
   const heads = names.filter((name) => hasPairs(recipe.objectives[name] as ObjectiveOptions));
-  const adds = recipe.align !== false && alignMethod(recipe.align.method).heads === "missing";
+  const adds = recipe.align !== false && alignMethods.get(recipe.align.method).heads === "missing";
   if (adds && recipe.sft !== false) {
     const message = "must be false for add-head, whose backbone stays as it is";
     context.addIssue({ code: "custom", path: ["sft"], message });
@@ -294,11 +300,17 @@ export const recipeSchema = z.strictObject(recipeShape).superRefine((recipe, con
       message: "must be above 0 to measure pair accuracy; raise it or set evaluate.pairAccuracy: false",
     });
   }
+};
+
+/** A whole recipe, with the blocks of stages that programs add. */
+export const recipeSchema: z.ZodType<Recipe, RecipeInput> = lateSchema(() => {
+  const added = Object.fromEntries(stageBlocks.names.map((name) => [name, stageBlocks.get(name).optional()]));
+  return z.strictObject({ ...recipeShape, ...added }).superRefine(checkRecipe);
 });
 
 /** A recipe with every default filled in. */
-export type Recipe = z.output<typeof recipeSchema>;
+export type Recipe = z.output<typeof baseSchema>;
 /** A recipe as it is written. */
-export type RecipeInput = z.input<typeof recipeSchema>;
+export type RecipeInput = z.input<typeof baseSchema>;
 /** The evaluation block of a {@link Recipe}. */
 export type EvaluateOptions = z.output<typeof evaluateSchema>;

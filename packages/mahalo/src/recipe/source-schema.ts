@@ -1,7 +1,7 @@
 /** Where rows come from: a file on disk or on the hub, and how its fields become the fields of a row. */
 import { z } from "zod";
 import { columnsSchema } from "../data/columns.ts";
-import { formatSchema } from "../data/formats.ts";
+import { formats } from "../data/formats.ts";
 
 const sourceShape = {
   path: z.string().min(1).optional().describe("A file; relative to the recipe's folder."),
@@ -12,7 +12,8 @@ const sourceShape = {
     .describe("A hub id: owner/name."),
   file: z.string().min(1).optional().describe("The file inside the hub repository."),
   revision: z.string().min(1).optional().describe("Branch, tag or commit on the hub. Default: main."),
-  format: formatSchema
+  format: formats
+    .schema()
     .optional()
     .describe("Named row format, for example transcript-pair. Default: the row forms of TRL."),
   columns: columnsSchema.optional().describe("Column map for a file with other fields."),

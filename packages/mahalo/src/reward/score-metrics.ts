@@ -7,7 +7,7 @@ import { mean } from "../core/mean.ts";
 import { element } from "../core/need.ts";
 import { stream } from "../core/random.ts";
 import { promptKey } from "../data/rows.ts";
-import { type HeadKind, headKind } from "../model/head-kinds/registry.ts";
+import { headKinds } from "../model/head-kinds/registry.ts";
 import type { JudgedScore, ScoredRow, StepwiseScore } from "./score-rows.ts";
 
 /** Scores against labels; what the rows do not define (the area under the curve without positives, say) is left out. */
@@ -53,7 +53,7 @@ export type ScoreMetricsOptions = {
   /** Score and label above which something counts as good. Default 0.5. */
   threshold?: number | undefined;
   /** Kind of an objective's head; undefined for a judge, whose scores are no probabilities. */
-  kindOf?: ((objective: string) => HeadKind) | undefined;
+  kindOf?: ((objective: string) => string) | undefined;
 };
 
 const collect = <T>(into: Map<string, T[]>, name: string, value: T): void => {
@@ -140,9 +140,9 @@ const tables = <T, R>(lists: ReadonlyMap<string, T[]>, of: (list: T[]) => R): Re
 const ofObjective = (
   rows: readonly ScoredRow[],
   threshold: number,
-  kind: HeadKind | undefined,
+  kind: string | undefined,
 ): ScoreMetrics => {
-  const probabilities = kind !== undefined && headKind(kind).probability;
+  const probabilities = kind !== undefined && headKinds.get(kind).probability;
   const all = new Map<string, number[]>();
   const margins = new Map<string, Of<number>[]>();
   const labelled = new Map<string, Of<Labelled>[]>();

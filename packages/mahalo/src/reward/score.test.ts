@@ -31,7 +31,7 @@ const responses: ScoredResponse[] = [3, 9, 14, 2, 20].map((length, at) => ({
   prompt: tokens(at % 2, 6 + (at % 2)),
   response: tokens(at + 5, length),
   ends: [1, 4, 9, 13].filter((end) => end < length).concat(length),
-  objective: headKinds[at % headKinds.length],
+  objective: headKinds.names[at % headKinds.names.length],
 }));
 
 const flat = (scores: readonly (readonly number[])[]): number[] => scores.flat();

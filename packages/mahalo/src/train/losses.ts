@@ -1,6 +1,7 @@
 /** Preference losses: from the log-probabilities of a pair's responses to a loss and its derivatives. */
 import { MahaloError } from "@mahalo/torch";
 import { logistic, softplus } from "../core/logistic.ts";
+import { Registry } from "../core/registry.ts";
 
 /** What a loss sees of a pair: log-probabilities summed over each response's tokens, in nats, and their number. */
 export type PairLogProbs = {
@@ -153,8 +154,8 @@ const optionMeanings = {
   gamma: "is the margin that SimPO asks for",
 } as const;
 
-/** Losses by name; a new one is a function above and a line here. */
-export const pairLosses = {
+/** Losses by name; a new one is a function above and a line here, or is added by a program. */
+export const pairLosses = new Registry<PairLossSpec>("preference loss", {
   sigmoid: { summary: "DPO's", reference: true, beta: 0.1, reads: ["smoothing"], make: sigmoid },
   ipo: { summary: "IPO's squared distance", reference: true, beta: 0.1, reads: [], make: ipo },
   "ipo-norm": { summary: "IPO of means a token", reference: true, beta: 0.1, reads: [], make: ipoNorm },
@@ -165,27 +166,18 @@ export const pairLosses = {
     reads: ["smoothing", "gamma"],
     make: simpo,
   },
-} as const satisfies Record<string, PairLossSpec>;
-
-/** Name of a preference loss. */
-export type PairLossName = keyof typeof pairLosses;
+});
 
 /** The loss where none is named. */
-export const defaultLoss: PairLossName = "sigmoid";
-
-/** Names of all losses. */
-export const pairLossNames = Object.keys(pairLosses) as [PairLossName, ...PairLossName[]];
-
-/** What a loss declares. */
-export const pairLossSpec = (name: PairLossName): PairLossSpec => pairLosses[name];
+export const defaultLoss = "sigmoid";
 
 /** The option that a loss is given and has no use for, and why. */
 export const unreadOption = (
-  name: PairLossName,
+  name: string,
   { smoothing = 0, gamma }: PairLossOptions,
 ): { option: keyof typeof optionMeanings; message: string } | undefined => {
   const given = { smoothing: smoothing > 0, gamma: gamma !== undefined };
-  const { reads } = pairLossSpec(name);
+  const { reads } = pairLosses.get(name);
   for (const option of ["smoothing", "gamma"] as const) {
     if (given[option] && !reads.includes(option))
       return { option, message: `${optionMeanings[option]}; ${name} has none` };
@@ -196,10 +188,10 @@ export const unreadOption = (
 /**
  * Makes a loss by name and checks its options.
  *
- * @throws MahaloError E_LOSS_OPTION
+ * @throws MahaloError E_REGISTRY_UNKNOWN, E_LOSS_OPTION
  */
-export const pairLoss = (name: PairLossName, options: PairLossOptions = {}): PairLoss => {
-  const spec = pairLossSpec(name);
+export const pairLoss = (name: string, options: PairLossOptions = {}): PairLoss => {
+  const spec = pairLosses.get(name);
   const { beta = spec.beta, smoothing = 0, gamma } = options;
   const refuse = (message: string): never => {
     throw new MahaloError("E_LOSS_OPTION", message);

@@ -2,14 +2,7 @@
 import { MahaloError } from "@mahalo/torch";
 import { need } from "../core/need.ts";
 import type { EncodedPair } from "../data/encode.ts";
-import {
-  defaultLoss,
-  type PairLoss,
-  type PairLossName,
-  type PairLossOptions,
-  pairLoss,
-  pairLossSpec,
-} from "./losses.ts";
+import { defaultLoss, type PairLoss, type PairLossOptions, pairLoss, pairLosses } from "./losses.ts";
 import { type PairRecord, preferenceMetrics } from "./metrics.ts";
 import type { Task, TaskRow } from "./task.ts";
 
@@ -27,7 +20,7 @@ export type PreferenceTaskOptions = PairLossOptions & {
   steps: number;
   /** Indices of the pairs of a step; every objective has at least one. */
   batch(step: number): readonly number[];
-  loss?: PairLossName;
+  loss?: string;
   /** A loss for each pair, and for each held-out pair, in place of `loss`: what MODPO needs. */
   losses?: { pairs: readonly PairLoss[]; heldOut: readonly PairLoss[] } | undefined;
   /** Who reads a pair's log-probabilities. Default: its objective's own head. */
@@ -69,7 +62,7 @@ const sum = (values: Float32Array): number => values.reduce((total, value) => to
 export const preferenceTask = (options: PreferenceTaskOptions): Task<PairRecord> => {
   const { pairs, reference, heldOut, heldOutReference, losses, loss: lossName = defaultLoss } = options;
   const loss = pairLoss(lossName, options);
-  const { beta = pairLossSpec(lossName).beta } = options;
+  const { beta = pairLosses.get(lossName).beta } = options;
   const weightOf = (objective: string): number => options.objectiveWeights?.[objective] ?? 1;
   const objectives = [...new Set(pairs.map(({ objective }) => objective))].sort();
   for (const [name, weight] of Object.entries(options.objectiveWeights ?? {})) {

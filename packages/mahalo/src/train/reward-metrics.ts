@@ -4,7 +4,7 @@ import { MahaloError } from "@mahalo/torch";
 import { areaUnderCurve, calibrationError, correlation, scoreMargin } from "../core/label-metrics.ts";
 import { logistic } from "../core/logistic.ts";
 import { mean } from "../core/mean.ts";
-import { type HeadKind, headKind } from "../model/head-kinds/registry.ts";
+import { headKinds } from "../model/head-kinds/registry.ts";
 import { type Metrics, objectiveMetric } from "./metrics.ts";
 
 export { areaUnderCurve, calibrationError, correlation, scoreMargin };
@@ -12,7 +12,7 @@ export { areaUnderCurve, calibrationError, correlation, scoreMargin };
 /** What a step computed for one row of labelled steps. */
 export type StepsRecord = {
   objective: string;
-  kind: HeadKind;
+  kind: string;
   /** Loss, score (as the head's kind gives it) and label of each step. */
   losses: readonly number[];
   scores: readonly number[];
@@ -22,7 +22,7 @@ export type StepsRecord = {
 /** What a step computed for one pair. */
 export type ScoredPairRecord = {
   objective: string;
-  kind: HeadKind;
+  kind: string;
   loss: number;
   chosen: number;
   rejected: number;
@@ -41,7 +41,7 @@ const stepMetrics = (records: readonly StepsRecord[], threshold: number): Metric
   const scores = records.flatMap((record) => record.scores);
   const labels = records.flatMap((record) => record.labels);
   const positive = labels.map((label) => label > threshold);
-  const probabilities = records.every(({ kind }) => headKind(kind).probability);
+  const probabilities = records.every(({ kind }) => headKinds.get(kind).probability);
   return defined({
     loss: mean(records.flatMap(({ losses }) => losses)),
     accuracy: mean(scores.map((score, i) => Number(score > threshold === positive[i]))),

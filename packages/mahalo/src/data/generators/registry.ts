@@ -1,34 +1,30 @@
-/** The generators a recipe may name; a new one is one file and one line here. */
-import { MahaloError } from "@mahalo/torch";
+/** The generators a recipe may name; a new one is one file and one line here, or is added by a program. */
 import { checkValue } from "../../core/json.ts";
-import { didYouMean } from "../../core/suggest.ts";
+import { Registry } from "../../core/registry.ts";
 import type { Generated, Generator } from "./types.ts";
 import { wordProblems } from "./word-problems.ts";
 
-const register = <Options>(generator: Generator<Options>) => ({
-  name: generator.name,
+/** A generator among the others. */
+type RegisteredGenerator = Pick<Generator<unknown>, "objectives" | "options"> & {
+  run(options: unknown, seed: number, where: string): Generated;
+};
+
+/** A generator as the registry holds it, its options' type inside. */
+const registered = <Options>(generator: Generator<Options>): RegisteredGenerator => ({
   objectives: generator.objectives,
   options: generator.options,
-  run: (options: unknown, seed: number, where: string): Generated =>
+  run: (options, seed, where) =>
     generator.generate(checkValue(options, generator.options, where, { code: "E_GENERATOR_OPTIONS" }), seed),
 });
 
-/** All generators. */
-export const generators = [register(wordProblems)] as const;
+/** Generators by name. */
+export const generators = new Registry<RegisteredGenerator>("generator", {
+  "word-problems": registered(wordProblems),
+});
 
-/** Names of all generators. */
-export const generatorNames: readonly string[] = generators.map(({ name }) => name);
-
-/** Finds a generator by name. @throws MahaloError E_GENERATOR_UNKNOWN */
-export const findGenerator = (name: string, where: string) => {
-  const found = generators.find((one) => one.name === name);
-  if (!found) {
-    throw new MahaloError("E_GENERATOR_UNKNOWN", `${where}: unknown generator "${name}"`, {
-      hint: didYouMean(name, generatorNames),
-    });
-  }
-  return found;
-};
+/** Adds a generator, for a program. @throws MahaloError E_REGISTRY */
+export const addGenerator = <Options>(generator: Generator<Options>): void =>
+  generators.add(generator.name, registered(generator));
 
 /**
  * Makes rows by a generator's name.
@@ -40,4 +36,4 @@ export const findGenerator = (name: string, where: string) => {
  * @example generateRows("word-problems", { problems: 300 }, 0, "recipe.yaml").train.length // 600
  */
 export const generateRows = (name: string, options: unknown, seed: number, where: string): Generated =>
-  findGenerator(name, where).run(options, seed, where);
+  generators.get(name, { where, code: "E_GENERATOR_UNKNOWN" }).run(options, seed, where);

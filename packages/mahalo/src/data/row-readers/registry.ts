@@ -1,4 +1,5 @@
-/** The row readers by name; a reader is a file beside this one and a line here. */
+/** The row readers by name; a reader is a file beside this one and a line here, or is added by a program. */
+import { Registry } from "../../core/registry.ts";
 import { aspectRatings } from "./aspect-ratings.ts";
 import { mathShepherd } from "./math-shepherd.ts";
 import { prm800k } from "./prm800k.ts";
@@ -6,17 +7,9 @@ import type { RowReader } from "./types.ts";
 
 export type { RowReader } from "./types.ts";
 
-const readers = {
+/** All readers by name. */
+export const rowReaders = new Registry<RowReader>("row reader", {
   prm800k,
   "math-shepherd": mathShepherd,
   "aspect-ratings": aspectRatings,
-} satisfies Record<string, RowReader>;
-
-/** Name of a reader. */
-export type RowReaderName = keyof typeof readers;
-
-/** All readers by name. */
-export const rowReaders: Readonly<Record<RowReaderName, RowReader>> = readers;
-
-/** Names of all readers. */
-export const rowReaderNames = Object.keys(readers) as RowReaderName[];
+});

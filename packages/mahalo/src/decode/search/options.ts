@@ -3,7 +3,7 @@ import { z } from "zod";
 import { aggregateNames } from "../../core/aggregate.ts";
 import { checkValue } from "../../core/json.ts";
 import { stepBoundarySchema } from "../../data/steps.ts";
-import { type ChoiceName, choiceNames, searchStrategy, strategyNames } from "./strategies/registry.ts";
+import { choices, strategies } from "./strategies/registry.ts";
 import type { SearchTree } from "./tree.ts";
 
 /** How scores become comparable among the candidates they compete with, before they are weighed. */
@@ -11,10 +11,9 @@ export const normalizations = ["raw", "z-score", "rank"] as const;
 
 /** The settings of a search; defaults are those of the method (section 4). */
 export const searchSchema = z.strictObject({
-  strategy: z
-    .enum(strategyNames)
-    .default("step")
-    .describe(`${strategyNames.map((name) => `${name} ${searchStrategy(name).summary}`).join(", ")}.`),
+  strategy: strategies
+    .schema((all) => `${all.map(([name, { summary }]) => `${name} ${summary}`).join(", ")}.`)
+    .default("step"),
   candidates: z
     .int()
     .positive()
@@ -34,8 +33,8 @@ export const searchSchema = z.strictObject({
     .enum(normalizations)
     .default("raw")
     .describe("How scores become comparable among competing candidates before they are weighed."),
-  choose: z
-    .enum(choiceNames as [ChoiceName, ...ChoiceName[]])
+  choose: choices
+    .schema()
     .optional()
     .describe(
       "Which of the finished answers is taken: the best, or by votes of what they state, plain or weighted by their scores. Default: the strategy's own.",

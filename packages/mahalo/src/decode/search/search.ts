@@ -21,7 +21,7 @@ import {
   totalsOf,
 } from "./paths.ts";
 import { OwnStates, type Scorer } from "./scorer.ts";
-import { choiceOf, searchStrategy } from "./strategies/registry.ts";
+import { choiceOf, strategies } from "./strategies/registry.ts";
 import type { Choice, Strategy } from "./strategies/types.ts";
 import { type SearchNode, type SearchTree, traceVersion } from "./tree.ts";
 
@@ -106,7 +106,7 @@ class Search {
     this.#request = request;
     this.#options = options;
     this.#tools = tools;
-    this.#strategy = searchStrategy(options.strategy);
+    this.#strategy = strategies.get(options.strategy);
     this.#begun = this.#strategy.begin(options);
     this.#objectives = tools.scorer?.objectives ?? [];
     this.#weights = guidanceWeights(this.#objectives, request.guidance);

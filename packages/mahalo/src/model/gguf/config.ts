@@ -3,7 +3,8 @@ import { MahaloError } from "@mahalo/torch";
 import { element, zip } from "../../core/need.ts";
 import { didYouMean } from "../../core/suggest.ts";
 import { checkBounds } from "../config-bounds.ts";
-import { families, type ModelConfig, type RopeScaling } from "../model-config.ts";
+import { families } from "../families/registry.ts";
+import type { ModelConfig, RopeScaling } from "../model-config.ts";
 import type { GgufHeader, GgufTensor } from "./header.ts";
 import { needNumber, needText, numberAt, shortest, textAt } from "./metadata.ts";
 
@@ -116,12 +117,12 @@ export const configFromGguf = (
   loadDivisors: (tensor: GgufTensor) => Float32Array,
 ): ModelConfig => {
   const architecture = needText(header, "general.architecture");
-  const family = families.find((known) => known === architecture);
-  if (family === undefined) {
+  const readable = families.names.filter((name) => families.get(name).gguf !== undefined);
+  if (!readable.includes(architecture)) {
     throw unsupported(
       header,
-      `unknown architecture "${architecture}". ${didYouMean(architecture, families)}`,
-      `use a model of one of these families: ${families.join(", ")}`,
+      `unknown architecture "${architecture}". ${didYouMean(architecture, readable)}`,
+      `use a model of one of these families: ${readable.join(", ")}`,
     );
   }
   const at = (key: string): number | undefined => numberAt(header, `${architecture}.${key}`);
@@ -150,7 +151,7 @@ export const configFromGguf = (
   const ropeTheta = shortest(at("rope.freq_base") ?? 10_000);
   const divisors = header.tensors.get("rope_freqs.weight");
   const config: ModelConfig = {
-    family,
+    family: architecture,
     vocabSize: element(needTensor(header, "token_embd.weight").shape, 0, "dimension"),
     hiddenSize,
     intermediateSize: need("feed_forward_length"),
@@ -167,7 +168,7 @@ export const configFromGguf = (
     tieEmbeddings: !header.tensors.has("output.weight"),
     qkvBias: header.tensors.has("blk.0.attn_q.bias"),
     outputBias: header.tensors.has("blk.0.attn_output.bias"),
-    qkNorm: family === "qwen3",
+    qkNorm: families.get(architecture).qkNorm,
     maxPositions: need("context_length"),
     bosId: numberAt(header, "tokenizer.ggml.bos_token_id"),
     eosIds: endIds(header),

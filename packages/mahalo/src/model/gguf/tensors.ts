@@ -1,6 +1,7 @@
 /** Tensors of a GGUF file under their Hugging Face names, in Hugging Face's order of rows. */
 import { MahaloError } from "@mahalo/torch";
 import { element } from "../../core/need.ts";
+import { families } from "../families/registry.ts";
 import type { ModelConfig } from "../model-config.ts";
 import type { SourceTensor } from "../source-tensor.ts";
 import type { ByteSource } from "./cursor.ts";
@@ -81,7 +82,8 @@ export function* ggufTensors(
         hint: "use a model without extra parts",
       });
     }
-    const permuted = config.family === "llama" && /\.attn_[qk]\.(weight|bias)$/.test(tensor.name);
+    const permuted =
+      families.get(config.family).gguf?.permuted === true && /\.attn_[qk]\.(weight|bias)$/.test(tensor.name);
     const rows = element(tensor.shape, 0, "dimension");
     if (permuted && rows % config.headDim !== 0) {
       throw new MahaloError(

@@ -3,8 +3,8 @@ import { MahaloError } from "@mahalo/torch";
 import type { EncodedPair } from "../../data/encode.ts";
 import { normalizeMix } from "../../model/heads.ts";
 import type { LanguageModel } from "../../model/load.ts";
-import { pairLossSpec } from "../../train/losses.ts";
-import { alignMethod } from "../../train/methods/registry.ts";
+import { pairLosses } from "../../train/losses.ts";
+import { alignMethods } from "../../train/methods/registry.ts";
 import type { RewardGaps } from "../../train/methods/scalarize.ts";
 import type { PreferenceTaskOptions, ReferencePair } from "../../train/preference.ts";
 import type { AlignOptions, Recipe } from "../schema.ts";
@@ -15,16 +15,16 @@ import { pairRewards } from "./pair-rewards.ts";
 
 /** Whether the method trains one head for all pairs, the model's own, and no head for each objective. */
 export const singleHead = ({ method }: AlignOptions): boolean => {
-  const { heads } = alignMethod(method);
+  const { heads } = alignMethods.get(method);
   return heads !== "each" && heads !== "missing";
 };
 
 /** Whether the method adds heads to a model that stays as it is. */
-export const addsHeads = ({ method }: AlignOptions): boolean => alignMethod(method).heads === "missing";
+export const addsHeads = ({ method }: AlignOptions): boolean => alignMethods.get(method).heads === "missing";
 
 /** Whether the loss compares with the reference policy, whose log-probabilities are computed only then. */
 export const readsReference = ({ referenceFree, loss }: AlignOptions): boolean =>
-  !referenceFree && pairLossSpec(loss).reference;
+  !referenceFree && pairLosses.get(loss).reference;
 
 /**
  * The objectives that get new heads, by add-head those that the model has none for.
@@ -69,11 +69,11 @@ export const weightsOf = (
   return normalizeMix(weights ?? Object.fromEntries(names.map((name) => [name, 1])), names);
 };
 
-/** Pairs of both sides with what the objectives' rewards say of them; no rewards where the method has no use for them. */
+/** Pairs of both sides with what the objectives' rewards say of them, which is nothing where the recipe names none. */
 export type RankedPairs = {
   pairs: readonly EncodedPair[];
   heldOut: readonly EncodedPair[];
-  gaps: { pairs: RewardGaps; heldOut: RewardGaps } | undefined;
+  gaps: { pairs: RewardGaps; heldOut: RewardGaps };
 };
 
 type ReferenceOf = (
@@ -83,7 +83,7 @@ type ReferenceOf = (
   context: StageContext<Recipe>,
 ) => Promise<ReferencePair[]>;
 
-/** Rewards the pairs where the method asks for it; a method that ranks them does so then. */
+/** Rewards the pairs where the recipe names rewards; a method that ranks them does so then. */
 export const rankedPairs = async (
   policy: LanguageModel,
   { pairs, heldOut }: { pairs: readonly EncodedPair[]; heldOut: readonly EncodedPair[] },
@@ -92,14 +92,14 @@ export const rankedPairs = async (
   align: AlignOptions,
   context: StageContext<Recipe>,
 ): Promise<RankedPairs> => {
-  if (align.rewards === undefined) return { pairs, heldOut, gaps: undefined };
   const gapsOf = async (side: readonly EncodedPair[]): Promise<RewardGaps> => {
+    if (align.rewards === undefined) return new Map();
     // Rewards need the reference even where the loss leaves it out.
     const reference = await referenceOf(policy, side, align, context);
     return pairRewards(side, weights, { align, policy, reference, context });
   };
   const gaps = { pairs: await gapsOf(pairs), heldOut: await gapsOf(heldOut) };
-  const { rank } = alignMethod(align.method);
+  const { rank } = alignMethods.get(align.method);
   if (rank === undefined) return { pairs, heldOut, gaps };
   return {
     pairs: rank({ pairs, gaps: gaps.pairs, weights }),
@@ -114,8 +114,8 @@ export const lossesOf = (
   weights: ReadonlyMap<string, number>,
   { method, beta, smoothing }: AlignOptions,
 ): PreferenceTaskOptions["losses"] => {
-  const { losses } = alignMethod(method);
-  if (losses === undefined || gaps === undefined) return undefined;
+  const { losses } = alignMethods.get(method);
+  if (losses === undefined) return undefined;
   const options = { beta, smoothing };
   return {
     pairs: losses({ pairs, gaps: gaps.pairs, weights }, options),

@@ -2,7 +2,7 @@
 import type { EncodedPair } from "../../data/encode.ts";
 import type { LanguageModel } from "../../model/load.ts";
 import { soupModel } from "../../model/soup.ts";
-import { alignMethod } from "../../train/methods/registry.ts";
+import { alignMethods } from "../../train/methods/registry.ts";
 import { type PreferenceTaskOptions, preferenceTask, type ReferencePair } from "../../train/preference.ts";
 import { logProbReaders } from "../../train/reader.ts";
 import { cachedReference } from "../../train/reference.ts";
@@ -91,7 +91,7 @@ export const alignStage: Stage<Recipe> = {
   name: "align",
   version: "1",
   dependencies: ["data", "sft", "pairs"],
-  leftOut: ({ align }) => align === false || alignMethod(align.method).merges === "logits",
+  leftOut: ({ align }) => align === false || alignMethods.get(align.method).merges === "logits",
   inputs: ({ align, objectives }) =>
     align === false
       ? null
@@ -107,7 +107,7 @@ export const alignStage: Stage<Recipe> = {
     const { recipe, folder, folderOf, signal } = context;
     const { align, seed } = recipe;
     if (align === false) return;
-    if (alignMethod(align.method).merges === "weights") return saveSoup(align, context);
+    if (alignMethods.get(align.method).merges === "weights") return saveSoup(align, context);
     const data = needFolder("align", "data", folderOf);
     const read = await readAllPairs(data, folderOf("pairs"), signal);
     const named = Object.keys(recipe.objectives).filter((name) =>

@@ -4,14 +4,14 @@ import type { SweepMix } from "../../evaluate/mixes.ts";
 import { type LanguageModel, loadModel } from "../../model/load.ts";
 import { computeDType } from "../../model/precision.ts";
 import { soupModel } from "../../model/soup.ts";
-import { type AlignMethod, alignMethod } from "../../train/methods/registry.ts";
+import { alignMethods } from "../../train/methods/registry.ts";
 import type { Recipe } from "../schema.ts";
 import type { SourceFiles } from "../source-files.ts";
 import { modelFiles } from "../sources.ts";
 
 /** A method that trains nothing: it answers under a mix by models that were aligned to one objective each. */
 export type Merged = {
-  method: AlignMethod;
+  method: string;
   merges: "weights" | "logits";
   models: Readonly<Record<string, string>>;
 };
@@ -20,7 +20,7 @@ export type Merged = {
 export const mergedOf = ({ align }: Pick<Recipe, "align">): Merged | undefined => {
   if (align === false || align.models === undefined) return undefined;
   const { method, models } = align;
-  const { merges } = alignMethod(method);
+  const { merges } = alignMethods.get(method);
   return merges === undefined ? undefined : { method, merges, models };
 };
 

@@ -6,7 +6,7 @@ import { type EncodedSteps, type EncodeOptions, encodeWatched, stepEncoding } fr
 import { loadParsed } from "../../data/load.ts";
 import type { Origin, Problems } from "../../data/problems.ts";
 import { parseStepRow, type StepRow } from "../../data/step-rows.ts";
-import { type HeadKind, headKind } from "../../model/head-kinds/registry.ts";
+import { headKinds } from "../../model/head-kinds/registry.ts";
 import { hardLabels } from "../../reward/relabel.ts";
 import type { RewardRow } from "../../train/reward.ts";
 import type { RewardOptions } from "../reward-schema.ts";
@@ -16,7 +16,7 @@ import type { Recipe } from "../schema.ts";
  * Kind of an objective's head: as told, else by where its labels come from; "by labels" where those of a file decide, see
  * {@link settledHeadKind}.
  */
-export const headKindOf = (recipe: Recipe, reward: RewardOptions, name: string): HeadKind | "by labels" => {
+export const headKindOf = (recipe: Recipe, reward: RewardOptions, name: string): string => {
   const told = reward.heads[name];
   if (told !== undefined) return told;
   const objective = recipe.objectives[name];
@@ -29,11 +29,7 @@ export const headKindOf = (recipe: Recipe, reward: RewardOptions, name: string):
 };
 
 /** The kind that {@link headKindOf} leaves open: two classes where all of the objective's labels are 0 or 1, else any number. */
-export const settledHeadKind = (
-  kind: HeadKind | "by labels",
-  name: string,
-  rows: readonly RewardRow[],
-): HeadKind => {
+export const settledHeadKind = (kind: string, name: string, rows: readonly RewardRow[]): string => {
   if (kind !== "by labels") return kind;
   const labels = rows.flatMap((row) => (row.objective === name && "labels" in row ? row.labels : []));
   return labels.every((label) => label === null || label === 0 || label === 1) ? "hard" : "value";
@@ -42,11 +38,11 @@ export const settledHeadKind = (
 /** Labels as a head takes them: classes for a head of classes, the numbers themselves for any other. */
 export const labelsFor = (
   labels: readonly (number | null)[],
-  kind: HeadKind,
+  kind: string,
   aboveShare: number,
 ): (number | null)[] => {
   const known = labels.flatMap((label) => label ?? []);
-  if (!headKind(kind).steps?.classes || known.every((label) => label === 0 || label === 1))
+  if (!headKinds.get(kind).steps?.classes || known.every((label) => label === 0 || label === 1))
     return [...labels];
   const hard = hardLabels(known, { aboveShare });
   let at = 0;

@@ -8,7 +8,7 @@ import { formatNumberOf } from "../../core/format.ts";
 import { readJsonFile } from "../../core/json.ts";
 import { type EncodeOptions, encodeWatched, stepEncoding } from "../../data/encode.ts";
 import { Problems } from "../../data/problems.ts";
-import { type HeadKind, headKind } from "../../model/head-kinds/registry.ts";
+import { headKinds } from "../../model/head-kinds/registry.ts";
 import { computeDType } from "../../model/precision.ts";
 import { loadRewardModel, type RewardModel, saveRewardModel } from "../../model/reward-model.ts";
 import { openModelSource } from "../../model/source.ts";
@@ -25,7 +25,7 @@ import { headKindOf, labelsFor, readLabelledSteps, settledHeadKind, stepsFile } 
 import { modelFolder, scheduleRows } from "./training.ts";
 
 /** A reward model to be trained: its folder's name, its objectives and the kind of each one's head. */
-type Planned = { name: string; kinds: Map<string, HeadKind> };
+type Planned = { name: string; kinds: Map<string, string> };
 
 const plan = (
   recipe: Recipe,
@@ -33,7 +33,7 @@ const plan = (
   objectives: readonly string[],
   rows: readonly RewardRow[],
 ): Planned[] => {
-  const kinds = objectives.map((name): [string, HeadKind] => [
+  const kinds = objectives.map((name): [string, string] => [
     name,
     reward.unified === "prompt"
       ? (reward.heads.unified ?? "hard")
@@ -52,7 +52,7 @@ const choose = (
 ): RewardRow[] =>
   [...kinds].flatMap(([name, kind]) => {
     const mine = steps.filter(({ objective }) => objective === name);
-    if (headKind(kind).steps === undefined || mine.length === 0)
+    if (headKinds.get(kind).steps === undefined || mine.length === 0)
       return pairs.filter(({ objective }) => objective === name);
     return mine.map((row) =>
       "labels" in row ? { ...row, labels: labelsFor(row.labels, kind, aboveShare) } : row,

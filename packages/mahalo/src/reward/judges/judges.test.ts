@@ -5,7 +5,7 @@ import { describe, expect, test } from "vitest";
 import { z } from "zod";
 import { generateWordProblems, wordProblemOptions } from "../../data/generators/word-problems.ts";
 import { numbersIn } from "./numbers.ts";
-import { judgeNames, judgesAnswers, makeJudge } from "./registry.ts";
+import { judgeKinds, judgesAnswers, makeJudge } from "./registry.ts";
 import { finalAnswer } from "./sum.ts";
 import { sentences } from "./text.ts";
 import type { JudgeKind } from "./types.ts";
@@ -199,7 +199,7 @@ describe("what verdicts are on", () => {
   };
 
   test("is declared by every kind: rules and rubrics look at a reply's manner, the others at its answer", () => {
-    const onAnswers = judgeNames.filter((kind) => judgesAnswers({ kind, ...options[kind] }, "judge"));
+    const onAnswers = judgeKinds.names.filter((kind) => judgesAnswers({ kind, ...options[kind] }, "judge"));
     expect(onAnswers).toEqual(["sum", "math", "model", "function"]);
   });
 

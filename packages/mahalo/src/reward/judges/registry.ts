@@ -1,10 +1,9 @@
-/** The kinds of judge a recipe may name; a new one is one file and one line here. */
+/** The kinds of judge a recipe may name; a new one is one file and one line here, or is added by a program. */
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
-import { MahaloError } from "@mahalo/torch";
 import { z } from "zod";
 import { checkValue } from "../../core/json.ts";
-import { didYouMean } from "../../core/suggest.ts";
+import { Registry } from "../../core/registry.ts";
 import { chatJudge } from "./chat.ts";
 import { functionJudge } from "./function.ts";
 import { keptJudge } from "./kept.ts";
@@ -40,10 +39,15 @@ const filesOfFolder = (option: string, folder: string): JudgeFile[] => {
   }
 };
 
-const register = <Kind extends string, Options extends object>(judge: JudgeKind<Kind, Options>) => ({
-  kind: judge.kind,
+/** A kind of judge among the others: the schema of its options, and what a declaration with options makes. */
+type RegisteredJudge = {
+  options: z.ZodType;
+  declare(given: unknown, where: string): Declared;
+};
+
+/** A kind as the registry holds it, its options' type inside. */
+const registered = <Options extends object>(judge: JudgeKind<string, Options>): RegisteredJudge => ({
   options: judge.options,
-  files: judge.files ?? [],
   declare: (given: unknown, where: string): Declared => {
     const options = checkValue(given, judge.options, where, { code: "E_JUDGE_OPTIONS" });
     const { files = [], folders = [], version = "1" } = judge;
@@ -66,31 +70,26 @@ const register = <Kind extends string, Options extends object>(judge: JudgeKind<
   },
 });
 
-/** All kinds of judge. */
-export const judgeKinds = [
-  register(sumJudge),
-  register(ruleJudge),
-  register(mathJudge),
-  register(modelJudge),
-  register(chatJudge),
-  register(functionJudge),
-] as const;
+/** Kinds of judge by name. */
+export const judgeKinds = new Registry<RegisteredJudge>("judge", {
+  sum: registered(sumJudge),
+  rule: registered(ruleJudge),
+  math: registered(mathJudge),
+  model: registered(modelJudge),
+  chat: registered(chatJudge),
+  function: registered(functionJudge),
+});
 
-/** Names of all kinds of judge. */
-export const judgeNames: readonly string[] = judgeKinds.map(({ kind }) => kind);
+/** Adds a kind of judge, for a program. @throws MahaloError E_REGISTRY */
+export const addJudge = <Options extends object>(judge: JudgeKind<string, Options>): void =>
+  judgeKinds.add(judge.kind, registered(judge));
 
 /** A judge as recipes declare it: its kind, and beside it the kind's own options. */
 const judgeDeclaration = z.looseObject({ kind: z.string() });
 
 const declared = (declaration: unknown, where: string): Declared => {
   const { kind, ...options } = checkValue(declaration, judgeDeclaration, where, { code: "E_JUDGE_OPTIONS" });
-  const found = judgeKinds.find((one) => one.kind === kind);
-  if (!found) {
-    throw new MahaloError("E_JUDGE_UNKNOWN", `${where}: unknown judge "${kind}"`, {
-      hint: didYouMean(kind, judgeNames),
-    });
-  }
-  return found.declare(options, where);
+  return judgeKinds.get(kind, { where, code: "E_JUDGE_UNKNOWN" }).declare(options, where);
 };
 
 /** Options of {@link makeJudge}. */

@@ -7,7 +7,7 @@ import { cachedDecoder, type Decoder, uncachedDecoder } from "../../decode/decod
 import type { SearchInput } from "../../decode/search/options.ts";
 import type { Scorer } from "../../decode/search/scorer.ts";
 import { type SearchRequest, type SearchTools, searchAnswer } from "../../decode/search/search.ts";
-import { type StrategyName, strategyNames } from "../../decode/search/strategies/registry.ts";
+import { strategies } from "../../decode/search/strategies/registry.ts";
 import { type SearchTree, treeSchema } from "../../decode/search/tree.ts";
 import type { LanguageModel } from "../../model/load.ts";
 import type { RewardModel } from "../../model/reward-model.ts";
@@ -74,7 +74,7 @@ const shape = ({ nodes, path, text, finish, tokens: { generated, answer } }: Sea
 const scoresOf = ({ nodes }: SearchTree): number[] =>
   nodes.flatMap(({ scores = {} }) => Object.values(scores));
 
-describe.each(strategyNames)("%s", (strategy: StrategyName) => {
+describe.each(strategies.names)("%s", (strategy: string) => {
   test("gives the tree of a search that recomputes everything from the tokens", async () => {
     const asked = request(
       { strategy },

@@ -5,7 +5,7 @@ import type { RewardModel } from "../../model/reward-model.ts";
 import { type TinyName, tinyModel } from "../../model/testing/tiny.ts";
 
 /** One head of every kind, named after it. */
-export const everyHead: readonly HeadSpec[] = headKinds.map((kind) => ({ name: kind, kind }));
+export const everyHead: readonly HeadSpec[] = headKinds.names.map((kind) => ({ name: kind, kind }));
 
 /** A tiny language model's backbone with new reward heads. */
 export const tinyRewardModel = async (

@@ -9,6 +9,7 @@ export type MethodField = "objective" | "weights" | "rewards" | "models" | "conf
 /** Pairs of one side with what rewards say of them, and the weights over objectives, which sum to 1. */
 export type RewardedPairs = {
   pairs: readonly EncodedPair[];
+  /** By objective; none where the recipe names no rewards. */
   gaps: RewardGaps;
   weights: ReadonlyMap<string, number>;
 };
@@ -23,7 +24,7 @@ export type AlignMethodSpec = {
    * else; or the model's base head. Left out where it trains nothing.
    */
   heads?: "each" | "missing" | "base";
-  /** Pairs as rewards rank them. Default: as they are. */
+  /** Pairs with the better response as the chosen one, by rewards or anything else; as many as before. Default: as they are. */
   rank?(rewarded: RewardedPairs): EncodedPair[];
   /** The loss of each pair. Default: the block's loss for all. */
   losses?(rewarded: RewardedPairs, options: { beta: number; smoothing: number }): PairLoss[];

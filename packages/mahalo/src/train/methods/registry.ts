@@ -1,4 +1,5 @@
-/** All methods of alignment; a new one is a file beside this one and a line here. */
+/** All methods of alignment; a new one is a file beside this one and a line here, or is added by a program. */
+import { Registry } from "../../core/registry.ts";
 import { addHead } from "./add-head.ts";
 import { dpo } from "./dpo.ts";
 import { dpoMixed } from "./dpo-mixed.ts";
@@ -9,7 +10,8 @@ import { mod } from "./mod.ts";
 import { modpoMethod } from "./modpo.ts";
 import { soup } from "./soup.ts";
 
-const methods = {
+/** Methods by name. */
+export const alignMethods = new Registry<AlignMethodSpec>("align method", {
   "mah-dpo": mahDpo,
   dpo,
   "dpo-mixed": dpoMixed,
@@ -18,13 +20,4 @@ const methods = {
   soup,
   mod,
   "add-head": addHead,
-} satisfies Record<string, AlignMethodSpec>;
-
-/** Name of a method. */
-export type AlignMethod = keyof typeof methods;
-
-/** Names of all methods. */
-export const alignMethods = Object.keys(methods) as [AlignMethod, ...AlignMethod[]];
-
-/** A method by its name. */
-export const alignMethod = (name: AlignMethod): AlignMethodSpec => methods[name];
+});

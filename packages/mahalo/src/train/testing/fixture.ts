@@ -1,5 +1,6 @@
 /** Tiny models with heads, pairs of two objectives, and the MAH-DPO batch loss the plain way: whole rows under autograd. */
 import { backward, ops, scope, type Tensor, tensor } from "@mahalo/torch";
+import { lookUp } from "../../core/need.ts";
 import { stream } from "../../core/random.ts";
 import type { EncodedPair } from "../../data/encode.ts";
 import { branchIds, type PackedBatch, predictors } from "../../data/packing.ts";
@@ -11,7 +12,7 @@ import { denseMask, maskedAttention } from "../../model/testing/dense-attention.
 import { clearGradients, gradientsOf } from "../../model/testing/gradients.ts";
 import { type TinyName, tinyModel, tokensOf } from "../../model/testing/tiny.ts";
 import type { PassOptions } from "../forward.ts";
-import type { PairLossName, PairLossOptions } from "../losses.ts";
+import type { PairLossOptions } from "../losses.ts";
 import type { Metrics, PairRecord } from "../metrics.ts";
 import type { TrainOptions } from "../options.ts";
 import { type PreferenceTaskOptions, preferenceTask, type ReferencePair } from "../preference.ts";
@@ -148,23 +149,25 @@ const plainSigmoid = (x: Tensor, smoothing: number): Tensor => {
 const plainSquare = (margin: Tensor, beta: number): Tensor => ops.pow(margin.sub(1 / (2 * beta)), 2);
 
 /** The formulas as torch operators, so that autograd finds the slopes. */
-const plainLosses: Record<PairLossName, PlainLoss> = {
-  sigmoid: (chosen, rejected, { beta, smoothing }) =>
-    plainSigmoid(chosen.ratio.sub(rejected.ratio).mul(beta), smoothing),
-  ipo: (chosen, rejected, { beta }) => plainSquare(chosen.ratio.sub(rejected.ratio), beta),
-  "ipo-norm": (chosen, rejected, { beta }) =>
-    plainSquare(chosen.ratio.div(chosen.length).sub(rejected.ratio.div(rejected.length)), beta),
-  simpo: (chosen, rejected, { beta, smoothing, gamma }) => {
-    const means = chosen.policy.div(chosen.length).sub(rejected.policy.div(rejected.length));
-    return plainSigmoid(means.mul(beta).sub(gamma), smoothing);
-  },
-};
+const plainLosses = new Map<string, PlainLoss>(
+  Object.entries({
+    sigmoid: (chosen, rejected, { beta, smoothing }) =>
+      plainSigmoid(chosen.ratio.sub(rejected.ratio).mul(beta), smoothing),
+    ipo: (chosen, rejected, { beta }) => plainSquare(chosen.ratio.sub(rejected.ratio), beta),
+    "ipo-norm": (chosen, rejected, { beta }) =>
+      plainSquare(chosen.ratio.div(chosen.length).sub(rejected.ratio.div(rejected.length)), beta),
+    simpo: (chosen, rejected, { beta, smoothing, gamma }) => {
+      const means = chosen.policy.div(chosen.length).sub(rejected.policy.div(rejected.length));
+      return plainSigmoid(means.mul(beta).sub(gamma), smoothing);
+    },
+  } satisfies Record<string, PlainLoss>),
+);
 
 /** What {@link plainGradients} is told; as {@link PreferenceTaskOptions}. */
 export type PlainOptions = PairLossOptions & {
   pairs?: readonly EncodedPair[];
   reference?: readonly ReferencePair[] | undefined;
-  loss?: PairLossName;
+  loss?: string;
   objectiveWeights?: Readonly<Record<string, number>>;
 };
 
@@ -197,11 +200,15 @@ export const plainGradients = (
       const losses = byObjective.get(objective) ?? [];
       byObjective.set(objective, losses);
       losses.push(
-        plainLosses[loss](response(chosen, known.chosen, right), response(rejected, known.rejected, wrong), {
-          beta,
-          smoothing,
-          gamma,
-        }),
+        lookUp(plainLosses, loss, "loss")(
+          response(chosen, known.chosen, right),
+          response(rejected, known.rejected, wrong),
+          {
+            beta,
+            smoothing,
+            gamma,
+          },
+        ),
       );
     }
     const weights = [...byObjective.keys()].map((name) => objectiveWeights[name] ?? 1);

@@ -1,11 +1,10 @@
 /** Rows for reward models, one step of the task through training's own pass, and the same the plain way under autograd. */
 
 import { backward, ops, scope, type Tensor, tensor } from "@mahalo/torch";
-import { zip } from "../../core/need.ts";
+import { lookUp, zip } from "../../core/need.ts";
 import { stream } from "../../core/random.ts";
 import type { EncodedPair } from "../../data/encode.ts";
 import { unpackedRows } from "../../data/testing/unpacked-rows.ts";
-import type { HeadKind } from "../../model/head-kinds/registry.ts";
 import { plainKernels } from "../../model/kernels.ts";
 import type { Parameter } from "../../model/parameters.ts";
 import type { RewardModel } from "../../model/reward-model.ts";
@@ -105,23 +104,29 @@ export const rewardStep = (
 };
 
 /** Each loss as torch operators of a head's outputs at one place, [O]. */
-const plainLoss: Record<Exclude<HeadKind, "bradley-terry">, (outputs: Tensor, label: number) => Tensor> = {
-  value: (outputs, label) => ops.pow(outputs.sub(label), 2).sum(),
-  soft: (outputs, label) =>
-    ops
-      .logSigmoid(outputs)
-      .mul(-label)
-      .add(ops.logSigmoid(outputs.mul(-1)).mul(label - 1))
-      .sum(),
-  hard: (outputs, label) => {
-    const logs = outputs.logSoftmax(-1);
-    return logs
-      .narrow(0, 0, 1)
-      .mul(label - 1)
-      .add(logs.narrow(0, 1, 1).mul(-label))
-      .sum();
-  },
-};
+const plainLosses = new Map<string, (outputs: Tensor, label: number) => Tensor>(
+  Object.entries({
+    value: (outputs, label) => ops.pow(outputs.sub(label), 2).sum(),
+    soft: (outputs, label) =>
+      ops
+        .logSigmoid(outputs)
+        .mul(-label)
+        .add(ops.logSigmoid(outputs.mul(-1)).mul(label - 1))
+        .sum(),
+    hard: (outputs, label) => {
+      const logs = outputs.logSoftmax(-1);
+      return logs
+        .narrow(0, 0, 1)
+        .mul(label - 1)
+        .add(logs.narrow(0, 1, 1).mul(-label))
+        .sum();
+    },
+  }),
+);
+
+/** The loss of a kind of head at one place. */
+const plainLoss = (kind: string, outputs: Tensor, label: number): Tensor =>
+  lookUp(plainLosses, kind, "loss of the head")(outputs, label);
 
 /** Outputs of a head behind a prefix, computed from the prefix alone, recorded by autograd. */
 const prefixOutputs = (
@@ -152,11 +157,11 @@ const rowLosses = (model: RewardModel, row: RewardRow): Tensor[] => {
   if ("chosen" in row) {
     const [chosen, rejected] = [outputs(row.chosen), outputs(row.rejected)];
     if (kind === "bradley-terry") return [ops.logSigmoid(chosen.sub(rejected)).mul(-1).sum()];
-    return [plainLoss[kind](chosen, 1), plainLoss[kind](rejected, 0)];
+    return [plainLoss(kind, chosen, 1), plainLoss(kind, rejected, 0)];
   }
   if (kind === "bradley-terry") throw new Error("steps have no Bradley-Terry loss");
   return row.labels.flatMap((label, i) =>
-    label === null ? [] : [plainLoss[kind](outputs(row.response.slice(0, row.ends[i])), label)],
+    label === null ? [] : [plainLoss(kind, outputs(row.response.slice(0, row.ends[i])), label)],
   );
 };
 

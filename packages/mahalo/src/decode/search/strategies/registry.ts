@@ -1,4 +1,5 @@
-/** All search strategies by name, a new one being a file and a line here, and the rules that take one of the answers they end in. */
+/** All search strategies by name, a new one being a file and a line here or added by a program, and the rules that take one of the answers they end in. */
+import { Registry } from "../../../core/registry.ts";
 import { beam } from "./beam.ts";
 import { bestOfN } from "./best-of-n.ts";
 import { dvts } from "./dvts.ts";
@@ -6,49 +7,36 @@ import { step } from "./step.ts";
 import { best, type Choice, type Sizes, type Strategy } from "./types.ts";
 import { majority, mostVotes, mostWeight, weightedVote } from "./votes.ts";
 
-const strategies = {
+/** Strategies by name. */
+export const strategies = new Registry<Strategy>("search strategy", {
   step,
   beam,
   dvts,
   "best-of-n": bestOfN,
   majority,
   "weighted-vote": weightedVote,
-} as const satisfies Record<string, Strategy>;
-
-/** Name of a strategy. */
-export type StrategyName = keyof typeof strategies;
-
-/** All names. */
-export const strategyNames = Object.keys(strategies) as [StrategyName, ...StrategyName[]];
-
-/** A strategy by its name. */
-export const searchStrategy = (name: StrategyName): Strategy => strategies[name];
+});
 
 /** Answers that a search grows side by side: the candidates of its first step. */
-export const sideBySide = ({ strategy, ...sizes }: Sizes & { strategy: StrategyName }): number =>
-  searchStrategy(strategy)
+export const sideBySide = ({ strategy, ...sizes }: Sizes & { strategy: string }): number =>
+  strategies
+    .get(strategy)
     .begin(sizes)
     .reduce((sum, count) => sum + count, 0);
 
 /** Rules by name. */
-export const choices = {
+export const choices = new Registry<Choice>("choice among answers", {
   best,
   majority: mostVotes,
   "weighted-vote": mostWeight,
-} as const satisfies Record<string, Choice>;
-
-/** Name of a rule. */
-export type ChoiceName = keyof typeof choices;
-
-/** All names. */
-export const choiceNames = Object.keys(choices) as ChoiceName[];
+});
 
 /** The rule that a search takes its answer by, and whether it needs scores: for its steps or for that. */
 export const choiceOf = (
-  strategy: StrategyName,
-  asked: ChoiceName | undefined,
+  strategy: string,
+  asked: string | undefined,
 ): { choice: Choice; scored: boolean } => {
-  const { choice: own, scored } = searchStrategy(strategy);
-  const choice = asked === undefined ? own : choices[asked];
+  const { choice: own, scored } = strategies.get(strategy);
+  const choice = asked === undefined ? own : choices.get(asked);
   return { choice, scored: scored || choice.scored };
 };

@@ -1,6 +1,6 @@
 /** The rules that take one of a search's answers: worked examples, ties, and answers that state nothing. */
 import { describe, expect, test } from "vitest";
-import { type ChoiceName, choiceNames, choiceOf, choices, strategyNames } from "./registry.ts";
+import { choiceOf, choices, strategies } from "./registry.ts";
 import type { Finished } from "./types.ts";
 
 const answers = (...given: [total: number, vote: number | undefined][]): Finished[] =>
@@ -9,8 +9,8 @@ const answers = (...given: [total: number, vote: number | undefined][]): Finishe
     total,
     vote,
   }));
-const taken = (rule: ChoiceName, finished: readonly Finished[]): number | undefined =>
-  choices[rule].choose(finished)?.node.id;
+const taken = (rule: string, finished: readonly Finished[]): number | undefined =>
+  choices.get(rule).choose(finished)?.node.id;
 
 describe("by hand", () => {
   const four = answers([0.9, 1], [0.5, 0], [0.4, 0], [0.2, 0]);
@@ -23,7 +23,7 @@ describe("by hand", () => {
 });
 
 test("of equals the first is taken", () => {
-  for (const rule of choiceNames) expect(taken(rule, answers([1, 0], [1, 1], [1, 2])), rule).toBe(0);
+  for (const rule of choices.names) expect(taken(rule, answers([1, 0], [1, 1], [1, 2])), rule).toBe(0);
 });
 
 test("answers that state nothing do not vote; where none does, the first or the best is taken", () => {
@@ -34,8 +34,8 @@ test("answers that state nothing do not vote; where none does, the first or the 
 });
 
 test("only votes among whole answers need no scores", () => {
-  const free = strategyNames.flatMap((strategy) =>
-    [undefined, ...choiceNames].flatMap((rule) =>
+  const free = strategies.names.flatMap((strategy) =>
+    [undefined, ...choices.names].flatMap((rule) =>
       choiceOf(strategy, rule).scored ? [] : [`${strategy}, ${rule}`],
     ),
   );

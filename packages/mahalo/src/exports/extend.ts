@@ -1,0 +1,78 @@
+/** mahalo/extend: what a program adds to mahalo's own, each by one call: recipes, settings and the command line then know its name. */
+import type { CommandFile } from "../cli/command.ts";
+import { commands } from "../cli/commands.ts";
+import type { Columns } from "../data/columns.ts";
+import { formats } from "../data/formats.ts";
+import { rowReaders } from "../data/row-readers/registry.ts";
+import type { RowReader } from "../data/row-readers/types.ts";
+import { strategies } from "../decode/search/strategies/registry.ts";
+import type { Strategy } from "../decode/search/strategies/types.ts";
+import type { ModelFamily } from "../model/families/family.ts";
+import { families } from "../model/families/registry.ts";
+import type { RewardHeadKind } from "../model/head-kinds/kind.ts";
+import { headKinds } from "../model/head-kinds/registry.ts";
+import { type PairLossSpec, pairLosses } from "../train/losses.ts";
+import type { AlignMethodSpec } from "../train/methods/method.ts";
+import { alignMethods } from "../train/methods/registry.ts";
+
+export { type CommandSpec, command, type Io, outputOf } from "../cli/command.ts";
+export { element } from "../core/need.ts";
+export { addGenerator as registerGenerator } from "../data/generators/registry.ts";
+export type { Generated, GeneratedProblem, GeneratedRow, Generator } from "../data/generators/types.ts";
+export { RowProblem } from "../data/problems.ts";
+export { best, keepBest } from "../decode/search/strategies/types.ts";
+export { layerBackward, layerForward, linearLayer, linearShapes } from "../model/head-kinds/linear.ts";
+export { type AddedStage, addStage as registerStage } from "../recipe/pipeline.ts";
+export { addJudge as registerJudge } from "../reward/judges/registry.ts";
+export type { Judge, JudgedItem, JudgeKind, Verdict } from "../reward/judges/types.ts";
+export { ofMargin } from "../train/losses.ts";
+export type {
+  AlignMethodSpec,
+  Columns,
+  CommandFile,
+  ModelFamily,
+  PairLossSpec,
+  RewardHeadKind,
+  RowReader,
+  Strategy,
+};
+
+/** Adds a preference loss, for `align.loss`. @throws MahaloError E_REGISTRY for a name that is taken */
+export function registerLoss(name: string, loss: PairLossSpec): void {
+  pairLosses.add(name, loss);
+}
+
+/** Adds a method, for `align.method`. @throws MahaloError E_REGISTRY */
+export function registerMethod(name: string, method: AlignMethodSpec): void {
+  alignMethods.add(name, method);
+}
+
+/** Adds a kind of reward head, for `reward.heads`. @throws MahaloError E_REGISTRY */
+export function registerRewardHead(name: string, kind: RewardHeadKind): void {
+  headKinds.add(name, kind);
+}
+
+/** Adds a search strategy, for `guide.search.strategy` and `--search`. @throws MahaloError E_REGISTRY */
+export function registerStrategy(name: string, strategy: Strategy): void {
+  strategies.add(name, strategy);
+}
+
+/** Adds a model family on the backbone, by config.json's `model_type`. @throws MahaloError E_REGISTRY */
+export function registerFamily(name: string, family: ModelFamily): void {
+  families.add(name, family);
+}
+
+/** Adds a row format, for `format:` of any source: a column map. @throws MahaloError E_REGISTRY */
+export function registerRowFormat(name: string, columns: Columns): void {
+  formats.add(name, columns);
+}
+
+/** Adds code that reads rows of a layout which no column map can tell, for `columns.reader`. @throws MahaloError E_REGISTRY */
+export function registerRowReader(name: string, reader: RowReader): void {
+  rowReaders.add(name, reader);
+}
+
+/** Adds a command to the command line. @throws MahaloError E_REGISTRY */
+export function registerCommand(name: string, file: CommandFile): void {
+  commands.add(name, file);
+}
