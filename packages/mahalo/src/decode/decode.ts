@@ -3,8 +3,8 @@ import { throwIfAborted } from "../core/interrupt.ts";
 import type { LanguageModel } from "../model/load.ts";
 import { cachedDecoder } from "./decoder.ts";
 import { Engine, type EngineOptions } from "./engine.ts";
-import type { DecodeEvent } from "./events.ts";
 import type { GenerateRequest } from "./request.ts";
+import type { DecodeEvent } from "./search/events.ts";
 import { type SearchRequest, type SearchTools, search } from "./search/search.ts";
 
 /** Options of {@link decode}. */

@@ -7,7 +7,7 @@ import { tinyModel } from "../model/testing/tiny.ts";
 import { decode } from "./decode.ts";
 import { cachedDecoder, type Decoder, uncachedDecoder } from "./decoder.ts";
 import { Engine, type Job } from "./engine.ts";
-import type { DecodeEvent } from "./events.ts";
+import type { AnswerEvent } from "./events.ts";
 import { generateAll } from "./generate.ts";
 import { type KvShape, PAGE_POSITIONS, pageBytes } from "./kv-pages.ts";
 import type { Completion, GenerateRequest } from "./request.ts";
@@ -84,13 +84,13 @@ describe("an engine", () => {
         (list, batchSize, sharePrefixes, pages) => {
           const maxBytes = pages === null ? undefined : pages * pageBytes(shapeOf());
           const engine = new Engine(model, { batchSize, sharePrefixes, maxBytes });
-          const jobs: { job: Job; request: number; events: DecodeEvent[] }[] = [];
+          const jobs: { job: Job; request: number; events: AnswerEvent[] }[] = [];
           for (const action of list) {
             if (action.kind === "step") engine.step();
             else if (action.kind === "cancel") jobs[action.job % Math.max(1, jobs.length)]?.job.cancel();
             else {
               const { request } = action;
-              const events: DecodeEvent[] = [];
+              const events: AnswerEvent[] = [];
               const one = requests[request] as GenerateRequest;
               const job = engine.submit(one, "request", (event) => events.push(event));
               jobs.push({ job, request, events });
@@ -277,7 +277,7 @@ describe("an engine", () => {
 
 describe("decode", () => {
   test("tells tokens, steps and the end", async () => {
-    const events: DecodeEvent[] = [];
+    const events: AnswerEvent[] = [];
     const request: GenerateRequest = {
       ids: [5, 17],
       maxNewTokens: 24,

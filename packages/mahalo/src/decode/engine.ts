@@ -4,7 +4,7 @@ import { MahaloError, scope } from "@mahalo/torch";
 import { element, lastOf, zip } from "../core/need.ts";
 import type { LanguageModel } from "../model/load.ts";
 import { cachedDecoder, type Decoder } from "./decoder.ts";
-import type { DecodeEvent } from "./events.ts";
+import type { AnswerEvent } from "./events.ts";
 import { joinRows } from "./join.ts";
 import { memoryError } from "./kv-pages.ts";
 import { type Choice, nextTokens } from "./next-tokens.ts";
@@ -33,7 +33,7 @@ const checkPositive = (name: string, value: number, code: string): void => {
 };
 
 /** A request under way, as the engine sees it. */
-type Task = { answer: Answer; job: Job; emit(event: DecodeEvent): void };
+type Task = { answer: Answer; job: Job; emit(event: AnswerEvent): void };
 
 /** What a {@link Job} needs of its engine. */
 type Host = { turn(): Promise<void>; cancel(job: Job): void };
@@ -44,9 +44,9 @@ type Host = { turn(): Promise<void>; cancel(job: Job): void };
  * The engine steps only while somebody waits for an event, so nothing runs ahead of its reader. Leaving the loop early
  * cancels the request.
  */
-export class Job implements AsyncIterableIterator<DecodeEvent, void, undefined> {
+export class Job implements AsyncIterableIterator<AnswerEvent, void, undefined> {
   readonly #host: Host;
-  readonly #events: DecodeEvent[] = [];
+  readonly #events: AnswerEvent[] = [];
   #over = false;
   #failure: { error: unknown } | undefined;
 
@@ -60,7 +60,7 @@ export class Job implements AsyncIterableIterator<DecodeEvent, void, undefined> 
   }
 
   /** Called by the engine. */
-  push(event: DecodeEvent): void {
+  push(event: AnswerEvent): void {
     this.#events.push(event);
   }
 
@@ -89,7 +89,7 @@ export class Job implements AsyncIterableIterator<DecodeEvent, void, undefined> 
   }
 
   /** The next event. @throws what went wrong with this request */
-  async next(): Promise<IteratorResult<DecodeEvent, void>> {
+  async next(): Promise<IteratorResult<AnswerEvent, void>> {
     for (;;) {
       const event = this.#events.shift();
       if (event !== undefined) return { done: false, value: event };
@@ -99,7 +99,7 @@ export class Job implements AsyncIterableIterator<DecodeEvent, void, undefined> 
     }
   }
 
-  async return(): Promise<IteratorResult<DecodeEvent, void>> {
+  async return(): Promise<IteratorResult<AnswerEvent, void>> {
     this.cancel();
     return { done: true, value: undefined };
   }
@@ -181,7 +181,7 @@ export class Engine {
    * @param listen called with every event as it happens, inside the step; the job then gives none
    * @throws MahaloError what a wrong request throws; E_KV_MEMORY for one that could never fit in memory; E_ENGINE_CLOSED
    */
-  submit(request: GenerateRequest, where = "request", listen?: (event: DecodeEvent) => void): Job {
+  submit(request: GenerateRequest, where = "request", listen?: (event: AnswerEvent) => void): Job {
     if (this.#closed)
       throw new MahaloError("E_ENGINE_CLOSED", "the engine has been closed", { exitStatus: 1 });
     const answer = new Answer(this.model, request, where);
@@ -194,7 +194,7 @@ export class Engine {
       turn: () => this.turn(),
       cancel: (one) => this.#cancel(one),
     });
-    const emit = (event: DecodeEvent): void => {
+    const emit = (event: AnswerEvent): void => {
       if (listen === undefined) job.push(event);
       else listen(event);
     };

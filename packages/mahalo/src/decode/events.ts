@@ -1,6 +1,5 @@
-/** What happens while a model answers: one union of events for every way of decoding. */
+/** What happens while a request is answered token by token. */
 import type { Completion } from "./request.ts";
-import type { SearchNode, SearchTree } from "./search/tree.ts";
 
 /** A token of the answer has been chosen. */
 export type TokenEvent = {
@@ -19,19 +18,13 @@ export type StepEvent = {
   steps: number;
   /** Tokens of the answer so far. */
   tokens: number;
-  /** Text that is carried on with it, in a guided search that keeps one branch. */
-  text?: string;
-  /** All candidates of the step, in a guided search; those that are carried on are marked as kept. */
-  candidates?: readonly SearchNode[];
 };
 
 /** The answer has ended; nothing comes after it. */
 export type DoneEvent = {
   type: "done";
   completion: Completion;
-  /** What a guided search tried. */
-  tree?: SearchTree;
 };
 
 /** What happens while one request is answered. */
-export type DecodeEvent = TokenEvent | StepEvent | DoneEvent;
+export type AnswerEvent = TokenEvent | StepEvent | DoneEvent;

@@ -2,11 +2,11 @@
 import { throwIfAborted } from "../core/interrupt.ts";
 import type { LanguageModel } from "../model/load.ts";
 import { Engine, type EngineOptions } from "./engine.ts";
-import type { DecodeEvent } from "./events.ts";
+import type { AnswerEvent } from "./events.ts";
 import type { Completion, GenerateRequest } from "./request.ts";
 
 /** What happens while answers are made; `index` is the request's place in the list. */
-export type GenerateEvent = DecodeEvent & { index: number };
+export type GenerateEvent = AnswerEvent & { index: number };
 
 /** Options of {@link generate}. */
 export type GenerateOptions = Omit<EngineOptions, "sharePrefixes"> & {

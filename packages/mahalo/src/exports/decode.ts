@@ -3,7 +3,7 @@
 export type { Guide } from "../decode/decode.ts";
 export { cachedDecoder, type Decoder, type DecoderOptions, uncachedDecoder } from "../decode/decoder.ts";
 export { Engine, type EngineOptions, Job } from "../decode/engine.ts";
-export type { DoneEvent, StepEvent, TokenEvent } from "../decode/events.ts";
+export type { AnswerEvent, DoneEvent, StepEvent, TokenEvent } from "../decode/events.ts";
 export { type JointModel, jointModel } from "../decode/joint-model.ts";
 export { samplingFor } from "../decode/sampling.ts";
 export { drawTree } from "../decode/search/draw.ts";

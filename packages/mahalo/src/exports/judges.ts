@@ -8,6 +8,7 @@ export {
   endpointContinuer,
   endpointContinuerSchema,
 } from "../reward/endpoint-continuer.ts";
+export { judgeRows } from "../reward/judges/judge-rows.ts";
 export { rejudgeRollouts } from "../reward/rejudge.ts";
 export { type Ending, hardLabels, hindsightTarget, monteCarloValue } from "../reward/relabel.ts";
 export { type RelabelledRow, relabelOptionsOf, relabelRows, stepwiseLine } from "../reward/relabel-rows.ts";
@@ -19,7 +20,7 @@ export { type RunningScorer, type RunningScorerOptions, runningScorer } from "..
 export { loadScorable, parseScorable, type ScorableRow } from "../reward/scorable-rows.ts";
 export { type ScoredResponse, type ScoreStepsOptions, scoreSteps } from "../reward/score.ts";
 export { type ScoreMetrics, scoreMetrics } from "../reward/score-metrics.ts";
-export { judgeRows, type ScoredRow, scoreRows } from "../reward/score-rows.ts";
+export { type ScoredRow, scoreRows } from "../reward/score-rows.ts";
 export { encodeScored, type ScoreTextOptions } from "../reward/score-text.ts";
 export { openGuides, parseGuides } from "../reward/scorers/guides.ts";
 export { judgeScorer } from "../reward/scorers/judge-scorer.ts";

@@ -1,11 +1,9 @@
 /** Rows with their scores: what a reward model says of every step, or a judge of every response. */
-
 import { type Aggregates, aggregateScores } from "../core/aggregate.ts";
 import { element, zip } from "../core/need.ts";
 import { formatOrigin, type ProblemStep, Problems } from "../data/problems.ts";
-import { type Prompt, promptMessages } from "../data/rows.ts";
+import type { Prompt } from "../data/rows.ts";
 import { type StepBoundary, stepTexts } from "../data/steps.ts";
-import type { Judge } from "./judges/types.ts";
 import type { ScorableRow } from "./scorable-rows.ts";
 import { type ScoredResponse, type ScoringModel, scoreSteps } from "./score.ts";
 import { encodeScored, type TextModel } from "./score-text.ts";
@@ -47,14 +45,15 @@ export type ScoreRowsOptions = {
 };
 
 /** The response, or both sides of a pair, as text or as the texts of its steps. */
-const responsesOf = (row: ScorableRow): (string | readonly string[])[] =>
+export const responsesOf = (row: ScorableRow): (string | readonly string[])[] =>
   row.form === "pair" ? [row.chosen, row.rejected] : [row.form === "steps" ? row.steps : row.response];
 
-const textOf = (response: string | readonly string[] = ""): string =>
+/** A response as text. */
+export const textOf = (response: string | readonly string[] = ""): string =>
   typeof response === "string" ? response : response.join("");
 
 /** A row and the scores of its sides put together. */
-const put = <Score extends object>(
+export const withScores = <Score extends object>(
   row: ScorableRow,
   objective: string,
   [first, second]: readonly Score[],
@@ -125,34 +124,6 @@ export const scoreRows = (
     const sides = zip(responsesOf(row), texts).map(([response, text]) =>
       stepwise(model, row, response, { text, scores: element(scores, at++) }),
     );
-    return put(row, element(texts, 0).objective ?? "", sides);
-  });
-};
-
-/** Scores rows with a judge: one verdict a response. @throws what the judge throws */
-export const judgeRows = async (
-  judge: Judge,
-  rows: readonly ScorableRow[],
-  { objective, signal, onProgress }: Pick<ScoreRowsOptions, "objective" | "signal" | "onProgress"> = {},
-): Promise<ScoredRow<JudgedScore>[]> => {
-  const items = rows.flatMap((row) =>
-    responsesOf(row).map((response) => ({
-      prompt: promptMessages(row.prompt),
-      response: textOf(response),
-      ...(row.answer === undefined ? {} : { reference: row.answer }),
-      where: formatOrigin(row.origin),
-    })),
-  );
-  let done = 0;
-  const verdicts = await judge.score(items, { signal, onVerdict: () => onProgress?.(++done) });
-  // A judge that judges all in one go need not tell of each.
-  if (done < items.length) onProgress?.(items.length);
-  let at = 0;
-  return rows.flatMap((row) => {
-    const sides = responsesOf(row).map((response): JudgedScore => {
-      const { score, reason } = element(verdicts, at++, "verdict");
-      return { response: textOf(response), score, reason };
-    });
-    return put(row, objective ?? row.objective ?? judge.name, sides);
+    return withScores(row, element(texts, 0).objective ?? "", sides);
   });
 };
