@@ -12,7 +12,7 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { describeError, MahaloError } from "@mahalo/torch";
 import { z } from "zod";
-import { openModelSource } from "../packages/mahalo/src/model/source.ts";
+import { openModelSource } from "../packages/mahalo/src/model/folder/source.ts";
 import { ours, runForResult } from "./child.ts";
 import { type BenchLine, benchLine, print, say } from "./lines.ts";
 import { count, names } from "./options.ts";

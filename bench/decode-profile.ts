@@ -7,9 +7,13 @@
  */
 import { parseArgs } from "node:util";
 import { describeError, MahaloError, ops, scope, setThreads } from "@mahalo/torch";
-import type { Kernels, RowwiseKernels } from "../packages/mahalo/src/model/kernels.ts";
-import { type LanguageModel, loadModel } from "../packages/mahalo/src/model/load.ts";
-import { computeUnder, type WeightsName, weightsNames } from "../packages/mahalo/src/model/precision.ts";
+import { type LanguageModel, loadModel } from "../packages/mahalo/src/model/folder/load.ts";
+import type { Kernels, RowwiseKernels } from "../packages/mahalo/src/model/transformer/kernels.ts";
+import {
+  computeUnder,
+  type WeightsName,
+  weightsNames,
+} from "../packages/mahalo/src/model/transformer/precision.ts";
 import { writePrompts } from "./decode/tasks.ts";
 import { answer, endless } from "./endless.ts";
 import { say } from "./lines.ts";

@@ -1,8 +1,8 @@
 /** Our greedy answers as benches time them: every prompt gets the same number of tokens, so that all sides do the same work. */
-import type { TextCodec } from "../packages/mahalo/src/data/codec.ts";
+import type { TextCodec } from "../packages/mahalo/src/data/tokens/tokenizer.ts";
 import { generateAll } from "../packages/mahalo/src/decode/generate.ts";
-import type { Mix } from "../packages/mahalo/src/model/heads.ts";
-import type { LanguageModel } from "../packages/mahalo/src/model/load.ts";
+import type { LanguageModel } from "../packages/mahalo/src/model/folder/load.ts";
+import type { Mix } from "../packages/mahalo/src/model/heads/heads.ts";
 import { cpuSeconds } from "./usage.ts";
 
 /** A codec without end tokens. */

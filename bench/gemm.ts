@@ -1,7 +1,7 @@
 /** Rate of the machine's matrix products: a cube, and the products that one training step of a model is made of. */
 import { noGrad, ops, scope } from "@mahalo/torch";
-import type { ModelConfig } from "../packages/mahalo/src/model/model-config.ts";
-import type { ComputeDType } from "../packages/mahalo/src/model/parameters.ts";
+import type { ModelConfig } from "../packages/mahalo/src/model/folder/model-config.ts";
+import type { ComputeDType } from "../packages/mahalo/src/model/transformer/parameters.ts";
 
 /** A product [rows, inner] x [inner, columns], and how often it occurs. */
 export type Product = { rows: number; inner: number; columns: number; times: number };

@@ -9,7 +9,7 @@ import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { describeError, MahaloError } from "@mahalo/torch";
-import { openModelSource } from "../packages/mahalo/src/model/source.ts";
+import { openModelSource } from "../packages/mahalo/src/model/folder/source.ts";
 import { checkPython, ours, peer, runForResult } from "./child.ts";
 import { compare, type Side, sideSchema } from "./generate/results.ts";
 import { type BenchLine, best, print, say } from "./lines.ts";

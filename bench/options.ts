@@ -1,7 +1,7 @@
 /** Options that benches share: lists of known names and counts, with errors that name the option. */
 import { MahaloError } from "@mahalo/torch";
 import { didYouMean } from "../packages/mahalo/src/core/suggest.ts";
-import type { ComputeDType } from "../packages/mahalo/src/model/parameters.ts";
+import type { ComputeDType } from "../packages/mahalo/src/model/transformer/parameters.ts";
 
 /** Dtypes as benches call them, and what our models compute in. */
 export const dtypes = { f32: "float32", bf16: "bfloat16" } as const satisfies Record<string, ComputeDType>;

@@ -2,8 +2,8 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { loadModel } from "../packages/mahalo/src/model/load.ts";
-import { saveModel } from "../packages/mahalo/src/model/save.ts";
+import { loadModel } from "../packages/mahalo/src/model/folder/load.ts";
+import { saveModel } from "../packages/mahalo/src/model/folder/save.ts";
 
 /** Model that the benches run. */
 export const benchModel = "smollm2-135m-instruct";

@@ -4,10 +4,14 @@ import { z } from "zod";
 import { parseJson } from "../packages/mahalo/src/core/json.ts";
 import { writeJsonLines } from "../packages/mahalo/src/core/json-lines.ts";
 import { stream } from "../packages/mahalo/src/core/random.ts";
-import { type EncodedPair, type EncodeOptions, encodePairs } from "../packages/mahalo/src/data/encode.ts";
-import { loadPreferences, locateRows, type RowSource } from "../packages/mahalo/src/data/load.ts";
-import { textOrMessagesSchema } from "../packages/mahalo/src/data/messages.ts";
-import { type PreferenceRow, promptKey } from "../packages/mahalo/src/data/rows.ts";
+import { loadPreferences, locateRows, type RowSource } from "../packages/mahalo/src/data/rows/load.ts";
+import { textOrMessagesSchema } from "../packages/mahalo/src/data/rows/messages.ts";
+import { type PreferenceRow, promptKey } from "../packages/mahalo/src/data/rows/rows.ts";
+import {
+  type EncodedPair,
+  type EncodeOptions,
+  encodePairs,
+} from "../packages/mahalo/src/data/tokens/encode.ts";
 
 /** Limits of both sides, in tokens. */
 export const limits = { maxPromptTokens: 512, maxTokens: 1024 } as const;

@@ -17,14 +17,14 @@ import { bootstrapInterval } from "../packages/mahalo/src/core/bootstrap.ts";
 import { areaUnderCurve } from "../packages/mahalo/src/core/label-metrics.ts";
 import { mean } from "../packages/mahalo/src/core/mean.ts";
 import { stream } from "../packages/mahalo/src/core/random.ts";
-import { Problems } from "../packages/mahalo/src/data/problems.ts";
-import { type PreferenceRow, promptKey } from "../packages/mahalo/src/data/rows.ts";
-import { computeDType } from "../packages/mahalo/src/model/precision.ts";
-import { loadRewardModel } from "../packages/mahalo/src/model/reward-model.ts";
+import { Problems } from "../packages/mahalo/src/data/rows/problems.ts";
+import { type PreferenceRow, promptKey } from "../packages/mahalo/src/data/rows/rows.ts";
+import { loadRewardModel } from "../packages/mahalo/src/model/reward/reward-model.ts";
+import { computeDType } from "../packages/mahalo/src/model/transformer/precision.ts";
 import { loadRecipe } from "../packages/mahalo/src/recipe/load.ts";
 import { collectRows } from "../packages/mahalo/src/recipe/stages/collect-rows.ts";
-import { loadScorable, type ScorableRow } from "../packages/mahalo/src/reward/scorable-rows.ts";
-import { type ScoredRow, scoreRows } from "../packages/mahalo/src/reward/score-rows.ts";
+import { loadScorable, type ScorableRow } from "../packages/mahalo/src/scoring/scorable-rows.ts";
+import { type ScoredRow, scoreRows } from "../packages/mahalo/src/scoring/score-rows.ts";
 
 /** An objective of the unified model, and where the specialised one of it is. */
 type Named = { unified: string; run: string; objective: string };

@@ -22,7 +22,7 @@ import {
   type PeerResult,
   pool,
 } from "../bench/train/results.ts";
-import { openModelSource } from "../packages/mahalo/src/model/source.ts";
+import { openModelSource } from "../packages/mahalo/src/model/folder/source.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "mahalo-bench-test-"));
 afterAll(() => rmSync(folder, { recursive: true }));

@@ -14,8 +14,8 @@ import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import ts from "typescript";
 import { afterAll, describe, expect, test } from "vitest";
-import { loadModel } from "../packages/mahalo/src/model/load.ts";
-import { saveModel } from "../packages/mahalo/src/model/save.ts";
+import { loadModel } from "../packages/mahalo/src/model/folder/load.ts";
+import { saveModel } from "../packages/mahalo/src/model/folder/save.ts";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const tiny = join(root, "test", "golden", "data", "models", "tiny-llama");

@@ -34,14 +34,14 @@ import { run } from "../packages/mahalo/src/cli/testing/run.ts";
 import { element } from "../packages/mahalo/src/core/need.ts";
 import { silenceProgress } from "../packages/mahalo/src/core/progress.ts";
 import { guidanceSchema } from "../packages/mahalo/src/evaluate/guidance.ts";
-import { loadModel } from "../packages/mahalo/src/model/load.ts";
-import { loadRewardModel } from "../packages/mahalo/src/model/reward-model.ts";
-import { saveModel } from "../packages/mahalo/src/model/save.ts";
+import { loadModel } from "../packages/mahalo/src/model/folder/load.ts";
+import { saveModel } from "../packages/mahalo/src/model/folder/save.ts";
+import { loadRewardModel } from "../packages/mahalo/src/model/reward/reward-model.ts";
 import { logitsOf } from "../packages/mahalo/src/model/testing/tiny.ts";
-import { recipeJsonSchema } from "../packages/mahalo/src/recipe/json-schema.ts";
 import { parseRecipe } from "../packages/mahalo/src/recipe/load.ts";
 import { planRecipe } from "../packages/mahalo/src/recipe/plan.ts";
 import { runRecipe } from "../packages/mahalo/src/recipe/run.ts";
+import { recipeJsonSchema } from "../packages/mahalo/src/recipe/schema/json-schema.ts";
 import { readMetrics } from "../packages/mahalo/src/train/metrics.ts";
 
 /** A margin loss, as of support vector machines: max(0, 1 - βm). */

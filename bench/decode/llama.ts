@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { parseArgs } from "node:util";
 import { type InstructionSet, MahaloError, requestedInstructionSet } from "@mahalo/torch";
-import { packagedModel } from "../../packages/mahalo/src/model/packaged.ts";
+import { packagedModel } from "../../packages/mahalo/src/model/folder/packaged.ts";
 import { count } from "../options.ts";
 import { benchFolder, benchModel } from "../peer-model.ts";
 import { readRows } from "../rows.ts";

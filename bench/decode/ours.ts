@@ -1,13 +1,17 @@
 /** One setting of our decoding; prints one line of JSON. Started by ../decode.ts. */
 import { parseArgs } from "node:util";
 import { ops, scope, setThreads } from "@mahalo/torch";
-import { searchAnswer } from "../../packages/mahalo/src/decode/search/search.ts";
-import type { SearchTree } from "../../packages/mahalo/src/decode/search/tree.ts";
-import type { Mix } from "../../packages/mahalo/src/model/heads.ts";
-import { type LanguageModel, loadModel } from "../../packages/mahalo/src/model/load.ts";
-import { computeUnder, type WeightsName, weightsNames } from "../../packages/mahalo/src/model/precision.ts";
-import { loadRewardModel } from "../../packages/mahalo/src/model/reward-model.ts";
-import { modelScorer } from "../../packages/mahalo/src/reward/scorers/model-scorer.ts";
+import { type LanguageModel, loadModel } from "../../packages/mahalo/src/model/folder/load.ts";
+import type { Mix } from "../../packages/mahalo/src/model/heads/heads.ts";
+import { loadRewardModel } from "../../packages/mahalo/src/model/reward/reward-model.ts";
+import {
+  computeUnder,
+  type WeightsName,
+  weightsNames,
+} from "../../packages/mahalo/src/model/transformer/precision.ts";
+import { modelScorer } from "../../packages/mahalo/src/search/scorers/model-scorer.ts";
+import { searchAnswer } from "../../packages/mahalo/src/search/search.ts";
+import type { SearchTree } from "../../packages/mahalo/src/search/tree.ts";
 import { type Answered, answer, endless, type TimedPrompt } from "../endless.ts";
 import { count, names } from "../options.ts";
 import { benchModel } from "../peer-model.ts";

@@ -1,10 +1,10 @@
 /** What the decoding bench works on: rows of prompts, a model with three heads, its mixes as plain folders. */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import type { Mix } from "../../packages/mahalo/src/model/heads.ts";
-import { type LanguageModel, loadModel } from "../../packages/mahalo/src/model/load.ts";
-import { exportMix, saveModel } from "../../packages/mahalo/src/model/save.ts";
-import { openModelSource } from "../../packages/mahalo/src/model/source.ts";
+import { type LanguageModel, loadModel } from "../../packages/mahalo/src/model/folder/load.ts";
+import { exportMix, saveModel } from "../../packages/mahalo/src/model/folder/save.ts";
+import { openModelSource } from "../../packages/mahalo/src/model/folder/source.ts";
+import type { Mix } from "../../packages/mahalo/src/model/heads/heads.ts";
 import { benchFolder, benchModel } from "../peer-model.ts";
 import { buildRows, writeRows } from "../rows.ts";
 

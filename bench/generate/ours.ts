@@ -1,7 +1,7 @@
 /** One setting of our greedy generation, one stream and a batch; prints one line of JSON. Started by ../generate.ts. */
 import { parseArgs } from "node:util";
 import { setThreads } from "@mahalo/torch";
-import { type LanguageModel, loadModel } from "../../packages/mahalo/src/model/load.ts";
+import { type LanguageModel, loadModel } from "../../packages/mahalo/src/model/folder/load.ts";
 import { answer, endless } from "../endless.ts";
 import { count, dtypeNames, dtypes, names } from "../options.ts";
 import { benchModel } from "../peer-model.ts";

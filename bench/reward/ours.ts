@@ -1,15 +1,15 @@
 /** One setting of our scoring or of our rollouts; prints one line of JSON. Started by ../reward.ts. */
 import { parseArgs } from "node:util";
 import { setThreads } from "@mahalo/torch";
-import type { TextCodec } from "../../packages/mahalo/src/data/codec.ts";
-import { loadModel } from "../../packages/mahalo/src/model/load.ts";
-import { loadRewardModel } from "../../packages/mahalo/src/model/reward-model.ts";
+import type { TextCodec } from "../../packages/mahalo/src/data/tokens/tokenizer.ts";
+import { loadModel } from "../../packages/mahalo/src/model/folder/load.ts";
+import { loadRewardModel } from "../../packages/mahalo/src/model/reward/reward-model.ts";
 import {
   type ContinueJob,
   modelContinuer,
   type Prepared,
-} from "../../packages/mahalo/src/reward/continuer.ts";
-import { scoreSteps } from "../../packages/mahalo/src/reward/score.ts";
+} from "../../packages/mahalo/src/rollout/generator.ts";
+import { scoreSteps } from "../../packages/mahalo/src/scoring/score.ts";
 import { count, type DType, dtypeNames, dtypes, names } from "../options.ts";
 import { benchModel } from "../peer-model.ts";
 import { cpuSeconds, peakMemory, resetPeakMemory } from "../usage.ts";

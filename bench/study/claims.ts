@@ -1,7 +1,5 @@
 /** The claims that a study decides, each a pure function from scores by seed and prompt to a verdict with its intervals. */
 import { stream } from "../../packages/mahalo/src/core/random.ts";
-import { interference } from "../../packages/mahalo/src/evaluate/front.ts";
-import type { SweepMix } from "../../packages/mahalo/src/evaluate/mixes.ts";
 import {
   type Draw,
   drawnMean,
@@ -9,7 +7,9 @@ import {
   overSeeds,
   pairedOverSeeds,
   type SeedScores,
-} from "../../packages/mahalo/src/evaluate/seeds.ts";
+} from "../../packages/mahalo/src/evaluate/compare/seeds.ts";
+import { interference } from "../../packages/mahalo/src/evaluate/front.ts";
+import type { SweepMix } from "../../packages/mahalo/src/evaluate/mixes.ts";
 import { type Claim, type Finding, finding, unableToFail, type Verdict, verdict } from "./verdict.ts";
 
 /** Scores of one policy, by objective; the seeds and prompts of all policies are the same ones in the same order. */

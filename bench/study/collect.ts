@@ -1,10 +1,10 @@
 /** What a domain's seeds found together: policies' scores, the comparison's groups, and the verdicts. */
-import type { RunGroup } from "../../packages/mahalo/src/evaluate/compared-runs.ts";
+import type { RunGroup } from "../../packages/mahalo/src/evaluate/compare/compared-runs.ts";
 import {
   policiesOf as policiesOverSeeds,
   samePrompts,
   scoresOf,
-} from "../../packages/mahalo/src/evaluate/over-seeds.ts";
+} from "../../packages/mahalo/src/evaluate/compare/over-seeds.ts";
 import { equalGain, type MixScores, ownHeads, type PolicyScores, type Rule } from "./claims.ts";
 import { frontOverSoups } from "./fronts.ts";
 import { guidanceAdds, guidedPoints } from "./guided.ts";

@@ -1,7 +1,7 @@
 /** The format of study.json: what a study ran and found, versioned, checked when it is read. */
 import { z } from "zod";
 import { readJsonFile } from "../../packages/mahalo/src/core/json.ts";
-import { comparisonSchema } from "../../packages/mahalo/src/evaluate/comparison.ts";
+import { comparisonSchema } from "../../packages/mahalo/src/evaluate/compare/comparison.ts";
 import { estimateSchema } from "../../packages/mahalo/src/evaluate/results.ts";
 import { methodNames } from "./plan.ts";
 import { verdictSchema } from "./verdict.ts";

@@ -1,6 +1,7 @@
 /** Claim (c): the sweep of mixes as a front, against the soups', and whether it goes one way as weights do. */
+
+import { type Draw, everyPrompt } from "../../packages/mahalo/src/evaluate/compare/seeds.ts";
 import { type FrontPoint, hypervolume } from "../../packages/mahalo/src/evaluate/front.ts";
-import { type Draw, everyPrompt } from "../../packages/mahalo/src/evaluate/seeds.ts";
 import {
   findingOf,
   type MixScores,

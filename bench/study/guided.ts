@@ -1,7 +1,7 @@
 /** Claim (d): what guidance adds to MAH-DPO, and whether guiding SFT would have been enough. */
 import { join } from "node:path";
 import { checkValue } from "../../packages/mahalo/src/core/json.ts";
-import { readRows } from "../../packages/mahalo/src/data/readers.ts";
+import { readRows } from "../../packages/mahalo/src/data/rows/read-rows.ts";
 import { type GuidedScores, guidedScoresSchema } from "../../packages/mahalo/src/evaluate/guidance.ts";
 import { findingOf, meansAt, type PolicyScores, type Rule } from "./claims.ts";
 import { type Finding, type Verdict, verdict } from "./verdict.ts";

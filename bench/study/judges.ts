@@ -5,11 +5,11 @@ import { z } from "zod";
 import { hashBytes } from "../../packages/mahalo/src/core/files.ts";
 import { readJsonFile } from "../../packages/mahalo/src/core/json.ts";
 import { writeJsonLines } from "../../packages/mahalo/src/core/json-lines.ts";
-import { loadPreferences, locateRows } from "../../packages/mahalo/src/data/load.ts";
-import { type Prompt, promptMessages } from "../../packages/mahalo/src/data/rows.ts";
+import { loadPreferences, locateRows } from "../../packages/mahalo/src/data/rows/load.ts";
+import { type Prompt, promptMessages } from "../../packages/mahalo/src/data/rows/rows.ts";
 import { loadRecipe } from "../../packages/mahalo/src/recipe/load.ts";
-import { pairSource } from "../../packages/mahalo/src/recipe/objective-schema.ts";
 import { type RunRecipeOptions, runRecipe } from "../../packages/mahalo/src/recipe/run.ts";
+import { pairSource } from "../../packages/mahalo/src/recipe/schema/objective.ts";
 import type { Domain } from "./plan.ts";
 
 /** Whether a row is for the judge: a third of all openings (the first turn of the user), whatever the objective. */

@@ -2,8 +2,8 @@
 import { join } from "node:path";
 import { mixGrid } from "../../packages/mahalo/src/evaluate/mixes.ts";
 import { loadRecipe } from "../../packages/mahalo/src/recipe/load.ts";
-import { hasPairs } from "../../packages/mahalo/src/recipe/objective-schema.ts";
-import type { Recipe } from "../../packages/mahalo/src/recipe/schema.ts";
+import { hasPairs } from "../../packages/mahalo/src/recipe/schema/objective.ts";
+import type { Recipe } from "../../packages/mahalo/src/recipe/schema/schema.ts";
 
 /** Methods of a study. `mah-dpo` runs always: the others take its stages over. */
 export const methodNames = [

@@ -1,7 +1,7 @@
 /** Claim (e): one reward model for all objectives of a domain, against a model for each. */
 import { mean } from "../../packages/mahalo/src/core/mean.ts";
 import { stream } from "../../packages/mahalo/src/core/random.ts";
-import { pairedOverSeeds } from "../../packages/mahalo/src/evaluate/seeds.ts";
+import { pairedOverSeeds } from "../../packages/mahalo/src/evaluate/compare/seeds.ts";
 import type { Rule } from "./claims.ts";
 import type { SeedRecord } from "./record.ts";
 import { type Finding, finding, unableToFail, type Verdict, verdict } from "./verdict.ts";

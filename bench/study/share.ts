@@ -2,7 +2,7 @@
 import { cp, link, readdir, rename, rm } from "node:fs/promises";
 import { dirname, join, relative } from "node:path";
 import { ensureDir, errorCode, fileError } from "../../packages/mahalo/src/core/files.ts";
-import { readStamp } from "../../packages/mahalo/src/recipe/stamp.ts";
+import { readStamp } from "../../packages/mahalo/src/recipe/engine/stage-manifest.ts";
 import type { Method } from "./plan.ts";
 
 /** Stages that come before a method does anything of its own. */

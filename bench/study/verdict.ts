@@ -1,7 +1,7 @@
 /** Verdicts on claims: what an interval over seeds and prompts says of a difference, and what several say of a claim. */
 import { z } from "zod";
-import { seedEstimateSchema } from "../../packages/mahalo/src/evaluate/comparison.ts";
-import type { SeedEstimate } from "../../packages/mahalo/src/evaluate/seeds.ts";
+import { seedEstimateSchema } from "../../packages/mahalo/src/evaluate/compare/comparison.ts";
+import type { SeedEstimate } from "../../packages/mahalo/src/evaluate/compare/seeds.ts";
 
 /** All that may be said of a claim. */
 export const outcomes = ["holds", "does not hold", "not decided at this size"] as const;

@@ -7,7 +7,7 @@ import { setThreads } from "@mahalo/torch";
 import { z } from "zod";
 import { parseJson } from "../../packages/mahalo/src/core/json.ts";
 import { silenceProgress } from "../../packages/mahalo/src/core/progress.ts";
-import { loadModel } from "../../packages/mahalo/src/model/load.ts";
+import { loadModel } from "../../packages/mahalo/src/model/folder/load.ts";
 import type { TrainOptions } from "../../packages/mahalo/src/train/options.ts";
 import { preferenceTask } from "../../packages/mahalo/src/train/preference.ts";
 import { computeReference } from "../../packages/mahalo/src/train/reference.ts";

@@ -1,6 +1,6 @@
 /** Our judge `math` on every answer of a file; prints one line of JSON. Started by ../verifier.ts. */
 import { parseArgs } from "node:util";
-import { makeJudge } from "../../packages/mahalo/src/reward/judges/registry.ts";
+import { makeJudge } from "../../packages/mahalo/src/judges/registry.ts";
 import { cpuSeconds } from "../usage.ts";
 import type { Verified } from "./results.ts";
 import { type BenchAnswer, readAnswers } from "./tasks.ts";

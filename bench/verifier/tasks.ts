@@ -5,8 +5,8 @@ import { MahaloError } from "@mahalo/torch";
 import { z } from "zod";
 import { checkValue, parseJson } from "../../packages/mahalo/src/core/json.ts";
 import { writeJsonLines } from "../../packages/mahalo/src/core/json-lines.ts";
-import { locateRows } from "../../packages/mahalo/src/data/load.ts";
-import { readRows } from "../../packages/mahalo/src/data/readers.ts";
+import { locateRows } from "../../packages/mahalo/src/data/rows/load.ts";
+import { readRows } from "../../packages/mahalo/src/data/rows/read-rows.ts";
 import { benchFolder } from "../peer-model.ts";
 import { sources } from "../rows.ts";
 

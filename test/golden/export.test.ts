@@ -7,8 +7,8 @@ import { describe, expect, test } from "vitest";
 import { z } from "zod";
 import { parseJson } from "../../packages/mahalo/src/core/json.ts";
 import { generateAll } from "../../packages/mahalo/src/decode/generate.ts";
-import type { LanguageModel } from "../../packages/mahalo/src/model/load.ts";
-import { exportMix, saveModel } from "../../packages/mahalo/src/model/save.ts";
+import type { LanguageModel } from "../../packages/mahalo/src/model/folder/load.ts";
+import { exportMix, saveModel } from "../../packages/mahalo/src/model/folder/save.ts";
 import { distance, logitsOf, tinyModel, withFolder } from "../../packages/mahalo/src/model/testing/tiny.ts";
 
 const python = process.env.MAHALO_PYTHON ?? "python3";

@@ -7,8 +7,8 @@ import { sameAnswer } from "@mahalo/math-verify";
 import { describe, expect, test } from "vitest";
 import { z } from "zod";
 import { checkValue, parseJson } from "../../packages/mahalo/src/core/json.ts";
-import { readRows } from "../../packages/mahalo/src/data/readers.ts";
-import { makeJudge } from "../../packages/mahalo/src/reward/judges/registry.ts";
+import { readRows } from "../../packages/mahalo/src/data/rows/read-rows.ts";
+import { makeJudge } from "../../packages/mahalo/src/judges/registry.ts";
 
 const at = (name: string): string => fileURLToPath(new URL(`./data/math/${name}`, import.meta.url));
 const golden = <T>(name: string, schema: z.ZodType<T>): T =>

@@ -14,8 +14,8 @@ import {
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { z } from "zod";
 import { parseJson } from "../../packages/mahalo/src/core/json.ts";
-import { branchIds, predictors } from "../../packages/mahalo/src/data/packing.ts";
-import { type LanguageModel, loadModel } from "../../packages/mahalo/src/model/load.ts";
+import { branchIds, predictors } from "../../packages/mahalo/src/data/tokens/packing.ts";
+import { type LanguageModel, loadModel } from "../../packages/mahalo/src/model/folder/load.ts";
 import {
   gradientsOf,
   relativeDistance,

@@ -6,12 +6,12 @@ import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
 import { z } from "zod";
 import { parseJson } from "../../packages/mahalo/src/core/json.ts";
-import type { HeadSpec, RewardHead } from "../../packages/mahalo/src/model/reward-heads.ts";
+import type { HeadSpec, RewardHead } from "../../packages/mahalo/src/model/reward/reward-heads.ts";
 import {
   loadRewardModel,
   type RewardModel,
   saveRewardModel,
-} from "../../packages/mahalo/src/model/reward-model.ts";
+} from "../../packages/mahalo/src/model/reward/reward-model.ts";
 import { outputsOfHead, tinyRewards } from "../../packages/mahalo/src/model/testing/rewards.ts";
 import {
   distance,

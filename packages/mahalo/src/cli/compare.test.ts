@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { z } from "zod";
 import { parseJson } from "../core/json.ts";
-import { readComparison } from "../evaluate/comparison.ts";
+import { readComparison } from "../evaluate/compare/comparison.ts";
 import { inventRun } from "../evaluate/testing/runs.ts";
 import { run } from "./testing/run.ts";
 

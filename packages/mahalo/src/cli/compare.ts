@@ -1,12 +1,12 @@
 /** mahalo compare: several runs beside each other, in one table, one figure and one results.json. */
 import type { Command } from "commander";
 import { element } from "../core/need.ts";
-import { compareRuns } from "../evaluate/compare.ts";
-import type { Comparison } from "../evaluate/comparison.ts";
+import { compareRuns } from "../evaluate/compare/compare.ts";
+import type { Comparison } from "../evaluate/compare/comparison.ts";
+import type { SeedEstimate } from "../evaluate/compare/seeds.ts";
 import { verdictOf, writeComparison } from "../evaluate/report/compare-page.ts";
 import { readMethodMetrics } from "../evaluate/report/method-curves.ts";
 import { formatNumber } from "../evaluate/report/scale.ts";
-import type { SeedEstimate } from "../evaluate/seeds.ts";
 import { type CommonOptions, command, type Io, outputOf } from "./command.ts";
 
 const withInterval = (found: SeedEstimate | undefined): string =>

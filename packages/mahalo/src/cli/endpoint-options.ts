@@ -1,7 +1,7 @@
 /** The options of commands that may let an OpenAI-compatible endpoint answer instead of a model of ours. */
 import type { Command } from "commander";
 import { checkValue } from "../core/json.ts";
-import { type EndpointContinuerOptions, endpointContinuerSchema } from "../reward/endpoint-continuer.ts";
+import { type EndpointContinuerOptions, endpointContinuerSchema } from "../rollout/endpoint-generator.ts";
 import { usage } from "./command.ts";
 import { parseYaml } from "./judge-options.ts";
 

@@ -1,9 +1,9 @@
 /** mahalo export: write one mix of a multi-head model as an ordinary model folder. */
 import { type Command, Option } from "commander";
-import { type Mix, normalizeMix, parseMix } from "../model/heads.ts";
-import { loadModel } from "../model/load.ts";
-import type { ComputeDType } from "../model/parameters.ts";
-import { exportMix } from "../model/save.ts";
+import { loadModel } from "../model/folder/load.ts";
+import { exportMix } from "../model/folder/save.ts";
+import { type Mix, normalizeMix, parseMix } from "../model/heads/heads.ts";
+import type { ComputeDType } from "../model/transformer/parameters.ts";
 import { type CommonOptions, command, type Io, outputOf } from "./command.ts";
 
 type ExportOptions = CommonOptions & { mix: Mix; to: string; dtype: "f32" | "bf16"; force?: boolean };

@@ -1,13 +1,13 @@
 /** mahalo generate: answer a file of prompts, or one prompt, under one or more mixes. */
 import type { Command } from "commander";
 import { writeJsonLines } from "../core/json-lines.ts";
-import type { PromptRow } from "../data/rows.ts";
+import type { PromptRow } from "../data/rows/rows.ts";
 import { type AnswerOptions, type AnswerRow, answerPrompts, readPromptFile } from "../decode/answer-file.ts";
-import { answerGuided, type GuidedAnswerRow } from "../decode/search/answer-guided.ts";
-import { writeTraces } from "../decode/search/trace-file.ts";
 import { formatMix } from "../evaluate/mixes.ts";
-import { type Mix, parseMix } from "../model/heads.ts";
-import { type LanguageModel, loadModel } from "../model/load.ts";
+import { type LanguageModel, loadModel } from "../model/folder/load.ts";
+import { type Mix, parseMix } from "../model/heads/heads.ts";
+import { answerGuided, type GuidedAnswerRow } from "../search/answer-guided.ts";
+import { writeTraces } from "../search/trace-file.ts";
 import { type CommonOptions, command, type Io, outputOf, usage } from "./command.ts";
 import { loadOptionsOf, number, requestOf, type SamplingFlags, withSampling } from "./sampling-options.ts";
 import { type OpenSearch, openSearch, type SearchFlags, withSearch } from "./search-options.ts";

@@ -1,6 +1,6 @@
 /** mahalo inspect: show a recipe's rows as tokens, with masks, branches, steps and objectives. */
 import { type Command, InvalidArgumentError } from "commander";
-import { parseStepBoundary, type StepBoundary } from "../data/steps.ts";
+import { parseStepBoundary, type StepBoundary } from "../data/tokens/steps.ts";
 import { describeInspection, inspectRecipe } from "../recipe/inspect.ts";
 import { loadRecipe } from "../recipe/load.ts";
 import { type CommonOptions, collect, command, type Io, outputOf } from "./command.ts";

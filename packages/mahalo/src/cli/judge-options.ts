@@ -1,8 +1,8 @@
 /** The options that commands over rows and judges share: a judge, a file of rows and how to read it. */
 import { MahaloError } from "@mahalo/torch";
 import { parse } from "yaml";
-import type { RowFile } from "../data/load.ts";
-import { allRollouts, type RolloutRow } from "../reward/rollout-file.ts";
+import type { RowFile } from "../data/rows/load.ts";
+import { allRollouts, type RolloutRow } from "../rollout/file.ts";
 import { usage } from "./command.ts";
 
 /** What the options of a file of rows hold. */

@@ -2,16 +2,16 @@
 import { type Command, Option } from "commander";
 import { formatNumberOf } from "../core/format.ts";
 import { writeJsonLines } from "../core/json-lines.ts";
-import { Problems } from "../data/problems.ts";
-import { judgeContent, judgesAnswers, makeJudge } from "../reward/judges/registry.ts";
-import { rejudgeRollouts } from "../reward/rejudge.ts";
+import { Problems } from "../data/rows/problems.ts";
+import { judgeContent, judgesAnswers, makeJudge } from "../judges/registry.ts";
 import {
   pairLine,
   pairsFromRollouts,
   type RolloutPairOptionsInput,
   rolloutPairOptionsOf,
   rolloutPairsSchema,
-} from "../reward/rollout-pairs.ts";
+} from "../rollout/pairs.ts";
+import { rejudgeRollouts } from "../rollout/rejudge.ts";
 import { type CommonOptions, command, type Io, outputOf, Unmet } from "./command.ts";
 import { givenRollouts, parseJudge } from "./judge-options.ts";
 import { number } from "./sampling-options.ts";

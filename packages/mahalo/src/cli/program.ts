@@ -4,7 +4,7 @@ import { Command, CommanderError } from "commander";
 import { describeFailure, explainFailure } from "../core/failure.mjs";
 import { didYouMean } from "../core/suggest.ts";
 import { visible } from "../core/visible.ts";
-import { mahaloVersion } from "../recipe/provenance.ts";
+import { mahaloVersion } from "../recipe/engine/provenance.ts";
 import { type CommandFile, type Io, Unmet } from "./command.ts";
 import { commands } from "./commands.ts";
 import { extendOption, loadExtensions } from "./extensions.ts";

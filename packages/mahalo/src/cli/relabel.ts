@@ -2,8 +2,8 @@
 import { type Command, Option } from "commander";
 import { formatNumberOf } from "../core/format.ts";
 import { writeJsonLines } from "../core/json-lines.ts";
-import { Problems } from "../data/problems.ts";
-import { makeJudge } from "../reward/judges/registry.ts";
+import { Problems } from "../data/rows/problems.ts";
+import { makeJudge } from "../judges/registry.ts";
 import {
   type RelabelOptionsInput,
   relabelNeedsJudge,
@@ -11,7 +11,7 @@ import {
   relabelOptionsSchema,
   relabelRows,
   stepwiseLine,
-} from "../reward/relabel-rows.ts";
+} from "../rollout/relabel.ts";
 import { type CommonOptions, command, type Io, outputOf, Unmet, usage } from "./command.ts";
 import { givenRollouts, parseJudge } from "./judge-options.ts";
 import { number } from "./sampling-options.ts";

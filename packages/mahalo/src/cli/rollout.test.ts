@@ -5,10 +5,10 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { z } from "zod";
 import { parseJson } from "../core/json.ts";
+import { answers, startEndpoint } from "../endpoint/testing/server.ts";
 import { tinyFolder } from "../model/testing/tiny.ts";
-import { answers, startEndpoint } from "../reward/endpoint/testing/server.ts";
-import { allRollouts } from "../reward/rollout-file.ts";
-import { ending, rolloutRow } from "../reward/testing/rollout-row.ts";
+import { allRollouts } from "../rollout/file.ts";
+import { ending, rolloutRow } from "../rollout/testing/rollout-row.ts";
 import { runCli } from "./program.ts";
 
 /** Runs a command line: the status it ends with, and what it wrote. */

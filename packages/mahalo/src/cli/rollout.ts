@@ -2,24 +2,24 @@
 
 import { type Command, Option } from "commander";
 import { formatNumberOf } from "../core/format.ts";
-import { loadDialogues, loadOpenRows } from "../data/load.ts";
-import { Problems } from "../data/problems.ts";
-import { parseStepBoundary, type StepBoundary } from "../data/steps.ts";
-import { type Mix, parseMix } from "../model/heads.ts";
-import { loadModel } from "../model/load.ts";
-import { computeDType, type Precision } from "../model/precision.ts";
-import { openModelSource } from "../model/source.ts";
+import { loadDialogues, loadOpenRows } from "../data/rows/load.ts";
+import { Problems } from "../data/rows/problems.ts";
+import { parseStepBoundary, type StepBoundary } from "../data/tokens/steps.ts";
+import { loadModel } from "../model/folder/load.ts";
+import { openModelSource } from "../model/folder/source.ts";
+import { type Mix, parseMix } from "../model/heads/heads.ts";
+import { computeDType, type Precision } from "../model/transformer/precision.ts";
 import { modelHash } from "../recipe/sources.ts";
-import type { Continuer } from "../reward/continuer.ts";
-import { endpointContinuer } from "../reward/endpoint-continuer.ts";
+import { endpointContinuer } from "../rollout/endpoint-generator.ts";
+import type { Continuer } from "../rollout/generator.ts";
+import type { RolloutSummary } from "../rollout/monte-carlo.ts";
 import {
   boundaryContinuer,
   type RolloutOrigin,
   rollOutDialogues,
   rollOutRows,
   rolloutOrigins,
-} from "../reward/roll-out.ts";
-import type { RolloutSummary } from "../reward/rollout.ts";
+} from "../rollout/rollout.ts";
 import { type CommonOptions, command, type Io, outputOf, Unmet, usage } from "./command.ts";
 import { type EndpointFlags, endpointOf, withEndpoint } from "./endpoint-options.ts";
 import { parseJudge, type RowFlags, rowFile } from "./judge-options.ts";

@@ -2,8 +2,13 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
 import type { GenerateRequest } from "../decode/request.ts";
 import { samplingFor } from "../decode/sampling.ts";
-import type { LanguageModel, LoadOptions } from "../model/load.ts";
-import { computeDType, type Precision, type WeightsName, weightsNames } from "../model/precision.ts";
+import type { LanguageModel, LoadOptions } from "../model/folder/load.ts";
+import {
+  computeDType,
+  type Precision,
+  type WeightsName,
+  weightsNames,
+} from "../model/transformer/precision.ts";
 import { collect } from "./command.ts";
 
 /** What the shared options hold once parsed. */

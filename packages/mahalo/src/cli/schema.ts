@@ -1,6 +1,6 @@
 /** mahalo schema: print the recipe's JSON schema for editors. */
 import type { Command } from "commander";
-import { recipeJsonSchema } from "../recipe/json-schema.ts";
+import { recipeJsonSchema } from "../recipe/schema/json-schema.ts";
 import { type CommonOptions, command, type Io, outputOf } from "./command.ts";
 
 /** Prints the JSON schema of a recipe. */

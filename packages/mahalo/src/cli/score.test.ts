@@ -6,7 +6,7 @@ import { gzipSync } from "node:zlib";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { z } from "zod";
 import { parseJson } from "../core/json.ts";
-import { saveRewardModel } from "../model/reward-model.ts";
+import { saveRewardModel } from "../model/reward/reward-model.ts";
 import { ALL_KINDS, tinyRewards } from "../model/testing/rewards.ts";
 import { runCli } from "./program.ts";
 

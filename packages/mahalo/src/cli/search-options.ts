@@ -2,14 +2,14 @@
 import { MahaloError } from "@mahalo/torch";
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { type AggregateName, aggregateNames } from "../core/aggregate.ts";
-import { parseStepBoundary, type StepBoundary } from "../data/steps.ts";
-import { normalizations, type SearchInput, searchOptionsOf } from "../decode/search/options.ts";
-import type { Scorer } from "../decode/search/scorer.ts";
-import { choiceOf, choices, strategies } from "../decode/search/strategies/registry.ts";
-import type { LanguageModel } from "../model/load.ts";
-import { computeDType, type Precision } from "../model/precision.ts";
-import { type Guide, openGuides, parseGuides } from "../reward/scorers/guides.ts";
-import { votesOf } from "../reward/votes.ts";
+import { parseStepBoundary, type StepBoundary } from "../data/tokens/steps.ts";
+import type { LanguageModel } from "../model/folder/load.ts";
+import { computeDType, type Precision } from "../model/transformer/precision.ts";
+import { normalizations, type SearchInput, searchOptionsOf } from "../search/options.ts";
+import type { Scorer } from "../search/scorer.ts";
+import { type Guide, openGuides, parseGuides } from "../search/scorers/guides.ts";
+import { choiceOf, choices, strategies } from "../search/strategies/registry.ts";
+import { votesOf } from "../search/votes.ts";
 import { usage } from "./command.ts";
 import { wholeAboveZero } from "./sampling-options.ts";
 

@@ -5,9 +5,9 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { z } from "zod";
 import { parseJson } from "../core/json.ts";
-import { readTraces } from "../decode/search/trace-file.ts";
-import { saveRewardModel } from "../model/reward-model.ts";
+import { saveRewardModel } from "../model/reward/reward-model.ts";
 import { tinyRewards } from "../model/testing/rewards.ts";
+import { readTraces } from "../search/trace-file.ts";
 import { layOutModel, type Ran, run, typed } from "./testing/run.ts";
 
 let folder = "";

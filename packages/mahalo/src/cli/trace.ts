@@ -1,7 +1,7 @@
 /** mahalo trace: draw the trees that a guided search has left in a file. */
 import type { Command } from "commander";
-import { drawTree } from "../decode/search/draw.ts";
-import { readTraces } from "../decode/search/trace-file.ts";
+import { drawTree } from "../search/draw.ts";
+import { readTraces } from "../search/trace-file.ts";
 import { type CommonOptions, command, type Io, outputOf, usage } from "./command.ts";
 import { number } from "./sampling-options.ts";
 

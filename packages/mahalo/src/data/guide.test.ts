@@ -2,10 +2,10 @@
 import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
 import { parse } from "yaml";
-import { columnMapper, columnsSchema } from "./columns.ts";
-import { columnsOf, formats } from "./formats.ts";
-import { parsePreference } from "./rows.ts";
-import { parseStepRow } from "./step-rows.ts";
+import { columnMapper, columnsSchema } from "./rows/columns.ts";
+import { columnsOf, formats } from "./rows/formats.ts";
+import { parsePreference } from "./rows/rows.ts";
+import { parseStepRow } from "./rows/step-rows.ts";
 
 const guide = readFileSync(new URL("../../../../docs/guides/data.md", import.meta.url), "utf8");
 const blocks = (language: string): string[] =>

@@ -1,8 +1,8 @@
 /** Facts about inspection: what is shown is what training gets, and no row can steer the terminal. */
 import { describe, expect, test } from "vitest";
-import type { TextCodec } from "./codec.ts";
-import type { EncodedExample, EncodedPair, EncodedSteps } from "./encode.ts";
 import { firstOfEach, inspectRows, renderRows, renderSummary, summarizeRows } from "./inspect.ts";
+import type { EncodedExample, EncodedPair, EncodedSteps } from "./tokens/encode.ts";
+import type { TextCodec } from "./tokens/tokenizer.ts";
 
 const words = ["<|end|>", "Hi", " there", "\n", "Yes", " no", "\x1b[31m"];
 const codec: TextCodec = {

@@ -2,11 +2,11 @@
 import { formatCount, formatNumberOf } from "../core/format.ts";
 import { mean } from "../core/mean.ts";
 import { element, lastOf, need, zip } from "../core/need.ts";
-import type { TextCodec } from "./codec.ts";
-import type { EncodedExample, EncodedPair, EncodedSteps } from "./encode.ts";
-import { branchIds, branchMask, type PackedRow, packRows, rowLength } from "./packing.ts";
-import { formatOrigin, formatRows } from "./problems.ts";
-import { type StepBoundary, stepEnds } from "./steps.ts";
+import { formatOrigin, formatRows } from "./rows/problems.ts";
+import type { EncodedExample, EncodedPair, EncodedSteps } from "./tokens/encode.ts";
+import { branchIds, branchMask, type PackedRow, packRows, rowLength } from "./tokens/packing.ts";
+import { type StepBoundary, stepEnds } from "./tokens/steps.ts";
+import type { TextCodec } from "./tokens/tokenizer.ts";
 
 /** One token as it lies in a packed row. */
 export type InspectedToken = { id: number; text: string; position: number; special: boolean };

@@ -2,13 +2,13 @@
 import { MahaloError } from "@mahalo/torch";
 import { progress } from "../core/progress.ts";
 import { readText } from "../core/read-file.ts";
-import type { Answer } from "../data/answers.ts";
-import { encodePrompt } from "../data/encode.ts";
-import { loadPrompts, type RowFile } from "../data/load.ts";
-import { formatOrigin, RowProblem } from "../data/problems.ts";
-import { type Prompt, type PromptRow, promptMessages } from "../data/rows.ts";
-import type { Mix } from "../model/heads.ts";
-import type { LanguageModel } from "../model/load.ts";
+import type { Answer } from "../data/rows/answers.ts";
+import { loadPrompts, type RowFile } from "../data/rows/load.ts";
+import { formatOrigin, RowProblem } from "../data/rows/problems.ts";
+import { type Prompt, type PromptRow, promptMessages } from "../data/rows/rows.ts";
+import { encodePrompt } from "../data/tokens/encode.ts";
+import type { LanguageModel } from "../model/folder/load.ts";
+import type { Mix } from "../model/heads/heads.ts";
 import { generateAll } from "./generate.ts";
 import type { Completion, Finish, GenerateRequest } from "./request.ts";
 

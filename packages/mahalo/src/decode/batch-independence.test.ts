@@ -1,6 +1,6 @@
 /** An answer depends on its request alone: tokens and log-probabilities are the same, bit for bit, in any company. */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import type { LanguageModel, LoadOptions } from "../model/load.ts";
+import type { LanguageModel, LoadOptions } from "../model/folder/load.ts";
 import { tinyModel } from "../model/testing/tiny.ts";
 import { Engine, type EngineOptions } from "./engine.ts";
 import type { Completion, GenerateRequest } from "./request.ts";

@@ -2,10 +2,10 @@
 import { MahaloError, scope, type Tensor } from "@mahalo/torch";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import type { LanguageModel } from "../model/load.ts";
+import type { LanguageModel } from "../model/folder/load.ts";
 import { distance, type TinyName, tinyModel } from "../model/testing/tiny.ts";
 import { cachedDecoder, type Decoder, uncachedDecoder } from "./decoder.ts";
-import { type KvShape, PAGE_POSITIONS, pageBytes } from "./kv-pages.ts";
+import { type KvShape, PAGE_POSITIONS, pageBytes } from "./kv/kv-pages.ts";
 
 const models = new Map<TinyName, LanguageModel>();
 const modelOf = (name: TinyName): LanguageModel => {

@@ -1,12 +1,12 @@
 /** The rows that decode together: prompts in, hidden states out, with a key-value cache or, slowly, without. */
 import { MahaloError, noGrad, scope, type Tensor, tensor } from "@mahalo/torch";
 import { zip } from "../core/need.ts";
-import { packedAttention } from "../model/attention.ts";
-import type { LanguageModel } from "../model/load.ts";
-import { type CachedAttentionOptions, cachedPass, promptBatch } from "./cached-attention.ts";
-import { KvCache, type KvCacheOptions, type KvRow, pagesOf } from "./kv-cache.ts";
-import { defaultMaxBytes } from "./kv-pages.ts";
-import { commonLength, longestHeld, PrefixCache } from "./prefix-cache.ts";
+import type { LanguageModel } from "../model/folder/load.ts";
+import { packedAttention } from "../model/transformer/attention.ts";
+import { type CachedAttentionOptions, cachedPass, promptBatch } from "./kv/cached-attention.ts";
+import { KvCache, type KvCacheOptions, type KvRow, pagesOf } from "./kv/kv-cache.ts";
+import { defaultMaxBytes } from "./kv/kv-pages.ts";
+import { commonLength, longestHeld, PrefixCache } from "./kv/prefix-cache.ts";
 
 // Shapes: R rows, N rows of one call, D hidden.
 

@@ -1,8 +1,8 @@
 /** What the engine draws against the model's own probabilities: as often as they say, and with the log-probabilities they have. */
 import { noGrad, ops, scope } from "@mahalo/torch";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import type { Mix } from "../model/heads.ts";
-import type { LanguageModel } from "../model/load.ts";
+import type { LanguageModel } from "../model/folder/load.ts";
+import type { Mix } from "../model/heads/heads.ts";
 import { hiddenOf, sequence, type TinyName, tinyModel } from "../model/testing/tiny.ts";
 import { generateAll } from "./generate.ts";
 import type { GenerateRequest } from "./request.ts";

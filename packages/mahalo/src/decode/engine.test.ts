@@ -2,14 +2,14 @@
 import { MahaloError, noGrad, ops, scope } from "@mahalo/torch";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import type { LanguageModel } from "../model/load.ts";
+import type { LanguageModel } from "../model/folder/load.ts";
 import { tinyModel } from "../model/testing/tiny.ts";
-import { decode } from "./decode.ts";
+import { decode } from "../search/decode.ts";
 import { cachedDecoder, type Decoder, uncachedDecoder } from "./decoder.ts";
 import { Engine, type Job } from "./engine.ts";
 import type { AnswerEvent } from "./events.ts";
 import { generateAll } from "./generate.ts";
-import { type KvShape, PAGE_POSITIONS, pageBytes } from "./kv-pages.ts";
+import { type KvShape, PAGE_POSITIONS, pageBytes } from "./kv/kv-pages.ts";
 import type { Completion, GenerateRequest } from "./request.ts";
 
 let model: LanguageModel;

@@ -2,11 +2,11 @@
 import { setImmediate as nextTick } from "node:timers/promises";
 import { MahaloError, scope } from "@mahalo/torch";
 import { element, lastOf, zip } from "../core/need.ts";
-import type { LanguageModel } from "../model/load.ts";
+import type { LanguageModel } from "../model/folder/load.ts";
 import { cachedDecoder, type Decoder } from "./decoder.ts";
 import type { AnswerEvent } from "./events.ts";
 import { joinRows } from "./join.ts";
-import { memoryError } from "./kv-pages.ts";
+import { memoryError } from "./kv/kv-pages.ts";
 import { type Choice, nextTokens } from "./next-tokens.ts";
 import { Answer, type Completion, type GenerateRequest } from "./request.ts";
 

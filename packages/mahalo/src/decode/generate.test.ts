@@ -2,11 +2,11 @@
 import { noGrad, scope, type Tensor, tensor } from "@mahalo/torch";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import type { LanguageModel } from "../model/load.ts";
+import type { LanguageModel } from "../model/folder/load.ts";
 import { type TinyName, tinyModel, tinyNames } from "../model/testing/tiny.ts";
 import { uncachedDecoder } from "./decoder.ts";
 import { type GenerateOptions, generate, generateAll } from "./generate.ts";
-import { jointModel } from "./joint-model.ts";
+import { jointModel } from "./logit-mixing.ts";
 import type { GenerateRequest } from "./request.ts";
 
 const models = new Map<TinyName, LanguageModel>();

@@ -1,6 +1,6 @@
 /** Answers a list of requests side by side: rows join as others leave, and each is what it would be alone. */
 import { throwIfAborted } from "../core/interrupt.ts";
-import type { LanguageModel } from "../model/load.ts";
+import type { LanguageModel } from "../model/folder/load.ts";
 import { Engine, type EngineOptions } from "./engine.ts";
 import type { AnswerEvent } from "./events.ts";
 import type { Completion, GenerateRequest } from "./request.ts";

@@ -2,7 +2,7 @@
 import { scope } from "@mahalo/torch";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import type { LanguageModel } from "../model/load.ts";
+import type { LanguageModel } from "../model/folder/load.ts";
 import { type TinyName, tinyModel } from "../model/testing/tiny.ts";
 import { cachedDecoder, type Decoder, uncachedDecoder } from "./decoder.ts";
 import { type GenerateOptions, generateAll } from "./generate.ts";

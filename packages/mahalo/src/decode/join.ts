@@ -2,7 +2,7 @@
 import type { Tensor } from "@mahalo/torch";
 import { element, need } from "../core/need.ts";
 import type { Decoder } from "./decoder.ts";
-import { commonLength } from "./prefix-cache.ts";
+import { commonLength } from "./kv/prefix-cache.ts";
 
 // Shapes: N prompts, D hidden.
 

@@ -1,11 +1,11 @@
 /** Mixes that change within an answer: the tokens of a decoder that swaps heads by hand, and errors that name the field. */
 import { MahaloError, scope } from "@mahalo/torch";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { StepScanner } from "../data/steps.ts";
-import type { Mix } from "../model/heads.ts";
-import type { LanguageModel } from "../model/load.ts";
+import { StepScanner } from "../data/tokens/steps.ts";
+import type { LanguageModel } from "../model/folder/load.ts";
+import type { Mix } from "../model/heads/heads.ts";
 import { tinyModel } from "../model/testing/tiny.ts";
-import { Conversation } from "./conversation.ts";
+import { Conversation } from "../search/conversation.ts";
 import { uncachedDecoder } from "./decoder.ts";
 import { generateAll } from "./generate.ts";
 import type { MixPhase, MixPlan } from "./mix-schedule.ts";

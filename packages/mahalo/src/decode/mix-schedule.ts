@@ -2,7 +2,7 @@
 import { MahaloError } from "@mahalo/torch";
 import { z } from "zod";
 import { checkValue } from "../core/json.ts";
-import { type Mix, normalizeMix } from "../model/heads.ts";
+import { type Mix, normalizeMix } from "../model/heads/heads.ts";
 
 /** Where a phase begins: at the answer's token or step of that number, both counted from 0. */
 export type MixStart = { token: number } | { step: number };

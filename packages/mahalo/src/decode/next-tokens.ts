@@ -1,8 +1,8 @@
 /** From hidden states to next tokens: every row under its own mix and sampling, rows of one mix through one head. */
 import { noGrad, ops, scope, type Tensor, tensor } from "@mahalo/torch";
 import { element, zip } from "../core/need.ts";
-import { CACHED_MIXES } from "../model/heads.ts";
-import type { LanguageModel } from "../model/load.ts";
+import type { LanguageModel } from "../model/folder/load.ts";
+import { CACHED_MIXES } from "../model/heads/heads.ts";
 import type { Answer } from "./request.ts";
 import { notFinite } from "./sampling.ts";
 import { canWeigh, weightedLogits } from "./weighted-logits.ts";

@@ -3,7 +3,7 @@ import { MahaloError } from "@mahalo/torch";
 import { z } from "zod";
 import { checkValue } from "../core/json.ts";
 import type { Random } from "../core/random.ts";
-import type { GenerationDefaults } from "../model/model-source.ts";
+import type { GenerationDefaults } from "../model/folder/model-source.ts";
 
 const share = z.number().min(0).max(1);
 

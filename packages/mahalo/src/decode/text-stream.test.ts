@@ -1,8 +1,8 @@
 /** Text that comes out token by token: whole characters, and nothing from a stop string on. */
 import fc from "fast-check";
 import { beforeAll, describe, expect, test } from "vitest";
-import type { TextCodec } from "../data/codec.ts";
-import { loadModel } from "../model/load.ts";
+import type { TextCodec } from "../data/tokens/tokenizer.ts";
+import { loadModel } from "../model/folder/load.ts";
 import { tinyFolder } from "../model/testing/tiny.ts";
 import { TextStream } from "./text-stream.ts";
 

@@ -1,6 +1,7 @@
 /** Tokens into text as it grows: only whole characters come out, and nothing from a stop string on. */
-import type { TextCodec } from "../data/codec.ts";
-import { TokenText } from "../data/token-text.ts";
+
+import { TokenText } from "../data/tokens/token-text.ts";
+import type { TextCodec } from "../data/tokens/tokenizer.ts";
 
 /** Text that certainly belongs to the answer, and whether a stop string has ended it. */
 export type TextPiece = { text: string; stopped: boolean };

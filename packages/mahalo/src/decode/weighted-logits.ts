@@ -1,9 +1,9 @@
 /** Logits of rows under more mixes than heads are merged for: every objective's head once for all rows, weighted by row. */
 import { MahaloError, ops, type Tensor, tensor } from "@mahalo/torch";
 import { linear } from "../core/products.ts";
-import type { Mix } from "../model/heads.ts";
-import type { LanguageModel } from "../model/load.ts";
-import { weightIn } from "../model/mix-weight.ts";
+import type { LanguageModel } from "../model/folder/load.ts";
+import type { Mix } from "../model/heads/heads.ts";
+import { weightIn } from "../model/heads/mix-weight.ts";
 
 // Shapes: R rows, D hidden, V vocabulary.
 

@@ -1,9 +1,9 @@
 /** What alignment did to every objective: each policy against the model before it, where a loss is interference. */
 import { stream } from "../core/random.ts";
-import type { RunGroup } from "./compared-runs.ts";
-import type { Comparison } from "./comparison.ts";
-import { onSharedSeeds, policiesOf, samePrompts, scoresOf } from "./over-seeds.ts";
-import { pairedOverSeeds } from "./seeds.ts";
+import type { RunGroup } from "./compare/compared-runs.ts";
+import type { Comparison } from "./compare/comparison.ts";
+import { onSharedSeeds, policiesOf, samePrompts, scoresOf } from "./compare/over-seeds.ts";
+import { pairedOverSeeds } from "./compare/seeds.ts";
 
 /**
  * Results after alignment less results before it, paired over seeds and prompts, for every policy and objective: a table

@@ -3,7 +3,7 @@ import { z } from "zod";
 import { writeJsonFile } from "../core/files.ts";
 import { readJsonFile } from "../core/json.ts";
 import { freeName } from "../core/names.ts";
-import { messageSchema } from "../data/messages.ts";
+import { messageSchema } from "../data/rows/messages.ts";
 
 /** The version written now; a reader refuses others. */
 export const resultsVersion = 2;

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { stream } from "../core/random.ts";
-import { makeJudge } from "../reward/judges/registry.ts";
+import { makeJudge } from "../judges/registry.ts";
 import { formatMix, mixGrid } from "./mixes.ts";
 import { pairAccuracy } from "./pair-accuracy.ts";
 import { inventedResults } from "./report/testing/fixture.ts";

@@ -2,9 +2,9 @@
 import { MahaloError } from "@mahalo/torch";
 import { element, need, zip } from "../core/need.ts";
 import { stream } from "../core/random.ts";
-import type { Message } from "../data/messages.ts";
-import { weightIn } from "../model/mix-weight.ts";
-import type { Judge, Verdict } from "../reward/judges/types.ts";
+import type { Message } from "../data/rows/messages.ts";
+import type { Judge, Verdict } from "../judges/types.ts";
+import { weightIn } from "../model/heads/mix-weight.ts";
 import { estimate, pairedDifference } from "./intervals.ts";
 import type { SweepMix } from "./mixes.ts";
 import type { Sample, Steering, SweepPoint } from "./results.ts";

@@ -2,7 +2,7 @@
 import { MahaloError } from "@mahalo/torch";
 import { element } from "../core/need.ts";
 import { didYouMean } from "../core/suggest.ts";
-import { weightIn } from "../model/mix-weight.ts";
+import { weightIn } from "../model/heads/mix-weight.ts";
 import type { Estimate } from "./intervals.ts";
 import type { SweepMix } from "./mixes.ts";
 import type { SweepPoint } from "./results.ts";

@@ -1,7 +1,8 @@
 /** mahalo/evaluate: sweeps, fronts, intervals and comparisons. */
 
 export { distinct, klOfSamples, winRates } from "../evaluate/answer-metrics.ts";
-export { type Comparison, readComparison } from "../evaluate/comparison.ts";
+export { type Comparison, readComparison } from "../evaluate/compare/comparison.ts";
+export { overSeeds, pairedOverSeeds } from "../evaluate/compare/seeds.ts";
 export {
   coverage,
   dominates,
@@ -13,5 +14,4 @@ export {
 } from "../evaluate/front.ts";
 export { bootstrapMean, type Estimate, wilson } from "../evaluate/intervals.ts";
 export { mixGrid } from "../evaluate/mixes.ts";
-export { overSeeds, pairedOverSeeds } from "../evaluate/seeds.ts";
 export { type Policy, runSweep, type SweepOptions, type SweepOutcome } from "../evaluate/sweep.ts";

@@ -1,16 +1,16 @@
 /** mahalo/extend: what a program adds to mahalo's own, each by one call: recipes, settings and the command line then know its name. */
 import type { CommandFile } from "../cli/command.ts";
 import { commands } from "../cli/commands.ts";
-import type { Columns } from "../data/columns.ts";
-import { formats } from "../data/formats.ts";
-import { rowReaders } from "../data/row-readers/registry.ts";
-import type { RowReader } from "../data/row-readers/types.ts";
-import { strategies } from "../decode/search/strategies/registry.ts";
-import type { Strategy } from "../decode/search/strategies/types.ts";
+import type { Columns } from "../data/rows/columns.ts";
+import { formats } from "../data/rows/formats.ts";
+import { rowReaders } from "../data/rows/readers/registry.ts";
+import type { RowReader } from "../data/rows/readers/types.ts";
 import type { ModelFamily } from "../model/families/family.ts";
 import { families } from "../model/families/registry.ts";
-import type { RewardHeadKind } from "../model/head-kinds/kind.ts";
-import { headKinds } from "../model/head-kinds/registry.ts";
+import type { RewardHeadKind } from "../model/reward/head-kinds/kind.ts";
+import { headKinds } from "../model/reward/head-kinds/registry.ts";
+import { strategies } from "../search/strategies/registry.ts";
+import type { Strategy } from "../search/strategies/types.ts";
 import { type PairLossSpec, pairLosses } from "../train/losses.ts";
 import type { AlignMethodSpec } from "../train/methods/method.ts";
 import { alignMethods } from "../train/methods/registry.ts";
@@ -19,12 +19,12 @@ export { type CommandSpec, command, type Io, outputOf } from "../cli/command.ts"
 export { element } from "../core/need.ts";
 export { addGenerator as registerGenerator } from "../data/generators/registry.ts";
 export type { Generated, GeneratedProblem, GeneratedRow, Generator } from "../data/generators/types.ts";
-export { RowProblem } from "../data/problems.ts";
-export { best, keepBest } from "../decode/search/strategies/types.ts";
-export { layerBackward, layerForward, linearLayer, linearShapes } from "../model/head-kinds/linear.ts";
+export { RowProblem } from "../data/rows/problems.ts";
+export { addJudge as registerJudge } from "../judges/registry.ts";
+export type { Judge, JudgedItem, JudgeKind, Verdict } from "../judges/types.ts";
+export { layerBackward, layerForward, linearLayer, linearShapes } from "../model/reward/head-kinds/linear.ts";
 export { type AddedStage, addStage as registerStage } from "../recipe/pipeline.ts";
-export { addJudge as registerJudge } from "../reward/judges/registry.ts";
-export type { Judge, JudgedItem, JudgeKind, Verdict } from "../reward/judges/types.ts";
+export { best, keepBest } from "../search/strategies/types.ts";
 export { ofMargin } from "../train/losses.ts";
 export type {
   AlignMethodSpec,

@@ -1,30 +1,30 @@
 /** mahalo/judges: rollouts, verdicts, labels and pairs made of them, and reward models as scorers. */
 
 export { type AggregateName, type Aggregates, aggregateScores } from "../core/aggregate.ts";
-export { type Continuer, modelContinuer } from "../reward/continuer.ts";
+export { judgeRows } from "../judges/judge-rows.ts";
 export {
   type EndpointContinuerOptions,
   type EndpointRolloutOptions,
   endpointContinuer,
   endpointContinuerSchema,
-} from "../reward/endpoint-continuer.ts";
-export { judgeRows } from "../reward/judges/judge-rows.ts";
-export { rejudgeRollouts } from "../reward/rejudge.ts";
-export { type Ending, hardLabels, hindsightTarget, monteCarloValue } from "../reward/relabel.ts";
-export { type RelabelledRow, relabelOptionsOf, relabelRows, stepwiseLine } from "../reward/relabel-rows.ts";
-export { boundaryContinuer, rollOutDialogues, rollOutRows } from "../reward/roll-out.ts";
-export type { RolloutSummary } from "../reward/rollout.ts";
-export { allRollouts, type Rollout, type RolloutRow, readRollouts } from "../reward/rollout-file.ts";
-export { type MadePair, pairLine, pairsFromRollouts, rolloutPairOptionsOf } from "../reward/rollout-pairs.ts";
-export { type RunningScorer, type RunningScorerOptions, runningScorer } from "../reward/running-scorer.ts";
-export { loadScorable, parseScorable, type ScorableRow } from "../reward/scorable-rows.ts";
-export { type ScoredResponse, type ScoreStepsOptions, scoreSteps } from "../reward/score.ts";
-export { type ScoreMetrics, scoreMetrics } from "../reward/score-metrics.ts";
-export { type ScoredRow, scoreRows } from "../reward/score-rows.ts";
-export { encodeScored, type ScoreTextOptions } from "../reward/score-text.ts";
-export { openGuides, parseGuides } from "../reward/scorers/guides.ts";
-export { judgeScorer } from "../reward/scorers/judge-scorer.ts";
-export { type ModelScorerOptions, modelScorer } from "../reward/scorers/model-scorer.ts";
-export { severalScorers } from "../reward/scorers/several-scorers.ts";
-export { unitScore } from "../reward/unit-score.ts";
-export { votesOf } from "../reward/votes.ts";
+} from "../rollout/endpoint-generator.ts";
+export { allRollouts, type Rollout, type RolloutRow, readRollouts } from "../rollout/file.ts";
+export { type Continuer, modelContinuer } from "../rollout/generator.ts";
+export type { RolloutSummary } from "../rollout/monte-carlo.ts";
+export { type MadePair, pairLine, pairsFromRollouts, rolloutPairOptionsOf } from "../rollout/pairs.ts";
+export { rejudgeRollouts } from "../rollout/rejudge.ts";
+export { type RelabelledRow, relabelOptionsOf, relabelRows, stepwiseLine } from "../rollout/relabel.ts";
+export { boundaryContinuer, rollOutDialogues, rollOutRows } from "../rollout/rollout.ts";
+export { type Ending, hardLabels, hindsightTarget, monteCarloValue } from "../rollout/targets.ts";
+export { type RunningScorer, type RunningScorerOptions, runningScorer } from "../scoring/running-scorer.ts";
+export { loadScorable, parseScorable, type ScorableRow } from "../scoring/scorable-rows.ts";
+export { type ScoredResponse, type ScoreStepsOptions, scoreSteps } from "../scoring/score.ts";
+export { type ScoreMetrics, scoreMetrics } from "../scoring/score-metrics.ts";
+export { type ScoredRow, scoreRows } from "../scoring/score-rows.ts";
+export { encodeScored, type ScoreTextOptions } from "../scoring/score-text.ts";
+export { unitScore } from "../scoring/unit-score.ts";
+export { openGuides, parseGuides } from "../search/scorers/guides.ts";
+export { judgeScorer } from "../search/scorers/judge-scorer.ts";
+export { type ModelScorerOptions, modelScorer } from "../search/scorers/model-scorer.ts";
+export { severalScorers } from "../search/scorers/several-scorers.ts";
+export { votesOf } from "../search/votes.ts";

@@ -1,13 +1,13 @@
 /** mahalo/train: the trainer, its tasks and losses, reward models and what recipes say of training. */
 
-export type { ComputeDType, Parameter } from "../model/parameters.ts";
-export type { HeadSpec, RewardHead, RewardHeads } from "../model/reward-heads.ts";
-export { type RewardLoadOptions, saveRewardModel } from "../model/reward-model.ts";
-export { namedPrompt } from "../model/reward-prompt.ts";
-export { soupModel } from "../model/soup.ts";
-export { type AlignOptions, alignSchema } from "../recipe/align-schema.ts";
+export { soupModel } from "../model/heads/soup.ts";
+export type { HeadSpec, RewardHead, RewardHeads } from "../model/reward/reward-heads.ts";
+export { type RewardLoadOptions, saveRewardModel } from "../model/reward/reward-model.ts";
+export { namedPrompt } from "../model/reward/reward-prompt.ts";
+export type { ComputeDType, Parameter } from "../model/transformer/parameters.ts";
+export { type AlignOptions, alignSchema } from "../recipe/schema/align.ts";
+export { type SftOptions, sftSchema } from "../recipe/schema/training.ts";
 export { type Schedule, scheduleRows } from "../recipe/stages/training.ts";
-export { type SftOptions, sftSchema } from "../recipe/training-schema.ts";
 export {
   type PairLogProbs,
   type PairLoss,

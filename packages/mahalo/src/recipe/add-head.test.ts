@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { silenceProgress } from "../core/progress.ts";
 import { readResults } from "../evaluate/results.ts";
-import { type LanguageModel, loadModel } from "../model/load.ts";
+import { type LanguageModel, loadModel } from "../model/folder/load.ts";
 import { IDS, logitsOf, tinyFolder } from "../model/testing/tiny.ts";
 import { readMetrics } from "../train/metrics.ts";
 import { parseRecipe } from "./load.ts";

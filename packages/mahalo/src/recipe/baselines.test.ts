@@ -8,7 +8,7 @@ import { z } from "zod";
 import { parseJson } from "../core/json.ts";
 import { silenceProgress } from "../core/progress.ts";
 import { readResults } from "../evaluate/results.ts";
-import { loadModel } from "../model/load.ts";
+import { loadModel } from "../model/folder/load.ts";
 import { tinyFolder } from "../model/testing/tiny.ts";
 import { type MetricsRow, readMetrics } from "../train/metrics.ts";
 import { parseRecipe } from "./load.ts";

@@ -1,6 +1,6 @@
 /** How many rows a recipe's stages work on: counted by the data stage, or bounded by limits before it has run. */
 import { generateRows } from "../data/generators/registry.ts";
-import { headKinds } from "../model/head-kinds/registry.ts";
+import { headKinds } from "../model/reward/head-kinds/registry.ts";
 import type { DataCounts, RewardCounts } from "./estimate.ts";
 import {
   madePairs,
@@ -9,12 +9,12 @@ import {
   rolloutBlock,
   rolloutsOf,
   sourceList,
-} from "./objective-schema.ts";
-import type { RelabelBlock } from "./rollout-schema.ts";
-import type { ObjectiveOptions, Recipe, RowSource } from "./schema.ts";
+} from "./schema/objective.ts";
+import type { RelabelBlock } from "./schema/rollout.ts";
+import type { ObjectiveOptions, Recipe, RowSource } from "./schema/schema.ts";
+import { exampleSources, learnsChosen } from "./schema/training.ts";
 import type { DataSummary } from "./stages/data-files.ts";
 import { headKindOf } from "./stages/reward-rows.ts";
-import { exampleSources, learnsChosen } from "./training-schema.ts";
 
 /** Counts of the data, and of what each objective has to train on; a bound where the data stage has not run. */
 export type Counted = DataCounts & {

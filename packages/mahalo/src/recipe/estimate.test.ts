@@ -13,7 +13,7 @@ import {
   soupCost,
 } from "./estimate.ts";
 import { parseRecipe } from "./load.ts";
-import { rolloutSchema } from "./rollout-schema.ts";
+import { rolloutSchema } from "./schema/rollout.ts";
 
 const smollm2 = {
   layers: 30,

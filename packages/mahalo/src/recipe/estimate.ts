@@ -1,10 +1,10 @@
 /** A rough estimate of a run's time and memory, from counts, the model's shape and a measured matrix-product rate. */
 import { totalmem } from "node:os";
 import type { GemmRates } from "../core/speed.ts";
-import { computeDType } from "../model/precision.ts";
-import type { RewardOptions } from "./reward-schema.ts";
-import type { RolloutBlock } from "./rollout-schema.ts";
-import type { AlignOptions, EvaluateOptions, SftOptions, TrainingOptions } from "./schema.ts";
+import { computeDType } from "../model/transformer/precision.ts";
+import type { RewardOptions } from "./schema/reward.ts";
+import type { RolloutBlock } from "./schema/rollout.ts";
+import type { AlignOptions, EvaluateOptions, SftOptions, TrainingOptions } from "./schema/schema.ts";
 
 /** Sizes of a model that its cost depends on. */
 export type ModelShape = {

@@ -2,7 +2,6 @@
 import { MahaloError } from "@mahalo/torch";
 import { didYouMean } from "../core/suggest.ts";
 import { visible } from "../core/visible.ts";
-import { encodeWatched, stepEncoding } from "../data/encode.ts";
 import {
   firstOfEach,
   type InspectedRow,
@@ -12,9 +11,10 @@ import {
   renderSummary,
   summarizeRows,
 } from "../data/inspect.ts";
-import type { StepBoundary } from "../data/steps.ts";
-import { openModelSource } from "../model/source.ts";
-import type { Recipe } from "./schema.ts";
+import { encodeWatched, stepEncoding } from "../data/tokens/encode.ts";
+import type { StepBoundary } from "../data/tokens/steps.ts";
+import { openModelSource } from "../model/folder/source.ts";
+import type { Recipe } from "./schema/schema.ts";
 import { buildDataset } from "./stages/data.ts";
 
 /** Which rows {@link inspectRecipe} shows. */

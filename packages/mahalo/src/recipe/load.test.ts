@@ -4,8 +4,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { MahaloError } from "@mahalo/torch";
 import { describe, expect, test } from "vitest";
-import { recipeJsonSchema } from "./json-schema.ts";
 import { loadRecipe, type ParseRecipeOptions, parseRecipe, writeResolvedRecipe } from "./load.ts";
+import { recipeJsonSchema } from "./schema/json-schema.ts";
 
 const values = `name: values
 model: smollm2-135m-instruct

@@ -6,9 +6,9 @@ import { writeFileIfOther } from "../core/files.ts";
 import { describeIssues, type FieldPath, formatPath } from "../core/issues.ts";
 import { protoKeys } from "../core/names.ts";
 import { readText } from "../core/read-file.ts";
-import { type Recipe, recipeSchema } from "./schema.ts";
-import type { RowSource, StepSource } from "./source-schema.ts";
-import type { SftOptions } from "./training-schema.ts";
+import { type Recipe, recipeSchema } from "./schema/schema.ts";
+import type { RowSource, StepSource } from "./schema/source.ts";
+import type { SftOptions } from "./schema/training.ts";
 
 /** A recipe as loaded: checked, defaults filled in, paths made absolute. */
 export type LoadedRecipe = {

@@ -3,7 +3,7 @@ import { MahaloError } from "@mahalo/torch";
 import { formatBytes } from "../core/format.ts";
 import type { Memory } from "../core/machine.ts";
 import { type Costs, openCosts } from "./plan.ts";
-import type { Recipe } from "./schema.ts";
+import type { Recipe } from "./schema/schema.ts";
 
 /** Stages that train, whose settings decide what they hold. */
 const trainingStages = ["sft", "reward", "align"] as const;

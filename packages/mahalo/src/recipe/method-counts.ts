@@ -3,8 +3,8 @@ import { mixGrid } from "../evaluate/mixes.ts";
 import { alignMethods } from "../train/methods/registry.ts";
 import type { Counted } from "./counts.ts";
 import type { AlignCounts, EvaluateCounts } from "./estimate.ts";
-import { hasPairs } from "./objective-schema.ts";
-import type { AlignOptions, Recipe } from "./schema.ts";
+import { hasPairs } from "./schema/objective.ts";
+import type { AlignOptions, Recipe } from "./schema/schema.ts";
 import { addsHeads, readsReference, singleHead, weightsOf } from "./stages/align-methods.ts";
 import { mergedOf } from "./stages/merged-policies.ts";
 

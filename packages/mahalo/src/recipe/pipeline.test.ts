@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { hashFile } from "../core/files.ts";
 import { silenceProgress } from "../core/progress.ts";
-import { loadModel } from "../model/load.ts";
+import { loadModel } from "../model/folder/load.ts";
 import { tinyFolder } from "../model/testing/tiny.ts";
 import { readMetrics } from "../train/metrics.ts";
 import { parseRecipe } from "./load.ts";

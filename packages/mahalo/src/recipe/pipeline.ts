@@ -2,7 +2,8 @@
 import type { z } from "zod";
 import { Registry } from "../core/registry.ts";
 import { generateAll } from "../decode/generate.ts";
-import { type Recipe, stageBlocks } from "./schema.ts";
+import type { Stage, StageContext } from "./engine/stage.ts";
+import { type Recipe, stageBlocks } from "./schema/schema.ts";
 import { alignStage } from "./stages/align.ts";
 import { dataStage } from "./stages/data.ts";
 import { type Answer, evaluateStage } from "./stages/evaluate.ts";
@@ -13,7 +14,6 @@ import { reportStage } from "./stages/report.ts";
 import { rewardStage } from "./stages/reward.ts";
 import { rolloutStage } from "./stages/rollout.ts";
 import { sftStage } from "./stages/sft.ts";
-import type { Stage, StageContext } from "./stages.ts";
 
 /** Answers the prompts of the sweep with the decoder. */
 const answer: Answer = async (model, prompts, { mix, decoding, seed, signal, onAnswer, decoder }) => {

@@ -4,9 +4,10 @@ import { MahaloError } from "@mahalo/torch";
 import { formatBytes, formatDuration } from "../core/format.ts";
 import { element } from "../core/need.ts";
 import { type GemmRates, measureGemm } from "../core/speed.ts";
-import { sideBySide } from "../decode/search/strategies/registry.ts";
-import { openModelSource } from "../model/source.ts";
+import { openModelSource } from "../model/folder/source.ts";
+import { sideBySide } from "../search/strategies/registry.ts";
 import { boundedCounts, type Counted, measuredCounts, rewardCounts, rolloutCounts } from "./counts.ts";
+import { inspectStages, type StageState } from "./engine/stage.ts";
 import {
   alignCost,
   type Cost,
@@ -19,12 +20,11 @@ import {
   soupCost,
 } from "./estimate.ts";
 import { alignCounts, evaluateCounts } from "./method-counts.ts";
-import { rolloutBlock } from "./objective-schema.ts";
 import { pipeline } from "./pipeline.ts";
 import { runFolder } from "./run-folder.ts";
-import type { ObjectiveOptions, Recipe } from "./schema.ts";
+import { rolloutBlock } from "./schema/objective.ts";
+import type { ObjectiveOptions, Recipe } from "./schema/schema.ts";
 import { readSummary } from "./stages/data-files.ts";
-import { inspectStages, type StageState } from "./stages.ts";
 
 /** One stage of a plan. */
 export type PlannedStage = {

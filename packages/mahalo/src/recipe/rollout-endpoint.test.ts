@@ -4,9 +4,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { silenceProgress } from "../core/progress.ts";
+import { answers, startEndpoint, type TestEndpoint } from "../endpoint/testing/server.ts";
 import { tinyFolder } from "../model/testing/tiny.ts";
-import { answers, startEndpoint, type TestEndpoint } from "../reward/endpoint/testing/server.ts";
-import { allRollouts } from "../reward/rollout-file.ts";
+import { allRollouts } from "../rollout/file.ts";
 import { parseRecipe } from "./load.ts";
 import { runRecipe } from "./run.ts";
 

@@ -6,12 +6,12 @@ import { writeFileIfOther } from "../core/files.ts";
 import { formatDuration } from "../core/format.ts";
 import { findMemory, type Memory } from "../core/machine.ts";
 import { readBytes } from "../core/read-file.ts";
+import { type RunStagesOptions, runStages, type StageOutcome } from "./engine/run-stages.ts";
 import { writeResolvedRecipe } from "./load.ts";
 import { checkMemory } from "./memory.ts";
 import { pipeline } from "./pipeline.ts";
 import { runFolder } from "./run-folder.ts";
-import { type RunStagesOptions, runStages, type StageOutcome } from "./run-stages.ts";
-import type { Recipe } from "./schema.ts";
+import type { Recipe } from "./schema/schema.ts";
 
 export { runFolder } from "./run-folder.ts";
 

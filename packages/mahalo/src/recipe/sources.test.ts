@@ -1,6 +1,6 @@
 /** Facts about what identifies a recipe's model, and about models that are nowhere. */
 import { expect, test } from "vitest";
-import { packagedModel } from "../model/packaged.ts";
+import { packagedModel } from "../model/folder/packaged.ts";
 import { modelHash } from "./sources.ts";
 
 test.runIf(packagedModel("smollm2-135m-instruct"))(

@@ -4,11 +4,11 @@ import { join } from "node:path";
 import { MahaloError } from "@mahalo/torch";
 import { hashBytes, hashFile } from "../core/files.ts";
 import { canonicalJson } from "../core/json.ts";
-import type { HubOptions } from "../data/hub.ts";
-import { locateRows } from "../data/load.ts";
-import { locateModel } from "../model/source.ts";
-import type { RowSource } from "./schema.ts";
-import type { SourceFiles } from "./source-files.ts";
+import type { HubOptions } from "../data/hub/locate.ts";
+import { locateRows } from "../data/rows/load.ts";
+import { locateModel } from "../model/folder/source.ts";
+import type { SourceFiles } from "./engine/source-files.ts";
+import type { RowSource } from "./schema/schema.ts";
 
 /** Environment under which nothing is fetched. */
 const offline = (): HubOptions => ({ environment: { ...process.env, HF_HUB_OFFLINE: "1" } });

@@ -5,8 +5,8 @@ import { Optimizer, type Tensor, tensor, type UpdateRule } from "@mahalo/torch";
 import { describe, expect, test } from "vitest";
 import { stream } from "../core/random.ts";
 import { normal } from "../core/testing/normal.ts";
-import { type ComputeDType, type Parameter, parameter } from "../model/parameters.ts";
 import { withFolder } from "../model/testing/tiny.ts";
+import { type ComputeDType, type Parameter, parameter } from "../model/transformer/parameters.ts";
 import { clearCheckpoints, latestCheckpoint, loadCheckpoint, saveCheckpoint } from "./checkpoint.ts";
 import { optimizerRules } from "./options.ts";
 

@@ -16,7 +16,7 @@ import {
 import { z } from "zod";
 import { ensureDir, fileError, writeJsonFile } from "../core/files.ts";
 import { readJsonFile } from "../core/json.ts";
-import type { Parameter } from "../model/parameters.ts";
+import type { Parameter } from "../model/transformer/parameters.ts";
 import type { TaskState } from "./task.ts";
 
 const stateSchema = z.strictObject({

@@ -1,10 +1,10 @@
 /** Forward over rows of any task without gradients, microbatch by microbatch. */
 import { noGrad, scope } from "@mahalo/torch";
 import { zip } from "../core/need.ts";
-import { packedAttention } from "../model/attention.ts";
-import type { LanguageModel } from "../model/load.ts";
-import type { Parameter } from "../model/parameters.ts";
-import { batchTokens } from "../model/tokens.ts";
+import type { LanguageModel } from "../model/folder/load.ts";
+import { packedAttention } from "../model/transformer/attention.ts";
+import type { Parameter } from "../model/transformer/parameters.ts";
+import { batchTokens } from "../model/transformer/tokens.ts";
 import type { HeadPassOptions } from "./head-pass.ts";
 import type { HiddenCache } from "./hidden-cache.ts";
 import { microbatches, readHeads, valuesOf } from "./microbatch.ts";

@@ -4,8 +4,8 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { stream } from "../core/random.ts";
 import { normal } from "../core/testing/normal.ts";
-import { type ComputeDType, type Parameter, parameter } from "../model/parameters.ts";
 import { distance } from "../model/testing/tiny.ts";
+import { type ComputeDType, type Parameter, parameter } from "../model/transformer/parameters.ts";
 import { type HeadPassOptions, headPass } from "./head-pass.ts";
 import { relativeToLargest } from "./testing/compare.ts";
 

@@ -1,7 +1,7 @@
 /** A head's log-probabilities at response positions and its closed-form backward, chunk by chunk and without autograd. */
 import { elementBytes, noGrad, ops, scope, type Tensor, tensor } from "@mahalo/torch";
 import { linear, multiply } from "../core/products.ts";
-import type { Parameter } from "../model/parameters.ts";
+import type { Parameter } from "../model/transformer/parameters.ts";
 
 // Shapes: N response positions, C positions of a chunk, D hidden, V vocabulary.
 

@@ -1,10 +1,10 @@
 /** Hidden states of a frozen backbone, kept in memory: what a row's readers read is computed once. */
 import { totalmem } from "node:os";
 import { keep, MahaloError, noGrad, ops, scope, type Tensor, tensor } from "@mahalo/torch";
-import { packRows } from "../data/packing.ts";
-import { packedAttention } from "../model/attention.ts";
-import type { Backbone } from "../model/backbone.ts";
-import { batchTokens } from "../model/tokens.ts";
+import { packRows } from "../data/tokens/packing.ts";
+import { packedAttention } from "../model/transformer/attention.ts";
+import type { Backbone } from "../model/transformer/backbone.ts";
+import { batchTokens } from "../model/transformer/tokens.ts";
 import type { Reader, TaskRow } from "./task.ts";
 
 // Shapes: N positions that are read of a row, D hidden.

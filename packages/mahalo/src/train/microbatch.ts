@@ -1,7 +1,7 @@
 /** Microbatches of a step: packed rows, with what each head reads of them. */
 import { MahaloError, noGrad, ops, scope, type Tensor, tensor } from "@mahalo/torch";
 import { element, zip } from "../core/need.ts";
-import { type PackedBatch, packRows } from "../data/packing.ts";
+import { type PackedBatch, packRows } from "../data/tokens/packing.ts";
 import { HiddenCache } from "./hidden-cache.ts";
 import type { BranchValues, Reader, Reading, RowOutcome, TaskRow } from "./task.ts";
 

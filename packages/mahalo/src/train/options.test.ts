@@ -2,9 +2,9 @@
 import { Optimizer, tensor } from "@mahalo/torch";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { stream } from "../core/random.ts";
-import type { LanguageModel } from "../model/load.ts";
-import { addLora } from "../model/lora.ts";
+import type { LanguageModel } from "../model/folder/load.ts";
 import { tinyModel } from "../model/testing/tiny.ts";
+import { addLora } from "../model/transformer/lora.ts";
 import { decays, optimizerRules, warmupSteps } from "./options.ts";
 
 describe("weight decay", () => {

@@ -1,6 +1,6 @@
 /** What every training stage can be told; the recipe's training block has this form. */
 import { adamW, type OptimizerOptions, rmsProp, sgd, type UpdateRule } from "@mahalo/torch";
-import type { ConflictOptions } from "./conflict.ts";
+import type { ConflictOptions } from "./analysis/conflict.ts";
 
 /** Options of a training run, with nothing left out. */
 export type TrainOptions = {

@@ -1,9 +1,9 @@
 /** MAH-DPO: batch loss and every gradient are autograd's, and an objective moves its own head and the backbone only. */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import type { LanguageModel } from "../model/load.ts";
-import type { Parameter } from "../model/parameters.ts";
+import type { LanguageModel } from "../model/folder/load.ts";
 import { trainAll } from "../model/testing/gradients.ts";
 import { tinyNames } from "../model/testing/tiny.ts";
+import type { Parameter } from "../model/transformer/parameters.ts";
 import { logProbs } from "./forward.ts";
 import type { PreferenceTaskOptions, ReferencePair } from "./preference.ts";
 import { expectClose, relativeToLargest } from "./testing/compare.ts";

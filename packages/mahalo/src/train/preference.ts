@@ -1,7 +1,7 @@
 /** MAH-DPO: pairs of each objective train that objective's head and the shared backbone. */
 import { MahaloError } from "@mahalo/torch";
 import { need } from "../core/need.ts";
-import type { EncodedPair } from "../data/encode.ts";
+import type { EncodedPair } from "../data/tokens/encode.ts";
 import { defaultLoss, type PairLoss, type PairLossOptions, pairLoss, pairLosses } from "./losses.ts";
 import { type PairRecord, preferenceMetrics } from "./metrics.ts";
 import type { Task, TaskRow } from "./task.ts";

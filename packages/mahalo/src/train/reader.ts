@@ -1,10 +1,10 @@
 /** What is read off a batch's hidden states and what its slopes do to them; by default, log-probabilities. */
 import { MahaloError } from "@mahalo/torch";
 import { element } from "../core/need.ts";
-import { predictors } from "../data/packing.ts";
-import type { Backbone } from "../model/backbone.ts";
-import type { Heads } from "../model/heads.ts";
-import type { Parameter } from "../model/parameters.ts";
+import { predictors } from "../data/tokens/packing.ts";
+import type { Heads } from "../model/heads/heads.ts";
+import type { Backbone } from "../model/transformer/backbone.ts";
+import type { Parameter } from "../model/transformer/parameters.ts";
 import { type HeadPassOptions, headPass } from "./head-pass.ts";
 import type { Reader, TaskRow } from "./task.ts";
 

@@ -4,7 +4,7 @@ import { MahaloError } from "@mahalo/torch";
 import { areaUnderCurve, calibrationError, correlation, scoreMargin } from "../core/label-metrics.ts";
 import { logistic } from "../core/logistic.ts";
 import { mean } from "../core/mean.ts";
-import { headKinds } from "../model/head-kinds/registry.ts";
+import { headKinds } from "../model/reward/head-kinds/registry.ts";
 import { type Metrics, objectiveMetric } from "./metrics.ts";
 
 export { areaUnderCurve, calibrationError, correlation, scoreMargin };

@@ -1,7 +1,7 @@
 /** Reads a reward head at the ends of steps; the head's backward is in closed form, without autograd. */
 import { noGrad, scope, type Tensor, tensor } from "@mahalo/torch";
 import { element } from "../core/need.ts";
-import type { RewardHead } from "../model/reward-heads.ts";
+import type { RewardHead } from "../model/reward/reward-heads.ts";
 import type { Reader, Reading, TaskRow } from "./task.ts";
 
 // Shapes: N positions, D hidden, O outputs of a head, I width of its last layer's input.

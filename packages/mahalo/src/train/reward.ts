@@ -1,12 +1,12 @@
 /** Reward models as a task of the one trainer: labelled steps and pairs, each read by its objective's head. */
 import { MahaloError } from "@mahalo/torch";
 import { bug, element, lookUp, need, zip } from "../core/need.ts";
-import type { EncodedPair } from "../data/encode.ts";
-import type { Origin } from "../data/problems.ts";
-import { spansOf } from "../data/step-boundary.ts";
-import type { RewardHead } from "../model/reward-heads.ts";
-import type { RewardModel } from "../model/reward-model.ts";
-import { namedPrompt } from "../model/reward-prompt.ts";
+import type { Origin } from "../data/rows/problems.ts";
+import type { EncodedPair } from "../data/tokens/encode.ts";
+import { spansOf } from "../data/tokens/step-boundary.ts";
+import type { RewardHead } from "../model/reward/reward-heads.ts";
+import type { RewardModel } from "../model/reward/reward-model.ts";
+import { namedPrompt } from "../model/reward/reward-prompt.ts";
 import { type RewardMetricsOptions, type RewardRecord, rewardMetrics } from "./reward-metrics.ts";
 import { rewardReader } from "./reward-reader.ts";
 import type { BranchValues, Reader, RowOutcome, Task, TaskRow } from "./task.ts";

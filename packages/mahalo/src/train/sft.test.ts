@@ -1,10 +1,10 @@
 /** Fine-tuning: the mean negative log-likelihood of response tokens, every token alike, under the base head. */
 import { backward, ops, scope, type Tensor, tensor } from "@mahalo/torch";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import type { EncodedExample } from "../data/encode.ts";
-import { branchIds, predictors } from "../data/packing.ts";
 import { unpackedRows } from "../data/testing/unpacked-rows.ts";
-import type { LanguageModel } from "../model/load.ts";
+import type { EncodedExample } from "../data/tokens/encode.ts";
+import { branchIds, predictors } from "../data/tokens/packing.ts";
+import type { LanguageModel } from "../model/folder/load.ts";
 import { denseMask, maskedAttention } from "../model/testing/dense-attention.ts";
 import { clearGradients, gradientsOf, trainAll } from "../model/testing/gradients.ts";
 import { tokensOf } from "../model/testing/tiny.ts";

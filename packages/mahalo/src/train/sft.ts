@@ -1,6 +1,6 @@
 /** Supervised fine-tuning: mean negative log-likelihood of the response tokens of a step. */
 import { MahaloError } from "@mahalo/torch";
-import type { EncodedExample } from "../data/encode.ts";
+import type { EncodedExample } from "../data/tokens/encode.ts";
 import type { Metrics } from "./metrics.ts";
 import type { Task, TaskRow } from "./task.ts";
 

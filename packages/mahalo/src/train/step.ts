@@ -2,10 +2,10 @@
 import { clipGradNorm, gradNorm, noGrad, type Optimizer, ops, scope, type Tensor } from "@mahalo/torch";
 import { lookUp, need, zip } from "../core/need.ts";
 import { stream } from "../core/random.ts";
-import { packedAttention } from "../model/attention.ts";
-import type { Parameter } from "../model/parameters.ts";
-import { batchTokens } from "../model/tokens.ts";
-import { passByObjective } from "./conflict.ts";
+import { packedAttention } from "../model/transformer/attention.ts";
+import type { Parameter } from "../model/transformer/parameters.ts";
+import { batchTokens } from "../model/transformer/tokens.ts";
+import { passByObjective } from "./analysis/conflict.ts";
 import { measure, type PassOptions, type ReadOptions, readersOf } from "./forward.ts";
 import type { Metrics } from "./metrics.ts";
 import { backwardHeads, microbatches, readHeads, valuesOf } from "./microbatch.ts";

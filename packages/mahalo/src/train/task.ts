@@ -1,6 +1,6 @@
 /** What the one trainer needs to know of a task: rows with branches, what is read off them, and slopes of what was read. */
 import type { Tensor } from "@mahalo/torch";
-import type { Branch, PackedRow, UnpackedRow } from "../data/packing.ts";
+import type { Branch, PackedRow, UnpackedRow } from "../data/tokens/packing.ts";
 import type { Metrics } from "./metrics.ts";
 
 // Shapes: N positions of all branches that one reader reads, D hidden.

@@ -1,7 +1,7 @@
 /** A command line run inside a test: what it wrote, and the status it ended with. */
 import { join } from "node:path";
 import { PassThrough, Writable } from "node:stream";
-import { saveModel } from "../../model/save.ts";
+import { saveModel } from "../../model/folder/save.ts";
 import { tinyModel } from "../../model/testing/tiny.ts";
 import type { CommandFile, Input, Io } from "../command.ts";
 import { runCli } from "../program.ts";

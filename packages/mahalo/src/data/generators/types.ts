@@ -1,6 +1,6 @@
 /** What a row generator is: a named, seeded source of synthetic preference rows and held-out problems. */
 import type { z } from "zod";
-import type { Message, PreferenceRow } from "../rows.ts";
+import type { Message, PreferenceRow } from "../rows/rows.ts";
 
 /** A preference row that also carries the right answer of its problem. */
 export type GeneratedRow = PreferenceRow & { answer: string };

@@ -2,7 +2,7 @@
 import { MahaloError } from "@mahalo/torch";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import type { PreferenceRow } from "../rows.ts";
+import type { PreferenceRow } from "../rows/rows.ts";
 import { generateRows } from "./registry.ts";
 import { step, told } from "./word-problem-replies.ts";
 import { templates } from "./word-problem-templates.ts";

@@ -3,7 +3,7 @@ import { MahaloError } from "@mahalo/torch";
 import { z } from "zod";
 import { need } from "../../core/need.ts";
 import { type Random, stream } from "../../core/random.ts";
-import type { PreferenceRow } from "../rows.ts";
+import type { PreferenceRow } from "../rows/rows.ts";
 import type { Generated, GeneratedProblem, GeneratedRow, Generator } from "./types.ts";
 import { asked, type Step, step, told, toldAndInvited, toldWrong } from "./word-problem-replies.ts";
 import {

@@ -1,6 +1,6 @@
 /** A codec of letters and a chat template of marks: small enough to see where a text is cut. */
-import type { ChatTemplate } from "../chat-template.ts";
-import type { TextCodec } from "../codec.ts";
+import type { ChatTemplate } from "../tokens/chat-template.ts";
+import type { TextCodec } from "../tokens/tokenizer.ts";
 
 /** Marks of a message, as ChatML has them, and what stands before a text. */
 export const begin = "<|im_start|>";

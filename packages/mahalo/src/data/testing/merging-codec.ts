@@ -1,6 +1,6 @@
 /** A small byte-level tokenizer that merges separators with their neighbours, as Qwen's and Llama 3's do. */
-import { checkTokenizerConfig, openTokenizer } from "../../model/tokenizer.ts";
-import type { TextCodec } from "../codec.ts";
+import { checkTokenizerConfig, openTokenizer } from "../../model/tokenizer/tokenizer.ts";
+import type { TextCodec } from "../tokens/tokenizer.ts";
 
 /** GPT-2's letters for the 256 bytes: printable ones stand for themselves, the others are moved up to 256 and on. */
 const byteLetters = (): string[] => {

@@ -2,8 +2,8 @@
 import { join } from "node:path";
 import { writeFileAtomic, writeJsonFile } from "../../core/files.ts";
 import { element } from "../../core/need.ts";
-import type { ComparedGroup, Comparison } from "../comparison.ts";
-import type { SeedEstimate } from "../seeds.ts";
+import type { ComparedGroup, Comparison } from "../compare/comparison.ts";
+import type { SeedEstimate } from "../compare/seeds.ts";
 import { frontChart, frontSvg, panelsOf } from "./front-chart.ts";
 import { type Insert, type Markup, markup } from "./markup.ts";
 import { type MethodMetrics, methodCurves } from "./method-curves.ts";

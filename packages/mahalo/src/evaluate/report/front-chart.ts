@@ -1,6 +1,6 @@
 /** The chart of a comparison: every policy's means, two objectives against each other, and each group's front. */
 import { need } from "../../core/need.ts";
-import type { ComparedGroup, ComparedPoint, Comparison } from "../comparison.ts";
+import type { ComparedGroup, ComparedPoint, Comparison } from "../compare/comparison.ts";
 import { frontOf } from "../front.ts";
 import { type Insert, Markup, markup } from "./markup.ts";
 import { axes, type Frame, legend, line, mark, svg } from "./plot.ts";

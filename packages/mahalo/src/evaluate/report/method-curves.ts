@@ -3,8 +3,8 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { element } from "../../core/need.ts";
 import { type MetricsRow, metricsFile, readMetrics } from "../../train/metrics.ts";
-import { isBaseline } from "../compared-runs.ts";
-import type { Comparison } from "../comparison.ts";
+import { isBaseline } from "../compare/compared-runs.ts";
+import type { Comparison } from "../compare/comparison.ts";
 import { panel, pick } from "./curves.ts";
 import { type Insert, markup } from "./markup.ts";
 

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { chromium } from "playwright-core";
 import { expect, test } from "vitest";
-import { compareRuns } from "../compare.ts";
+import { compareRuns } from "../compare/compare.ts";
 import { inventRun } from "../testing/runs.ts";
 import { writeComparison } from "./compare-page.ts";
 import { readMethodMetrics } from "./method-curves.ts";

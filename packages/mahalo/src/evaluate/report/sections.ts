@@ -1,7 +1,7 @@
 /** The report's sections beside its charts: what was run, the tables of numbers. */
 import { formatCount, formatDuration, formatShare } from "../../core/format.ts";
 import { need } from "../../core/need.ts";
-import { formatRows } from "../../data/problems.ts";
+import { formatRows } from "../../data/rows/problems.ts";
 import type { Estimate } from "../intervals.ts";
 import type { BestOf, PairAccuracy, Results, Steering, SweepResults } from "../results.ts";
 import { breakable, type Insert, type Markup, markup } from "./markup.ts";

@@ -1,7 +1,7 @@
 /** The chart of a sweep: every objective's result under every mix, with 95% intervals, and the baselines beside it. */
 import { formatShare } from "../../core/format.ts";
 import { element } from "../../core/need.ts";
-import { weightIn } from "../../model/mix-weight.ts";
+import { weightIn } from "../../model/heads/mix-weight.ts";
 import type { Estimate } from "../intervals.ts";
 import type { SweepPoint, SweepResults } from "../results.ts";
 import { type Insert, Markup, markup } from "./markup.ts";

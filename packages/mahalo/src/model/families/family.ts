@@ -1,5 +1,5 @@
 /** What a model family is: which of the backbone's parts it has, and what transformers calls and assumes of it. */
-import type { ModelConfig } from "../model-config.ts";
+import type { ModelConfig } from "../folder/model-config.ts";
 
 /** A family of models on the one backbone (RMS norm, rotary positions, gated SiLU). */
 export type ModelFamily = {

@@ -2,9 +2,9 @@
 import { MahaloError } from "@mahalo/torch";
 import { element, zip } from "../../core/need.ts";
 import { didYouMean } from "../../core/suggest.ts";
-import { checkBounds } from "../config-bounds.ts";
 import { families } from "../families/registry.ts";
-import type { ModelConfig, RopeScaling } from "../model-config.ts";
+import { checkBounds } from "../folder/config-bounds.ts";
+import type { ModelConfig, RopeScaling } from "../folder/model-config.ts";
 import type { GgufHeader, GgufTensor } from "./header.ts";
 import { needNumber, needText, numberAt, shortest, textAt } from "./metadata.ts";
 

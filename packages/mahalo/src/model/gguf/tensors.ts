@@ -2,8 +2,8 @@
 import { MahaloError } from "@mahalo/torch";
 import { element } from "../../core/need.ts";
 import { families } from "../families/registry.ts";
-import type { ModelConfig } from "../model-config.ts";
-import type { SourceTensor } from "../source-tensor.ts";
+import type { ModelConfig } from "../folder/model-config.ts";
+import type { SourceTensor } from "../folder/source-tensor.ts";
 import type { ByteSource } from "./cursor.ts";
 import { dequantize } from "./dequantize.ts";
 import type { GgufHeader, GgufTensor } from "./header.ts";

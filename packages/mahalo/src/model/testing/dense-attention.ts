@@ -1,7 +1,7 @@
 /** Attention the slow way, under one mask of a whole batch: what faster ways are held against. */
 import { type Tensor, tensor } from "@mahalo/torch";
-import { branchMask, type PackedBatch, type PackedRow, rowLength } from "../../data/packing.ts";
-import { type Attend, attendHeads } from "../attention.ts";
+import { branchMask, type PackedBatch, type PackedRow, rowLength } from "../../data/tokens/packing.ts";
+import { type Attend, attendHeads } from "../transformer/attention.ts";
 
 /** Dense boolean mask of a whole batch, T x T: rows never see each other. */
 export function denseMask(batch: PackedBatch): Tensor {

@@ -1,9 +1,9 @@
 /** Gradients of a model under Hugging Face's names, for comparison with other software and between ways of computing. */
 import { ops } from "@mahalo/torch";
-import type { BackboneWeights, Layer, Linear } from "../backbone.ts";
-import type { LanguageModel } from "../load.ts";
-import { Parameter } from "../parameters.ts";
-import { writeWeights } from "../weights.ts";
+import type { LanguageModel } from "../folder/load.ts";
+import type { BackboneWeights, Layer, Linear } from "../transformer/backbone.ts";
+import { Parameter } from "../transformer/parameters.ts";
+import { writeWeights } from "../transformer/weights.ts";
 
 /** A parameter whose value is another's gradient; zeros where there is none. */
 const gradientAsWeight = (one: Parameter): Parameter =>

@@ -1,8 +1,8 @@
 /** Tiny reward models for tests, and their scores of a sequence token by token. */
 import { noGrad, scope } from "@mahalo/torch";
-import { packedAttention } from "../attention.ts";
-import type { HeadSpec } from "../reward-heads.ts";
-import { loadRewardModel, type RewardLoadOptions, type RewardModel } from "../reward-model.ts";
+import type { HeadSpec } from "../reward/reward-heads.ts";
+import { loadRewardModel, type RewardLoadOptions, type RewardModel } from "../reward/reward-model.ts";
+import { packedAttention } from "../transformer/attention.ts";
 import { packed, type TinyName, tinyFolder, tokensOf } from "./tiny.ts";
 
 /** One head of each kind. */

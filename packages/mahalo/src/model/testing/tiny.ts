@@ -4,10 +4,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { noGrad, ops, scope, type Tensor, tensor } from "@mahalo/torch";
-import { type PackedBatch, packRows, type UnpackedRow } from "../../data/packing.ts";
-import { packedAttention } from "../attention.ts";
-import type { ForwardOptions, Tokens } from "../backbone.ts";
-import { type LanguageModel, type LoadOptions, loadModel } from "../load.ts";
+import { type PackedBatch, packRows, type UnpackedRow } from "../../data/tokens/packing.ts";
+import { type LanguageModel, type LoadOptions, loadModel } from "../folder/load.ts";
+import { packedAttention } from "../transformer/attention.ts";
+import type { ForwardOptions, Tokens } from "../transformer/backbone.ts";
 
 /** Folder of the goldens. */
 export const goldenFolder = fileURLToPath(new URL("../../../../../test/golden/data", import.meta.url));

@@ -1,16 +1,16 @@
 /** What the methods of align differ in: whose head reads a pair, which response is the better one, and the loss. */
 import { MahaloError } from "@mahalo/torch";
-import type { EncodedPair } from "../../data/encode.ts";
-import { normalizeMix } from "../../model/heads.ts";
-import type { LanguageModel } from "../../model/load.ts";
+import type { EncodedPair } from "../../data/tokens/encode.ts";
+import type { LanguageModel } from "../../model/folder/load.ts";
+import { normalizeMix } from "../../model/heads/heads.ts";
 import { pairLosses } from "../../train/losses.ts";
 import { alignMethods } from "../../train/methods/registry.ts";
 import type { RewardGaps } from "../../train/methods/scalarize.ts";
 import type { PreferenceTaskOptions, ReferencePair } from "../../train/preference.ts";
-import type { AlignOptions, Recipe } from "../schema.ts";
-import type { SourceFiles } from "../source-files.ts";
+import type { SourceFiles } from "../engine/source-files.ts";
+import type { StageContext } from "../engine/stage.ts";
+import type { AlignOptions, Recipe } from "../schema/schema.ts";
 import { modelFiles } from "../sources.ts";
-import type { StageContext } from "../stages.ts";
 import { pairRewards } from "./pair-rewards.ts";
 
 /** Whether the method trains one head for all pairs, the model's own, and no head for each objective. */

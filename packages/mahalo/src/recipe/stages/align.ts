@@ -1,16 +1,16 @@
 /** The align stage: MAH-DPO, one head an objective over a shared backbone, or a method it is compared with. */
-import type { EncodedPair } from "../../data/encode.ts";
-import type { LanguageModel } from "../../model/load.ts";
-import { soupModel } from "../../model/soup.ts";
+import type { EncodedPair } from "../../data/tokens/encode.ts";
+import type { LanguageModel } from "../../model/folder/load.ts";
+import { soupModel } from "../../model/heads/soup.ts";
 import { alignMethods } from "../../train/methods/registry.ts";
 import { type PreferenceTaskOptions, preferenceTask, type ReferencePair } from "../../train/preference.ts";
 import { logProbReaders } from "../../train/reader.ts";
 import { cachedReference } from "../../train/reference.ts";
 import { selectTrained, train } from "../../train/trainer.ts";
-import { hasPairs } from "../objective-schema.ts";
-import type { AlignOptions, ObjectiveOptions, Recipe } from "../schema.ts";
+import { needFolder, type Stage, type StageContext } from "../engine/stage.ts";
+import { hasPairs } from "../schema/objective.ts";
+import type { AlignOptions, ObjectiveOptions, Recipe } from "../schema/schema.ts";
 import { modelFiles } from "../sources.ts";
-import { needFolder, type Stage, type StageContext } from "../stages.ts";
 import {
   addsHeads,
   lossesOf,

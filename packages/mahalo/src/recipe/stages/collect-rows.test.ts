@@ -3,8 +3,8 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { Problems } from "../../data/problems.ts";
-import { promptMessages } from "../../data/rows.ts";
+import { Problems } from "../../data/rows/problems.ts";
+import { promptMessages } from "../../data/rows/rows.ts";
 import { parseRecipe } from "../load.ts";
 import { collectRows } from "./collect-rows.ts";
 

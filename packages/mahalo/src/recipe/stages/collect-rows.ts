@@ -13,10 +13,10 @@ import {
   loadSteps,
   locateRows,
   type RowFile,
-} from "../../data/load.ts";
-import type { Message } from "../../data/messages.ts";
-import type { DialogueRow, OpenRow } from "../../data/open-rows.ts";
-import type { Problems } from "../../data/problems.ts";
+} from "../../data/rows/load.ts";
+import type { Message } from "../../data/rows/messages.ts";
+import type { DialogueRow, OpenRow } from "../../data/rows/open-rows.ts";
+import type { Problems } from "../../data/rows/problems.ts";
 import {
   chosenExample,
   type ExampleRow,
@@ -24,13 +24,13 @@ import {
   type Prompt,
   promptKey,
   promptMessages,
-} from "../../data/rows.ts";
-import { limitRows, splitRows } from "../../data/split.ts";
-import type { StepRow } from "../../data/step-rows.ts";
-import { pairSource, sourceList } from "../objective-schema.ts";
-import type { ObjectiveOptions, Recipe, RowSource } from "../schema.ts";
-import type { StepSource } from "../source-schema.ts";
-import { exampleSources, learnsChosen } from "../training-schema.ts";
+} from "../../data/rows/rows.ts";
+import { limitRows, splitRows } from "../../data/rows/split.ts";
+import type { StepRow } from "../../data/rows/step-rows.ts";
+import { pairSource, sourceList } from "../schema/objective.ts";
+import type { ObjectiveOptions, Recipe, RowSource } from "../schema/schema.ts";
+import type { StepSource } from "../schema/source.ts";
+import { exampleSources, learnsChosen } from "../schema/training.ts";
 import type { HeldOutPrompt } from "./data-files.ts";
 
 /** Rows on both sides of the split. */

@@ -5,13 +5,13 @@ import { z } from "zod";
 import { writeJsonFile } from "../../core/files.ts";
 import { checkValue, readJsonFile } from "../../core/json.ts";
 import { writeJsonLines } from "../../core/json-lines.ts";
-import { answerSchema } from "../../data/answers.ts";
-import type { EncodedExample, EncodedPair } from "../../data/encode.ts";
-import { messageSchema, textOrMessagesSchema } from "../../data/messages.ts";
-import type { DialogueRow, OpenRow } from "../../data/open-rows.ts";
-import { originSchema } from "../../data/problems.ts";
-import { readRows } from "../../data/readers.ts";
-import { objectiveKinds, type StepRow } from "../../data/step-rows.ts";
+import { answerSchema } from "../../data/rows/answers.ts";
+import { messageSchema, textOrMessagesSchema } from "../../data/rows/messages.ts";
+import type { DialogueRow, OpenRow } from "../../data/rows/open-rows.ts";
+import { originSchema } from "../../data/rows/problems.ts";
+import { readRows } from "../../data/rows/read-rows.ts";
+import { objectiveKinds, type StepRow } from "../../data/rows/step-rows.ts";
+import type { EncodedExample, EncodedPair } from "../../data/tokens/encode.ts";
 
 const ids = z.array(z.int().nonnegative());
 

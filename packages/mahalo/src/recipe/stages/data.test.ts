@@ -4,10 +4,10 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { chatTemplate } from "../../data/chat-template.ts";
-import type { TextCodec } from "../../data/codec.ts";
-import { Problems } from "../../data/problems.ts";
-import { promptKey } from "../../data/rows.ts";
+import { Problems } from "../../data/rows/problems.ts";
+import { promptKey } from "../../data/rows/rows.ts";
+import { chatTemplate } from "../../data/tokens/chat-template.ts";
+import type { TextCodec } from "../../data/tokens/tokenizer.ts";
 import { loadRecipe, parseRecipe } from "../load.ts";
 import { buildDataset, collectRows, dataStage } from "./data.ts";
 import {

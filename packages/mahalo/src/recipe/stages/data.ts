@@ -1,22 +1,22 @@
 /** The data stage: rows of every objective, read, limited, split by prompt, and turned into tokens. */
 import { formatNumberOf } from "../../core/format.ts";
+import { Problems } from "../../data/rows/problems.ts";
+import type { ExampleRow } from "../../data/rows/rows.ts";
 import {
   type EncodedExample,
   type EncodeOptions,
   encodeWatched,
   exampleEncoding,
   pairEncoding,
-} from "../../data/encode.ts";
-import { Problems } from "../../data/problems.ts";
-import type { ExampleRow } from "../../data/rows.ts";
-import { openModelSource } from "../../model/source.ts";
-import { pairSource, sourceList } from "../objective-schema.ts";
-import type { ObjectiveOptions, Recipe, RowSource } from "../schema.ts";
-import type { SourceFiles } from "../source-files.ts";
-import type { StepSource } from "../source-schema.ts";
+} from "../../data/tokens/encode.ts";
+import { openModelSource } from "../../model/folder/source.ts";
+import type { SourceFiles } from "../engine/source-files.ts";
+import type { Stage } from "../engine/stage.ts";
+import { pairSource, sourceList } from "../schema/objective.ts";
+import type { ObjectiveOptions, Recipe, RowSource } from "../schema/schema.ts";
+import type { StepSource } from "../schema/source.ts";
+import { exampleSources, type SftOptions } from "../schema/training.ts";
 import { modelFiles, rowSourceFiles, sourceInputs } from "../sources.ts";
-import type { Stage } from "../stages.ts";
-import { exampleSources, type SftOptions } from "../training-schema.ts";
 import { collectRows } from "./collect-rows.ts";
 import { type DataSummary, type Dataset, writeDataset } from "./data-files.ts";
 

@@ -2,13 +2,13 @@
 import { z } from "zod";
 import { goesOn, throwIfAborted } from "../../core/interrupt.ts";
 import { element, zip } from "../../core/need.ts";
-import { encodeExample } from "../../data/encode.ts";
+import { encodeExample } from "../../data/tokens/encode.ts";
 import type { SweepMix } from "../../evaluate/mixes.ts";
 import type { SweepPrompt } from "../../evaluate/sweep.ts";
-import type { LanguageModel } from "../../model/load.ts";
-import { answerKl, type EncodedAnswer, statesOf } from "../../train/divergence.ts";
-import type { Recipe } from "../schema.ts";
-import type { StageContext } from "../stages.ts";
+import type { LanguageModel } from "../../model/folder/load.ts";
+import { answerKl, type EncodedAnswer, statesOf } from "../../train/analysis/divergence.ts";
+import type { StageContext } from "../engine/stage.ts";
+import type { Recipe } from "../schema/schema.ts";
 import { type Merged, withMerged } from "./merged-policies.ts";
 import { keptAnswers, withModel } from "./prompts.ts";
 

@@ -9,8 +9,6 @@ import { JsonlWriter } from "../../core/json-lines.ts";
 import { zip } from "../../core/need.ts";
 import { progress } from "../../core/progress.ts";
 import { generateAll } from "../../decode/generate.ts";
-import { recordedSettings } from "../../decode/search/options.ts";
-import { searchAnswer } from "../../decode/search/search.ts";
 import {
   describeWeights,
   type GuidanceResults,
@@ -19,17 +17,19 @@ import {
   guidedPoint,
 } from "../../evaluate/guidance.ts";
 import type { SweepPrompt } from "../../evaluate/sweep.ts";
-import type { Mix } from "../../model/heads.ts";
-import type { LanguageModel } from "../../model/load.ts";
-import { computeDType } from "../../model/precision.ts";
-import { makeJudge } from "../../reward/judges/registry.ts";
-import type { Judge } from "../../reward/judges/types.ts";
-import { type ModelGuide, openGuides } from "../../reward/scorers/guides.ts";
-import { votesOf } from "../../reward/votes.ts";
-import type { GuideOptions } from "../guide-schema.ts";
-import type { Recipe } from "../schema.ts";
+import { makeJudge } from "../../judges/registry.ts";
+import type { Judge } from "../../judges/types.ts";
+import type { LanguageModel } from "../../model/folder/load.ts";
+import type { Mix } from "../../model/heads/heads.ts";
+import { computeDType } from "../../model/transformer/precision.ts";
+import { recordedSettings } from "../../search/options.ts";
+import { type ModelGuide, openGuides } from "../../search/scorers/guides.ts";
+import { searchAnswer } from "../../search/search.ts";
+import { votesOf } from "../../search/votes.ts";
+import { needFolder, type Stage, type StageContext } from "../engine/stage.ts";
+import type { GuideOptions } from "../schema/guide.ts";
+import type { Recipe } from "../schema/schema.ts";
 import { modelFiles } from "../sources.ts";
-import { needFolder, type Stage, type StageContext } from "../stages.ts";
 import { forJudges, judgeInputs, judgeSources } from "./judges.ts";
 import { askedIds, evaluationPrompts, keptAnswers, withModel } from "./prompts.ts";
 import { modelFolder } from "./training.ts";

@@ -1,7 +1,7 @@
 /** The judges that a recipe's objectives declare: what of them decides a stage's outputs, and the files they read. */
-import { judgeContent, judgeFiles } from "../../reward/judges/registry.ts";
-import type { Recipe } from "../schema.ts";
-import type { SourceFiles } from "../source-files.ts";
+import { judgeContent, judgeFiles } from "../../judges/registry.ts";
+import type { SourceFiles } from "../engine/source-files.ts";
+import type { Recipe } from "../schema/schema.ts";
 
 /** What `use` makes of each objective's judge, by the objective's name; those without a judge are passed over. */
 export const forJudges = <T>(

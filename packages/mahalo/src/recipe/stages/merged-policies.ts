@@ -1,12 +1,12 @@
 /** Policies made of several aligned models: their weights summed (soup), or their logits (mod). */
-import { type JointModel, jointModel } from "../../decode/joint-model.ts";
+import { type JointModel, jointModel } from "../../decode/logit-mixing.ts";
 import type { SweepMix } from "../../evaluate/mixes.ts";
-import { type LanguageModel, loadModel } from "../../model/load.ts";
-import { computeDType } from "../../model/precision.ts";
-import { soupModel } from "../../model/soup.ts";
+import { type LanguageModel, loadModel } from "../../model/folder/load.ts";
+import { soupModel } from "../../model/heads/soup.ts";
+import { computeDType } from "../../model/transformer/precision.ts";
 import { alignMethods } from "../../train/methods/registry.ts";
-import type { Recipe } from "../schema.ts";
-import type { SourceFiles } from "../source-files.ts";
+import type { SourceFiles } from "../engine/source-files.ts";
+import type { Recipe } from "../schema/schema.ts";
 import { modelFiles } from "../sources.ts";
 
 /** A method that trains nothing: it answers under a mix by models that were aligned to one objective each. */

@@ -2,11 +2,11 @@
 import { MahaloError, scope } from "@mahalo/torch";
 import { element, zip } from "../../core/need.ts";
 import { progress } from "../../core/progress.ts";
-import type { EncodedPair } from "../../data/encode.ts";
-import { predictors } from "../../data/packing.ts";
+import type { EncodedPair } from "../../data/tokens/encode.ts";
+import { predictors } from "../../data/tokens/packing.ts";
 import type { Margins } from "../../evaluate/pair-accuracy.ts";
-import type { LanguageModel } from "../../model/load.ts";
-import type { Parameter } from "../../model/parameters.ts";
+import type { LanguageModel } from "../../model/folder/load.ts";
+import type { Parameter } from "../../model/transformer/parameters.ts";
 import { measure } from "../../train/forward.ts";
 import { headPass } from "../../train/head-pass.ts";
 import type { Reader } from "../../train/task.ts";

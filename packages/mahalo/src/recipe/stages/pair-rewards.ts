@@ -1,18 +1,18 @@
 /** Rewards of encoded pairs by other models: what dpo-scalarized and modpo weigh objectives by. */
 import { MahaloError } from "@mahalo/torch";
 import { element, zip } from "../../core/need.ts";
-import type { EncodedPair } from "../../data/encode.ts";
-import { type LanguageModel, loadModel } from "../../model/load.ts";
-import { computeDType } from "../../model/precision.ts";
-import { loadRewardModel } from "../../model/reward-model.ts";
-import { namedPrompt } from "../../model/reward-prompt.ts";
-import { scoreSteps } from "../../reward/score.ts";
+import type { EncodedPair } from "../../data/tokens/encode.ts";
+import { type LanguageModel, loadModel } from "../../model/folder/load.ts";
+import { loadRewardModel } from "../../model/reward/reward-model.ts";
+import { namedPrompt } from "../../model/reward/reward-prompt.ts";
+import { computeDType } from "../../model/transformer/precision.ts";
+import { scoreSteps } from "../../scoring/score.ts";
 import type { RewardGaps } from "../../train/methods/scalarize.ts";
 import type { ReferencePair } from "../../train/preference.ts";
 import { cachedReference } from "../../train/reference.ts";
-import type { AlignOptions, Recipe } from "../schema.ts";
+import type { StageContext } from "../engine/stage.ts";
+import type { AlignOptions, Recipe } from "../schema/schema.ts";
 import { modelHash } from "../sources.ts";
-import type { StageContext } from "../stages.ts";
 
 /** What rewards are measured against. */
 export type RewardsOptions = {

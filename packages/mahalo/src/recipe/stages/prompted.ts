@@ -1,7 +1,7 @@
 /** The baseline that is asked rather than trained: a system message that states what each objective weighs. */
-import type { Message } from "../../data/messages.ts";
+import type { Message } from "../../data/rows/messages.ts";
 import type { SweepMix } from "../../evaluate/mixes.ts";
-import type { ObjectiveOptions } from "../schema.ts";
+import type { ObjectiveOptions } from "../schema/schema.ts";
 
 /**
  * A system message that states a mix in words; an objective is told by its description, where it has one.

@@ -1,7 +1,7 @@
 /** Facts about the prompts of an evaluation: they are cut as training cuts them, and what a policy is told is no part of it. */
 import { expect, test } from "vitest";
-import type { TextCodec } from "../../data/codec.ts";
-import type { Message } from "../../data/messages.ts";
+import type { Message } from "../../data/rows/messages.ts";
+import type { TextCodec } from "../../data/tokens/tokenizer.ts";
 import { askedIds } from "./prompts.ts";
 
 const codec: TextCodec = {

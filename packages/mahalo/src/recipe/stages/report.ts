@@ -5,8 +5,8 @@ import { writeFileAtomic } from "../../core/files.ts";
 import { readBytes } from "../../core/read-file.ts";
 import { writeReport } from "../../evaluate/report/write.ts";
 import { metricsFile } from "../../train/metrics.ts";
-import type { Recipe } from "../schema.ts";
-import { needFolder, type Stage } from "../stages.ts";
+import { needFolder, type Stage } from "../engine/stage.ts";
+import type { Recipe } from "../schema/schema.ts";
 
 /** Writes report.html and sweep.svg; the stage's folder keeps copies of all that they were made from. */
 export const reportStage: Stage<Recipe> = {

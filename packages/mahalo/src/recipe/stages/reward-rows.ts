@@ -2,15 +2,20 @@
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import { element } from "../../core/need.ts";
-import { type EncodedSteps, type EncodeOptions, encodeWatched, stepEncoding } from "../../data/encode.ts";
-import { loadParsed } from "../../data/load.ts";
-import type { Origin, Problems } from "../../data/problems.ts";
-import { parseStepRow, type StepRow } from "../../data/step-rows.ts";
-import { headKinds } from "../../model/head-kinds/registry.ts";
-import { hardLabels } from "../../reward/relabel.ts";
+import { loadParsed } from "../../data/rows/load.ts";
+import type { Origin, Problems } from "../../data/rows/problems.ts";
+import { parseStepRow, type StepRow } from "../../data/rows/step-rows.ts";
+import {
+  type EncodedSteps,
+  type EncodeOptions,
+  encodeWatched,
+  stepEncoding,
+} from "../../data/tokens/encode.ts";
+import { headKinds } from "../../model/reward/head-kinds/registry.ts";
+import { hardLabels } from "../../rollout/targets.ts";
 import type { RewardRow } from "../../train/reward.ts";
-import type { RewardOptions } from "../reward-schema.ts";
-import type { Recipe } from "../schema.ts";
+import type { RewardOptions } from "../schema/reward.ts";
+import type { Recipe } from "../schema/schema.ts";
 
 /**
  * Kind of an objective's head: as told, else by where its labels come from; "by labels" where those of a file decide, see

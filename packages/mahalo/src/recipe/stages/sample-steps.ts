@@ -2,13 +2,13 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { goesOn, throwIfAborted } from "../../core/interrupt.ts";
-import { formatOrigin, Problems } from "../../data/problems.ts";
+import { formatOrigin, Problems } from "../../data/rows/problems.ts";
 import type { Sample } from "../../evaluate/results.ts";
-import { loadRewardModel, type RewardModel } from "../../model/reward-model.ts";
-import type { ScorableRow } from "../../reward/scorable-rows.ts";
-import { scoreRows } from "../../reward/score-rows.ts";
-import type { Recipe } from "../schema.ts";
-import type { StageContext } from "../stages.ts";
+import { loadRewardModel, type RewardModel } from "../../model/reward/reward-model.ts";
+import type { ScorableRow } from "../../scoring/scorable-rows.ts";
+import { scoreRows } from "../../scoring/score-rows.ts";
+import type { StageContext } from "../engine/stage.ts";
+import type { Recipe } from "../schema/schema.ts";
 import { modelFolder } from "./training.ts";
 
 type Reply = Sample["replies"][number];

@@ -1,9 +1,9 @@
 /** The sft stage: supervised fine-tuning of the base model on responses. */
 import { sftTask } from "../../train/sft.ts";
 import { selectTrained, train } from "../../train/trainer.ts";
-import type { Recipe } from "../schema.ts";
+import { needFolder, type Stage } from "../engine/stage.ts";
+import type { Recipe } from "../schema/schema.ts";
 import { modelFiles } from "../sources.ts";
-import { needFolder, type Stage } from "../stages.ts";
 import { readExamples, readHeldOutExamples } from "./data-files.ts";
 import { loadForTraining, saveTrained, scheduleRows, trainingInputs } from "./training.ts";
 

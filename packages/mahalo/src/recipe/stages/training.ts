@@ -1,13 +1,13 @@
 /** What the two training stages share: the order of rows, the number of steps, and the model they begin with. */
 import { join } from "node:path";
 import { element, lookUp } from "../../core/need.ts";
-import { type Balance, balancedBatches } from "../../data/balance.ts";
-import { type LanguageModel, loadModel } from "../../model/load.ts";
-import { computeDType } from "../../model/precision.ts";
-import { saveModel } from "../../model/save.ts";
-import type { Recipe, TrainingOptions } from "../schema.ts";
-import type { StageContext } from "../stages.ts";
-import { keyOf } from "../stamp.ts";
+import { type Balance, balancedBatches } from "../../data/tokens/balance.ts";
+import { type LanguageModel, loadModel } from "../../model/folder/load.ts";
+import { saveModel } from "../../model/folder/save.ts";
+import { computeDType } from "../../model/transformer/precision.ts";
+import type { StageContext } from "../engine/stage.ts";
+import { keyOf } from "../engine/stage-manifest.ts";
+import type { Recipe, TrainingOptions } from "../schema/schema.ts";
 
 /** Folder of a stage's model, inside the stage's own. */
 export const modelFolder = (stage: string): string => join(stage, "model");

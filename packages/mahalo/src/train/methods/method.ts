@@ -1,5 +1,5 @@
 /** What a method of alignment is: the fields it reads, the heads it trains, and how it changes pairs and their losses. */
-import type { EncodedPair } from "../../data/encode.ts";
+import type { EncodedPair } from "../../data/tokens/encode.ts";
 import type { PairLoss } from "../losses.ts";
 import type { RewardGaps } from "./scalarize.ts";
 

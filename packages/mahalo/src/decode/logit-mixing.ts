@@ -1,0 +1,113 @@
+/** Logits of several models mixed at every token, which is decoding by MOD: they read side by side and answer as one. */
+import { MahaloError, noGrad, ops, scope, type Tensor } from "@mahalo/torch";
+import type { LanguageModel } from "../model/folder/load.ts";
+import { Heads, type Mix, normalizeMix } from "../model/heads/heads.ts";
+import { cachedDecoder, type Decoder, type DecoderOptions } from "./decoder.ts";
+
+// Shapes: R rows, D hidden of one model, V vocabulary; hidden states of all models lie side by side.
+
+/** Heads of several models as one: mixed, they read the models' hidden states side by side. */
+class JointHeads extends Heads {
+  /** [w_1 W_1 | w_2 W_2 | ...], so that its product with [h_1 | h_2 | ...] is sum_k w_k (W_k h_k). */
+  override mixFloat(mix: Mix): Tensor {
+    const weights = normalizeMix(mix, this.objectives);
+    return noGrad(() =>
+      scope(() =>
+        ops.cat(
+          [...weights].map(([name, weight]) => this.get(name).float().mul(weight)),
+          1,
+        ),
+      ),
+    );
+  }
+}
+
+/** Several decoders that do the same; each call's hidden states lie side by side. */
+const jointDecoder = (decoders: readonly Decoder[]): Decoder => {
+  const [first] = decoders;
+  if (first === undefined) throw new MahaloError("E_JOINT_MODEL", "no model to decode with");
+  const all = <T>(body: (decoder: Decoder) => T): T => {
+    const [own] = decoders.map(body);
+    return own as T;
+  };
+  const joined = (body: (decoder: Decoder) => Tensor): Tensor =>
+    noGrad(() => scope(() => ops.cat(decoders.map(body), 1)));
+  const sum = (of: (decoder: Decoder) => number): number =>
+    decoders.reduce((total, decoder) => total + of(decoder), 0);
+  return {
+    maxBytes: sum(({ maxBytes }) => maxBytes),
+    get rows() {
+      return first.rows;
+    },
+    get bytes() {
+      return sum(({ bytes }) => bytes);
+    },
+    get usedBytes() {
+      return sum(({ usedBytes }) => usedBytes);
+    },
+    ids: (row) => first.ids(row),
+    addRow: () => all((one) => one.addRow()),
+    extend: (extensions) => joined((one) => one.extend(extensions)),
+    step: (tokens, rows) => joined((one) => one.step(tokens, rows)),
+    fork: (row, length) => all((one) => one.fork(row, length)),
+    removeRow: (row) => all((one) => one.removeRow(row)),
+    // What the models keep of rows that left may differ, so nothing is kept.
+    park: (row) => all((one) => one.removeRow(row)),
+    shared: () => 0,
+    begin: () => all((one) => one.addRow()),
+    fits: (lengths) => decoders.every((one) => one.fits(lengths)),
+    bytesFor: (lengths) => sum((one) => one.bytesFor(lengths)),
+    dispose: () => all((one) => one.dispose()),
+  };
+};
+
+/** Several models as one for `generate`: what it takes as model, and as `decoder`. */
+export type JointModel = { model: LanguageModel; decoder: () => Decoder };
+
+/**
+ * Models of one head each that answer together: logits = sum_k w_k (W_k h_k) under the weights of the request's mix.
+ *
+ * Since log-softmax differs from logits by a constant of each position, this samples from pi(y) ~ prod_k pi_k(y)^w_k. With
+ * all weight on one model it answers like that model, and costs as many passes as there are models whatever the weights.
+ * Ask for at most a few mixes at a time: each holds a merged head.
+ *
+ * Source: Shi et al. 2024 (decoding-time alignment with multiple objectives), eq. 7, for the reverse KL divergence.
+ *
+ * @param models by objective; their owner disposes them. Vocabularies must be equal, sizes may differ.
+ * @throws MahaloError E_JOINT_MODEL
+ *
+ * @example
+ * const { model, decoder } = jointModel(new Map([["a", one], ["b", other]]));
+ * await generateAll(model, [{ ids, mix: { a: 0.5, b: 0.5 } }], { decoder });
+ */
+export const jointModel = (
+  models: ReadonlyMap<string, LanguageModel>,
+  options: DecoderOptions = {},
+): JointModel => {
+  const [first, ...others] = models.values();
+  if (first === undefined) throw new MahaloError("E_JOINT_MODEL", "no model to decode with");
+  for (const [name, { heads, config }] of models) {
+    const fault =
+      heads.objectives.length > 0
+        ? "has a head for each objective; name a model of one head"
+        : config.vocabSize !== first.config.vocabSize
+          ? `has ${config.vocabSize} tokens, the first model ${first.config.vocabSize}`
+          : undefined;
+    if (fault !== undefined) throw new MahaloError("E_JOINT_MODEL", `${name}: ${fault}`);
+  }
+  const maxPositions = Math.min(...[first, ...others].map(({ config }) => config.maxPositions));
+  const heads = new JointHeads(
+    first.heads.base,
+    new Map([...models].map(([name, one]) => [name, one.heads.base])),
+  );
+  return {
+    model: {
+      ...first,
+      config: { ...first.config, maxPositions },
+      heads,
+      // The models are their owner's; what is ours are merged heads.
+      dispose: () => heads.clearMixes(),
+    },
+    decoder: () => jointDecoder([first, ...others].map((one) => cachedDecoder(one, options))),
+  };
+};

@@ -1,0 +1,35 @@
+/** What every kind of model file or folder is opened as. */
+import type { ChatTemplate } from "../../data/tokens/chat-template.ts";
+import type { TextCodec } from "../../data/tokens/tokenizer.ts";
+import type { RewardManifest } from "./manifest.ts";
+import type { ModelConfig } from "./model-config.ts";
+import type { SourceTensor } from "./source-tensor.ts";
+
+/** How a model's makers sample from it; what they do not say is undefined. */
+export type GenerationDefaults = {
+  /** Sample rather than take the likeliest token. */
+  sample?: boolean;
+  temperature?: number;
+  topK?: number;
+  topP?: number;
+  minP?: number;
+  repetitionPenalty?: number;
+};
+
+/** A model that can be loaded. */
+export type ModelSource = {
+  /** The file or folder it comes from. */
+  origin: string;
+  config: ModelConfig;
+  codec: TextCodec;
+  template: ChatTemplate;
+  /** The weights under their Hugging Face names; a tied head is not among them. */
+  tensors(): Iterable<SourceTensor>;
+  generation: GenerationDefaults;
+  /** Objectives whose heads are among the tensors, in order; none for an ordinary model. */
+  objectives?: readonly string[];
+  /** What a reward model of ours says of its heads. */
+  reward?: RewardManifest | undefined;
+  /** Text files that a saved model needs beside its weights, by name. */
+  files: ReadonlyMap<string, string>;
+};

@@ -1,0 +1,291 @@
+/** The decoder-only transformer of the Llama and Qwen families, from token ids to final hidden states. */
+import { backward, gradEnabled, MahaloError, noGrad, ops, scope, type Tensor } from "@mahalo/torch";
+import { linear, slowProducts } from "../../core/products.ts";
+import type { ModelConfig } from "../folder/model-config.ts";
+import type { Adapter } from "./adapter.ts";
+import type { Attend } from "./attention.ts";
+import { kernelsFor } from "./fused-kernels.ts";
+import {
+  type Int8Weight,
+  type Kernels,
+  type RowwiseKernels,
+  type RowwiseLinear,
+  splitHeads,
+} from "./kernels.ts";
+import type { ComputeDType, Parameter } from "./parameters.ts";
+import { RopeTable, type Rotation } from "./rope.ts";
+
+// Shapes: T tokens of a pass (rows laid end to end), D hidden, H query heads, G key-value heads, E head width,
+// I width of the MLP, J = 2I, Q = (H + 2G)E.
+
+/** A linear map: weight [out, in], an optional bias [out], an optional low-rank adapter. */
+export type Linear = {
+  weight: Parameter;
+  bias?: Parameter | undefined;
+  adapter?: Adapter | undefined;
+  /** The weight once more as int8, which passes without gradients multiply with. */
+  int8?: Int8Weight | undefined;
+};
+
+/** Weights of one layer; query, key and value are one matrix, and so are gate and up. */
+export type Layer = {
+  attentionNorm: Parameter;
+  /** [Q, D]: rows of query heads, then key heads, then value heads. */
+  qkv: Linear;
+  /** RMS norms of each query and key head (Qwen3). */
+  queryNorm?: Parameter | undefined;
+  keyNorm?: Parameter | undefined;
+  attentionOut: Linear;
+  mlpNorm: Parameter;
+  /** [J, D]: rows of the gate, then rows of up. */
+  gateUp: Linear;
+  down: Linear;
+};
+
+/** Everything of a model but its heads. */
+export type BackboneWeights = { embedding: Parameter; layers: Layer[]; norm: Parameter };
+
+/** Tokens of one pass. */
+export type Tokens = {
+  /** int64 [T]. */
+  ids_T: Tensor;
+  /** int64 [T]. */
+  positions_T: Tensor;
+  /** The largest position. */
+  lastPosition: number;
+};
+
+const apply = ({ weight, bias, adapter }: Linear, x: Tensor): Tensor => {
+  const y = linear(x, weight.value, bias?.value ?? null);
+  return adapter === undefined ? y : y.add(adapter.apply(x));
+};
+
+const rowwiseLinear = ({ weight, bias, int8 }: Linear): RowwiseLinear => ({
+  weight: weight.value,
+  bias: bias?.value ?? null,
+  int8,
+});
+
+/** All parameters of a linear map. */
+export const linearParameters = ({ weight, bias }: Linear): Parameter[] => (bias ? [weight, bias] : [weight]);
+
+/** All parameters of a layer. */
+export const layerParameters = (layer: Layer): Parameter[] => [
+  layer.attentionNorm,
+  ...linearParameters(layer.qkv),
+  ...(layer.queryNorm ? [layer.queryNorm] : []),
+  ...(layer.keyNorm ? [layer.keyNorm] : []),
+  ...linearParameters(layer.attentionOut),
+  layer.mlpNorm,
+  ...linearParameters(layer.gateUp),
+  ...linearParameters(layer.down),
+];
+
+/** Parameters of the low-rank adapters of a layer, which are not among {@link layerParameters}. */
+const adapterParameters = ({ qkv, attentionOut, gateUp, down }: Layer): Parameter[] =>
+  [qkv, attentionOut, gateUp, down].flatMap(({ adapter }) => adapter?.parameters() ?? []);
+
+/** How {@link Backbone.forward} computes. */
+export type ForwardOptions = { rowwise?: boolean };
+
+/** A pass whose gradient is still to come: hidden states, and what to call with d(loss)/d(hidden). */
+export type Pass = { hidden_TD: Tensor; backward(gradient_TD: Tensor): void };
+
+/** The transformer up to and with its last norm. */
+export class Backbone {
+  readonly config: ModelConfig;
+  readonly weights: BackboneWeights;
+  readonly compute: ComputeDType;
+  kernels: Kernels;
+  readonly #rope: RopeTable;
+  /** Whether libtorch's products of bfloat16 are slow here, for want of instructions. */
+  readonly #slowHalves: boolean;
+
+  constructor(config: ModelConfig, weights: BackboneWeights, compute: ComputeDType, kernels?: Kernels) {
+    this.config = config;
+    this.weights = weights;
+    this.compute = compute;
+    this.kernels = kernels ?? kernelsFor(weights.embedding.value.device);
+    this.#rope = new RopeTable(config, compute);
+    this.#slowHalves = slowProducts(weights.embedding.value);
+  }
+
+  /** Every parameter, embedding first. */
+  parameters(): Parameter[] {
+    return [this.weights.embedding, ...this.weights.layers.flatMap(layerParameters), this.weights.norm];
+  }
+
+  /**
+   * Final hidden states [T, D] of a pass, after the last norm; recorded by autograd unless inside noGrad.
+   *
+   * A layer's tensors are freed before the next layer begins (what autograd needs it holds by itself), so that memory
+   * does not grow with the layers, and the next one finds it in the processor's cache.
+   *
+   * @param options.rowwise compute each token by itself where the device can, as decoding does: a token's state then does
+   *   not depend, bit for bit, on what else is in the pass. Only without gradients and adapters. Default: where the weights
+   *   have int8 copies, or are bfloat16 and the processor has no products of it; there it is also the faster way.
+   */
+  forward(tokens: Tokens, attend: Attend, { rowwise = this.#prefersRowwise() }: ForwardOptions = {}): Tensor {
+    const rotation = this.#rope.at(tokens.positions_T, tokens.lastPosition);
+    let x_TD = this.embed(tokens);
+    const kernels = rowwise && !gradEnabled() && !this.adapted ? this.kernels.rowwise : undefined;
+    for (const [i, layer] of this.weights.layers.entries()) {
+      const y_TD = scope(() =>
+        kernels
+          ? this.#rowwiseLayer(kernels, i, layer, x_TD, rotation, attend)
+          : this.#layer(i, layer, x_TD, rotation, attend),
+      );
+      x_TD.dispose();
+      x_TD = y_TD;
+    }
+    return this.kernels.rmsNorm(x_TD, this.weights.norm.value, this.config.rmsNormEps);
+  }
+
+  /** Input embeddings [T, D]. */
+  embed({ ids_T }: Tokens): Tensor {
+    return ops.embedding(this.weights.embedding.value, ids_T);
+  }
+
+  /**
+   * A pass for training: hidden states now, gradients when d(loss)/d(hidden) is known.
+   *
+   * With `checkpoint` only each layer's input is kept and the layer is computed again on the way back: less memory
+   * for about a third more work. Gradients are the same. A backbone with nothing to train takes any gradient.
+   */
+  train(tokens: Tokens, attend: Attend, { checkpoint = false }: { checkpoint?: boolean } = {}): Pass {
+    const from = this.#firstTrainable();
+    const rotation = this.#rope.at(tokens.positions_T, tokens.lastPosition);
+    const { layers, norm } = this.weights;
+    const embedded = from < 0 ? this.embed(tokens) : noGrad(() => this.embed(tokens));
+    const step = (i: number, x: Tensor): Tensor => {
+      const layer = layers[i];
+      return layer === undefined
+        ? this.kernels.rmsNorm(x, norm.value, this.config.rmsNormEps)
+        : this.#layer(i, layer, x, rotation, attend);
+    };
+    if (!checkpoint) {
+      let x_TD = embedded;
+      for (let i = 0; i <= layers.length; i++) x_TD = i < from ? noGrad(() => step(i, x_TD)) : step(i, x_TD);
+      return {
+        hidden_TD: x_TD,
+        backward: (gradient_TD) => {
+          if (from <= layers.length) backward(x_TD, gradient_TD);
+        },
+      };
+    }
+    const inputs: Tensor[] = [];
+    let x_TD = embedded;
+    noGrad(() => {
+      for (let i = 0; i <= layers.length; i++) {
+        inputs.push(x_TD);
+        x_TD = scope(() => step(i, x_TD));
+      }
+    });
+    return {
+      hidden_TD: x_TD,
+      backward: (gradient_TD) => {
+        let gradient = gradient_TD;
+        for (let i = layers.length; i >= Math.max(0, from); i--) {
+          const input = inputs[i];
+          if (input === undefined)
+            throw new MahaloError("E_INTERNAL", "a checkpoint is missing", { exitStatus: 1 });
+          gradient = scope(() => {
+            const leaf = input.detach();
+            leaf.requiresGrad = i > from;
+            backward(step(i, leaf), gradient);
+            return leaf.grad ?? gradient;
+          });
+        }
+        if (from < 0) backward(embedded, gradient);
+      },
+    };
+  }
+
+  /**
+   * Index of the lowest layer with something to train; -1 when the embedding trains, the number of layers when the last
+   * norm does alone, one more when nothing does.
+   */
+  #firstTrainable(): number {
+    if (this.weights.embedding.trainable) return -1;
+    const layer = this.weights.layers.findIndex((one) =>
+      [...layerParameters(one), ...adapterParameters(one)].some((parameter) => parameter.trainable),
+    );
+    if (layer >= 0) return layer;
+    return this.weights.layers.length + (this.weights.norm.trainable ? 0 : 1);
+  }
+
+  #layer(index: number, layer: Layer, x_TD: Tensor, rotation: Rotation, attend: Attend): Tensor {
+    const { heads, headDim, rmsNormEps } = this.config;
+    const { kernels } = this;
+    const qkv_TQ = apply(layer.qkv, kernels.rmsNorm(x_TD, layer.attentionNorm.value, rmsNormEps));
+    const [q_THE, k_TGE, v_TGE] = this.#heads(layer, qkv_TQ, rotation);
+    const o_THE = attend(index, q_THE, k_TGE, v_TGE);
+    const y_TD = x_TD.add(apply(layer.attentionOut, o_THE.reshape(-1, heads * headDim)));
+    const gateUp_TJ = apply(layer.gateUp, kernels.rmsNorm(y_TD, layer.mlpNorm.value, rmsNormEps));
+    return y_TD.add(apply(layer.down, kernels.swiglu(gateUp_TJ)));
+  }
+
+  /** As {@link Backbone.#layer}, row by row and without gradients. */
+  #rowwiseLayer(
+    kernels: RowwiseKernels,
+    index: number,
+    layer: Layer,
+    x_TD: Tensor,
+    rotation: Rotation,
+    attend: Attend,
+  ): Tensor {
+    const { heads, kvHeads, rmsNormEps: eps } = this.config;
+    const front = {
+      norm: layer.attentionNorm.value,
+      qkv: rowwiseLinear(layer.qkv),
+      queryNorm: layer.queryNorm?.value ?? null,
+      keyNorm: layer.keyNorm?.value ?? null,
+      ...{ heads, kvHeads, eps },
+    };
+    const [q_THE, k_TGE, v_TGE] = kernels.front(x_TD, front, rotation);
+    const o_THE = attend(index, q_THE, k_TGE, v_TGE);
+    return kernels.back(x_TD, o_THE, {
+      out: rowwiseLinear(layer.attentionOut),
+      norm: layer.mlpNorm.value,
+      gateUp: rowwiseLinear(layer.gateUp),
+      down: rowwiseLinear(layer.down),
+      eps,
+    });
+  }
+
+  #prefersRowwise(): boolean {
+    return this.#slowHalves || this.weights.layers.some(({ qkv }) => qkv.int8 !== undefined);
+  }
+
+  /** Whether any linear map has a low-rank adapter. */
+  get adapted(): boolean {
+    return this.weights.layers.some(({ qkv, attentionOut, gateUp, down }) =>
+      [qkv, attentionOut, gateUp, down].some(({ adapter }) => adapter !== undefined),
+    );
+  }
+
+  /** Rotated queries and keys, and values; Qwen3 norms each head before it is turned. */
+  #heads(layer: Layer, qkv_TQ: Tensor, rotation: Rotation): [Tensor, Tensor, Tensor] {
+    const { heads, kvHeads, headDim, rmsNormEps } = this.config;
+    const { queryNorm, keyNorm } = layer;
+    if (queryNorm === undefined || keyNorm === undefined) {
+      return this.kernels.splitRotate(qkv_TQ, rotation, heads, kvHeads);
+    }
+    const [q_THE, k_TGE, v_TGE] = splitHeads(qkv_TQ, headDim, heads, kvHeads);
+    const turn = (x: Tensor, norm: Parameter): Tensor =>
+      this.kernels.rotate(this.kernels.rmsNorm(x, norm.value, rmsNormEps), rotation);
+    return [turn(q_THE, queryNorm), turn(k_TGE, keyNorm), v_TGE];
+  }
+
+  dispose(): void {
+    const adapters = this.weights.layers.flatMap(adapterParameters);
+    for (const { qkv, attentionOut, gateUp, down } of this.weights.layers) {
+      for (const { int8 } of [qkv, attentionOut, gateUp, down]) {
+        int8?.values_NK.dispose();
+        int8?.scale_N.dispose();
+      }
+    }
+    for (const parameter of [...this.parameters(), ...adapters]) parameter.dispose();
+    this.#rope.dispose();
+  }
+}

@@ -1,0 +1,137 @@
+/** The align block of a recipe: MAH-DPO, or one of the methods that it is compared with. */
+import { z } from "zod";
+import { defaultLoss, pairLosses, unreadOption } from "../../train/losses.ts";
+import type { MethodField } from "../../train/methods/method.ts";
+import { alignMethods } from "../../train/methods/registry.ts";
+import { trainingSchema } from "./training.ts";
+
+/** Why a method needs a field, and why a field has no meaning for a method that does not read it. */
+const fieldFaults: [MethodField, { needs?: (method: string) => string; meaningless?: string }][] = [
+  ["models", { needs: (method) => `${method} merges aligned models` }],
+  [
+    "objective",
+    {
+      needs: (method) => `${method} trains one head on one objective`,
+      meaningless: ", which trains on all objectives' pairs",
+    },
+  ],
+  ["rewards", { needs: (method) => `${method} needs a reward for each objective that it weighs` }],
+  ["weights", { meaningless: "; objectives have a weight of their own" }],
+  ["conflict", { meaningless: ", which trains no weights that objectives share" }],
+];
+
+const blockSchema = trainingSchema
+  .extend({
+    method: alignMethods
+      .schema((methods) => methods.map(([name, { summary }]) => `${name}: ${summary}`).join(" "))
+      .default("mah-dpo"),
+    objective: z
+      .string()
+      .optional()
+      .describe("The objective whose pairs dpo trains on; modpo takes all objectives' pairs without one."),
+    weights: z
+      .record(z.string(), z.number().nonnegative())
+      .optional()
+      .describe(
+        "Weights over objectives of dpo-scalarized and modpo, and of the soup that is saved; scaled to sum 1. Default: equal.",
+      ),
+    rewards: z
+      .record(z.string(), z.string().min(1))
+      .optional()
+      .describe(
+        "Rewards of dpo-scalarized and modpo by objective: the folder of a reward model, or of a model of one head aligned to the objective.",
+      ),
+    loss: pairLosses
+      .schema(
+        (losses) =>
+          `Preference loss. ${losses.map(([name, { summary }]) => `${name}: ${summary}.`).join(" ")}`,
+      )
+      .default(defaultLoss),
+    beta: z
+      .number()
+      .positive()
+      .default(0.1)
+      .describe(
+        "How strongly the policy is held to the reference; of simpo, the scale of its rewards, 2 by default.",
+      ),
+    gamma: z
+      .number()
+      .nonnegative()
+      .optional()
+      .describe("Of simpo: the margin of rewards that it asks for. Default: 0.5."),
+    smoothing: z
+      .number()
+      .min(0)
+      .lt(0.5)
+      .default(0)
+      .describe("Label smoothing: the share of pairs taken as turned round."),
+    referenceFree: z
+      .boolean()
+      .default(false)
+      .describe("Leave the reference's log-probabilities out of the loss."),
+    headNoise: z
+      .number()
+      .nonnegative()
+      .default(0.001)
+      .describe("Standard deviation of the noise that lets heads part ways."),
+    models: z
+      .record(z.string(), z.string().min(1))
+      .refine((models) => Object.keys(models).length > 0, { error: "needs at least one model" })
+      .optional()
+      .describe("Of soup and mod: the folder of a model of one head for each objective."),
+    conflict: z
+      .strictObject({
+        every: z
+          .int()
+          .nonnegative()
+          .default(0)
+          .describe(
+            "Steps between measurements of the cosine of objectives' gradients, by layer; 0 for none.",
+          ),
+        project: z
+          .boolean()
+          .default(false)
+          .describe("Take out of each objective's gradient what points against another's (PCGrad)."),
+      })
+      .optional()
+      .describe("Measure, and lessen, how objectives pull the shared weights apart. Needs memory for each."),
+    optimizer: trainingSchema.shape.optimizer
+      .unwrap()
+      .default("rmsprop")
+      .describe("Optimiser; its state is kept in f32."),
+    maxGradNorm: trainingSchema.shape.maxGradNorm
+      .unwrap()
+      .default(10)
+      .describe("Gradients are clipped to this global norm; 0 never clips."),
+  })
+  .superRefine((align, context) => {
+    const fail = (field: string, message: string): void =>
+      context.addIssue({ code: "custom", path: [field], message });
+    const { method, weights, loss } = align;
+    const { fields, losses } = alignMethods.get(method);
+    for (const [field, { needs = (name: string) => `${name} needs it`, meaningless = "" }] of fieldFaults) {
+      const given = align[field] !== undefined;
+      if (!given && fields[field] === "needed") fail(field, `is missing; ${needs(method)}`);
+      if (given && fields[field] === undefined) fail(field, `has no meaning for ${method}${meaningless}`);
+    }
+    const unread = unreadOption(loss, align);
+    if (unread !== undefined) fail(unread.option, unread.message);
+    if (losses !== undefined && loss !== defaultLoss)
+      fail("loss", `has no meaning for ${method}, which has its own`);
+    if (weights !== undefined && Object.values(weights).every((weight) => weight === 0))
+      fail("weights", "needs at least one weight above 0");
+  });
+
+type Block = z.input<typeof blockSchema>;
+
+/** A block that names a loss and no beta gets the loss's own; what is no such block is left to the schema. */
+const withOwnBeta = (given: Block): Block => {
+  const named = z.looseObject({ loss: pairLosses.schema(), beta: z.undefined().optional() }).safeParse(given);
+  return named.success ? { ...given, beta: pairLosses.get(named.data.loss).beta } : given;
+};
+
+/** Multi-objective alignment. */
+export const alignSchema = z.pipe(z.transform(withOwnBeta), blockSchema);
+
+/** The align block, defaults filled in. */
+export type AlignOptions = z.output<typeof alignSchema>;

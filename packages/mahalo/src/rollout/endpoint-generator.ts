@@ -1,0 +1,227 @@
+/** An OpenAI-compatible endpoint as what continues responses: our exported models on a cluster, or anyone's model. */
+import { join } from "node:path";
+import { MahaloError } from "@mahalo/torch";
+import { z } from "zod";
+import { hashBytes } from "../core/files.ts";
+import { canonicalJson } from "../core/json.ts";
+import { promptMessages } from "../data/rows/rows.ts";
+import { type StepBoundary, stepEnds } from "../data/tokens/steps.ts";
+import { cutText, textStepEnds } from "../data/tokens/text-steps.ts";
+import { type SamplingInput, samplingOf } from "../decode/sampling.ts";
+import { keptAnswers } from "../endpoint/cached-answers.ts";
+import { Endpoint } from "../endpoint/endpoint.ts";
+import { mapInOrder } from "../endpoint/limiter.ts";
+import { endpointContent, endpointShape } from "../endpoint/options.ts";
+import { type Sample, type SampleStart, sample } from "../endpoint/samples.ts";
+import { cutIds, type EncodeRowOptions, encodeRow, type PrefixCodec } from "../scoring/prefix-ids.ts";
+import type { Continuation, ContinueJob, Continuer } from "./generator.ts";
+
+/** Options of an endpoint that makes rollouts, as recipes and commands declare it. */
+export const endpointContinuerSchema = z.strictObject({
+  ...endpointShape,
+  api: z
+    .enum(["chat", "completions"])
+    .default("chat")
+    .describe(
+      "chat: messages, and a step is gone on from by continue_final_message; completions: the very tokens, made by the tokenizer.",
+    ),
+  tokenizer: z
+    .string()
+    .min(1)
+    .optional()
+    .describe(
+      "Model whose tokenizer and chat template make the tokens of api: completions, and count a sentence's tokens; its weights are not read. Default for completions: the recipe's model.",
+    ),
+  perRequest: z
+    .int()
+    .positive()
+    .max(128)
+    .default(1)
+    .describe("Answers asked for in one request (n); above 1 they share one seed."),
+  request: z
+    .record(z.string(), z.json())
+    .default({})
+    .describe(
+      "Further fields of the request, for example { top_k: 20 }; null takes out one that is sent otherwise, for endpoints that refuse it.",
+    ),
+});
+
+/** {@link endpointContinuerSchema} with defaults filled in. */
+export type EndpointContinuerOptions = z.output<typeof endpointContinuerSchema>;
+
+/** The part of the options that decides what the endpoint answers; keys, patience and bounds are left out. */
+export const endpointContinuerContent = (options: EndpointContinuerOptions) => {
+  const { api, tokenizer, perRequest, request } = options;
+  return { ...endpointContent(options), api, tokenizer, perRequest, request };
+};
+
+/** How an endpoint continues. */
+export type EndpointRolloutOptions = EncodeRowOptions & {
+  step: StepBoundary;
+  sampling: Omit<SamplingInput, "repetitionPenalty">;
+  maxNewTokens: number;
+  /** Makes tokens; needed for `api: completions`. In chat it is asked for the ends of steps only. */
+  local?: (PrefixCodec & { /** What identifies it, for example a hash. */ content: unknown }) | undefined;
+  /** How the endpoint is called. Default: by the options. */
+  endpoint?: Endpoint | undefined;
+  /**
+   * Folder in which the answers of the batch under way are kept, so that a run that fails or is killed asks for none
+   * twice. Default: they are kept nowhere, and the batch is asked for anew.
+   */
+  cache?: string | undefined;
+};
+
+/** A job with its place among all, and what its answer is kept under. */
+type Asked = { job: ContinueJob; at: number; key: string };
+
+/** Jobs that one request answers: the same prefix, at most `size` together. */
+const requestsOf = (asked: readonly Asked[], size: number): Asked[][] => {
+  const groups: Asked[][] = [];
+  for (const one of asked) {
+    const group = groups.at(-1);
+    const before = group?.[0]?.job;
+    const same = before?.row === one.job.row && before.from === one.job.from;
+    if (group !== undefined && same && group.length < size) group.push(one);
+    else groups.push([one]);
+  }
+  return groups;
+};
+
+/**
+ * An endpoint as a continuer.
+ *
+ * With `api: chat` a prompt is sent as messages, and a prefix inside a response as an assistant's message that is to be
+ * gone on with; the endpoint's own template makes tokens of them. With `api: completions` the endpoint gets the very
+ * tokens that training and our own generation have for prompt and prefix, cut to `maxPromptTokens`; there answers end at
+ * the context of the model that lends its tokenizer at the latest. Either way the answer's text is put behind the prefix
+ * as it comes, and its steps are found by the same boundaries.
+ *
+ * Every answer is sampled with its own seed, unless `perRequest` asks for several at once; an endpoint that gives fewer
+ * than asked is asked for the rest. At most `concurrency` requests are under way; failed ones are tried again.
+ *
+ * @throws MahaloError E_ENDPOINT_KEY; E_ROLLOUT for completions without a tokenizer, or a plain prompt that is to be
+ *   sent without a chat template; from `run`, what {@link Endpoint.post} throws
+ */
+export const endpointContinuer = (
+  options: EndpointContinuerOptions,
+  { step, sampling, maxNewTokens, local, chat = true, maxPromptTokens, ...rest }: EndpointRolloutOptions,
+): Continuer => {
+  const endpoint = rest.endpoint ?? new Endpoint(options);
+  const { api, perRequest, request, model, concurrency } = options;
+  const { temperature, topP, topK, minP } = samplingOf(sampling);
+  const byTokens = api === "completions";
+  if (byTokens && local === undefined) {
+    throw new MahaloError("E_ROLLOUT", `${options.baseUrl}: api: completions needs a tokenizer`, {
+      hint: "name the model whose tokenizer and chat template make the tokens, or take api: chat",
+    });
+  }
+
+  const startOf = ({ row, from }: ContinueJob): SampleStart => {
+    const steps = row.steps.slice(0, from);
+    if (byTokens) return { tokens: [...row.promptIds, ...steps.flatMap(({ ids }) => ids)] };
+    return { messages: promptMessages(row.prompt), prefix: steps.map(({ text }) => text).join("") };
+  };
+
+  const continuation = ({ from }: ContinueJob, { text, finish, tokens }: Sample): Continuation => {
+    // The prefix ends with a step, so what follows is cut for itself.
+    const cuts = textStepEnds(text, step, local?.codec);
+    // Only white space belongs to the step before it.
+    const added = text.trim() === "" && from > 0 ? 0 : cuts.length;
+    return { text, steps: from + added, finish, tokens, cuts };
+  };
+
+  /** Asks for answers to jobs of one prefix, until each has one. */
+  const ask = async (
+    group: readonly Asked[],
+    signals: { signal: AbortSignal | undefined; ending: AbortSignal },
+    take: (asked: Asked, answer: Sample) => void,
+  ): Promise<void> => {
+    for (let done = 0; done < group.length; ) {
+      const open = group.slice(done);
+      const [first] = open;
+      if (first === undefined) return;
+      const start = startOf(first.job);
+      const room =
+        local !== undefined && "tokens" in start
+          ? local.config.maxPositions - start.tokens.length
+          : Number.POSITIVE_INFINITY;
+      const wanted = {
+        count: open.length,
+        seed: first.job.seed,
+        ...{ temperature, topP, topK, minP, request },
+        maxNewTokens: Math.min(maxNewTokens, room),
+      };
+      const answers = await sample(endpoint, start, wanted, signals);
+      for (const [at, answer] of answers.entries()) {
+        const cut = answer.finish === "length" && room < maxNewTokens;
+        const one = open[at];
+        if (one !== undefined) take(one, cut ? { ...answer, finish: "context" } : answer);
+      }
+      done += answers.length;
+    }
+  };
+
+  const content = {
+    kind: "endpoint",
+    ...endpointContinuerContent(options),
+    tokenizer: local?.content,
+    boundary: step,
+    chat,
+    maxPromptTokens: byTokens ? maxPromptTokens : undefined,
+    sampling: { temperature, topP, topK, minP },
+    maxNewTokens,
+  };
+  const replies =
+    rest.cache === undefined
+      ? undefined
+      : join(rest.cache, `answers-${hashBytes(canonicalJson(content)).slice(0, 16)}.jsonl`);
+
+  return {
+    name: model,
+    content,
+    prepare(prompt, response) {
+      if (byTokens && local !== undefined) {
+        const { promptIds, ids } = encodeRow(local, prompt, response, { chat, maxPromptTokens });
+        const ends = (whole: readonly number[]): number[] => stepEnds(local.codec, whole, step);
+        return { prompt, promptIds, steps: cutIds(local.codec, ids, ends) };
+      }
+      if (typeof prompt === "string" && !chat) {
+        throw new MahaloError("E_ROLLOUT", `${options.baseUrl}: api: chat sends no plain prompt`, {
+          hint: "take api: completions, or data.chat: true",
+        });
+      }
+      const text = response ?? "";
+      const steps = cutText(text, textStepEnds(text, step, local?.codec));
+      return { prompt, promptIds: [], steps: steps.map((one) => ({ text: one, ids: [] })) };
+    },
+    async run(jobs, { signal, onDone } = {}) {
+      const asked = jobs.map((job, at): Asked => {
+        const key = replies === undefined ? "" : hashBytes(canonicalJson([startOf(job), job.seed]));
+        return { job, at, key };
+      });
+      const kept = replies === undefined ? undefined : await keptAnswers(replies, asked);
+      const answers: Continuation[] = [];
+      const take = ({ job, at, key }: Asked, answer: Sample, known = false): void => {
+        if (!known) kept?.add(key, answer);
+        answers[at] = continuation(job, answer);
+        onDone?.();
+      };
+      try {
+        const missing = asked.filter((one) => {
+          const answer = kept?.known.get(one.key);
+          if (answer !== undefined) take(one, answer, true);
+          return answer === undefined;
+        });
+        await mapInOrder(
+          requestsOf(missing, perRequest),
+          concurrency,
+          (group, _at, ending) => ask(group, { signal, ending }, take),
+          signal,
+        );
+      } finally {
+        kept?.close();
+      }
+      return answers;
+    },
+  };
+};

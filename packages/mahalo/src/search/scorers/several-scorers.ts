@@ -1,0 +1,70 @@
+/** Several scorers as one: a state of each, and the scores of all. */
+import { MahaloError } from "@mahalo/torch";
+import { element, zip } from "../../core/need.ts";
+import type { Scorer, StepScores } from "../scorer.ts";
+import { States } from "./states.ts";
+
+/**
+ * Scorers side by side; the user's weights decide what each counts.
+ *
+ * @throws MahaloError E_GUIDE_NAME where two scores have the same name
+ */
+export const severalScorers = (scorers: readonly Scorer[]): Scorer => {
+  const objectives = scorers.flatMap((one) => one.objectives);
+  const twice = objectives.find((name, at) => objectives.indexOf(name) !== at);
+  if (twice !== undefined) {
+    throw new MahaloError("E_GUIDE_NAME", `guidance: two scores are called "${twice}"`, {
+      hint: "give one of them a name of its own: NAME=MODEL#OBJECTIVE",
+    });
+  }
+  const [only, ...others] = scorers;
+  if (only !== undefined && others.length === 0) return only;
+  const states = new States<readonly number[]>();
+  /** Drops what the first scorers have made, where a later one has failed. */
+  const forget = (made: readonly (readonly number[])[]): void => {
+    for (const own of made) for (const [at, state] of own.entries()) scorers[at]?.drop(state);
+  };
+  return {
+    objectives,
+    get tokens() {
+      return scorers.reduce((sum, { tokens }) => sum + tokens, 0);
+    },
+    async begin(prompt, reference) {
+      const own: number[] = [];
+      try {
+        for (const scorer of scorers) own.push(await scorer.begin(prompt, reference));
+      } catch (error) {
+        forget([own]);
+        throw error;
+      }
+      return states.add(own);
+    },
+    async score(steps, signal) {
+      const found: StepScores[][] = [];
+      try {
+        for (const [at, scorer] of scorers.entries()) {
+          const mine = steps.map((step) => ({ ...step, from: element(states.get(step.from), at, "state") }));
+          found.push(await scorer.score(mine, signal));
+        }
+      } catch (error) {
+        forget(steps.map((_, index) => found.map((one) => element(one, index, "score").state)));
+        throw error;
+      }
+      return steps.map((_, index) => {
+        const all = found.map((one) => element(one, index, "score"));
+        return {
+          state: states.add(all.map(({ state }) => state)),
+          scores: Object.assign({}, ...all.map(({ scores }) => scores)),
+        };
+      });
+    },
+    drop(id) {
+      const own = states.get(id);
+      states.drop(id);
+      for (const [scorer, state] of zip(scorers, own)) scorer.drop(state);
+    },
+    dispose() {
+      for (const scorer of scorers) scorer.dispose();
+    },
+  };
+};
