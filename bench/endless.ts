@@ -1,23 +1,23 @@
 /** Our greedy answers as benches time them: every prompt gets the same number of tokens, so that all sides do the same work. */
-import type { TextCodec } from "../packages/mahalo/src/data/tokens/tokenizer.ts";
+import type { Tokenizer } from "../packages/mahalo/src/data/tokens/tokenizer.ts";
 import { generateAll } from "../packages/mahalo/src/decode/generate.ts";
 import type { LanguageModel } from "../packages/mahalo/src/model/folder/load.ts";
 import type { Mix } from "../packages/mahalo/src/model/heads/heads.ts";
 import { cpuSeconds } from "./usage.ts";
 
-/** A codec without end tokens. */
-const endlessCodec = (codec: TextCodec): TextCodec => ({
-  encode: (text, options) => codec.encode(text, options),
-  decode: (ids, options) => codec.decode(ids, options),
-  specialIds: codec.specialIds,
-  vocabSize: codec.vocabSize,
+/** A tokenizer without end tokens. */
+const endlessTokenizer = (tokenizer: Tokenizer): Tokenizer => ({
+  encode: (text, options) => tokenizer.encode(text, options),
+  decode: (ids, options) => tokenizer.decode(ids, options),
+  specialIds: tokenizer.specialIds,
+  vocabSize: tokenizer.vocabSize,
   eosIds: [],
 });
 
 /** A model whose answers never end by themselves. */
 export const endless = (model: LanguageModel): LanguageModel => ({
   ...model,
-  codec: endlessCodec(model.codec),
+  tokenizer: endlessTokenizer(model.tokenizer),
 });
 
 /** A prompt's tokens, and the mix that answers it (default: the base head). */

@@ -60,13 +60,13 @@ const onePerPrompt = (rows: readonly PreferenceRow[], seed: number): PreferenceR
  */
 export const buildRows = async (
   data: DataName,
-  { codec, template }: Pick<EncodeOptions, "codec" | "template">,
+  { tokenizer, template }: Pick<EncodeOptions, "tokenizer" | "template">,
   count: number,
 ): Promise<BenchRow[]> => {
   const all = onePerPrompt(await loadPreferences(await locateRows(sources[data]), data), 0);
   // More than are wanted, since a few cannot be encoded.
   const some = all.slice(0, 2 * count);
-  const { rows } = encodePairs(some, { codec, template, ...limits });
+  const { rows } = encodePairs(some, { tokenizer, template, ...limits });
   const texts = new Map(some.map((row) => [row.origin, row]));
   const one = (pair: EncodedPair, index: number): BenchRow => {
     const { prompt = "", chosen = "", rejected = "" } = texts.get(pair.origin) ?? {};

@@ -127,7 +127,7 @@ const searched = async (settings: Settings): Promise<Side> => {
   const model = endless(loaded);
   const reward = await loadRewardModel(settings.reward, { compute });
   // The scorer shares the generator's tokenizer; only the endless model's copy of it knows no end token.
-  const scorer = modelScorer(reward, { codec: loaded.codec });
+  const scorer = modelScorer(reward, { tokenizer: loaded.tokenizer });
   const run = ({ prompt, prompt_ids: ids }: BenchRow, seed: number, maxSteps: number) => {
     if (typeof prompt !== "string") throw new Error("the rows' prompts must be texts");
     return searchAnswer(

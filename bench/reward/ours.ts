@@ -1,7 +1,7 @@
 /** One setting of our scoring or of our rollouts; prints one line of JSON. Started by ../reward.ts. */
 import { parseArgs } from "node:util";
 import { setThreads } from "@mahalo/torch";
-import type { TextCodec } from "../../packages/mahalo/src/data/tokens/tokenizer.ts";
+import type { Tokenizer } from "../../packages/mahalo/src/data/tokens/tokenizer.ts";
 import { loadModel } from "../../packages/mahalo/src/model/folder/load.ts";
 import { loadRewardModel } from "../../packages/mahalo/src/model/reward/reward-model.ts";
 import {
@@ -16,12 +16,12 @@ import { cpuSeconds, peakMemory, resetPeakMemory } from "../usage.ts";
 import type { Rolled, Scored } from "./results.ts";
 import { type BenchResponse, readResponses } from "./tasks.ts";
 
-/** A codec without end tokens: every answer gets the same number of tokens, so that both sides do the same work. */
-const endless = (codec: TextCodec): TextCodec => ({
-  encode: (text, options) => codec.encode(text, options),
-  decode: (ids, options) => codec.decode(ids, options),
-  specialIds: codec.specialIds,
-  vocabSize: codec.vocabSize,
+/** A tokenizer without end tokens: every answer gets the same number of tokens, so that both sides do the same work. */
+const endless = (tokenizer: Tokenizer): Tokenizer => ({
+  encode: (text, options) => tokenizer.encode(text, options),
+  decode: (ids, options) => tokenizer.decode(ids, options),
+  specialIds: tokenizer.specialIds,
+  vocabSize: tokenizer.vocabSize,
   eosIds: [],
 });
 
@@ -63,7 +63,7 @@ const rollOut = async (
   { dtype, threads, samples, newTokens, batch }: RollOptions,
 ): Promise<Rolled> => {
   const loaded = await loadModel(benchModel, { compute: dtypes[dtype] });
-  const model = { ...loaded, codec: endless(loaded.codec) };
+  const model = { ...loaded, tokenizer: endless(loaded.tokenizer) };
   const continuer = modelContinuer(model, {
     name: benchModel,
     weights: benchModel,

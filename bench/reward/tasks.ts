@@ -50,11 +50,15 @@ const loadSolutions = async (): Promise<ExampleRow[]> => {
 
 /** Writes that many solutions of GSM8K, four to a question, cut into lines; returns the file's path. */
 export const writeResponses = async (count: number): Promise<string> => {
-  const { codec, template } = await openModelSource(benchModel);
+  const { tokenizer, template } = await openModelSource(benchModel);
   const solutions = (await loadSolutions()).slice(0, count);
-  const { rows } = encodeExamples(solutions, { codec, template, ...limits });
+  const { rows } = encodeExamples(solutions, { tokenizer, template, ...limits });
   const responses = rows.map(({ prompt, response }): BenchResponse => {
-    return { prompt_ids: prompt, response_ids: response, ends: stepEnds(codec, response, { by: "line" }) };
+    return {
+      prompt_ids: prompt,
+      response_ids: response,
+      ends: stepEnds(tokenizer, response, { by: "line" }),
+    };
   });
   const path = join(benchFolder, `gsm8k-responses-${count}.jsonl`);
   await writeJsonLines(path, responses);

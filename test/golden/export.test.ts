@@ -42,7 +42,7 @@ const ask = (model: string, folder: string, more: readonly string[] = []): z.out
 
 /** Our greedy tokens under a mix, without stopping. */
 const greedy = async (model: LanguageModel, mix: Record<string, number>): Promise<number[]> => {
-  const endless = { ...model, codec: { ...model.codec, eosIds: [], decode: () => "" } };
+  const endless = { ...model, tokenizer: { ...model.tokenizer, eosIds: [], decode: () => "" } };
   const [completion] = await generateAll(endless, [{ ids, mix, maxNewTokens: 12 }]);
   return completion?.ids ?? [];
 };
@@ -77,7 +77,7 @@ describe.runIf(wanted)("transformers opens a folder", () => {
       const equal = { a: 1, b: 1 };
       expect(distance(logitsOf(model, ids, model.heads.mix(equal)), theirs.logits.flat())).toBeLessThan(1e-5);
       expect(theirs.greedy).toEqual(await greedy(model, equal));
-      expect(theirs.text_ids).toEqual(model.codec.encode(text));
+      expect(theirs.text_ids).toEqual(model.tokenizer.encode(text));
       model.dispose();
     });
   });

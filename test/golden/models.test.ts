@@ -100,7 +100,7 @@ describe.each(tinyNames)("%s", (name) => {
   });
 
   test("continues greedily by the same tokens, 64 of them or up to the end token", () => {
-    const ended = model.codec.eosIds.includes(recorded.greedy.at(-1) ?? -1);
+    const ended = model.tokenizer.eosIds.includes(recorded.greedy.at(-1) ?? -1);
     expect(recorded.greedy.length === 64 || ended).toBe(true);
     expect(likeliest(model, recorded.prompt, recorded.greedy)).toEqual(recorded.greedy);
   });

@@ -9,7 +9,7 @@ import { describe, expect, test } from "vitest";
 import { z } from "zod";
 import { parseJson } from "../../packages/mahalo/src/core/json.ts";
 import { chatTemplate } from "../../packages/mahalo/src/data/tokens/chat-template.ts";
-import type { TextCodec } from "../../packages/mahalo/src/data/tokens/tokenizer.ts";
+import type { Tokenizer } from "../../packages/mahalo/src/data/tokens/tokenizer.ts";
 import { openModelSource } from "../../packages/mahalo/src/model/folder/source.ts";
 import { dequantize } from "../../packages/mahalo/src/model/gguf/dequantize.ts";
 import { readGgufHeader } from "../../packages/mahalo/src/model/gguf/header.ts";
@@ -42,7 +42,7 @@ const encodedSchema = z.record(
 );
 const tokens = golden(at("tokens.json"), encodedSchema);
 
-const smallCodec = (pre: string): TextCodec => {
+const smallTokenizer = (pre: string): Tokenizer => {
   const { tokenizer, tokenizerConfig } = tokenizerFromGguf(
     readGgufHeader(fileSource(at(`tokenizer-${pre}.gguf`))),
   );
@@ -50,14 +50,14 @@ const smallCodec = (pre: string): TextCodec => {
   return openTokenizer(tokenizer, config, { where: pre, vocabSize: 420, eosIds: [] });
 };
 
-/** What a codec makes of every recorded text, in the goldens' form. */
-const recordAgain = (codec: TextCodec, pre: string) =>
+/** What a tokenizer makes of every recorded text, in the goldens' form. */
+const recordAgain = (tokenizer: Tokenizer, pre: string) =>
   (tokens[pre] ?? []).map(({ text, ids }) => ({
     text,
-    ids: codec.encode(text),
-    special: codec.encode(text, { special: true }),
-    decoded: codec.decode(ids),
-    skipped: codec.decode(ids, { skipSpecial: true }),
+    ids: tokenizer.encode(text),
+    special: tokenizer.encode(text, { special: true }),
+    decoded: tokenizer.decode(ids),
+    skipped: tokenizer.decode(ids, { skipSpecial: true }),
   }));
 
 const expected = (pre: string) =>
@@ -71,12 +71,12 @@ const expected = (pre: string) =>
 
 describe("token ids", () => {
   test.each(["gpt-2", "qwen2", "llama-bpe"])("equal the tokenizers library's for %s", (pre) => {
-    expect(recordAgain(smallCodec(pre), pre)).toEqual(expected(pre));
+    expect(recordAgain(smallTokenizer(pre), pre)).toEqual(expected(pre));
   });
 
   test.skipIf(!setUp)("equal the tokenizers library's for SmolLM2", async () => {
-    const { codec } = await openModelSource("smollm2-135m-instruct");
-    expect(recordAgain(codec, "smollm")).toEqual(expected("smollm"));
+    const { tokenizer } = await openModelSource("smollm2-135m-instruct");
+    expect(recordAgain(tokenizer, "smollm")).toEqual(expected("smollm"));
   });
 });
 
@@ -182,10 +182,10 @@ describe("GGUF files written by Python's gguf", () => {
       expect(shapes(ours)).toEqual(shapes(folder));
       const { extra: _, ...config } = folder.config;
       expect(ours.config).toEqual({ ...config, padId: undefined, extra: {} });
-      expect(ours.codec.encode("the rain on 12<|im_end|>")).toEqual(
-        folder.codec.encode("the rain on 12<|im_end|>"),
+      expect(ours.tokenizer.encode("the rain on 12<|im_end|>")).toEqual(
+        folder.tokenizer.encode("the rain on 12<|im_end|>"),
       );
-      expect(ours.codec.eosIds).toEqual(folder.codec.eosIds);
+      expect(ours.tokenizer.eosIds).toEqual(folder.tokenizer.eosIds);
       expect(ours.template.text).toBe(folder.template.text);
     },
   );

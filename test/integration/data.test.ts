@@ -30,8 +30,8 @@ const sources: Record<string, RowSource> = {
 };
 
 test.skipIf(missing.length > 0 && process.env.CI !== "true")("real pairs of four objectives", async () => {
-  const { codec, template } = await openModelSource("smollm2-135m-instruct");
-  const options = { codec, template, maxPromptTokens: 4096, maxTokens: 8192 };
+  const { tokenizer, template } = await openModelSource("smollm2-135m-instruct");
+  const options = { tokenizer, template, maxPromptTokens: 4096, maxTokens: 8192 };
   for (const [objective, source] of Object.entries(sources)) {
     const file = await locateRows(source, { environment: { ...process.env, MAHALO_MIRROR: mirror } });
     const { train } = splitRows(await loadPreferences(file, objective), { seed: 0, heldOut: 0.1 });
@@ -44,9 +44,9 @@ test.skipIf(missing.length > 0 && process.env.CI !== "true")("real pairs of four
       const messages = promptMessages(row.prompt);
       for (const side of ["chosen", "rejected"] as const) {
         const whole = template.render([...messages, { role: "assistant", content: row[side] }]);
-        expect(`${codec.decode([...pair.prompt, ...pair[side]])}\n`).toBe(whole);
-        expect(codec.decode(pair[side])).toBe(`${row[side]}<|im_end|>`);
-        expect(pair[side].indexOf(codec.eosIds[0] ?? -1)).toBe(pair[side].length - 1);
+        expect(`${tokenizer.decode([...pair.prompt, ...pair[side]])}\n`).toBe(whole);
+        expect(tokenizer.decode(pair[side])).toBe(`${row[side]}<|im_end|>`);
+        expect(pair[side].indexOf(tokenizer.eosIds[0] ?? -1)).toBe(pair[side].length - 1);
       }
       expect(encodePrompt(row.prompt, options)).toEqual(pair.prompt);
     }
@@ -55,6 +55,6 @@ test.skipIf(missing.length > 0 && process.env.CI !== "true")("real pairs of four
       2048,
     );
     expect(packs.flatMap(({ members }) => members)).toHaveLength(12);
-    expect(renderRows(inspectRows(pairs, codec))).toContain(`${objective}  ${file.name}:`);
+    expect(renderRows(inspectRows(pairs, tokenizer))).toContain(`${objective}  ${file.name}:`);
   }
 });

@@ -97,7 +97,7 @@ export type OpenSearch = {
  */
 export const openSearch = async (
   flags: SearchFlags & { precision: Precision },
-  { codec }: Pick<LanguageModel, "codec">,
+  { tokenizer }: Pick<LanguageModel, "tokenizer">,
 ): Promise<OpenSearch | undefined> => {
   const { guide: guides = [], search: asked, dropBadScores, precision } = flags;
   const { candidates, width, step, maxSteps, maxStepTokens, aggregate, normalize, choose } = flags;
@@ -119,6 +119,9 @@ export const openSearch = async (
     if (choiceOf(strategy, choose).scored) throw usage(`--search ${strategy} needs a --guide to choose by`);
     return { search, guidance: {}, scorer: undefined, vote: votesOf, dispose: () => undefined };
   }
-  const { scorer, weights, dispose } = await openGuides(guides, { codec, compute: computeDType(precision) });
+  const { scorer, weights, dispose } = await openGuides(guides, {
+    tokenizer,
+    compute: computeDType(precision),
+  });
   return { search, guidance: weights, scorer, vote: votesOf, dispose };
 };

@@ -2,10 +2,10 @@
 import { describe, expect, test } from "vitest";
 import { firstOfEach, inspectRows, renderRows, renderSummary, summarizeRows } from "./inspect.ts";
 import type { EncodedExample, EncodedPair, EncodedSteps } from "./tokens/encode.ts";
-import type { TextCodec } from "./tokens/tokenizer.ts";
+import type { Tokenizer } from "./tokens/tokenizer.ts";
 
 const words = ["<|end|>", "Hi", " there", "\n", "Yes", " no", "\x1b[31m"];
-const codec: TextCodec = {
+const tokenizer: Tokenizer = {
   encode: (text) => [words.indexOf(text)],
   decode: (ids) => ids.map((id) => words[id] ?? "").join(""),
   specialIds: new Set([0]),
@@ -33,7 +33,7 @@ const steps: EncodedSteps = {
 
 describe("steps", () => {
   test("of a row that labels them are marked behind their last token, with their labels", () => {
-    const rows = inspectRows([steps], codec, { by: "turn" });
+    const rows = inspectRows([steps], tokenizer, { by: "turn" });
     expect(rows[0]?.parts.map((part) => part.steps)).toEqual([
       undefined,
       [
@@ -51,16 +51,16 @@ describe("steps", () => {
 
   test("of other rows are where a named boundary cuts them", () => {
     const long = { ...pair, chosen: [4, 3, 5, 0] };
-    const parts = inspectRows([long], codec, { by: "line" })[0]?.parts.map((part) => part.steps);
+    const parts = inspectRows([long], tokenizer, { by: "line" })[0]?.parts.map((part) => part.steps);
     expect(parts).toEqual([undefined, [{ end: 2 }, { end: 4 }], [{ end: 3 }]]);
-    expect(renderRows(inspectRows([long], codec, { by: "line" }))).toContain("⏎⟦1⟧\n");
-    expect(renderRows(inspectRows([long], codec))).not.toContain("⟦");
+    expect(renderRows(inspectRows([long], tokenizer, { by: "line" }))).toContain("⏎⟦1⟧\n");
+    expect(renderRows(inspectRows([long], tokenizer))).not.toContain("⟦");
   });
 });
 
 describe("inspectRows", () => {
   test("a pair is shown with restarted positions, its mask and what is trained", () => {
-    const [row] = inspectRows([pair], codec);
+    const [row] = inspectRows([pair], tokenizer);
     expect(row).toMatchObject({ objective: "kind", origin: "values.jsonl:118", tokens: 8 });
     expect(row?.parts.map(({ name, trained, sees }) => ({ name, trained, sees }))).toEqual([
       { name: "prompt", trained: false, sees: ["prompt"] },
@@ -73,11 +73,14 @@ describe("inspectRows", () => {
       [3, 4, 5],
     ]);
     expect(row?.parts[1]?.tokens[1]).toEqual({ id: 0, text: "<|end|>", position: 4, special: true });
-    expect(inspectRows([example], codec)[0]?.parts.map(({ name }) => name)).toEqual(["prompt", "response"]);
+    expect(inspectRows([example], tokenizer)[0]?.parts.map(({ name }) => name)).toEqual([
+      "prompt",
+      "response",
+    ]);
   });
 
   test("plain text has bars between tokens and no control characters", () => {
-    const text = renderRows(inspectRows([pair], codec));
+    const text = renderRows(inspectRows([pair], tokenizer));
     expect(text).toContain("kind  values.jsonl:118  8 tokens in one packed row");
     expect(text).toContain("prompt: 3 tokens, positions 0 to 2, sees itself, not trained");
     expect(text).toContain("chosen: 2 tokens, positions 3 to 4, sees prompt and itself, trained");
@@ -87,7 +90,7 @@ describe("inspectRows", () => {
   });
 
   test("colours tell parts and special tokens apart", () => {
-    const text = renderRows(inspectRows([pair], codec), { colour: true });
+    const text = renderRows(inspectRows([pair], tokenizer), { colour: true });
     expect(text).toContain("\x1b[32mYes\x1b[0m\x1b[32;7;4m<|end|>\x1b[0m");
     expect(text).toContain("\x1b[31m no\x1b[0m");
     expect(text).toContain("\x1b[31;4m\\x1b[31m\x1b[0m");

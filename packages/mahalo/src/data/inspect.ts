@@ -6,7 +6,7 @@ import { formatOrigin, formatRows } from "./rows/problems.ts";
 import type { EncodedExample, EncodedPair, EncodedSteps } from "./tokens/encode.ts";
 import { branchIds, branchMask, type PackedRow, packRows, rowLength } from "./tokens/packing.ts";
 import { type StepBoundary, stepEnds } from "./tokens/steps.ts";
-import type { TextCodec } from "./tokens/tokenizer.ts";
+import type { Tokenizer } from "./tokens/tokenizer.ts";
 
 /** One token as it lies in a packed row. */
 export type InspectedToken = { id: number; text: string; position: number; special: boolean };
@@ -54,9 +54,9 @@ type EncodedRow = EncodedPair | EncodedExample | EncodedSteps;
  */
 export const inspectRows = (
   rows: readonly EncodedRow[],
-  codec: TextCodec,
+  tokenizer: Tokenizer,
   boundary?: StepBoundary,
-): InspectedRow[] => rows.map((row) => inspectRow(row, codec, boundary));
+): InspectedRow[] => rows.map((row) => inspectRow(row, tokenizer, boundary));
 
 /** Numbers for each objective, in the order the objectives first appear. */
 export const summarizeRows = (rows: readonly EncodedRow[]): ObjectiveSummary[] =>
@@ -155,17 +155,21 @@ const partsOf = (row: EncodedRow): Part[] => [
 const stepsOf = (
   row: EncodedRow,
   { name, ids }: Part,
-  codec: TextCodec,
+  tokenizer: Tokenizer,
   boundary: StepBoundary | undefined,
 ): InspectedStep[] | undefined => {
   if (name === "prompt") return undefined;
   if ("labels" in row) return zip(row.ends, row.labels).map(([end, label]) => ({ end, label }));
-  return boundary === undefined ? undefined : stepEnds(codec, ids, boundary).map((end) => ({ end }));
+  return boundary === undefined ? undefined : stepEnds(tokenizer, ids, boundary).map((end) => ({ end }));
 };
 
-const inspectRow = (row: EncodedRow, codec: TextCodec, boundary: StepBoundary | undefined): InspectedRow => {
+const inspectRow = (
+  row: EncodedRow,
+  tokenizer: Tokenizer,
+  boundary: StepBoundary | undefined,
+): InspectedRow => {
   const parts = partsOf(row);
-  const steps = parts.map((part) => stepsOf(row, part, codec, boundary));
+  const steps = parts.map((part) => stepsOf(row, part, tokenizer, boundary));
   const [prompt, ...branches] = parts;
   const unpacked = { prompt: need(prompt, "the prompt").ids, branches: branches.map(({ ids }) => ids) };
   const length = unpacked.prompt.length + unpacked.branches.reduce((sum, ids) => sum + ids.length, 0);
@@ -193,9 +197,9 @@ const inspectRow = (row: EncodedRow, codec: TextCodec, boundary: StepBoundary | 
         sees: element(sees, index),
         tokens: [...branchIds(batch, span)].map((id, at) => ({
           id,
-          text: codec.decode([id]),
+          text: tokenizer.decode([id]),
           position: element(batch.positions, span.start + at),
-          special: codec.specialIds.has(id),
+          special: tokenizer.specialIds.has(id),
         })),
         ...(own === undefined ? {} : { steps: own }),
       };

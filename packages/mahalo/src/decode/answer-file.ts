@@ -49,8 +49,8 @@ export const idsOf = (
   { prompt, origin }: PromptRow,
   system: string | undefined,
 ): number[] => {
-  const { codec, template, config } = model;
-  const encoding = { codec, template, maxPromptTokens: Number.MAX_SAFE_INTEGER };
+  const { tokenizer, template, config } = model;
+  const encoding = { tokenizer, template, maxPromptTokens: Number.MAX_SAFE_INTEGER };
   try {
     const ids = encodePrompt(withSystem(prompt, system), encoding);
     if (ids.length < config.maxPositions) return ids;

@@ -173,7 +173,7 @@ describe("generate", () => {
 
   test("ends at an end token, which is no part of the text", async () => {
     const model = modelOf("tiny-llama");
-    const [end = 0] = model.codec.eosIds;
+    const [end = 0] = model.tokenizer.eosIds;
     const { heads } = model;
     const base = heads.get("a").value;
     const bias = scope(() => {

@@ -26,7 +26,7 @@ const byHand = (
   count: number,
   mixAt: (tokens: number, steps: number) => Mix,
 ): { ids: number[]; steps: number } => {
-  const scanner = new StepScanner(model.codec, boundary);
+  const scanner = new StepScanner(model.tokenizer, boundary);
   const answer: number[] = [];
   let steps = 0;
   while (answer.length < count) {
@@ -38,7 +38,7 @@ const byHand = (
     });
     answer.push(next);
     if (scanner.push(next)) steps++;
-    if (model.codec.eosIds.includes(next)) break;
+    if (model.tokenizer.eosIds.includes(next)) break;
   }
   return { ids: answer, steps };
 };

@@ -120,8 +120,8 @@ export class Answer {
     this.#request = request;
     this.#random = stream(seed, "generate");
     this.#limit = maxNewTokens;
-    this.#stream = new TextStream(model.codec, stop);
-    this.#scanner = step === undefined ? undefined : new StepScanner(model.codec, step);
+    this.#stream = new TextStream(model.tokenizer, stop);
+    this.#scanner = step === undefined ? undefined : new StepScanner(model.tokenizer, step);
   }
 
   /** Whole steps of the answer so far; 0 where the request declares no boundary. */
@@ -158,7 +158,7 @@ export class Answer {
   accept(id: number, logprob?: number): Accepted {
     this.ids.push(id);
     if (logprob !== undefined) this.#logprobs.push(logprob);
-    const ended = this.#model.codec.eosIds.includes(id);
+    const ended = this.#model.tokenizer.eosIds.includes(id);
     const pushed = ended ? { text: "", stopped: false } : this.#stream.push(id);
     const finish = ended ? "end" : pushed.stopped ? "stop" : this.#full();
     const rest =
@@ -177,7 +177,7 @@ export class Answer {
     const blank = this.#scanner.blank;
     const found = this.#scanner.push(id);
     // An end token right behind a step is no step of its own.
-    if (found) return !(blank && this.#model.codec.eosIds.includes(id));
+    if (found) return !(blank && this.#model.tokenizer.eosIds.includes(id));
     return last && !this.#scanner.blank;
   }
 

@@ -1,24 +1,24 @@
 /** Text that comes out token by token: whole characters, and nothing from a stop string on. */
 import fc from "fast-check";
 import { beforeAll, describe, expect, test } from "vitest";
-import type { TextCodec } from "../data/tokens/tokenizer.ts";
+import type { Tokenizer } from "../data/tokens/tokenizer.ts";
 import { loadModel } from "../model/folder/load.ts";
 import { tinyFolder } from "../model/testing/tiny.ts";
 import { TextStream } from "./text-stream.ts";
 
-let codec: TextCodec;
+let tokenizer: Tokenizer;
 beforeAll(async () => {
   const model = await loadModel(tinyFolder("tiny-llama"));
-  codec = model.codec;
+  tokenizer = model.tokenizer;
   model.dispose();
 });
 
 const pieces = (ids: readonly number[], stops: readonly string[] = []): string[] => {
-  const text = new TextStream(codec, stops);
+  const text = new TextStream(tokenizer, stops);
   return [...ids.map((id) => text.push(id).text), text.end().text];
 };
 /** A token for every byte, as far as the tokenizer cuts that small. */
-const idsOf = (text: string): number[] => codec.encode(text);
+const idsOf = (text: string): number[] => tokenizer.encode(text);
 
 /** What must come out: everything before the first stop string. */
 const upTo = (text: string, stops: readonly string[]): string => {
@@ -27,23 +27,23 @@ const upTo = (text: string, stops: readonly string[]): string => {
 };
 
 describe("text", () => {
-  test("of all pieces is the codec's own, emoji and all, and no piece holds half a character", () => {
+  test("of all pieces is the tokenizer's own, emoji and all, and no piece holds half a character", () => {
     fc.assert(
       fc.property(fc.string({ unit: "grapheme", maxLength: 20 }), (word) => {
         const ids = idsOf(word);
         const all = pieces(ids);
-        expect(all.join("")).toBe(codec.decode(ids, { skipSpecial: true }));
+        expect(all.join("")).toBe(tokenizer.decode(ids, { skipSpecial: true }));
         if (!word.includes("\uFFFD")) for (const piece of all) expect(piece).not.toContain("\uFFFD");
       }),
     );
   });
   test("leaves special tokens out", () => {
-    const [end = 0] = codec.eosIds;
+    const [end = 0] = tokenizer.eosIds;
     expect(pieces([...idsOf("ab"), end]).join("")).toBe("ab");
   });
   test("with half a character at the very end shows that it is half", () => {
     const ids = idsOf("🦜").slice(0, -1);
-    expect(pieces(ids).join("")).toBe(codec.decode(ids));
+    expect(pieces(ids).join("")).toBe(tokenizer.decode(ids));
   });
 });
 
@@ -54,7 +54,7 @@ describe("a stop string that names a special token", () => {
     ["b\n<|im_start|>", "ab\nab\n<|im_start|>c", "ab\na"],
     ["<|im_start|><|im_end|>", "a<|im_end|><|im_start|><|im_end|>b", "a"],
   ])("%j is met by the token", (stop, text, expected) => {
-    const stream = new TextStream(codec, ["zz", stop]);
+    const stream = new TextStream(tokenizer, ["zz", stop]);
     let out = "";
     let stopped = false;
     for (const id of idsOf(text)) {
@@ -83,7 +83,7 @@ describe("a stop string", () => {
           maxLength: 3,
         }),
         (text, stops) => {
-          const plain = codec.decode(idsOf(text));
+          const plain = tokenizer.decode(idsOf(text));
           expect(pieces(idsOf(text), stops).join("")).toBe(upTo(plain, stops));
         },
       ),
@@ -96,13 +96,13 @@ describe("a stop string", () => {
     expect(pieces(idsOf("\nb"), ["\nba", "b"]).join("")).toBe("\n");
   });
   test("that may be beginning is held back, and given out when it is none", () => {
-    const text = new TextStream(codec, ["abc"]);
+    const text = new TextStream(tokenizer, ["abc"]);
     const out = [..."ab"].flatMap((letter) => idsOf(letter)).map((id) => text.push(id).text);
     expect(out.join("")).toBe("");
     expect(text.push(idsOf("d")[0] ?? 0).text).toBe("abd");
   });
   test("is told of", () => {
-    const text = new TextStream(codec, ["b"]);
+    const text = new TextStream(tokenizer, ["b"]);
     expect(
       idsOf("ab")
         .map((id) => text.push(id).stopped)

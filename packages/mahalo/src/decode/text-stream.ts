@@ -1,7 +1,7 @@
 /** Tokens into text as it grows: only whole characters come out, and nothing from a stop string on. */
 
 import { TokenText } from "../data/tokens/token-text.ts";
-import type { TextCodec } from "../data/tokens/tokenizer.ts";
+import type { Tokenizer } from "../data/tokens/tokenizer.ts";
 
 /** Text that certainly belongs to the answer, and whether a stop string has ended it. */
 export type TextPiece = { text: string; stopped: boolean };
@@ -14,13 +14,13 @@ const marker = (index: number): string => `\uDBFF${String.fromCharCode(0xd800 + 
 
 /** Stop strings as they are searched for, with a marker in place of each special token that they name. */
 function markedStops(
-  codec: TextCodec,
+  tokenizer: Tokenizer,
   stops: readonly string[],
 ): { stops: string[]; markers: Map<number, string> } {
-  const ids = stops.flatMap((stop) => codec.encode(stop).filter((id) => codec.specialIds.has(id)));
+  const ids = stops.flatMap((stop) => tokenizer.encode(stop).filter((id) => tokenizer.specialIds.has(id)));
   const markers = new Map([...new Set(ids)].map((id, index): [number, string] => [id, marker(index)]));
   const marked = stops.map((stop) =>
-    [...markers].reduce((text, [id, mark]) => text.replaceAll(codec.decode([id]), mark), stop),
+    [...markers].reduce((text, [id, mark]) => text.replaceAll(tokenizer.decode([id]), mark), stop),
   );
   return { stops: marked, markers };
 }
@@ -29,11 +29,11 @@ function markedStops(
  * The text of an answer, token by token.
  *
  * Text that may still turn out to be the beginning of a stop string, or half a character, is held back until it is
- * certain. All pieces together are the codec's own text of all tokens (special ones left out), cut before the stop
+ * certain. All pieces together are the tokenizer's own text of all tokens (special ones left out), cut before the stop
  * string that appears first. A stop string that names a special token, such as `<|im_end|>`, is met by that token.
  */
 export class TextStream {
-  readonly #codec: TextCodec;
+  readonly #tokenizer: Tokenizer;
   #text: TokenText;
   #stops: readonly string[];
   /** What stands in the held text for the special tokens that stop strings name. */
@@ -43,11 +43,11 @@ export class TextStream {
   #stopped = false;
 
   /** @param stops strings that end the answer; they are no part of it */
-  constructor(codec: TextCodec, stops: readonly string[] = []) {
-    this.#codec = codec;
-    this.#text = new TokenText(codec);
+  constructor(tokenizer: Tokenizer, stops: readonly string[] = []) {
+    this.#tokenizer = tokenizer;
+    this.#text = new TokenText(tokenizer);
     const marked = markedStops(
-      codec,
+      tokenizer,
       stops.filter((stop) => stop !== ""),
     );
     this.#stops = marked.stops;
@@ -66,7 +66,7 @@ export class TextStream {
 
   /** A copy that goes on by itself. */
   fork(): TextStream {
-    const copy = new TextStream(this.#codec);
+    const copy = new TextStream(this.#tokenizer);
     copy.#stops = this.#stops;
     copy.#markers = this.#markers;
     copy.#text = this.#text.fork();

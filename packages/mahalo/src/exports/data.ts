@@ -27,4 +27,4 @@ export {
   encodeSteps,
 } from "../data/tokens/encode.ts";
 export { endsOfTexts, type StepBoundary, StepScanner, stepEnds, stepTexts } from "../data/tokens/steps.ts";
-export type { TextCodec } from "../data/tokens/tokenizer.ts";
+export type { Tokenizer } from "../data/tokens/tokenizer.ts";

@@ -50,13 +50,13 @@ export const inspectRecipe = async (
       hint: didYouMean(objective, names),
     });
   }
-  const { codec, template } = await openModelSource(
+  const { tokenizer, template } = await openModelSource(
     recipe.model,
     recipe.revision === undefined ? {} : { revision: recipe.revision },
   );
-  const { dataset, problems } = await buildDataset(recipe, { codec, template }, signal);
+  const { dataset, problems } = await buildDataset(recipe, { tokenizer, template }, signal);
   const { chat, maxPromptTokens, maxTokens } = recipe.data;
-  const encoding = { codec, template, chat, maxPromptTokens, maxTokens };
+  const encoding = { tokenizer, template, chat, maxPromptTokens, maxTokens };
   const { steps } = dataset;
   const encodedSteps = () =>
     encodeWatched(stepEncoding(steps, encoding, problems), { total: steps.length, signal });
@@ -65,7 +65,7 @@ export const inspectRecipe = async (
     objective === undefined ? rows : rows.filter((row) => row.objective === objective),
   );
   return {
-    rows: wanted.flatMap((rows) => inspectRows(firstOfEach(rows, each), codec, step)),
+    rows: wanted.flatMap((rows) => inspectRows(firstOfEach(rows, each), tokenizer, step)),
     objectives: wanted.flatMap((rows) => summarizeRows(rows)),
     problems: problems.summary(),
   };

@@ -160,7 +160,10 @@ describe("from a step", () => {
   test("completions get the very tokens that our own generation has, and steps end at the same ones", async () => {
     const model = await tinyModel("tiny-llama", { training: false });
     const step = { by: "line" } as const;
-    const own = tinyContinuer(model, { stepEnds: (ids) => stepEnds(model.codec, ids, step), boundary: step });
+    const own = tinyContinuer(model, {
+      stepEnds: (ids) => stepEnds(model.tokenizer, ids, step),
+      boundary: step,
+    });
     const theirs = open({ api: "completions" }, { local });
     for (const { prompt, response } of endpointRows(2)) {
       const row = own.prepare(prompt, response);
@@ -190,7 +193,7 @@ describe("from a step", () => {
       answers(() => ({ text: made?.text ?? "", finish_reason }))(response, call);
     };
     const step = { by: "line" } as const;
-    const ends = (ids: readonly number[]): number[] => stepEnds(model.codec, ids, step);
+    const ends = (ids: readonly number[]): number[] => stepEnds(model.tokenizer, ids, step);
     const own = tinyContinuer(model, { stepEnds: ends, boundary: step, maxNewTokens: 20 });
     const theirs = open({ api: "completions" }, { local, sampling });
     const jobs = endpointRows(2).flatMap(({ prompt, response }) => {

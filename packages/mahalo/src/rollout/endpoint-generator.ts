@@ -13,7 +13,7 @@ import { Endpoint } from "../endpoint/endpoint.ts";
 import { mapInOrder } from "../endpoint/limiter.ts";
 import { endpointContent, endpointShape } from "../endpoint/options.ts";
 import { type Sample, type SampleStart, sample } from "../endpoint/samples.ts";
-import { cutIds, type EncodeRowOptions, encodeRow, type PrefixCodec } from "../scoring/prefix-ids.ts";
+import { cutIds, type EncodeRowOptions, encodeRow, type PrefixTokenizer } from "../scoring/prefix-ids.ts";
 import type { Continuation, ContinueJob, Continuer } from "./generator.ts";
 
 /** Options of an endpoint that makes rollouts, as recipes and commands declare it. */
@@ -61,7 +61,7 @@ export type EndpointRolloutOptions = EncodeRowOptions & {
   sampling: Omit<SamplingInput, "repetitionPenalty">;
   maxNewTokens: number;
   /** Makes tokens; needed for `api: completions`. In chat it is asked for the ends of steps only. */
-  local?: (PrefixCodec & { /** What identifies it, for example a hash. */ content: unknown }) | undefined;
+  local?: (PrefixTokenizer & { /** What identifies it, for example a hash. */ content: unknown }) | undefined;
   /** How the endpoint is called. Default: by the options. */
   endpoint?: Endpoint | undefined;
   /**
@@ -124,7 +124,7 @@ export const endpointContinuer = (
 
   const continuation = ({ from }: ContinueJob, { text, finish, tokens }: Sample): Continuation => {
     // The prefix ends with a step, so what follows is cut for itself.
-    const cuts = textStepEnds(text, step, local?.codec);
+    const cuts = textStepEnds(text, step, local?.tokenizer);
     // Only white space belongs to the step before it.
     const added = text.trim() === "" && from > 0 ? 0 : cuts.length;
     return { text, steps: from + added, finish, tokens, cuts };
@@ -182,8 +182,8 @@ export const endpointContinuer = (
     prepare(prompt, response) {
       if (byTokens && local !== undefined) {
         const { promptIds, ids } = encodeRow(local, prompt, response, { chat, maxPromptTokens });
-        const ends = (whole: readonly number[]): number[] => stepEnds(local.codec, whole, step);
-        return { prompt, promptIds, steps: cutIds(local.codec, ids, ends) };
+        const ends = (whole: readonly number[]): number[] => stepEnds(local.tokenizer, whole, step);
+        return { prompt, promptIds, steps: cutIds(local.tokenizer, ids, ends) };
       }
       if (typeof prompt === "string" && !chat) {
         throw new MahaloError("E_ROLLOUT", `${options.baseUrl}: api: chat sends no plain prompt`, {
@@ -191,7 +191,7 @@ export const endpointContinuer = (
         });
       }
       const text = response ?? "";
-      const steps = cutText(text, textStepEnds(text, step, local?.codec));
+      const steps = cutText(text, textStepEnds(text, step, local?.tokenizer));
       return { prompt, promptIds: [], steps: steps.map((one) => ({ text: one, ids: [] })) };
     },
     async run(jobs, { signal, onDone } = {}) {

@@ -95,8 +95,8 @@ export const modelContinuer = (model: LanguageModel, options: ModelContinuerOpti
     sharePrefixes = true,
   } = options;
   const { mix, sampling, maxNewTokens } = options;
-  const { codec } = model;
-  const textOf = (ids: readonly number[]): string => codec.decode(ids, { skipSpecial: true });
+  const { tokenizer } = model;
+  const textOf = (ids: readonly number[]): string => tokenizer.decode(ids, { skipSpecial: true });
   return {
     name,
     content: {
@@ -112,7 +112,7 @@ export const modelContinuer = (model: LanguageModel, options: ModelContinuerOpti
     },
     prepare(prompt, response) {
       const { promptIds, ids } = encodeRow(model, prompt, response, { chat, maxPromptTokens });
-      return { prompt, promptIds, steps: cutIds(codec, ids, stepEnds) };
+      return { prompt, promptIds, steps: cutIds(tokenizer, ids, stepEnds) };
     },
     async run(jobs, { signal, onDone } = {}) {
       const rows = new Map([...new Set(jobs.map(({ row }) => row))].map((row, place) => [row, place]));
@@ -141,7 +141,7 @@ export const modelContinuer = (model: LanguageModel, options: ModelContinuerOpti
       });
       const answers: Continuation[] = [];
       for (const [{ ids, finish }, { index, prefix }] of zip(completions, order)) {
-        const whole = [...prefix, ...withoutEnd(ids, codec.eosIds)];
+        const whole = [...prefix, ...withoutEnd(ids, tokenizer.eosIds)];
         const before = textOf(prefix).length;
         const ends = whole.length === 0 ? [] : stepEnds(whole);
         answers[index] = {

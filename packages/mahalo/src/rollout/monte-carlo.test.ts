@@ -145,16 +145,16 @@ describe("a response", () => {
 
 test("a prompt beyond maxPromptTokens is cut as training cuts it, and is answered", async () => {
   const prompt = `${"How many are these all together? ".repeat(200)}Now?`;
-  const { codec, template } = model;
+  const { tokenizer, template } = model;
   const source = { ...rows(1)[0], prompt, response: undefined } as RolloutSource;
   const problems = new Problems({ maxBadShare: 1 });
   expect(planResponses([source], tinyContinuer(model), {}, problems)).toEqual([]);
   const continuer = tinyContinuer(model, { maxPromptTokens: 24 });
   const [task] = planResponses([source], continuer, { samples: 1 });
-  const wanted = encodePrompt(prompt, { codec, template, maxPromptTokens: 24 });
+  const wanted = encodePrompt(prompt, { tokenizer, template, maxPromptTokens: 24 });
   expect(task?.made[0]?.job.row.promptIds).toEqual(wanted);
   expect(wanted.length).toBeLessThanOrEqual(24);
-  expect(codec.decode(wanted)).toMatch(
+  expect(tokenizer.decode(wanted)).toMatch(
     /^<\|im_start\|>user\n.*Now\?<\|im_end\|>\n<\|im_start\|>assistant\n$/s,
   );
   expect(await continuer.run(task?.made.map(({ job }) => job) ?? [])).toHaveLength(1);
@@ -184,8 +184,8 @@ describe("answers", () => {
           { ...request, sampling: { temperature: 1 }, maxNewTokens: 12 },
         ]);
         const ids = alone?.finish === "end" ? alone.ids.slice(0, -1) : (alone?.ids ?? []);
-        const whole = model.codec.decode([...prefix, ...ids], { skipSpecial: true });
-        expect(answers[at]?.text).toBe(whole.slice(model.codec.decode(prefix).length));
+        const whole = model.tokenizer.decode([...prefix, ...ids], { skipSpecial: true });
+        expect(answers[at]?.text).toBe(whole.slice(model.tokenizer.decode(prefix).length));
         expect(answers[at]).toMatchObject({ finish: alone?.finish, tokens: alone?.ids.length });
         expect(answers[at]?.steps).toBe(Math.ceil((prefix.length + ids.length) / 5));
       }

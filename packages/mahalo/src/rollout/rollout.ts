@@ -50,7 +50,7 @@ export const boundaryContinuer = (
     ...options,
     ...(mix === undefined ? {} : { mix }),
     batchSize: parallel,
-    stepEnds: (ids) => stepEnds(model.codec, ids, step),
+    stepEnds: (ids) => stepEnds(model.tokenizer, ids, step),
     boundary: step,
   });
 

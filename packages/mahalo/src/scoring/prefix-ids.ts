@@ -3,7 +3,7 @@
 import { RowProblem } from "../data/rows/problems.ts";
 import type { Prompt } from "../data/rows/rows.ts";
 import { type EncodeOptions, encodeExample, encodePrompt } from "../data/tokens/encode.ts";
-import type { TextCodec } from "../data/tokens/tokenizer.ts";
+import type { Tokenizer } from "../data/tokens/tokenizer.ts";
 import type { ModelSource } from "../model/folder/model-source.ts";
 
 /** Where steps end among the tokens of a response: exclusive ends, the last one being its length. */
@@ -17,7 +17,7 @@ export type Step = {
 };
 
 /** What of a model makes tokens: its tokenizer, its chat template, and the length of its context. */
-export type PrefixCodec = Pick<ModelSource, "codec" | "template" | "config">;
+export type PrefixTokenizer = Pick<ModelSource, "tokenizer" | "template" | "config">;
 
 /** Options of {@link encodeRow}. */
 export type EncodeRowOptions = {
@@ -39,14 +39,14 @@ export const withoutEnd = (ids: readonly number[], eosIds: readonly number[]): r
  * @throws RowProblem `too-long` where they leave no room in the context, and what encoding throws
  */
 export const encodeRow = (
-  { codec, template, config }: PrefixCodec,
+  { tokenizer, template, config }: PrefixTokenizer,
   prompt: Prompt,
   response: string | undefined,
   { chat = true, maxPromptTokens }: EncodeRowOptions = {},
 ): { promptIds: readonly number[]; ids: readonly number[] } => {
   const limit = config.maxPositions;
   const options: EncodeOptions = {
-    codec,
+    tokenizer,
     template,
     chat,
     maxPromptTokens: maxPromptTokens ?? Number.MAX_SAFE_INTEGER,
@@ -62,18 +62,18 @@ export const encodeRow = (
     return { promptIds, ids: [] };
   }
   const encoded = encodeExample(prompt, response, options);
-  const ids = withoutEnd(encoded.response, codec.eosIds);
+  const ids = withoutEnd(encoded.response, tokenizer.eosIds);
   room(encoded.prompt.length + ids.length);
   return { promptIds: encoded.prompt, ids };
 };
 
 /** A response's tokens cut into steps; the texts joined are the text of all tokens. */
-export const cutIds = (codec: TextCodec, ids: readonly number[], stepEnds: StepEnds): Step[] => {
+export const cutIds = (tokenizer: Tokenizer, ids: readonly number[], stepEnds: StepEnds): Step[] => {
   if (ids.length === 0) return [];
   let [start, text] = [0, ""];
   return stepEnds(ids).map((end) => {
     // Together, since some tokenizers write a text's first token differently.
-    const whole = codec.decode(ids.slice(0, end), { skipSpecial: true });
+    const whole = tokenizer.decode(ids.slice(0, end), { skipSpecial: true });
     const step = { text: whole.slice(text.length), ids: ids.slice(start, end) };
     [start, text] = [end, whole];
     return step;

@@ -81,7 +81,8 @@ const stepwise = (
   response: string | readonly string[],
   { text, scores }: { text: ScoredResponse; scores: readonly number[] },
 ): StepwiseScore => {
-  const texts = typeof response === "string" ? stepTexts(model.codec, text.response, text.ends) : response;
+  const texts =
+    typeof response === "string" ? stepTexts(model.tokenizer, text.response, text.ends) : response;
   const labels = row.form === "steps" ? row.labels : scores.map(() => null);
   const steps = zip(texts, scores).map(([text, score], at): ScoredStep => {
     const label = element(labels, at, "label");

@@ -9,7 +9,7 @@ import { namedPrompt } from "../model/reward/reward-prompt.ts";
 import type { ScoredResponse } from "./score.ts";
 
 /** What turns text into tokens for a reward model. */
-export type TextModel = Pick<RewardModel, "codec" | "template" | "config" | "rewards" | "boundary">;
+export type TextModel = Pick<RewardModel, "tokenizer" | "template" | "config" | "rewards" | "boundary">;
 
 /** How texts are read. */
 export type ScoreTextOptions = {
@@ -56,10 +56,10 @@ export const encodeScored = (
   response: string | readonly string[],
   { objective, boundary, chat = true }: ScoreTextOptions = {},
 ): ScoredResponse => {
-  const { codec, template } = model;
+  const { tokenizer, template } = model;
   const limit = model.config.maxPositions;
   const whole: EncodeOptions = {
-    codec,
+    tokenizer,
     template,
     chat,
     maxPromptTokens: Number.MAX_SAFE_INTEGER,
@@ -74,6 +74,6 @@ export const encodeScored = (
     throw new RowProblem("too-long", `its ${tokens} tokens are more than the model's context of ${limit}`);
   }
   const steps = typeof response === "string" ? scoredBoundary(model, boundary) : response;
-  const ends = stepEndsOf(codec, encoded.response, steps);
+  const ends = stepEndsOf(tokenizer, encoded.response, steps);
   return { prompt: promptIds, response: encoded.response, ends, objective: name };
 };

@@ -128,7 +128,7 @@ const readScores = (
  *   E_INTERRUPTED
  *
  * @example
- * const ends = stepEnds(model.codec, response, { by: "blank-line" });
+ * const ends = stepEnds(model.tokenizer, response, { by: "blank-line" });
  * const [scores] = scoreSteps(model, [{ prompt, response, ends }]);
  */
 export const scoreSteps = (

@@ -58,7 +58,7 @@ describe("a conversation", () => {
     await say(chat, "one");
     await say(chat, "two");
     const [first = 0, second = 0] = read;
-    const whole = model.codec.encode(
+    const whole = model.tokenizer.encode(
       model.template.render(chat.messages.slice(0, -1), { addGenerationPrompt: true }),
     );
     expect(first + second).toBeLessThan(whole.length + 16);

@@ -71,7 +71,7 @@ export class Conversation {
     const { system: _system, decoder, engine: _engine, guide, ...settings } = this.#options;
     const request: GenerateRequest = {
       ...settings,
-      ids: this.#model.codec.encode(rendered),
+      ids: this.#model.tokenizer.encode(rendered),
       mix: this.mix,
       // A question asked twice may be answered in two ways.
       seed: (settings.seed ?? 0) + turn,

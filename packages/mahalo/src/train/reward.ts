@@ -168,7 +168,7 @@ const checkWeights = (weights: Readonly<Record<string, number>>): void => {
  *   E_OBJECTIVE_WEIGHT; of `rows`, E_BATCH_OBJECTIVE_MISSING
  */
 export const rewardTask = (
-  model: Pick<RewardModel, "rewards" | "config" | "codec">,
+  model: Pick<RewardModel, "rewards" | "config" | "tokenizer">,
   { rows, heldOut, steps, batch, weights = {}, thresholds = {} }: RewardTaskOptions,
 ): Task<RewardRecord> => {
   checkWeights(weights);

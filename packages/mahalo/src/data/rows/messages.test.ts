@@ -2,7 +2,7 @@
 import { describe, expect, test } from "vitest";
 import { chatTemplate } from "../tokens/chat-template.ts";
 import { encodeExamples, encodePairs } from "../tokens/encode.ts";
-import type { TextCodec } from "../tokens/tokenizer.ts";
+import type { Tokenizer } from "../tokens/tokenizer.ts";
 import { columnMapper } from "./columns.ts";
 import { endpointMessages } from "./messages.ts";
 import { Problems } from "./problems.ts";
@@ -86,7 +86,7 @@ describe("a message", () => {
 });
 
 /** One id for each letter. */
-const letters: TextCodec = {
+const letters: Tokenizer = {
   encode: (text) => [...text].map((letter) => letter.codePointAt(0) ?? 0),
   decode: (ids) => String.fromCodePoint(...ids),
   specialIds: new Set([36]),
@@ -116,7 +116,7 @@ describe("tools", () => {
 
   test("their calls and their answers pass through to the template, arguments as objects", () => {
     const parsed = pair(row);
-    const [encoded] = encodePairs([parsed], { codec: letters, template: knowing }).rows;
+    const [encoded] = encodePairs([parsed], { tokenizer: letters, template: knowing }).rows;
     expect(letters.decode(encoded?.prompt ?? [])).toBe(
       '<[{"type": "function", "function": {"name": "weather"}}]>user:Hi$\n' +
         'assistant:NONE[weather {"city": "Rome"}]$\ntool:sunny/1$\nassistant:',
@@ -127,7 +127,7 @@ describe("tools", () => {
       tools: JSON.stringify(tools),
       prompt: [user, call({ city: "Rome" }), answer],
     });
-    expect(encodePairs([asObjects], { codec: letters, template: knowing }).rows).toEqual([encoded]);
+    expect(encodePairs([asObjects], { tokenizer: letters, template: knowing }).rows).toEqual([encoded]);
   });
 
   test("tell prompts apart, and may come with a plain prompt", () => {
@@ -140,10 +140,10 @@ describe("tools", () => {
   test("may be called by the answer that is learnt, and thought about", () => {
     const messages = [user, { ...call({ city: "Rome" }), reasoning_content: "hm" }];
     const example = parseExample({ messages, tools }, origin, "o");
-    const [encoded] = encodeExamples([example], { codec: letters, template: knowing }).rows;
+    const [encoded] = encodeExamples([example], { tokenizer: letters, template: knowing }).rows;
     expect(letters.decode(encoded?.response ?? [])).toBe('NONE[weather {"city": "Rome"}](hm)$');
     const rich = pair({ chosen: [call({ city: "Rome" })], rejected: [call({ city: "Bonn" })], tools });
-    const [both] = encodePairs([rich], { codec: letters, template: knowing }).rows;
+    const [both] = encodePairs([rich], { tokenizer: letters, template: knowing }).rows;
     expect(letters.decode(both?.rejected ?? [])).toBe('NONE[weather {"city": "Bonn"}]$');
     expect(() => pair({ chosen: [call("{}")], rejected: [call("{}")] })).toThrow(/the same/);
   });
@@ -158,7 +158,7 @@ describe("tools", () => {
       { where: "ignorant.jinja" },
     );
     const problems = new Problems({ maxBadShare: 1 });
-    encodePairs([pair(given)], { codec: letters, template: ignorant }, problems);
+    encodePairs([pair(given)], { tokenizer: letters, template: ignorant }, problems);
     expect(problems.toJSON().reasons).toEqual({ "template-error": 1 });
     expect(problems.summary()).toMatch(message);
     expect(problems.summary()).toContain("ignorant.jinja");
@@ -169,7 +169,7 @@ describe("tools", () => {
       prompt: [{ role: "user", content: "x".repeat(300) }, assistant("y"), user],
       tools,
     });
-    const settings = { codec: letters, template: knowing, maxPromptTokens: 200 };
+    const settings = { tokenizer: letters, template: knowing, maxPromptTokens: 200 };
     const [encoded] = encodePairs([long], settings).rows;
     expect(letters.decode(encoded?.prompt ?? [])).toBe(
       '<[{"type": "function", "function": {"name": "weather"}}]>user:Hi$\nassistant:',
@@ -208,7 +208,7 @@ describe("tools", () => {
 describe("the role developer", () => {
   const talk = pair({ prompt: [{ role: "developer", content: "Be brief." }, user] });
   const promptUnder = (template: string): string => {
-    const settings = { codec: letters, template: chatTemplate(template, { where: "t" }) };
+    const settings = { tokenizer: letters, template: chatTemplate(template, { where: "t" }) };
     return letters.decode(encodePairs([talk], settings).rows[0]?.prompt ?? []);
   };
 

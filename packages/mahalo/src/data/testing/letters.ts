@@ -1,6 +1,6 @@
-/** A codec of letters and a chat template of marks: small enough to see where a text is cut. */
+/** A tokenizer of letters and a chat template of marks: small enough to see where a text is cut. */
 import type { ChatTemplate } from "../tokens/chat-template.ts";
-import type { TextCodec } from "../tokens/tokenizer.ts";
+import type { Tokenizer } from "../tokens/tokenizer.ts";
 
 /** Marks of a message, as ChatML has them, and what stands before a text. */
 export const begin = "<|im_start|>";
@@ -9,7 +9,7 @@ export const bos = "<s>";
 const specials = [begin, end, bos];
 
 /** One id for each letter, and one for each special token; enough to see where a text is cut. */
-export const letters: TextCodec = {
+export const letters: Tokenizer = {
   encode(text, options) {
     const pieces = text.split(/(<\|im_start\|>|<\|im_end\|>|<s>)/);
     const ids = pieces.flatMap((piece) =>

@@ -14,9 +14,9 @@ import {
   encodeWatched,
   pairEncoding,
 } from "./encode.ts";
-import type { TextCodec } from "./tokenizer.ts";
+import type { Tokenizer } from "./tokenizer.ts";
 
-const options: EncodeOptions = { codec: letters, template: chatml };
+const options: EncodeOptions = { tokenizer: letters, template: chatml };
 const origin = { file: "pairs.jsonl", line: 3 };
 const pair = (parts: Partial<PreferenceRow> = {}): PreferenceRow => ({
   objective: "kind",
@@ -259,9 +259,9 @@ describe("the end of an answer", () => {
         .map(({ role, content }) => (role === "user" ? `Q: ${content}\n` : `A: ${content}${tail}`))
         .join("") + (settings?.addGenerationPrompt ? "A: " : ""),
   });
-  const chosenUnder = (template: ChatTemplate, codec = letters, problems = lax()): string => {
-    const [row] = encodePairs([pair()], { template, codec }, problems).rows;
-    return codec.decode(row?.chosen ?? []);
+  const chosenUnder = (template: ChatTemplate, tokenizer = letters, problems = lax()): string => {
+    const [row] = encodePairs([pair()], { template, tokenizer }, problems).rows;
+    return tokenizer.decode(row?.chosen ?? []);
   };
 
   test("is the template's token, though the model does not call it one; nothing behind it is learnt", () => {
@@ -352,7 +352,7 @@ describe("a conversation that is too long", () => {
 
 describe("text that a tokenizer cannot hold", () => {
   /** Knows letters below 128; all else is `<?>`, or nothing. */
-  const ascii = (unknown: number[]): TextCodec => ({
+  const ascii = (unknown: number[]): Tokenizer => ({
     ...letters,
     encode: (text, settings) => letters.encode(text, settings).flatMap((id) => (id > 130 ? unknown : [id])),
     decode: (ids) => ids.map((id) => (id === 500 ? "<?>" : letters.decode([id]))).join(""),
@@ -361,24 +361,24 @@ describe("text that a tokenizer cannot hold", () => {
   test("is a bad row, never trained as another text", () => {
     for (const unknown of [[], [500]]) {
       for (const chat of [true, false]) {
-        const settings = { ...options, codec: ascii(unknown), chat };
+        const settings = { ...options, tokenizer: ascii(unknown), chat };
         expect(reasonsOf(pair(), settings)).toEqual({});
         for (const row of [{ prompt: "caf\u00e9?" }, { chosen: "\u2713 yes" }, { rejected: "no \u{1f642}" }])
           expect(reasonsOf(pair(row), settings)).toEqual({ "unknown-character": 1 });
       }
     }
-    expect(() => encodePairs([pair({ chosen: "caf\u00e9" })], { ...options, codec: ascii([]) })).toThrow(
+    expect(() => encodePairs([pair({ chosen: "caf\u00e9" })], { ...options, tokenizer: ascii([]) })).toThrow(
       /pairs\.jsonl:3: chosen: the tokenizer has no token for "\u00e9" \(U\+00E9\)/,
     );
   });
 
   test("that a normaliser writes in another form is trained in that, and told", () => {
-    const lower: TextCodec = {
+    const lower: Tokenizer = {
       ...letters,
       encode: (text, settings) => letters.encode(text.replaceAll("H", "h"), settings),
     };
     const problems = lax();
-    const [encoded] = encodePairs([pair()], { ...options, codec: lower }, problems).rows;
+    const [encoded] = encodePairs([pair()], { ...options, tokenizer: lower }, problems).rows;
     expect(lower.decode(encoded?.chosen ?? [])).toBe(`hello!${end}`);
     expect(problems.summary()).toBe("encoding: 1 row: the tokenizer writes their text in another form");
   });

@@ -162,7 +162,7 @@ export function* stepEncoding(
   options: EncodeOptions,
   problems: Problems,
 ): Encoding<EncodedSteps[]> {
-  const { maxTokens = defaultMaxTokens, codec } = options;
+  const { maxTokens = defaultMaxTokens, tokenizer } = options;
   const uncut = { ...options, maxTokens: Number.MAX_SAFE_INTEGER };
   const encoded = yield* encodeRows(
     rows,
@@ -171,7 +171,7 @@ export function* stepEncoding(
     ({ objective, labels, origin, ...row }, encoder) => {
       const { prompt, responses } = encoder.encode(row.prompt, [["completions", row.steps.join("")]]);
       const response = element(responses, 0, "response");
-      const ends = stepEndsOf(codec, response, row.steps);
+      const ends = stepEndsOf(tokenizer, response, row.steps);
       return { objective, prompt, response, ends, labels, origin };
     },
   );

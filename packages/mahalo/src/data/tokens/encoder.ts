@@ -8,12 +8,12 @@ import type { ChatTemplate } from "./chat-template.ts";
 import { fateOf } from "./lossless.ts";
 import { cutConversation } from "./prompt-cut.ts";
 import { TokenText } from "./token-text.ts";
-import type { TextCodec } from "./tokenizer.ts";
+import type { Tokenizer } from "./tokenizer.ts";
 import { turnEnd } from "./turn-end.ts";
 
 /** What turns text into ids, and the limits. */
 export type EncodeOptions = {
-  codec: TextCodec;
+  tokenizer: Tokenizer;
   template: ChatTemplate;
   /**
    * A plain prompt becomes one user message in the chat template. Default true. When false, plain rows are learnt as
@@ -58,7 +58,7 @@ const commonLength = (a: string, b: string): number => {
 
 /** Encodes rows one by one, and keeps what was done to them that a user should be told. */
 export class Encoder {
-  readonly #codec: TextCodec;
+  readonly #tokenizer: Tokenizer;
   readonly #template: ChatTemplate;
   readonly #chat: boolean;
   readonly #maxPromptTokens: number;
@@ -72,13 +72,13 @@ export class Encoder {
 
   /** @throws MahaloError E_DATA_LIMITS */
   constructor(options: EncodeOptions) {
-    const { codec, template, chat = true, maxPromptTokens = 512, maxTokens = defaultMaxTokens } = options;
+    const { tokenizer, template, chat = true, maxPromptTokens = 512, maxTokens = defaultMaxTokens } = options;
     for (const [name, limit] of Object.entries({ maxPromptTokens, maxTokens })) {
       if (!Number.isSafeInteger(limit) || limit < 1) {
         throw new MahaloError("E_DATA_LIMITS", `data.${name}: ${limit} is not a positive integer`);
       }
     }
-    this.#codec = codec;
+    this.#tokenizer = tokenizer;
     this.#template = template;
     this.#chat = chat;
     this.#maxPromptTokens = maxPromptTokens;
@@ -120,7 +120,7 @@ export class Encoder {
     const { messages, text } = asked;
     this.#checkPrompt(asked);
     if (messages === undefined) {
-      const end = this.#codec.eosIds.slice(0, 1);
+      const end = this.#tokenizer.eosIds.slice(0, 1);
       const ids = responses.map(([field, response]) => {
         if (typeof response === "string") return [...this.#learnt(response, field), ...end];
         throw new RowProblem(
@@ -144,7 +144,7 @@ export class Encoder {
     this.#notes.add(
       `the chat template opens an answer with ${JSON.stringify(text.slice(shared))}, but does not write that before these answers; they are trained without it`,
     );
-    return this.#fit(this.#codec.encode(text.slice(0, shared)), responses, ids);
+    return this.#fit(this.#tokenizer.encode(text.slice(0, shared)), responses, ids);
   }
 
   #fit(prompt: readonly number[], responses: readonly Response[], ids: number[][]): EncodedRow {
@@ -177,7 +177,7 @@ export class Encoder {
     if (whole.ids.length <= this.#maxPromptTokens) return { asked: whole, cut: false };
     if (whole.messages === undefined) {
       // What the tokenizer puts before every text stays before what is left of this one.
-      const begin = this.#codec.encode("", { special: true });
+      const begin = this.#tokenizer.encode("", { special: true });
       const kept = begin.every((id, index) => whole.ids[index] === id) ? begin : [];
       const room = this.#maxPromptTokens - kept.length;
       if (room <= 0) throw this.#cutAway();
@@ -204,7 +204,7 @@ export class Encoder {
   #asked(prompt: Prompt): Asked {
     const messages = typeof prompt === "string" && !this.#chat ? undefined : promptMessages(prompt);
     const text = messages === undefined ? String(prompt) : this.#render(messages, true);
-    return { ids: this.#codec.encode(text, { special: messages === undefined }), text, messages };
+    return { ids: this.#tokenizer.encode(text, { special: messages === undefined }), text, messages };
   }
 
   /** How many letters of a prompt's text an answered conversation begins with. */
@@ -222,9 +222,9 @@ export class Encoder {
 
   /** The last place up to `limit` where a token of the answer's opening, which begins at `start`, ends. */
   #tokenBefore(start: number, text: string, limit: number): number {
-    const pieces = new TokenText(this.#codec, { skipSpecial: false });
+    const pieces = new TokenText(this.#tokenizer, { skipSpecial: false });
     let place = start;
-    for (const id of this.#codec.encode(text.slice(start))) {
+    for (const id of this.#tokenizer.encode(text.slice(start))) {
       const { length } = pieces.push(id);
       if (place + length > limit) return place;
       place += length;
@@ -253,7 +253,7 @@ export class Encoder {
 
   /** Ids of a text that is trained. */
   #learnt(text: string, field: string): number[] {
-    const ids = this.#codec.encode(text);
+    const ids = this.#tokenizer.encode(text);
     const changed = this.#isChanged(text, field, ids);
     this.#changed ||= changed;
     return ids;
@@ -262,7 +262,7 @@ export class Encoder {
   /** Checks a prompt once, however many rows have it. */
   #checkPrompt(asked: Asked): void {
     if (this.#checked?.asked !== asked) {
-      const ids = asked.messages === undefined ? this.#codec.encode(asked.text) : asked.ids;
+      const ids = asked.messages === undefined ? this.#tokenizer.encode(asked.text) : asked.ids;
       this.#checked = { asked, changed: this.#isChanged(asked.text, "prompt", ids) };
     }
     this.#changed ||= this.#checked.changed;
@@ -270,7 +270,7 @@ export class Encoder {
 
   /** Whether the tokenizer writes a text otherwise. @throws RowProblem `unknown-character` where it cannot write it */
   #isChanged(text: string, field: string, ids: readonly number[]): boolean {
-    const fate = fateOf(this.#codec, text, ids);
+    const fate = fateOf(this.#tokenizer, text, ids);
     if (fate.kind !== "lost") return fate.kind === "changed";
     const code = fate.character.codePointAt(0)?.toString(16).toUpperCase().padStart(4, "0");
     throw new RowProblem(
@@ -281,15 +281,15 @@ export class Encoder {
 
   /** Ids of an answer as the template writes it, up to and with the end of the turn; nothing behind that is learnt. */
   #answerIds(written: string, field: string): number[] {
-    const { eosIds } = this.#codec;
-    const end = turnEnd(this.#codec, this.#template);
+    const { eosIds } = this.#tokenizer;
+    const end = turnEnd(this.#tokenizer, this.#template);
     const plain = end !== undefined && written.endsWith(end.tail);
     if (plain && end.id !== undefined) {
       return this.#learnt(written.slice(0, written.length - end.tail.length) + end.text, field);
     }
     const ids = this.#learnt(written, field);
     const last = ids.findLastIndex((id) => id === end?.id || eosIds.includes(id)) + 1;
-    if (last > 0 && this.#codec.decode(ids.slice(last)).trim() === "") return ids.slice(0, last);
+    if (last > 0 && this.#tokenizer.decode(ids.slice(last)).trim() === "") return ids.slice(0, last);
     const [id] = eosIds;
     const where = this.#template.where;
     const silent = `the chat template${where === undefined ? "" : ` (${where})`} writes no end of an answer`;
@@ -297,9 +297,9 @@ export class Encoder {
       this.#notes.add(`${silent}, and the model has no end token; answers end at their length alone`);
       return ids;
     }
-    this.#notes.add(`${silent}, so ${this.#codec.decode([id])} is put behind what is trained`);
+    this.#notes.add(`${silent}, so ${this.#tokenizer.decode([id])} is put behind what is trained`);
     const kept = plain ? written.slice(0, written.length - end.tail.length) + end.text : written.trimEnd();
-    return [...this.#codec.encode(kept), id];
+    return [...this.#tokenizer.encode(kept), id];
   }
 
   #render(messages: readonly Message[], addGenerationPrompt: boolean): string {

@@ -1,5 +1,5 @@
 /** Finds text that a tokenizer cannot hold: characters that it leaves out or writes as its unknown token. */
-import type { TextCodec } from "./tokenizer.ts";
+import type { Tokenizer } from "./tokenizer.ts";
 
 /** A character for private use, which a tokenizer without a way to spell all characters does not know. */
 const stranger = "\u{10FFFD}";
@@ -18,17 +18,17 @@ export type Fate = { kind: "kept" } | { kind: "changed" } | { kind: "lost"; char
  *
  * @param ids the text's tokens
  */
-export function fateOf(codec: TextCodec, text: string, ids: readonly number[]): Fate {
-  const back = codec.decode(ids);
+export function fateOf(tokenizer: Tokenizer, text: string, ids: readonly number[]): Fate {
+  const back = tokenizer.decode(ids);
   if (back === text) return { kind: "kept" };
   const returned = new Set(back);
-  const unknown = String(codec.encode(stranger));
+  const unknown = String(tokenizer.encode(stranger));
   const character = [...new Set(text)].find(
     (letter) =>
       meaning.test(letter) &&
       !returned.has(letter) &&
       letter !== stranger &&
-      String(codec.encode(letter)) === unknown,
+      String(tokenizer.encode(letter)) === unknown,
   );
   return character === undefined ? { kind: "changed" } : { kind: "lost", character };
 }

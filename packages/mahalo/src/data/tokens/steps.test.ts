@@ -4,7 +4,7 @@ import { describe, expect, test } from "vitest";
 import { openModelSource } from "../../model/folder/source.ts";
 import { tinyFolder } from "../../model/testing/tiny.ts";
 import { RowProblem } from "../rows/problems.ts";
-import { mergingCodec } from "../testing/merging-codec.ts";
+import { mergingTokenizer } from "../testing/merging-tokenizer.ts";
 import {
   endsOfTexts,
   parseStepBoundary,
@@ -15,15 +15,15 @@ import {
   stepEndsOf,
   stepTexts,
 } from "./steps.ts";
-import type { TextCodec } from "./tokenizer.ts";
+import type { Tokenizer } from "./tokenizer.ts";
 
-const merging = mergingCodec();
-const tiny = (await openModelSource(tinyFolder("tiny-qwen2"))).codec;
-const codecs = { merging, tiny } as const;
+const merging = mergingTokenizer();
+const tiny = (await openModelSource(tinyFolder("tiny-qwen2"))).tokenizer;
+const tokenizers = { merging, tiny } as const;
 
-const steps = (text: string, boundary: StepBoundary, codec: TextCodec = merging): string[] => {
-  const ids = codec.encode(text);
-  return stepTexts(codec, ids, stepEnds(codec, ids, boundary));
+const steps = (text: string, boundary: StepBoundary, tokenizer: Tokenizer = merging): string[] => {
+  const ids = tokenizer.encode(text);
+  return stepTexts(tokenizer, ids, stepEnds(tokenizer, ids, boundary));
 };
 const blankLine: StepBoundary = { by: "blank-line" };
 const line: StepBoundary = { by: "line" };
@@ -127,21 +127,21 @@ const written = fc
   .map((pieces) => pieces.join("").normalize("NFC"));
 
 /** Token ids as a model may write them: of a text, or any at all. */
-const idsOf = (codec: TextCodec): fc.Arbitrary<number[]> =>
+const idsOf = (tokenizer: Tokenizer): fc.Arbitrary<number[]> =>
   fc.oneof(
-    written.map((text) => codec.encode(text)),
-    fc.tuple(written, written).map(([a, b]) => [...codec.encode(a), ...codec.encode(b)]),
-    fc.array(fc.nat(codec.vocabSize - 1), { maxLength: 30 }),
+    written.map((text) => tokenizer.encode(text)),
+    fc.tuple(written, written).map(([a, b]) => [...tokenizer.encode(a), ...tokenizer.encode(b)]),
+    fc.array(fc.nat(tokenizer.vocabSize - 1), { maxLength: 30 }),
   );
 const boundaryOf = fc.constantFrom(...boundaries);
 
 /** Ends by the text alone: where a separator is complete in it, then the first token with which it is there. */
-const endsByText = (codec: TextCodec, ids: readonly number[], separator: RegExp): number[] => {
-  const text = codec.decode(ids, { skipSpecial: true });
+const endsByText = (tokenizer: Tokenizer, ids: readonly number[], separator: RegExp): number[] => {
+  const text = tokenizer.decode(ids, { skipSpecial: true });
   const step = new RegExp(`\\s*\\S[^]*?${separator.source}`, "y");
   const lengths = ids.map(
     (_, index) =>
-      codec.decode(ids.slice(0, index + 1), { skipSpecial: true }).replace(/\uFFFD+$/u, "").length,
+      tokenizer.decode(ids.slice(0, index + 1), { skipSpecial: true }).replace(/\uFFFD+$/u, "").length,
   );
   const ends = new Set<number>();
   while (step.lastIndex < text.length) {
@@ -152,14 +152,14 @@ const endsByText = (codec: TextCodec, ids: readonly number[], separator: RegExp)
   return [...ends];
 };
 
-for (const [name, codec] of Object.entries(codecs)) {
+for (const [name, tokenizer] of Object.entries(tokenizers)) {
   describe(`with the ${name} tokenizer`, () => {
     test("streaming equals whole, and no later token moves an end", () => {
       fc.assert(
-        fc.property(idsOf(codec), boundaryOf, fc.nat(30), (ids, boundary, cut) => {
-          const scanner = new StepScanner(codec, boundary);
+        fc.property(idsOf(tokenizer), boundaryOf, fc.nat(30), (ids, boundary, cut) => {
+          const scanner = new StepScanner(tokenizer, boundary);
           const streamed = ids.flatMap((id, index) => (scanner.push(id) ? [index + 1] : []));
-          const whole = stepEnds(codec, ids, boundary);
+          const whole = stepEnds(tokenizer, ids, boundary);
           // The last end is the response's; an end before white space or end tokens alone moves there.
           for (const end of whole.slice(0, -1)) expect(streamed).toContain(end);
           const moved = streamed.filter((end) => !whole.includes(end));
@@ -167,9 +167,9 @@ for (const [name, codec] of Object.entries(codecs)) {
           if (moved.length > 0) {
             const rest = ids.slice(Math.min(...moved));
             // Half a character is no letter yet.
-            expect(codec.decode(rest, { skipSpecial: true }).replaceAll("\uFFFD", "").trim()).toBe("");
+            expect(tokenizer.decode(rest, { skipSpecial: true }).replaceAll("\uFFFD", "").trim()).toBe("");
           }
-          const part = stepEnds(codec, ids.slice(0, cut), boundary);
+          const part = stepEnds(tokenizer, ids.slice(0, cut), boundary);
           for (const end of part.slice(0, -1)) expect(streamed).toContain(end);
         }),
       );
@@ -177,8 +177,8 @@ for (const [name, codec] of Object.entries(codecs)) {
 
     test("a fork goes on like its original", () => {
       fc.assert(
-        fc.property(idsOf(codec), idsOf(codec), boundaryOf, (before, after, boundary) => {
-          const one = new StepScanner(codec, boundary);
+        fc.property(idsOf(tokenizer), idsOf(tokenizer), boundaryOf, (before, after, boundary) => {
+          const one = new StepScanner(tokenizer, boundary);
           for (const id of before) one.push(id);
           const two = one.fork();
           const straight = after.map((id) => one.push(id));
@@ -190,16 +190,16 @@ for (const [name, codec] of Object.entries(codecs)) {
 
     test("the texts of the steps joined are the response's text, and every one has something to say", () => {
       fc.assert(
-        fc.property(idsOf(codec), boundaryOf, (ids, boundary) => {
-          const ends = stepEnds(codec, ids, boundary);
+        fc.property(idsOf(tokenizer), boundaryOf, (ids, boundary) => {
+          const ends = stepEnds(tokenizer, ids, boundary);
           expect(ends.at(-1) ?? 0).toBe(ids.length);
           expect(ends.every((end, index) => end > (ends[index - 1] ?? 0))).toBe(true);
-          expect(stepTexts(codec, ids, ends).join("")).toBe(codec.decode(ids, { skipSpecial: true }));
+          expect(stepTexts(tokenizer, ids, ends).join("")).toBe(tokenizer.decode(ids, { skipSpecial: true }));
         }),
       );
       fc.assert(
         fc.property(written, boundaryOf, (text, boundary) => {
-          const texts = steps(text, boundary, codec);
+          const texts = steps(text, boundary, tokenizer);
           expect(texts.join("")).toBe(text);
           if (texts.length > 1) for (const one of texts) expect(one.trim()).not.toBe("");
         }),
@@ -214,11 +214,11 @@ for (const [name, codec] of Object.entries(codecs)) {
       for (const [boundary, separator] of separators) {
         fc.assert(
           fc.property(written, (text) => {
-            const ids = codec.encode(text);
-            const whole = stepEnds(codec, ids, boundary);
-            const expected = endsByText(codec, ids, separator);
+            const ids = tokenizer.encode(text);
+            const whole = stepEnds(tokenizer, ids, boundary);
+            const expected = endsByText(tokenizer, ids, separator);
             expect(whole.slice(0, -1)).toEqual(
-              expected.filter((end) => codec.decode(ids.slice(end)).trim() !== ""),
+              expected.filter((end) => tokenizer.decode(ids.slice(end)).trim() !== ""),
             );
           }),
         );
@@ -243,13 +243,13 @@ describe("steps that are given as texts", () => {
   );
 
   test("end where the boundary ended them, whatever the tokenizer merges", () => {
-    for (const codec of Object.values(codecs)) {
+    for (const tokenizer of Object.values(tokenizers)) {
       fc.assert(
         fc.property(fc.array(pieces, { minLength: 1 }), fc.constantFrom(...boundaries), (parts, boundary) => {
-          const ids = codec.encode(`a${parts.join("")}`);
-          const ends = stepEnds(codec, ids, boundary);
-          expect(endsOfTexts(codec, ids, stepTexts(codec, ids, ends))).toEqual(ends);
-          expect(stepEndsOf(codec, ids, boundary)).toEqual(ends);
+          const ids = tokenizer.encode(`a${parts.join("")}`);
+          const ends = stepEnds(tokenizer, ids, boundary);
+          expect(endsOfTexts(tokenizer, ids, stepTexts(tokenizer, ids, ends))).toEqual(ends);
+          expect(stepEndsOf(tokenizer, ids, boundary)).toEqual(ends);
         }),
         { numRuns: 60 },
       );

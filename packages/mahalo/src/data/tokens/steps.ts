@@ -3,7 +3,7 @@ import { element } from "../../core/need.ts";
 import { RowProblem } from "../rows/problems.ts";
 import { type BoundaryFinder, boundaryFinder, type StepBoundary, spansOf } from "./step-boundary.ts";
 import { TokenText } from "./token-text.ts";
-import type { TextCodec } from "./tokenizer.ts";
+import type { Tokenizer } from "./tokenizer.ts";
 
 export {
   parseStepBoundary,
@@ -21,20 +21,20 @@ export {
  * at: a step ends at the same token however the answer goes on.
  *
  * @example
- * const scanner = new StepScanner(codec, { by: "blank-line" });
+ * const scanner = new StepScanner(tokenizer, { by: "blank-line" });
  * const ended = scanner.push(id); // true: the step's last token
  */
 export class StepScanner {
-  readonly #codec: TextCodec;
+  readonly #tokenizer: Tokenizer;
   readonly #boundary: StepBoundary;
   #text: TokenText;
   #finder: BoundaryFinder;
   #tokens = 0;
 
-  constructor(codec: TextCodec, boundary: StepBoundary) {
-    this.#codec = codec;
+  constructor(tokenizer: Tokenizer, boundary: StepBoundary) {
+    this.#tokenizer = tokenizer;
     this.#boundary = boundary;
-    this.#text = new TokenText(codec);
+    this.#text = new TokenText(tokenizer);
     this.#finder = boundaryFinder(boundary);
   }
 
@@ -46,7 +46,7 @@ export class StepScanner {
   /** Adds a token of the response; true when a step ends with it. */
   push(id: number): boolean {
     this.#tokens += 1;
-    const over = this.#codec.eosIds.includes(id);
+    const over = this.#tokenizer.eosIds.includes(id);
     const found = this.#finder.read(this.#text.push(id), this.#tokens) || over;
     if (over) this.#finder.reset();
     if (found) this.#tokens = 0;
@@ -55,7 +55,7 @@ export class StepScanner {
 
   /** A copy that goes on by itself, for candidates that continue one answer. */
   fork(): StepScanner {
-    const copy = new StepScanner(this.#codec, this.#boundary);
+    const copy = new StepScanner(this.#tokenizer, this.#boundary);
     copy.#text = this.#text.fork();
     copy.#finder = this.#finder.fork();
     copy.#tokens = this.#tokens;
@@ -72,8 +72,8 @@ export class StepScanner {
  * @param ids response tokens, the end token included where there is one
  * @returns for every step the index behind its last token; ascending, the last one is `ids.length`. None for no tokens.
  */
-export const stepEnds = (codec: TextCodec, ids: readonly number[], boundary: StepBoundary): number[] => {
-  const scanner = new StepScanner(codec, boundary);
+export const stepEnds = (tokenizer: Tokenizer, ids: readonly number[], boundary: StepBoundary): number[] => {
+  const scanner = new StepScanner(tokenizer, boundary);
   const ends: number[] = [];
   // Steps at the end that are an end token and no text.
   let empty = 0;
@@ -81,7 +81,7 @@ export const stepEnds = (codec: TextCodec, ids: readonly number[], boundary: Ste
     const blank = scanner.blank;
     if (!scanner.push(id)) continue;
     ends.push(index + 1);
-    empty = blank && codec.eosIds.includes(id) ? empty + 1 : 0;
+    empty = blank && tokenizer.eosIds.includes(id) ? empty + 1 : 0;
   }
   if (ids.length === 0) return [];
   const unfinished = ends.at(-1) !== ids.length && !scanner.blank;
@@ -95,8 +95,12 @@ export const stepEnds = (codec: TextCodec, ids: readonly number[], boundary: Ste
  *
  * @throws RowProblem where the texts are not those of the tokens, or two steps end in one token
  */
-export const endsOfTexts = (codec: TextCodec, ids: readonly number[], steps: readonly string[]): number[] => {
-  const pieces = new TokenText(codec);
+export const endsOfTexts = (
+  tokenizer: Tokenizer,
+  ids: readonly number[],
+  steps: readonly string[],
+): number[] => {
+  const pieces = new TokenText(tokenizer);
   const texts = ids.map((id) => pieces.push(id));
   const whole = texts.join("") + pieces.end();
   const joined = steps.join("");
@@ -124,10 +128,10 @@ export const endsOfTexts = (codec: TextCodec, ids: readonly number[], steps: rea
  * @throws RowProblem as {@link endsOfTexts}
  */
 export const stepEndsOf = (
-  codec: TextCodec,
+  tokenizer: Tokenizer,
   ids: readonly number[],
   steps: StepBoundary | readonly string[],
-): number[] => (isTexts(steps) ? endsOfTexts(codec, ids, steps) : stepEnds(codec, ids, steps));
+): number[] => (isTexts(steps) ? endsOfTexts(tokenizer, ids, steps) : stepEnds(tokenizer, ids, steps));
 
 const isTexts = (steps: StepBoundary | readonly string[]): steps is readonly string[] => Array.isArray(steps);
 
@@ -136,10 +140,14 @@ const isTexts = (steps: StepBoundary | readonly string[]): steps is readonly str
  *
  * @param ends as {@link stepEnds} gives them
  *
- * @example stepTexts(codec, ids, stepEnds(codec, ids, { by: "line" })) // ["2 + 2 = 4\n", "4 + 1 = 5"]
+ * @example stepTexts(tokenizer, ids, stepEnds(tokenizer, ids, { by: "line" })) // ["2 + 2 = 4\n", "4 + 1 = 5"]
  */
-export const stepTexts = (codec: TextCodec, ids: readonly number[], ends: readonly number[]): string[] => {
-  const text = new TokenText(codec);
+export const stepTexts = (
+  tokenizer: Tokenizer,
+  ids: readonly number[],
+  ends: readonly number[],
+): string[] => {
+  const text = new TokenText(tokenizer);
   return spansOf(ends).map(({ start, end }, step) => {
     const pieces = ids.slice(start, end).map((id) => text.push(id));
     return pieces.join("") + (step === ends.length - 1 ? text.end() : "");

@@ -3,11 +3,11 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { openModelSource } from "../../model/folder/source.ts";
 import { tinyFolder } from "../../model/testing/tiny.ts";
-import { mergingCodec } from "../testing/merging-codec.ts";
+import { mergingTokenizer } from "../testing/merging-tokenizer.ts";
 import { type StepBoundary, stepEnds, stepTexts } from "./steps.ts";
 import { cutText, textStepEnds } from "./text-steps.ts";
 
-const tiny = (await openModelSource(tinyFolder("tiny-qwen2"))).codec;
+const tiny = (await openModelSource(tinyFolder("tiny-qwen2"))).tokenizer;
 const boundaries: StepBoundary[] = [
   { by: "blank-line" },
   { by: "line" },
@@ -24,14 +24,14 @@ const texts = fc
 const cut = (text: string, boundary: StepBoundary): string[] => cutText(text, textStepEnds(text, boundary));
 
 describe("steps of a text", () => {
-  test("with a codec are those among its tokens", () => {
-    for (const codec of [tiny, mergingCodec()]) {
+  test("with a tokenizer are those among its tokens", () => {
+    for (const tokenizer of [tiny, mergingTokenizer()]) {
       fc.assert(
         fc.property(texts, fc.constantFrom(...boundaries), (text, boundary) => {
-          const ids = codec.encode(text);
-          fc.pre(codec.decode(ids, { skipSpecial: true }) === text);
-          const ends = textStepEnds(text, boundary, codec);
-          expect(cutText(text, ends)).toEqual(stepTexts(codec, ids, stepEnds(codec, ids, boundary)));
+          const ids = tokenizer.encode(text);
+          fc.pre(tokenizer.decode(ids, { skipSpecial: true }) === text);
+          const ends = textStepEnds(text, boundary, tokenizer);
+          expect(cutText(text, ends)).toEqual(stepTexts(tokenizer, ids, stepEnds(tokenizer, ids, boundary)));
         }),
       );
     }
@@ -48,7 +48,7 @@ describe("steps of a text", () => {
     );
   });
 
-  test("without a codec end where a reader would say", () => {
+  test("without a tokenizer end where a reader would say", () => {
     expect(cut("2 + 2 = 4.\n\nSo 4.\n\n\nThe answer is 4.\n", { by: "blank-line" })).toEqual([
       "2 + 2 = 4.\n\n",
       "So 4.\n\n\n",
@@ -67,7 +67,7 @@ describe("steps of a text", () => {
   });
 
   test("are found without tokens where these do not give the text back", () => {
-    // The end token's name is a special token to the codec, which is no text.
+    // The end token's name is a special token to the tokenizer, which is no text.
     const text = "a <|im_end|>\n\nb";
     expect(tiny.decode(tiny.encode(text), { skipSpecial: true })).not.toBe(text);
     expect(cutText(text, textStepEnds(text, { by: "blank-line" }, tiny))).toEqual(["a <|im_end|>\n\n", "b"]);

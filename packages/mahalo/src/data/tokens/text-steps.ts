@@ -2,15 +2,15 @@
 
 import { boundaryFinder, type StepBoundary, spansOf } from "./step-boundary.ts";
 import { TokenText } from "./token-text.ts";
-import type { TextCodec } from "./tokenizer.ts";
+import type { Tokenizer } from "./tokenizer.ts";
 
 /** Line feeds together, a word with the white space before it, or white space before a line feed. */
 const word = /\n+|[^\S\n]*\S+|[^\S\n]+/g;
 
-/** The text of each token, as the codec encodes the text; undefined where its tokens do not give the text back. */
-const tokenPieces = (text: string, codec: TextCodec): string[] | undefined => {
-  const tokens = new TokenText(codec);
-  const pieces = codec.encode(text).map((id) => tokens.push(id));
+/** The text of each token, as the tokenizer encodes the text; undefined where its tokens do not give the text back. */
+const tokenPieces = (text: string, tokenizer: Tokenizer): string[] | undefined => {
+  const tokens = new TokenText(tokenizer);
+  const pieces = tokenizer.encode(text).map((id) => tokens.push(id));
   pieces.push(tokens.end());
   return pieces.join("") === text ? pieces : undefined;
 };
@@ -18,16 +18,17 @@ const tokenPieces = (text: string, codec: TextCodec): string[] | undefined => {
 /**
  * Ends of the steps of a whole text, as `stepEnds` finds them among tokens.
  *
- * @param codec its tokens are what a sentence's minimum counts, and a separator that it merges with its neighbour ends
+ * @param tokenizer its tokens are what a sentence's minimum counts, and a separator that it merges with its neighbour ends
  *   the step with the merged token. Without one, words and runs of line feeds count as tokens.
  * @returns for every step the index behind its last UTF-16 unit; ascending, the last one is the text's length. None for
  *   the empty text.
  *
  * @example textStepEnds("2 + 2 = 4\n4 + 1 = 5", { by: "line" }) // [10, 19]
  */
-export const textStepEnds = (text: string, boundary: StepBoundary, codec?: TextCodec): number[] => {
+export const textStepEnds = (text: string, boundary: StepBoundary, tokenizer?: Tokenizer): number[] => {
   if (text === "") return [];
-  const pieces = (codec === undefined ? undefined : tokenPieces(text, codec)) ?? text.match(word) ?? [];
+  const pieces =
+    (tokenizer === undefined ? undefined : tokenPieces(text, tokenizer)) ?? text.match(word) ?? [];
   const finder = boundaryFinder(boundary);
   const ends: number[] = [];
   let [at, tokens] = [0, 0];

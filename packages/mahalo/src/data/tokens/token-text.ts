@@ -1,5 +1,5 @@
 /** Token ids into text one by one: each token gives the characters that are whole with it. */
-import type { TextCodec } from "./tokenizer.ts";
+import type { Tokenizer } from "./tokenizer.ts";
 
 /** U+FFFD at the end: bytes of a character whose rest is still to come. */
 const unfinished = (text: string): boolean => text.endsWith("\uFFFD");
@@ -13,18 +13,18 @@ export type TokenTextOptions = {
 /**
  * The text of a growing list of tokens.
  *
- * All pieces together are the codec's own text of all tokens. A character that several tokens spell comes with the last
+ * All pieces together are the tokenizer's own text of all tokens. A character that several tokens spell comes with the last
  * of them. A token costs the decoding of itself and of the piece before it, however long the text is.
  */
 export class TokenText {
-  readonly #codec: TextCodec;
+  readonly #tokenizer: Tokenizer;
   readonly #skipSpecial: boolean;
   /** Tokens whose text is looked at; that of the first `#read` has been given out. */
   #ids: number[] = [];
   #read = 0;
 
-  constructor(codec: TextCodec, { skipSpecial = true }: TokenTextOptions = {}) {
-    this.#codec = codec;
+  constructor(tokenizer: Tokenizer, { skipSpecial = true }: TokenTextOptions = {}) {
+    this.#tokenizer = tokenizer;
     this.#skipSpecial = skipSpecial;
   }
 
@@ -41,7 +41,7 @@ export class TokenText {
 
   /** A copy that goes on by itself. */
   fork(): TokenText {
-    const copy = new TokenText(this.#codec, { skipSpecial: this.#skipSpecial });
+    const copy = new TokenText(this.#tokenizer, { skipSpecial: this.#skipSpecial });
     copy.#ids = [...this.#ids];
     copy.#read = this.#read;
     return copy;
@@ -50,8 +50,8 @@ export class TokenText {
   #take(last: boolean): string {
     // A token's text may depend on the one before it, so that one is decoded again with it.
     const options = { skipSpecial: this.#skipSpecial };
-    const before = this.#codec.decode(this.#ids.slice(0, this.#read), options);
-    const now = this.#codec.decode(this.#ids, options);
+    const before = this.#tokenizer.decode(this.#ids.slice(0, this.#read), options);
+    const now = this.#tokenizer.decode(this.#ids, options);
     if ((!last && unfinished(now)) || now.length <= before.length) return "";
     this.#ids = this.#ids.slice(this.#read);
     this.#read = this.#ids.length;

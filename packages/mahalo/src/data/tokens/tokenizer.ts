@@ -1,6 +1,6 @@
 /** The one interface through which every room turns text into token ids and back. */
 
-/** Options of {@link TextCodec.encode}. */
+/** Options of {@link Tokenizer.encode}. */
 export type EncodeTextOptions = {
   /**
    * Add what the tokenizer puts around a text of its own accord (a begin token, for most models that have one).
@@ -9,14 +9,14 @@ export type EncodeTextOptions = {
   special?: boolean;
 };
 
-/** Options of {@link TextCodec.decode}. */
+/** Options of {@link Tokenizer.decode}. */
 export type DecodeTextOptions = {
   /** Leave special tokens such as `<|im_end|>` out of the text. Default false. */
   skipSpecial?: boolean;
 };
 
 /** Text to token ids and back, as the model's own tokenizer does it. */
-export interface TextCodec {
+export interface Tokenizer {
   /**
    * Token ids of a text. Names of special tokens inside the text (`<|im_start|>`) become those tokens, as in
    * transformers. The empty text has no ids (but those that `special` adds).

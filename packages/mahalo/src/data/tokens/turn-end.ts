@@ -2,7 +2,7 @@
 import { MahaloError } from "@mahalo/torch";
 import type { Message } from "../rows/messages.ts";
 import type { ChatTemplate } from "./chat-template.ts";
-import type { TextCodec } from "./tokenizer.ts";
+import type { Tokenizer } from "./tokenizer.ts";
 
 /** The end of an assistant's turn, read off a chat template. */
 export type TurnEnd = {
@@ -42,41 +42,44 @@ function around(
     : { before: rendered.slice(0, start), behind: rendered.slice(start + probe.length) };
 }
 
-function readTurnEnd(codec: TextCodec, template: ChatTemplate): TurnEnd | undefined {
+function readTurnEnd(tokenizer: Tokenizer, template: ChatTemplate): TurnEnd | undefined {
   const last = around(template, [asked, answered]);
   if (last === undefined) return undefined;
   const tail = last.behind;
   const markIn = (text: string): number | undefined =>
-    codec
+    tokenizer
       .encode(text)
-      .find((id) => codec.specialIds.has(id) || codec.eosIds.includes(id) || isMark(codec.decode([id])));
+      .find(
+        (id) =>
+          tokenizer.specialIds.has(id) || tokenizer.eosIds.includes(id) || isMark(tokenizer.decode([id])),
+      );
   const id = markIn(tail);
   if (id !== undefined) {
-    const mark = codec.decode([id]);
+    const mark = tokenizer.decode([id]);
     const place = tail.indexOf(mark);
     return { tail, text: place < 0 ? tail.trimEnd() : tail.slice(0, place + mark.length), id };
   }
   // Some templates end an answer only where another turn follows. What opens turns is no end, though it stands there too.
   const inner = around(template, [asked, answered, asked]);
   const between = inner === undefined ? undefined : markIn(inner.behind);
-  const opens = between !== undefined && codec.encode(last.before).includes(between);
+  const opens = between !== undefined && tokenizer.encode(last.before).includes(between);
   if (between === undefined || opens) return { tail, text: tail.trimEnd(), id: undefined };
-  return { tail, text: tail.trimEnd() + codec.decode([between]), id: between };
+  return { tail, text: tail.trimEnd() + tokenizer.decode([between]), id: between };
 }
 
-const ends = new WeakMap<ChatTemplate, WeakMap<TextCodec, { end: TurnEnd | undefined }>>();
+const ends = new WeakMap<ChatTemplate, WeakMap<Tokenizer, { end: TurnEnd | undefined }>>();
 
 /**
  * The end of an assistant's turn, as the template writes it; undefined where the template does not write a plain
  * conversation's answer at all. Read once for each template and tokenizer.
  *
- * @example turnEnd(codec, template) // { tail: "<|im_end|>\n", text: "<|im_end|>", id: 2 }
+ * @example turnEnd(tokenizer, template) // { tail: "<|im_end|>\n", text: "<|im_end|>", id: 2 }
  */
-export function turnEnd(codec: TextCodec, template: ChatTemplate): TurnEnd | undefined {
-  const byCodec = ends.get(template) ?? new WeakMap<TextCodec, { end: TurnEnd | undefined }>();
-  ends.set(template, byCodec);
-  const entry = byCodec.get(codec) ?? { end: readTurnEnd(codec, template) };
-  byCodec.set(codec, entry);
+export function turnEnd(tokenizer: Tokenizer, template: ChatTemplate): TurnEnd | undefined {
+  const byTokenizer = ends.get(template) ?? new WeakMap<Tokenizer, { end: TurnEnd | undefined }>();
+  ends.set(template, byTokenizer);
+  const entry = byTokenizer.get(tokenizer) ?? { end: readTurnEnd(tokenizer, template) };
+  byTokenizer.set(tokenizer, entry);
   return entry.end;
 }
 
@@ -84,6 +87,6 @@ export function turnEnd(codec: TextCodec, template: ChatTemplate): TurnEnd | und
  * The token that ends an assistant's turn: the template's, or the model's main end token where the template writes none;
  * undefined for a model that has neither.
  */
-export function turnEndId(codec: TextCodec, template: ChatTemplate): number | undefined {
-  return turnEnd(codec, template)?.id ?? codec.eosIds[0];
+export function turnEndId(tokenizer: Tokenizer, template: ChatTemplate): number | undefined {
+  return turnEnd(tokenizer, template)?.id ?? tokenizer.eosIds[0];
 }

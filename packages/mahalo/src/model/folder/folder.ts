@@ -113,7 +113,7 @@ export const openFolder = (folder: string): ModelSource => {
   const config = parseConfig(needFile(files, folder, "config.json"), at("config.json"));
   const tokenizerText = needFile(files, folder, "tokenizer.json");
   checkTokenizerSize(tokenizerText, config.vocabSize, at("tokenizer.json"));
-  const tokenizer = parseJson(tokenizerText, anyObject, at("tokenizer.json"));
+  const tokenizerJson = parseJson(tokenizerText, anyObject, at("tokenizer.json"));
   const tokenizerFile = parseJson(
     files.get("tokenizer_config.json") ?? "{}",
     anyObject,
@@ -131,17 +131,17 @@ export const openFolder = (folder: string): ModelSource => {
     const what = `eos_token_id: must be an id of the vocabulary, from 0 to ${config.vocabSize - 1}, not ${id}`;
     throw new MahaloError("E_CONFIG_FIELD", `${at("generation_config.json")}: ${what}`);
   }
-  const codec = openTokenizer(tokenizer, named, {
+  const tokenizer = openTokenizer(tokenizerJson, named, {
     where: at("tokenizer.json"),
     vocabSize: config.vocabSize,
     // Generation's list is the fuller one: Llama 3 ends a turn with another token than a text.
     eosIds: [...config.eosIds, ...generation.eosIds],
   });
-  const [eosId] = codec.eosIds;
+  const [eosId] = tokenizer.eosIds;
   const tokenizerConfig = withConfiguredTokens(
     named,
     { bos_token: config.bosId, eos_token: eosId, pad_token: config.padId },
-    (id) => codec.decode([id]),
+    (id) => tokenizer.decode([id]),
   );
   const tokens = specialTokenTexts(tokenizerConfig);
   const text = files.get("chat_template.jinja") ?? templateOf(tokenizerConfig) ?? defaultChatTemplate;
@@ -166,7 +166,7 @@ export const openFolder = (folder: string): ModelSource => {
   return {
     origin: folder,
     config,
-    codec,
+    tokenizer,
     template,
     tensors: openWeights(folder, beside),
     objectives,

@@ -1,7 +1,7 @@
 /** Loads a language model: backbone, heads, tokenizer and template, ready to train or to answer. */
 import { keep, MahaloError, noGrad, type Tensor } from "@mahalo/torch";
 import type { ChatTemplate } from "../../data/tokens/chat-template.ts";
-import type { TextCodec } from "../../data/tokens/tokenizer.ts";
+import type { Tokenizer } from "../../data/tokens/tokenizer.ts";
 import { Heads } from "../heads/heads.ts";
 import { storedRewards } from "../reward/reward-folder.ts";
 import { Backbone } from "../transformer/backbone.ts";
@@ -29,7 +29,7 @@ export type LoadOptions = OpenModelOptions & {
 /** A model in memory. */
 export type LanguageModel = {
   config: ModelConfig;
-  codec: TextCodec;
+  tokenizer: Tokenizer;
   template: ChatTemplate;
   generation: GenerationDefaults;
   backbone: Backbone;
@@ -105,7 +105,7 @@ export const loadModel = async (name: string, options: LoadOptions = {}): Promis
   }
   return {
     config: source.config,
-    codec: source.codec,
+    tokenizer: source.tokenizer,
     template: source.template,
     generation: source.generation,
     files: source.files,

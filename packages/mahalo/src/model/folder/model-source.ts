@@ -1,6 +1,6 @@
 /** What every kind of model file or folder is opened as. */
 import type { ChatTemplate } from "../../data/tokens/chat-template.ts";
-import type { TextCodec } from "../../data/tokens/tokenizer.ts";
+import type { Tokenizer } from "../../data/tokens/tokenizer.ts";
 import type { RewardManifest } from "./manifest.ts";
 import type { ModelConfig } from "./model-config.ts";
 import type { SourceTensor } from "./source-tensor.ts";
@@ -21,7 +21,7 @@ export type ModelSource = {
   /** The file or folder it comes from. */
   origin: string;
   config: ModelConfig;
-  codec: TextCodec;
+  tokenizer: Tokenizer;
   template: ChatTemplate;
   /** The weights under their Hugging Face names; a tied head is not among them. */
   tensors(): Iterable<SourceTensor>;

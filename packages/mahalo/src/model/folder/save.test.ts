@@ -43,7 +43,7 @@ describe("a saved model", () => {
       expect(plain.heads.objectives).toEqual([]);
       expect(plain.config).toMatchObject({ ...model.config, extra: {} });
       expect(plain.template.text).toBe(model.template.text);
-      expect(plain.codec.encode("the rain 12")).toEqual(model.codec.encode("the rain 12"));
+      expect(plain.tokenizer.encode("the rain 12")).toEqual(model.tokenizer.encode("the rain 12"));
 
       model.heads.addNoisyCopies(OBJECTIVES, { seed: 3, compute: "float32" });
       await saveModel(model, join(folder, "heads"));

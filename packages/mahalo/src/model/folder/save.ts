@@ -81,11 +81,11 @@ export const configJson = (
 };
 
 /** The folder's text files but config.json; generation settings are made where the source had none. */
-const textFiles = ({ files, config, codec }: LanguageModel): Map<string, string> => {
+const textFiles = ({ files, config, tokenizer }: LanguageModel): Map<string, string> => {
   const texts = new Map(files);
   texts.delete("config.json");
   if (!texts.has("generation_config.json")) {
-    const ids = { bos_token_id: config.bosId, eos_token_id: codec.eosIds, pad_token_id: config.padId };
+    const ids = { bos_token_id: config.bosId, eos_token_id: tokenizer.eosIds, pad_token_id: config.padId };
     texts.set("generation_config.json", `${JSON.stringify(ids, null, 2)}\n`);
   }
   return texts;

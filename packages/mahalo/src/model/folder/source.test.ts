@@ -35,7 +35,7 @@ const readObject = (name: string): Record<string, unknown> =>
   Object.fromEntries(Object.entries(JSON.parse(readFileSync(join(folder, name), "utf8"))));
 
 describe("openModelSource", () => {
-  test("a folder gives config, codec, template, tensors and the files to save", async () => {
+  test("a folder gives config, tokenizer, template, tensors and the files to save", async () => {
     const source = await openModelSource(folder);
     expect(source.config.family).toBe("llama");
     expect(source.template.render([{ role: "user", content: "Hi" }], { addGenerationPrompt: true })).toBe(
@@ -135,7 +135,7 @@ describe("folders", () => {
     });
     const source = await openModelSource(folder);
     expect(source.generation).toEqual({ sample: true, temperature: 0.6, topP: 0.9 });
-    expect(source.codec.eosIds).toEqual([2, 0]);
+    expect(source.tokenizer.eosIds).toEqual([2, 0]);
     await put("generation_config.json", { temperature: "hot" });
     await expect(openModelSource(folder)).rejects.toThrow(/generation_config\.json: temperature/);
   });
@@ -143,10 +143,10 @@ describe("folders", () => {
 
 describe("the end of a turn", () => {
   const ends = (source: ModelSource) => ({
-    codec: source.codec.eosIds,
+    tokenizer: source.tokenizer.eosIds,
     config: source.config.eosIds,
     generation: JSON.parse(source.files.get("generation_config.json") ?? "{}").eos_token_id,
-    tokenizer: JSON.parse(source.files.get("tokenizer_config.json") ?? "{}").eos_token,
+    named: JSON.parse(source.files.get("tokenizer_config.json") ?? "{}").eos_token,
   });
   /** A base model with a chat template: the files call another token the end than the template writes. */
   const putEnd = async () => {
@@ -160,7 +160,7 @@ describe("the end of a turn", () => {
 
   test("that the files name stays as it is, byte for byte", async () => {
     const source = await openModelSource(folder);
-    expect(ends(source)).toEqual({ codec: [2], config: [2], generation: 2, tokenizer: "<|im_end|>" });
+    expect(ends(source)).toEqual({ tokenizer: [2], config: [2], generation: 2, named: "<|im_end|>" });
     for (const name of ["generation_config.json", "tokenizer_config.json"])
       expect(source.files.get(name)).toBe(readFileSync(join(folder, name), "utf8"));
   });
@@ -169,23 +169,23 @@ describe("the end of a turn", () => {
     await putEnd();
     const both = [0, 2];
     expect(ends(await openModelSource(folder))).toEqual({
-      codec: both,
+      tokenizer: both,
       config: both,
       generation: both,
-      tokenizer: "<|im_end|>",
+      named: "<|im_end|>",
     });
     // A template that writes the tokenizer's end token for something else still finds it.
     await put(
       "chat_template.jinja",
       `${readFileSync(join(folder, "chat_template.jinja"), "utf8")}{{ eos_token }}`,
     );
-    expect(ends(await openModelSource(folder))).toMatchObject({ codec: both, tokenizer: "<|endoftext|>" });
+    expect(ends(await openModelSource(folder))).toMatchObject({ tokenizer: both, named: "<|endoftext|>" });
   });
 
   test("that generation_config.json alone lacks is added there", async () => {
     await put("generation_config.json", { eos_token_id: 0, temperature: 0.5 });
     const source = await openModelSource(folder);
-    expect(ends(source)).toEqual({ codec: [2, 0], config: [2], generation: [0, 2], tokenizer: "<|im_end|>" });
+    expect(ends(source)).toEqual({ tokenizer: [2, 0], config: [2], generation: [0, 2], named: "<|im_end|>" });
     expect(source.generation).toEqual({ temperature: 0.5 });
     await put("generation_config.json", { temperature: 0.5 });
     expect(ends(await openModelSource(folder)).generation).toEqual([2]);
@@ -193,9 +193,9 @@ describe("the end of a turn", () => {
 
   test("that no template writes is the model's own", async () => {
     await put("chat_template.jinja", "{% for m in messages %}{{ m.content }}\n{% endfor %}");
-    expect(ends(await openModelSource(folder))).toMatchObject({ codec: [2], config: [2], generation: 2 });
+    expect(ends(await openModelSource(folder))).toMatchObject({ tokenizer: [2], config: [2], generation: 2 });
     await putEnd();
-    expect(ends(await openModelSource(folder))).toMatchObject({ codec: [0], generation: 0 });
+    expect(ends(await openModelSource(folder))).toMatchObject({ tokenizer: [0], generation: 0 });
   });
 
   test("is read off a GGUF file's template alike", async () => {
@@ -208,10 +208,10 @@ describe("the end of a turn", () => {
     await writeFile(path, bytes);
     const both = [0, 2];
     expect(ends(await openModelSource(path))).toEqual({
-      codec: both,
+      tokenizer: both,
       config: both,
       generation: both,
-      tokenizer: "<|im_end|>",
+      named: "<|im_end|>",
     });
   });
 });
@@ -235,7 +235,7 @@ describe("special tokens", () => {
     });
     expect(await rendered()).toBe("<|im_start|>Hi<|endoftext|>");
     const source = await openModelSource(folder);
-    expect(source.codec.eosIds).toEqual([2, 0]);
+    expect(source.tokenizer.eosIds).toEqual([2, 0]);
     expect(JSON.parse(source.files.get("tokenizer_config.json") ?? "{}")).toMatchObject({
       bos_token: "<|im_start|>",
       eos_token: "<|endoftext|>",

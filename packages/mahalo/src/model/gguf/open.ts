@@ -66,7 +66,7 @@ export const openGguf = (path: string): ModelSource => {
   const header = readGgufHeader(source);
   const config = configFromGguf(header, (tensor) => loadGgufTensor(source, tensor));
   checkTokenIds(header, config);
-  const { tokenizer, tokenizerConfig, chatTemplate: text } = tokenizerFromGguf(header);
+  const { tokenizer: tokenizerJson, tokenizerConfig, chatTemplate: text } = tokenizerFromGguf(header);
   const names = checkTokenizerConfig(tokenizerConfig, path);
   const template = chatTemplate(text ?? defaultChatTemplate, {
     where: basename(path),
@@ -75,7 +75,7 @@ export const openGguf = (path: string): ModelSource => {
   return {
     origin: path,
     config,
-    codec: openTokenizer(tokenizer, names, {
+    tokenizer: openTokenizer(tokenizerJson, names, {
       where: path,
       vocabSize: config.vocabSize,
       eosIds: config.eosIds,
@@ -85,7 +85,7 @@ export const openGguf = (path: string): ModelSource => {
     generation: {},
     files: new Map([
       ["config.json", asJson(toHuggingFace(config))],
-      ["tokenizer.json", asJson(tokenizer)],
+      ["tokenizer.json", asJson(tokenizerJson)],
       ["tokenizer_config.json", asJson(tokenizerConfig)],
       ["chat_template.jinja", template.text],
       [

@@ -4,7 +4,7 @@ import { z } from "zod";
 import { parseJson } from "../../core/json.ts";
 import { element } from "../../core/need.ts";
 import type { ChatTemplate } from "../../data/tokens/chat-template.ts";
-import type { TextCodec } from "../../data/tokens/tokenizer.ts";
+import type { Tokenizer } from "../../data/tokens/tokenizer.ts";
 import { families } from "../families/registry.ts";
 import type { ModelConfig } from "../folder/model-config.ts";
 import type { ModelSource } from "../folder/model-source.ts";
@@ -214,7 +214,7 @@ export const readHeads = (
 /** A special token's id that ends no text, so that transformers finds the last token of a padded row; undefined if none is. */
 export const paddingId = (
   config: Pick<ModelConfig, "padId">,
-  codec: TextCodec,
+  tokenizer: Tokenizer,
   template: ChatTemplate,
 ): number | undefined => {
   const conversation = [
@@ -223,16 +223,16 @@ export const paddingId = (
   ] as const;
   const rendered = ((): number[] => {
     try {
-      return codec.encode(template.render([...conversation]));
+      return tokenizer.encode(template.render([...conversation]));
     } catch (error) {
       if (error instanceof MahaloError) return [];
       throw error;
     }
   })();
-  const used = new Set([...rendered, ...codec.eosIds.slice(0, 1)]);
+  const used = new Set([...rendered, ...tokenizer.eosIds.slice(0, 1)]);
   const known = [
     ...(config.padId === undefined ? [] : [config.padId]),
-    ...[...codec.specialIds].sort((a, b) => a - b),
+    ...[...tokenizer.specialIds].sort((a, b) => a - b),
   ];
   return known.find((id) => !used.has(id));
 };

@@ -94,8 +94,8 @@ describe("a saved reward model", () => {
       const model = await tinyRewards("tiny-llama", [{ name: "a", kind: "bradley-terry" }]);
       await saveRewardModel(model, join(folder, "rm"));
       const pad = readJson(join(folder, "rm", "config.json")).pad_token_id;
-      expect(model.codec.eosIds).not.toContain(pad);
-      expect(model.codec.decode([Number(pad)])).toBe(
+      expect(model.tokenizer.eosIds).not.toContain(pad);
+      expect(model.tokenizer.decode([Number(pad)])).toBe(
         readJson(join(folder, "rm", "tokenizer_config.json")).pad_token,
       );
       model.dispose();

@@ -7,7 +7,7 @@ import { parseJson } from "../../core/json.ts";
 import { listNames } from "../../core/suggest.ts";
 import type { ChatTemplate } from "../../data/tokens/chat-template.ts";
 import type { StepBoundary } from "../../data/tokens/steps.ts";
-import type { TextCodec } from "../../data/tokens/tokenizer.ts";
+import type { Tokenizer } from "../../data/tokens/tokenizer.ts";
 import { valueHeadFile } from "../folder/folder-weights.ts";
 import type { LoadOptions } from "../folder/load.ts";
 import { manifestFile, readManifest } from "../folder/manifest.ts";
@@ -38,7 +38,7 @@ import {
 /** A reward model in memory. */
 export type RewardModel = {
   config: ModelConfig;
-  codec: TextCodec;
+  tokenizer: Tokenizer;
   template: ChatTemplate;
   backbone: Backbone;
   rewards: RewardHeads;
@@ -111,7 +111,7 @@ export const loadRewardModel = async (
   const { compute = "float32", training = false, revision } = options;
   const source = await openModelSource(name, revision === undefined ? {} : { revision });
   const named = new NamedTensors(source.tensors(), source.origin);
-  const { config, codec, template, files, reward, objectives = [] } = source;
+  const { config, tokenizer, template, files, reward, objectives = [] } = source;
   const backbone = new Backbone(config, readWeights(named, config, { compute, training }), compute);
   const stored = storedRewards(source, named);
   const names = options.promptObjectives;
@@ -124,7 +124,7 @@ export const loadRewardModel = async (
   named.checkAllTaken(["lm_head.weight", "base.weight", ...objectives.map((one) => `heads.${one}.weight`)]);
   return {
     config,
-    codec,
+    tokenizer,
     template,
     backbone,
     rewards,
@@ -144,12 +144,12 @@ const padWith = (text: string, token: string): string => {
 };
 
 /** Text files of a reward folder: the tokenizer's and the template; there is nothing to generate. */
-const textFiles = ({ files, codec }: RewardModel, padId: number | undefined): Map<string, string> => {
+const textFiles = ({ files, tokenizer }: RewardModel, padId: number | undefined): Map<string, string> => {
   const texts = new Map(files);
   for (const name of ["config.json", "generation_config.json"]) texts.delete(name);
   const config = texts.get("tokenizer_config.json");
   if (config !== undefined && padId !== undefined) {
-    texts.set("tokenizer_config.json", padWith(config, codec.decode([padId])));
+    texts.set("tokenizer_config.json", padWith(config, tokenizer.decode([padId])));
   }
   return texts;
 };
@@ -173,7 +173,7 @@ export const saveRewardModel = async (
   { dtype = defaultDType(model), provenance = {}, force = false }: SaveOptions = {},
 ): Promise<void> => {
   const { backbone, config, rewards } = model;
-  const padId = paddingId(config, model.codec, model.template);
+  const padId = paddingId(config, model.tokenizer, model.template);
   const { score, value } = headWeights(rewards.all, config.hiddenSize);
   const heads = rewards.all.map(({ name, kind }) => ({ name, kind }));
   await replaceFolder(

@@ -4,12 +4,12 @@ import { RewardHead, RewardHeads } from "./reward-heads.ts";
 import { type NamingModel, namedPrompt } from "./reward-prompt.ts";
 
 const head = (name: string): RewardHead => new RewardHead({ name, kind: "hard" }, new Map());
-const codec: NamingModel["codec"] = { encode: (text) => [...Buffer.from(text)] };
+const tokenizer: NamingModel["tokenizer"] = { encode: (text) => [...Buffer.from(text)] };
 const name = [...Buffer.from("Objective: wit\n\n")];
 
 describe("a prompt for a model whose prompts name the objective", () => {
   const rewards = new RewardHeads([head("unified")], { in: "prompt", names: ["wit", "care"] });
-  const model: NamingModel = { config: { bosId: 1 }, codec, rewards };
+  const model: NamingModel = { config: { bosId: 1 }, tokenizer, rewards };
 
   test("begins with the name", () => {
     expect(namedPrompt(model, "wit", [300, 301])).toEqual([...name, 300, 301]);
@@ -34,5 +34,5 @@ describe("a prompt for a model whose prompts name the objective", () => {
 
 test("a prompt for objectives with heads of their own is the prompt", () => {
   const rewards = new RewardHeads([head("wit"), head("care")]);
-  expect(namedPrompt({ config: { bosId: 1 }, codec, rewards }, "care", [1, 300])).toEqual([1, 300]);
+  expect(namedPrompt({ config: { bosId: 1 }, tokenizer, rewards }, "care", [1, 300])).toEqual([1, 300]);
 });

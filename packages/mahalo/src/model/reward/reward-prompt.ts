@@ -4,7 +4,7 @@ import type { RewardModel } from "./reward-model.ts";
 /** What naming an objective needs of a reward model. */
 export type NamingModel = {
   config: Pick<RewardModel["config"], "bosId">;
-  codec: Pick<RewardModel["codec"], "encode">;
+  tokenizer: Pick<RewardModel["tokenizer"], "encode">;
   rewards: Pick<RewardModel["rewards"], "objectivesIn" | "get">;
 };
 
@@ -20,13 +20,13 @@ export type NamingModel = {
  * @example namedPrompt(model, "accuracy", encodePrompt("2 + 2?", model)) // ids of "Objective: accuracy\n\n<|im_start|>..."
  */
 export const namedPrompt = (
-  { config: { bosId }, codec, rewards }: NamingModel,
+  { config: { bosId }, tokenizer, rewards }: NamingModel,
   objective: string,
   prompt: readonly number[],
 ): number[] => {
   rewards.get(objective);
   if (rewards.objectivesIn === "heads") return [...prompt];
-  const name = codec.encode(`Objective: ${objective}\n\n`);
+  const name = tokenizer.encode(`Objective: ${objective}\n\n`);
   // Chat templates begin every turn with a token that some models call their beginning of text.
   const begins = bosId !== undefined && prompt[0] === bosId && prompt.lastIndexOf(bosId) === 0;
   return begins ? [bosId, ...name, ...prompt.slice(1)] : [...name, ...prompt];

@@ -83,10 +83,10 @@ test("tokens may have the names of an object's own fields", () => {
   const names = ["__proto__", "constructor", "toString", "hasOwnProperty"];
   const text = `{"vocab": {${names.map((name, id) => `${JSON.stringify(name)}: ${id}`).join(", ")}}}`;
   const { vocab: named } = JSON.parse(text) as { vocab: Record<string, number> };
-  const codec = open({ ...bpe({ vocab: named, ignore_merges: true }), added_tokens: [] });
+  const tokenizer = open({ ...bpe({ vocab: named, ignore_merges: true }), added_tokens: [] });
   for (const [id, name] of names.entries()) {
-    expect(codec.encode(name)).toEqual([id]);
-    expect(codec.decode([id])).toBe(name);
+    expect(tokenizer.encode(name)).toEqual([id]);
+    expect(tokenizer.decode([id])).toBe(name);
   }
 });
 
@@ -108,9 +108,9 @@ describe("a pattern that takes time without bound is ended", () => {
       },
     ],
   ])("of a %s while encoding", (_, changes) => {
-    const codec = open(changes);
-    expect(codec.encode("ab!")).toEqual(expect.any(Array));
-    expect(() => codec.encode(text)).toThrow(late);
+    const tokenizer = open(changes);
+    expect(tokenizer.encode("ab!")).toEqual(expect.any(Array));
+    expect(() => tokenizer.encode(text)).toThrow(late);
   });
 
   test("while the tokenizer is built", () => {
@@ -121,7 +121,7 @@ describe("a pattern that takes time without bound is ended", () => {
 
   test("while decoding", () => {
     const decoder = { type: "Replace", pattern: endless, content: "b" };
-    const codec = open({ decoder, ...bpe({ vocab: { [text]: 0 } }) });
-    expect(() => codec.decode([0])).toThrow(late);
+    const tokenizer = open({ decoder, ...bpe({ vocab: { [text]: 0 } }) });
+    expect(() => tokenizer.decode([0])).toThrow(late);
   });
 });

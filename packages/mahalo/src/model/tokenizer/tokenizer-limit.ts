@@ -2,7 +2,7 @@
 import { MahaloError } from "@mahalo/torch";
 import { safeLength } from "../../core/pattern-cost.ts";
 import { overdue, withinTime } from "../../core/time-limit.ts";
-import type { TextCodec } from "../../data/tokens/tokenizer.ts";
+import type { Tokenizer } from "../../data/tokens/tokenizer.ts";
 import { wordPattern } from "../gguf/tokenizer.ts";
 
 /** Milliseconds for any text, and for each of its characters: a hundred times what a usual tokenizer takes. */
@@ -56,18 +56,18 @@ export const encodeLimiter = (where: string, parts: TokenizerParts): LimitedWork
   limiter(where, "encoding a text of", [parts.normalizer, parts.pre_tokenizer]);
 
 /**
- * A codec that ends with an error where a pattern of its tokenizer takes too long. Patterns that cannot, and short texts
+ * A tokenizer that ends with an error where a pattern of its tokenizer takes too long. Patterns that cannot, and short texts
  * under those that can, cost nothing.
  */
-export const limitTime = (codec: TextCodec, where: string, parts: TokenizerParts): TextCodec => {
+export const limitTime = (tokenizer: Tokenizer, where: string, parts: TokenizerParts): Tokenizer => {
   const encoding = encodeLimiter(where, parts);
   const decoding = limiter(where, "decoding tokens of", [parts.decoder]);
   return {
-    encode: (text, options) => encoding(text.length, () => codec.encode(text, options)),
+    encode: (text, options) => encoding(text.length, () => tokenizer.encode(text, options)),
     // A token's text has a few characters; how many is not told before it is decoded.
-    decode: (ids, options) => decoding(ids.length * 64, () => codec.decode(ids, options)),
-    specialIds: codec.specialIds,
-    eosIds: codec.eosIds,
-    vocabSize: codec.vocabSize,
+    decode: (ids, options) => decoding(ids.length * 64, () => tokenizer.decode(ids, options)),
+    specialIds: tokenizer.specialIds,
+    eosIds: tokenizer.eosIds,
+    vocabSize: tokenizer.vocabSize,
   };
 };

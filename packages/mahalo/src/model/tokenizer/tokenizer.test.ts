@@ -1,4 +1,4 @@
-/** Facts about the codec, on a tokenizer of a few tokens. */
+/** Facts about the tokenizer, on a tokenizer of a few tokens. */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { TokenText } from "../../data/tokens/token-text.ts";
@@ -16,7 +16,7 @@ const letters = (): string[] => {
 };
 
 const bytes = letters();
-const tokenizer = {
+const tokenizerJson = {
   added_tokens: [
     { id: 256, content: "<|end|>", special: true, normalized: false },
     { id: 257, content: "<tool>", special: false, normalized: false },
@@ -29,53 +29,57 @@ const tokenizer = {
 };
 const config = checkTokenizerConfig({ eos_token: { content: "<|end|>" }, bos_token: null }, "test");
 const open = (changes: Record<string, unknown> = {}, vocabSize = 300) =>
-  openTokenizer({ ...tokenizer, ...changes }, config, { where: "tokenizer.json", vocabSize, eosIds: [7] });
+  openTokenizer({ ...tokenizerJson, ...changes }, config, {
+    where: "tokenizer.json",
+    vocabSize,
+    eosIds: [7],
+  });
 const code = (name: string) => expect.objectContaining({ code: name });
 
 describe("openTokenizer", () => {
   test("any text comes back from its ids", () => {
-    const codec = open();
+    const tokenizer = open();
     fc.assert(
       fc.property(fc.string({ unit: "grapheme" }), (text) => {
-        expect(codec.decode(codec.encode(text))).toBe(text);
+        expect(tokenizer.decode(tokenizer.encode(text))).toBe(text);
       }),
     );
   });
 
   test("any ids give text, whether they have tokens, are text, or lie beyond the vocabulary", () => {
-    const codec = open();
+    const tokenizer = open();
     fc.assert(
       fc.property(fc.array(fc.nat(400)), fc.boolean(), (ids, skipSpecial) => {
-        expect(typeof codec.decode(ids, { skipSpecial })).toBe("string");
+        expect(typeof tokenizer.decode(ids, { skipSpecial })).toBe("string");
       }),
     );
-    expect(codec.decode([299, 104, 105, 9999])).toBe(codec.decode([104, 105]));
-    expect(codec.decode([])).toBe("");
+    expect(tokenizer.decode([299, 104, 105, 9999])).toBe(tokenizer.decode([104, 105]));
+    expect(tokenizer.decode([])).toBe("");
   });
 
   test("a text is the concatenation of its tokens, also where the folder asks to clean up spaces", () => {
     const cleaning = checkTokenizerConfig({ clean_up_tokenization_spaces: true }, "test");
-    const vocab = { ...tokenizer.model.vocab, "Ġ.": 258, "Ġ'": 259 };
+    const vocab = { ...tokenizerJson.model.vocab, "Ġ.": 258, "Ġ'": 259 };
     const model = { type: "BPE", vocab, merges: [["Ġ", "."] as const, ["Ġ", "'"] as const] };
-    const codec = openTokenizer({ ...tokenizer, model }, cleaning, {
+    const tokenizer = openTokenizer({ ...tokenizerJson, model }, cleaning, {
       where: "tokenizer.json",
       vocabSize: 300,
       eosIds: [],
     });
     for (const text of ["x . y , z ?", "say 'so' !", "it 's and do n't", "[1 , 2] == 3 ."]) {
-      const ids = codec.encode(text);
-      expect(codec.decode(ids)).toBe(text);
-      expect(ids.map((id) => codec.decode([id])).join("")).toBe(text);
-      const pieces = new TokenText(codec);
+      const ids = tokenizer.encode(text);
+      expect(tokenizer.decode(ids)).toBe(text);
+      expect(ids.map((id) => tokenizer.decode([id])).join("")).toBe(text);
+      const pieces = new TokenText(tokenizer);
       expect(ids.map((id) => pieces.push(id)).join("") + pieces.end()).toBe(text);
     }
   });
 
   test("special tokens are found in text and left out on demand; user tokens stay", () => {
-    const codec = open();
-    expect(codec.encode("<|end|><tool>")).toEqual([256, 257]);
-    expect(codec.decode([256, 257], { skipSpecial: true })).toBe("<tool>");
-    expect(codec.specialIds).toEqual(new Set([256]));
+    const tokenizer = open();
+    expect(tokenizer.encode("<|end|><tool>")).toEqual([256, 257]);
+    expect(tokenizer.decode([256, 257], { skipSpecial: true })).toBe("<tool>");
+    expect(tokenizer.specialIds).toEqual(new Set([256]));
   });
 
   test("the config's end tokens come first, the tokenizer's own is added", () => {
@@ -84,7 +88,7 @@ describe("openTokenizer", () => {
 
   test("`special` adds what the tokenizer puts around a text", () => {
     const piece = { SpecialToken: { id: "<|end|>", type_id: 0 } };
-    const codec = open({
+    const tokenizer = open({
       post_processor: {
         type: "TemplateProcessing",
         single: [piece, { Sequence: { id: "A", type_id: 0 } }],
@@ -92,8 +96,8 @@ describe("openTokenizer", () => {
         special_tokens: { "<|end|>": { id: "<|end|>", ids: [256], tokens: ["<|end|>"] } },
       },
     });
-    expect(codec.encode("", { special: true })).toEqual([256]);
-    expect(codec.encode("")).toEqual([]);
+    expect(tokenizer.encode("", { special: true })).toEqual([256]);
+    expect(tokenizer.encode("")).toEqual([]);
   });
 
   test("a tokenizer of another model is refused", () => {

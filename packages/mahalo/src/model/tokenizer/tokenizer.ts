@@ -1,9 +1,9 @@
-/** The model's tokenizer: tokenizer.json and tokenizer_config.json in, a codec out. */
-import { Tokenizer } from "@huggingface/tokenizers";
+/** The model's tokenizer: tokenizer.json and tokenizer_config.json in, a tokenizer out. */
+import { Tokenizer as LibraryTokenizer } from "@huggingface/tokenizers";
 import { MahaloError } from "@mahalo/torch";
 import { z } from "zod";
 import { checkValue } from "../../core/json.ts";
-import type { DecodeTextOptions, EncodeTextOptions, TextCodec } from "../../data/tokens/tokenizer.ts";
+import type { DecodeTextOptions, EncodeTextOptions, Tokenizer } from "../../data/tokens/tokenizer.ts";
 import { checkNamedTokens, checkNormalizer, checkVocabulary, modelOf } from "./tokenizer-checks.ts";
 import { encodeLimiter, limitTime } from "./tokenizer-limit.ts";
 
@@ -91,40 +91,43 @@ const spellOutDigits = (preTokenizer: Record<string, unknown>): Record<string, u
 };
 
 /** The ids that have a token, since the library stops at one that has none. */
-const knownOnly = (ids: readonly number[], tokenizer: Tokenizer): number[] =>
-  ids.filter((id) => tokenizer.id_to_token(id) !== undefined);
+const knownOnly = (ids: readonly number[], library: LibraryTokenizer): number[] =>
+  ids.filter((id) => library.id_to_token(id) !== undefined);
 
-class HuggingFaceCodec implements TextCodec {
+class HuggingFaceTokenizer implements Tokenizer {
   readonly specialIds: ReadonlySet<number>;
   readonly eosIds: readonly number[];
   readonly vocabSize: number;
-  readonly #tokenizer: Tokenizer;
+  readonly #library: LibraryTokenizer;
 
-  constructor(tokenizer: Tokenizer, facts: { specialIds: Set<number>; eosIds: number[]; vocabSize: number }) {
-    this.#tokenizer = tokenizer;
+  constructor(
+    library: LibraryTokenizer,
+    facts: { specialIds: Set<number>; eosIds: number[]; vocabSize: number },
+  ) {
+    this.#library = library;
     this.specialIds = facts.specialIds;
     this.eosIds = facts.eosIds;
     this.vocabSize = facts.vocabSize;
   }
 
   encode(text: string, options: EncodeTextOptions = {}): number[] {
-    return this.#tokenizer.encode(text, { add_special_tokens: options.special ?? false }).ids;
+    return this.#library.encode(text, { add_special_tokens: options.special ?? false }).ids;
   }
 
   decode(ids: readonly number[], options: DecodeTextOptions = {}): string {
-    const kept = knownOnly(ids, this.#tokenizer).filter(
+    const kept = knownOnly(ids, this.#library).filter(
       (id) => options.skipSpecial !== true || !this.specialIds.has(id),
     );
     if (kept.length === 0) return "";
     // Never cleaned up, whatever the folder says: a text is what its tokens say, or nothing could be cut out of it.
-    return this.#tokenizer.decode(kept, { clean_up_tokenization_spaces: false });
+    return this.#library.decode(kept, { clean_up_tokenization_spaces: false });
   }
 }
 
 /**
- * A codec from the contents of tokenizer.json and tokenizer_config.json.
+ * A tokenizer from the contents of tokenizer.json and tokenizer_config.json.
  *
- * The codec throws E_TOKENIZER_TIME where a pattern of the tokenizer takes time without bound on a text.
+ * The tokenizer throws E_TOKENIZER_TIME where a pattern of the tokenizer takes time without bound on a text.
  *
  * @throws MahaloError E_TOKENIZER: a field is missing or wrong, or a token's id is not its own or lies beyond the
  *   vocabulary; E_TOKENIZER_TIME.
@@ -133,14 +136,14 @@ export const openTokenizer = (
   tokenizerJson: unknown,
   config: TokenizerConfig,
   options: TokenizerOptions,
-): TextCodec => {
+): Tokenizer => {
   const { where, vocabSize } = options;
   const files = checkValue(tokenizerJson, tokenizerSchema, where, { code: "E_TOKENIZER" });
   const model = modelOf(files.model, where);
   checkNormalizer(files.normalizer, where);
   checkVocabulary(model, files.added_tokens, vocabSize, where);
-  const build = (): Tokenizer =>
-    new Tokenizer(
+  const build = (): LibraryTokenizer =>
+    new LibraryTokenizer(
       {
         ...files,
         model,
@@ -153,10 +156,10 @@ export const openTokenizer = (
       // Nothing of the config shapes ids or text; names of tokens and templates are used elsewhere.
       {},
     );
-  let tokenizer: Tokenizer;
+  let library: LibraryTokenizer;
   try {
     // Building normalises the added tokens, for which the patterns are run.
-    tokenizer = encodeLimiter(where, files)(
+    library = encodeLimiter(where, files)(
       Math.max(0, ...files.added_tokens.map(({ content }) => content.length)),
       build,
     );
@@ -168,12 +171,12 @@ export const openTokenizer = (
     });
   }
   const { bos_token, eos_token } = config;
-  checkNamedTokens({ bos_token, eos_token }, (token) => tokenizer.token_to_id(token), where);
-  const end = config.eos_token ? tokenizer.token_to_id(config.eos_token) : undefined;
-  const codec = new HuggingFaceCodec(tokenizer, {
+  checkNamedTokens({ bos_token, eos_token }, (token) => library.token_to_id(token), where);
+  const end = config.eos_token ? library.token_to_id(config.eos_token) : undefined;
+  const tokenizer = new HuggingFaceTokenizer(library, {
     specialIds: new Set(files.added_tokens.filter(({ special }) => special).map(({ id }) => id)),
     eosIds: [...new Set([...options.eosIds, ...(end === undefined ? [] : [end])])],
     vocabSize,
   });
-  return limitTime(codec, where, files);
+  return limitTime(tokenizer, where, files);
 };

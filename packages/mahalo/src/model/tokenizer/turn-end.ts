@@ -1,7 +1,7 @@
 /** Makes a model end its turns where its chat template does: in memory, and in the files that are saved beside it. */
 import { z } from "zod";
 import { parseJson } from "../../core/json.ts";
-import type { TextCodec } from "../../data/tokens/tokenizer.ts";
+import type { Tokenizer } from "../../data/tokens/tokenizer.ts";
 import { turnEndId } from "../../data/tokens/turn-end.ts";
 import type { ModelSource } from "../folder/model-source.ts";
 
@@ -21,14 +21,14 @@ function changedJson(
   return [[name, `${JSON.stringify({ ...fields, ...changes }, null, 2)}\n`]];
 }
 
-/** Every token that ends an answer: those of the codec, and one more. */
-function endingWith(codec: TextCodec, id: number): TextCodec {
+/** Every token that ends an answer: those of the tokenizer, and one more. */
+function endingWith(tokenizer: Tokenizer, id: number): Tokenizer {
   return {
-    encode: (text, options) => codec.encode(text, options),
-    decode: (ids, options) => codec.decode(ids, options),
-    specialIds: codec.specialIds,
-    eosIds: [...codec.eosIds, id],
-    vocabSize: codec.vocabSize,
+    encode: (text, options) => tokenizer.encode(text, options),
+    decode: (ids, options) => tokenizer.decode(ids, options),
+    specialIds: tokenizer.specialIds,
+    eosIds: [...tokenizer.eosIds, id],
+    vocabSize: tokenizer.vocabSize,
   };
 }
 
@@ -37,14 +37,14 @@ function endingWith(codec: TextCodec, id: number): TextCodec {
  *
  * Base models that come with a chat template often name the end of a text alone. Without this they would be trained to
  * write an end that nothing stops at, and the saved folder would pass that on to other tools. The token is added to the
- * codec's ends, to config.json and generation_config.json, and becomes the tokenizer's `eos_token` where no file names it
+ * tokenizer's ends, to config.json and generation_config.json, and becomes the tokenizer's `eos_token` where no file names it
  * as an end and the template does not write `eos_token` for something else.
  */
 export function withTurnEnd(source: ModelSource): ModelSource {
-  const { codec, config, template, files } = source;
-  const id = turnEndId(codec, template);
+  const { tokenizer, config, template, files } = source;
+  const id = turnEndId(tokenizer, template);
   if (id === undefined) return source;
-  const unnamed = !codec.eosIds.includes(id);
+  const unnamed = !tokenizer.eosIds.includes(id);
   const changed = [
     ...changedJson(source, "generation_config.json", ({ eos_token_id: eos }) => {
       const listed = eos === undefined || eos === null ? config.eosIds : [eos].flat();
@@ -53,12 +53,12 @@ export function withTurnEnd(source: ModelSource): ModelSource {
         : { eos_token_id: [...new Set([...listed, id])] };
     }),
     ...(unnamed && !template.text.includes("eos_token")
-      ? changedJson(source, "tokenizer_config.json", () => ({ eos_token: codec.decode([id]) }))
+      ? changedJson(source, "tokenizer_config.json", () => ({ eos_token: tokenizer.decode([id]) }))
       : []),
   ];
   return {
     ...source,
-    codec: unnamed ? endingWith(codec, id) : codec,
+    tokenizer: unnamed ? endingWith(tokenizer, id) : tokenizer,
     config: config.eosIds.includes(id) ? config : { ...config, eosIds: [...config.eosIds, id] },
     files: changed.length === 0 ? files : new Map([...files, ...changed]),
   };

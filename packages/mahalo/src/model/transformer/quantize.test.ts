@@ -97,7 +97,7 @@ test("weights that name a dtype decide the model's", async () => {
 
 test("the packaged model's log-probabilities move little", async () => {
   const exact = await loadModel("smollm2-135m-instruct", { weights: "f32" });
-  const ids = exact.codec.encode(
+  const ids = exact.tokenizer.encode(
     "The capital of France is Paris. Ann has three pens and buys four more at the shop. How many pens has she now? " +
       "She has three plus four, which makes seven pens. When the sun rises over the sea, the water first turns grey, " +
       "then gold, and the boats that lay in the harbour all night leave one after the other.",

@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { Problems } from "../../data/rows/problems.ts";
 import { promptKey } from "../../data/rows/rows.ts";
 import { chatTemplate } from "../../data/tokens/chat-template.ts";
-import type { TextCodec } from "../../data/tokens/tokenizer.ts";
+import type { Tokenizer } from "../../data/tokens/tokenizer.ts";
 import { loadRecipe, parseRecipe } from "../load.ts";
 import { buildDataset, collectRows, dataStage } from "./data.ts";
 import {
@@ -20,7 +20,7 @@ import {
 } from "./data-files.ts";
 
 /** One token a code point: enough to follow rows through the stage. */
-const letters: TextCodec = {
+const letters: Tokenizer = {
   encode: (text) => [...text].map((letter) => letter.codePointAt(0) ?? 0),
   decode: (ids) => String.fromCodePoint(...ids),
   specialIds: new Set(),
@@ -69,7 +69,7 @@ describe("rows of files", () => {
 
   test("become tokens on both sides, with what could not be used counted", async () => {
     const { dataset, summary } = await buildDataset(recipe(["data.heldOut=0.2"]), {
-      codec: letters,
+      tokenizer: letters,
       template,
     });
     expect(summary.rows).toMatchObject({
@@ -83,7 +83,7 @@ describe("rows of files", () => {
   });
 
   test("give no examples where sft is left out, and one where several pairs share it", async () => {
-    const without = await buildDataset(recipe(["sft=false"]), { codec: letters, template });
+    const without = await buildDataset(recipe(["sft=false"]), { tokenizer: letters, template });
     expect(without.dataset.examples).toEqual([]);
     const twice = join(folder, "twice.jsonl");
     const row = (rejected: string): string => JSON.stringify({ prompt: "q", chosen: "right", rejected });
@@ -96,7 +96,7 @@ describe("rows of files", () => {
       "recipe.yaml",
       { folder },
     );
-    const { dataset } = await buildDataset(shared, { codec: letters, template });
+    const { dataset } = await buildDataset(shared, { tokenizer: letters, template });
     expect([dataset.train.length, dataset.examples.length]).toEqual([3, 2]);
   });
 
@@ -108,7 +108,7 @@ describe("rows of files", () => {
       ).join("\n"),
     );
     const both = recipe(["data.heldOut=0.25", "sft.from=[{ path: worked.jsonl }, chosen]"]);
-    const { dataset } = await buildDataset(both, { codec: letters, template });
+    const { dataset } = await buildDataset(both, { tokenizer: letters, template });
     const count = (word: string): number =>
       [...dataset.examples, ...dataset.heldOutExamples].filter(({ response }) =>
         letters.decode(response).startsWith(word),
@@ -119,7 +119,7 @@ describe("rows of files", () => {
   });
 
   test("are read back as they were written", async () => {
-    const { dataset, summary } = await buildDataset(recipe(), { codec: letters, template });
+    const { dataset, summary } = await buildDataset(recipe(), { tokenizer: letters, template });
     const into = join(folder, "out");
     await writeDataset(into, dataset, summary);
     expect(await readTrainPairs(into)).toEqual(dataset.train);

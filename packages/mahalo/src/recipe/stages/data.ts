@@ -72,7 +72,7 @@ const summarize = (
  */
 export const buildDataset = async (
   recipe: Recipe,
-  encoding: Pick<EncodeOptions, "codec" | "template">,
+  encoding: Pick<EncodeOptions, "tokenizer" | "template">,
   signal?: AbortSignal,
 ): Promise<{ dataset: Dataset; summary: DataSummary; problems: Problems }> => {
   const { maxBadShare, maxPromptTokens, maxTokens, chat } = recipe.data;
@@ -183,11 +183,11 @@ export const dataStage: Stage<Recipe> = {
     ...exampleSources(sft).map(({ label, source }) => rowSourceFiles(label, source)),
   ],
   run: async ({ recipe, folder, signal, log }) => {
-    const { codec, template } = await openModelSource(
+    const { tokenizer, template } = await openModelSource(
       recipe.model,
       recipe.revision === undefined ? {} : { revision: recipe.revision },
     );
-    const { dataset, summary, problems } = await buildDataset(recipe, { codec, template }, signal);
+    const { dataset, summary, problems } = await buildDataset(recipe, { tokenizer, template }, signal);
     await writeDataset(folder, dataset, summary);
     if (problems.summary() !== "") log(problems.summary());
     for (const [name, counts] of Object.entries(summary.objectives)) {

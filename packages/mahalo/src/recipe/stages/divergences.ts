@@ -37,7 +37,7 @@ const encoded = (
   responses: readonly string[],
   { chat, maxPromptTokens }: Recipe["data"],
 ): (EncodedAnswer | undefined)[] => {
-  const options = { codec: one.codec, template: one.template, chat, maxPromptTokens };
+  const options = { tokenizer: one.tokenizer, template: one.template, chat, maxPromptTokens };
   return zip(prompts, responses).map(([{ prompt: asked }, response]) => {
     if (response.trim() === "") return undefined;
     const { prompt, response: ids } = encodeExample(asked, response, options);

@@ -124,7 +124,7 @@ const respond = async (
     });
   });
   const { scorer, weights, dispose } = await openGuides(guides, {
-    codec: model.codec,
+    tokenizer: model.tokenizer,
     compute: computeDType("auto"),
     chat: recipe.data.chat,
   });

@@ -43,11 +43,11 @@ export const pairsStage: Stage<Recipe> = {
   run: async ({ recipe, folder, folderOf, signal, log }) => {
     const rollouts = needFolder("pairs", "rollout", folderOf);
     const { maxBadShare, maxPromptTokens, maxTokens, chat, maxHeldOut } = recipe.data;
-    const { codec, template } = await openModelSource(
+    const { tokenizer, template } = await openModelSource(
       recipe.model,
       recipe.revision === undefined ? {} : { revision: recipe.revision },
     );
-    const encoding: EncodeOptions = { codec, template, chat, maxPromptTokens, maxTokens };
+    const encoding: EncodeOptions = { tokenizer, template, chat, maxPromptTokens, maxTokens };
     const problems = new Problems({ maxBadShare });
     const rows: Record<Side, MadePair[]> = { train: [], "held-out": [] };
     for (const [name, { from: _, ...options }] of made(recipe)) {

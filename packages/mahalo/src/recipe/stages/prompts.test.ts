@@ -1,10 +1,10 @@
 /** Facts about the prompts of an evaluation: they are cut as training cuts them, and what a policy is told is no part of it. */
 import { expect, test } from "vitest";
 import type { Message } from "../../data/rows/messages.ts";
-import type { TextCodec } from "../../data/tokens/tokenizer.ts";
+import type { Tokenizer } from "../../data/tokens/tokenizer.ts";
 import { askedIds } from "./prompts.ts";
 
-const codec: TextCodec = {
+const tokenizer: Tokenizer = {
   encode: (text) => [...text].map((letter) => letter.codePointAt(0) ?? 0),
   decode: (ids) => String.fromCodePoint(...ids),
   specialIds: new Set(),
@@ -26,7 +26,7 @@ const data = {
 };
 const user = (content: string): Message => ({ role: "user", content });
 const asked = (content: string, system?: string): string =>
-  codec.decode(askedIds({ codec, template }, [user(content)], data, system));
+  tokenizer.decode(askedIds({ tokenizer, template }, [user(content)], data, system));
 
 test("what a policy is told in front of a prompt takes nothing of the prompt's limit", () => {
   const long = "Be as brief as ever you can, whatever you are asked.";
@@ -38,7 +38,7 @@ test("what a policy is told in front of a prompt takes nothing of the prompt's l
 
 test("a prompt that nothing is left of is an error that says what to raise", () => {
   const prompt: Message[] = [{ role: "system", content: "x".repeat(30) }, user("Hi")];
-  expect(() => askedIds({ codec, template }, prompt, data)).toThrow(
+  expect(() => askedIds({ tokenizer, template }, prompt, data)).toThrow(
     expect.objectContaining({ code: "E_PROMPT", hint: expect.stringContaining("data.maxPromptTokens") }),
   );
 });

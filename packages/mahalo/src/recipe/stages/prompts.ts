@@ -51,13 +51,13 @@ export const evaluationPrompts = async (
  * @throws MahaloError E_PROMPT for a prompt that the template or the limit leaves nothing of
  */
 export function askedIds(
-  { codec, template }: Pick<LanguageModel, "codec" | "template">,
+  { tokenizer, template }: Pick<LanguageModel, "tokenizer" | "template">,
   prompt: Message[],
   { chat, maxPromptTokens }: Recipe["data"],
   system?: string,
 ): number[] {
   const within = (asked: Message[], most: number): number[] =>
-    encodePrompt(asked, { codec, template, chat, maxPromptTokens: most });
+    encodePrompt(asked, { tokenizer, template, chat, maxPromptTokens: most });
   try {
     if (system === undefined) return within(prompt, maxPromptTokens);
     const told = withSystem(prompt, system);

@@ -59,10 +59,15 @@ test("labelled steps become tokens with their ends, and one that does not fit is
     const row = { objective: "a", prompt: "2 + 2?", completions: ["two\n\n", "is 4"], labels: [0.7, null] };
     writeFileSync(file, `${JSON.stringify(row)}\n`);
     const model = await tinyModel("tiny-llama");
-    const options = { codec: model.codec, template: model.template, maxPromptTokens: 64, maxTokens: 128 };
+    const options = {
+      tokenizer: model.tokenizer,
+      template: model.template,
+      maxPromptTokens: 64,
+      maxTokens: 128,
+    };
     const [steps] = await readLabelledSteps(file, options, new Problems());
     expect(steps?.labels).toEqual([0.7, null]);
-    expect(model.codec.decode(steps?.response.slice(0, steps.ends[0]) ?? [])).toBe("two\n\n");
+    expect(model.tokenizer.decode(steps?.response.slice(0, steps.ends[0]) ?? [])).toBe("two\n\n");
     expect(steps?.ends.at(-1)).toBe(steps?.response.length);
     const problems = new Problems();
     const short = { ...options, maxTokens: (steps?.prompt.length ?? 0) + 3 };

@@ -152,12 +152,12 @@ export const rewardStage: Stage<Recipe> = {
     const { recipe, folder, folderOf, signal, log } = context;
     const { reward } = recipe;
     if (reward === false) return;
-    const { codec, template } = await openModelSource(
+    const { tokenizer, template } = await openModelSource(
       recipe.model,
       recipe.revision === undefined ? {} : { revision: recipe.revision },
     );
     const { chat, maxPromptTokens, maxTokens, maxBadShare } = recipe.data;
-    const options: EncodeOptions = { codec, template, chat, maxPromptTokens, maxTokens };
+    const options: EncodeOptions = { tokenizer, template, chat, maxPromptTokens, maxTokens };
     const problems = new Problems({ maxBadShare });
     const relabelled = folderOf("relabel");
     const data = needFolder("reward", "data", folderOf);

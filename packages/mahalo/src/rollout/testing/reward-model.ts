@@ -13,11 +13,11 @@ export const tinyRewardModel = async (
   heads: readonly HeadSpec[] = everyHead,
 ): Promise<RewardModel> => {
   const model = await tinyModel(name, { training: false });
-  const { config, codec, template, backbone, files } = model;
+  const { config, tokenizer, template, backbone, files } = model;
   const rewards = new RewardHeads(heads.map((spec) => newHead(spec, config.hiddenSize, 1)));
   return {
     config,
-    codec,
+    tokenizer,
     template,
     backbone,
     rewards,

@@ -2,7 +2,7 @@
 import { MahaloError } from "@mahalo/torch";
 import { parse } from "yaml";
 import { element } from "../../core/need.ts";
-import type { TextCodec } from "../../data/tokens/tokenizer.ts";
+import type { Tokenizer } from "../../data/tokens/tokenizer.ts";
 import { makeJudge } from "../../judges/registry.ts";
 import { loadRewardModel, type RewardModel } from "../../model/reward/reward-model.ts";
 import type { ComputeDType } from "../../model/transformer/parameters.ts";
@@ -80,7 +80,7 @@ export type OpenGuides = { scorer: Scorer; weights: Record<string, number>; disp
 /** Options of {@link openGuides}. */
 export type OpenGuidesOptions = {
   /** The tokenizer of the model that is guided. */
-  codec: TextCodec;
+  tokenizer: Tokenizer;
   compute?: ComputeDType | undefined;
   chat?: boolean | undefined;
 };
@@ -89,7 +89,7 @@ export type OpenGuidesOptions = {
 const modelGuide = (
   model: RewardModel,
   guides: readonly ModelGuide[],
-  { codec, chat }: OpenGuidesOptions,
+  { tokenizer, chat }: OpenGuidesOptions,
 ): { scorer: Scorer; weights: Record<string, number> } => {
   const named = guides.flatMap(({ objective, name, weight }) =>
     (objective === undefined ? model.rewards.objectives : [objective]).map((one) => ({
@@ -108,7 +108,7 @@ const modelGuide = (
     });
   }
   return {
-    scorer: modelScorer(model, { codec, chat, objectives, names }),
+    scorer: modelScorer(model, { tokenizer, chat, objectives, names }),
     weights: Object.fromEntries(named.map(({ name, weight }) => [name, weight])),
   };
 };

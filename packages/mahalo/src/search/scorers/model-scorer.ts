@@ -3,7 +3,7 @@ import { MahaloError } from "@mahalo/torch";
 import { element, need, zip } from "../../core/need.ts";
 import type { Prompt } from "../../data/rows/rows.ts";
 import { encodeExample, encodePrompt } from "../../data/tokens/encode.ts";
-import type { TextCodec } from "../../data/tokens/tokenizer.ts";
+import type { Tokenizer } from "../../data/tokens/tokenizer.ts";
 import { turnEndId } from "../../data/tokens/turn-end.ts";
 import { commonLength } from "../../decode/kv/prefix-cache.ts";
 import type { RewardModel } from "../../model/reward/reward-model.ts";
@@ -16,7 +16,7 @@ import { States } from "./states.ts";
 /** Options of {@link modelScorer}. */
 export type ModelScorerOptions = {
   /** The tokenizer of the model that is guided. */
-  codec: TextCodec;
+  tokenizer: Tokenizer;
   /** What to score; default: all that the model scores. */
   objectives?: readonly string[] | undefined;
   /** A plain prompt becomes a user message in the chat template. Default true. */
@@ -37,7 +37,7 @@ type State = { rows: number[]; prompt: Prompt; promptLengths: number[] };
 type Plan = { row: number; shared: number; ids: readonly number[] };
 
 /** Whether two tokenizers have the same tokens, as far as a sample of them shows. */
-export const sameTokens = (a: TextCodec, b: TextCodec): boolean => {
+export const sameTokens = (a: Tokenizer, b: Tokenizer): boolean => {
   if (a === b) return true;
   if (a.vocabSize !== b.vocabSize || String(a.eosIds) !== String(b.eosIds)) return false;
   const sample = Array.from({ length: 512 }, (_, at) => Math.floor((at * a.vocabSize) / 512));
@@ -58,13 +58,13 @@ export const sameTokens = (a: TextCodec, b: TextCodec): boolean => {
  *   than the model's context
  */
 export const modelScorer = (model: RewardModel, options: ModelScorerOptions): Scorer => {
-  const { codec: guided, chat = true, names = {}, cached } = options;
-  const { codec, template, config, rewards } = model;
+  const { tokenizer: guided, chat = true, names = {}, cached } = options;
+  const { tokenizer, template, config, rewards } = model;
   const objectives = options.objectives ?? rewards.objectives;
   for (const one of objectives) rewards.get(one);
-  const exact = sameTokens(guided, codec);
+  const exact = sameTokens(guided, tokenizer);
   const encoding = {
-    codec,
+    tokenizer,
     template,
     chat,
     maxPromptTokens: Number.MAX_SAFE_INTEGER,
@@ -87,10 +87,10 @@ export const modelScorer = (model: RewardModel, options: ModelScorerOptions): Sc
   /** Tokens of a whole response, as training had them. */
   const encoded = ({ text, ended }: ScoredStep, { prompt }: State): readonly number[] => {
     // An answer that has said nothing yet has no tokens.
-    const end = turnEndId(codec, template);
+    const end = turnEndId(tokenizer, template);
     if (text === "") return ended && end !== undefined ? [end] : [];
     const { response } = encodeExample(prompt, text, encoding);
-    return ended ? response : withoutEnd(response, codec.eosIds);
+    return ended ? response : withoutEnd(response, tokenizer.eosIds);
   };
   /** What of a candidate is there already, in a row of a view, and what is to be read. */
   const planOf = (step: ScoredStep, { scorer }: View, at: number): Plan => {

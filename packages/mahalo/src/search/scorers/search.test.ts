@@ -51,7 +51,7 @@ const guided = async (
   asked: SearchRequest,
   { cached = true, objectives, ...tools }: SearchTools & { cached?: boolean; objectives?: string[] } = {},
 ): Promise<SearchTree> => {
-  const scorer = modelScorer(rewardModel, { codec: model.codec, objectives, cached });
+  const scorer = modelScorer(rewardModel, { tokenizer: model.tokenizer, objectives, cached });
   try {
     const decoder = cached ? cachedDecoder : uncachedDecoder;
     const { completion, tree } = await searchAnswer(model, asked, { scorer, vote, decoder, ...tools });
@@ -117,7 +117,7 @@ describe.each(strategies.names)("%s", (strategy: string) => {
       return end;
     });
     // Steps end where training cuts them, and where a limit does.
-    for (const one of stepEndsOf(model.codec, response, { by: "line" })) expect(ends).toContain(one);
+    for (const one of stepEndsOf(model.tokenizer, response, { by: "line" })) expect(ends).toContain(one);
     const { prompt: promptIds } = encodeScored(rewardModel, prompt, "So.", { objective: "accuracy" });
     const [wanted = []] = scoreSteps(rewardModel, [
       { prompt: promptIds, response, ends, objective: "accuracy" },
@@ -151,7 +151,7 @@ describe("what is chosen", () => {
 
   test("heads and guidance are weighed independently, and a model without objectives can be guided", async () => {
     const base = await tinyModel("tiny-llama", { training: false });
-    const scorer = modelScorer(rewardModel, { codec: base.codec, objectives: ["wit"] });
+    const scorer = modelScorer(rewardModel, { tokenizer: base.tokenizer, objectives: ["wit"] });
     const { tree } = await searchAnswer(base, request({}), { scorer });
     expect(tree).not.toHaveProperty("mix");
     expect(tree.weights).toEqual({ wit: 1 });
@@ -289,7 +289,7 @@ describe("rules", () => {
     };
 
   test("candidates that all say nothing are an error, not an answer", async () => {
-    const [eos = 0] = model.codec.eosIds;
+    const [eos = 0] = model.tokenizer.eosIds;
     const scorer = byText(() => 1);
     const nothing = searchAnswer(model, request({}), { scorer, decoder: always(eos) });
     await expect(nothing).rejects.toMatchObject({
@@ -315,7 +315,7 @@ describe("rules", () => {
   });
 
   test("an answer that ends is final, and can still be the best later", async () => {
-    const eos = model.codec.eosIds;
+    const eos = model.tokenizer.eosIds;
     const scorer = byText(() => 1);
     const tree = await run({ strategy: "beam", width: 3, candidates: 4 }, scorer);
     for (const node of tree.nodes) {
@@ -348,7 +348,7 @@ describe("rules", () => {
 
   test("several scorers side by side give what each gives alone", async () => {
     const scorer = severalScorers([
-      modelScorer(rewardModel, { codec: model.codec, objectives: ["accuracy"] }),
+      modelScorer(rewardModel, { tokenizer: model.tokenizer, objectives: ["accuracy"] }),
       byText(({ length }) => length),
     ]);
     const tree = await run({}, scorer, { guidance: { accuracy: 1, text: 0 } });

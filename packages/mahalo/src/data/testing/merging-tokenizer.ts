@@ -1,6 +1,6 @@
 /** A small byte-level tokenizer that merges separators with their neighbours, as Qwen's and Llama 3's do. */
 import { checkTokenizerConfig, openTokenizer } from "../../model/tokenizer/tokenizer.ts";
-import type { TextCodec } from "../tokens/tokenizer.ts";
+import type { Tokenizer } from "../tokens/tokenizer.ts";
 
 /** GPT-2's letters for the 256 bytes: printable ones stand for themselves, the others are moved up to 256 and on. */
 const byteLetters = (): string[] => {
@@ -32,8 +32,8 @@ const merges: readonly (readonly [string, string])[] = [
 const pattern =
   "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+";
 
-/** The codec; `<|im_start|>` and `<|im_end|>` are special, the latter ends an answer. */
-export const mergingCodec = (): TextCodec => {
+/** The tokenizer; `<|im_start|>` and `<|im_end|>` are special, the latter ends an answer. */
+export const mergingTokenizer = (): Tokenizer => {
   const tokens = [...byteLetters(), ...merges.map((pair) => pair.join(""))];
   const special = (content: string, id: number) => ({ id, content, special: true, normalized: false });
   return openTokenizer(
