@@ -35,7 +35,7 @@ const usage = `Usage: npx tsx bench/train.ts [options]
   --steps N               timed steps; one more warms up (default 4)
   --rounds N              times that each pair of sides runs (default 1)
   --micro-batch N         pairs of a peer's forward pass (default: --pairs)
-  --tokens-per-pass N     tokens of our forward pass (default 2048)
+  --max-tokens-per-microbatch N     tokens of our forward pass (default 2048)
   --threads N             threads of both sides (default: all processors)
 `;
 
@@ -47,7 +47,7 @@ type Settings = {
   steps: number;
   rounds: number;
   microBatch: number;
-  tokensPerPass: number;
+  maxTokensPerMicrobatch: number;
   threads: number;
 };
 
@@ -62,7 +62,7 @@ const settingsOf = (args: string[]): Settings | undefined => {
     steps: text,
     rounds: text,
     "micro-batch": text,
-    "tokens-per-pass": text,
+    "max-tokens-per-microbatch": text,
     threads: text,
     help: { type: "boolean" },
   } as const;
@@ -88,7 +88,7 @@ const settingsOf = (args: string[]): Settings | undefined => {
     steps: count("steps", values.steps ?? "4"),
     rounds: count("rounds", values.rounds ?? "1"),
     microBatch,
-    tokensPerPass: count("tokens-per-pass", values["tokens-per-pass"] ?? "2048"),
+    maxTokensPerMicrobatch: count("max-tokens-per-microbatch", values["max-tokens-per-microbatch"] ?? "2048"),
     threads: count("threads", values.threads ?? String(availableParallelism())),
   };
 };
@@ -98,11 +98,11 @@ const runSetting = async (
   settings: Settings,
   { data, dtype, rows, model }: { data: DataName; dtype: DType; rows: string; model: string },
 ): Promise<BenchLine[]> => {
-  const { pairs, steps, rounds, microBatch, tokensPerPass, threads } = settings;
+  const { pairs, steps, rounds, microBatch, maxTokensPerMicrobatch, threads } = settings;
   const shared = ["--rows", rows, "--dtype", dtype, "--batch", String(pairs), "--threads", String(threads)];
   const runOurs = async () => {
     const result = await runForResult(
-      ours("train/ours.ts", [...shared, "--tokens-per-pass", String(tokensPerPass)]),
+      ours("train/ours.ts", [...shared, "--max-tokens-per-microbatch", String(maxTokensPerMicrobatch)]),
       oursSchema,
     );
     say(`${data} ${dtype} ours: ${JSON.stringify(result)}`);

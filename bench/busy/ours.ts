@@ -10,7 +10,7 @@ import { computeDType } from "../../packages/mahalo/src/model/transformer/precis
 import type { TrainOptions } from "../../packages/mahalo/src/train/options.ts";
 import { preferenceTask } from "../../packages/mahalo/src/train/preference.ts";
 import { computeReference } from "../../packages/mahalo/src/train/reference.ts";
-import { selectTrained, train } from "../../packages/mahalo/src/train/trainer.ts";
+import { setTrainable, train } from "../../packages/mahalo/src/train/trainer.ts";
 import { answer, endless } from "../endless.ts";
 import { count, names } from "../options.ts";
 import { benchModel } from "../peer-model.ts";
@@ -31,14 +31,14 @@ const trainStep = async (rows: readonly BenchRow[]): Promise<number> => {
   const compute = computeDType("auto");
   const model = await loadModel(benchModel, { compute, training: true });
   const pairs = pairsOf(rows);
-  const reference = computeReference(model, pairs, { tokensPerPass: 1024 });
+  const reference = computeReference(model, pairs, { maxTokensPerMicrobatch: 1024 });
   model.heads.addNoisyCopies(objectives, { seed: 0, compute });
   const options: TrainOptions = {
     ...{ learningRate: 1e-6, optimizer: "rmsprop", weightDecay: 0, schedule: "constant", warmup: 0 },
-    ...{ tokensPerPass: 1024, maxGradNorm: 10, train: "full", checkpointing: false, evaluateEvery: 0 },
+    ...{ maxTokensPerMicrobatch: 1024, maxGradNorm: 10, train: "full", checkpointing: false, evaluateEvery: 0 },
     saveEvery: Number.MAX_SAFE_INTEGER,
   };
-  const trained = selectTrained(model, "full", model.heads.parameters(), 0);
+  const trained = setTrainable(model, "full", model.heads.parameters(), 0);
   const stepsOf = (steps: number) =>
     preferenceTask({
       ...{ pairs, reference, heldOut: [], heldOutReference: undefined, steps },

@@ -5,8 +5,8 @@ import type { Tokenizer } from "../../packages/mahalo/src/data/tokens/tokenizer.
 import { loadModel } from "../../packages/mahalo/src/model/folder/load.ts";
 import { loadRewardModel } from "../../packages/mahalo/src/model/reward/reward-model.ts";
 import {
-  type ContinueJob,
-  modelContinuer,
+  type GenerationRequest,
+  modelGenerator,
   type Prepared,
 } from "../../packages/mahalo/src/rollout/generator.ts";
 import { scoreSteps } from "../../packages/mahalo/src/scoring/score.ts";
@@ -64,7 +64,7 @@ const rollOut = async (
 ): Promise<Rolled> => {
   const loaded = await loadModel(benchModel, { compute: dtypes[dtype] });
   const model = { ...loaded, tokenizer: endless(loaded.tokenizer) };
-  const continuer = modelContinuer(model, {
+  const generator = modelGenerator(model, {
     name: benchModel,
     weights: benchModel,
     stepEnds: (ids) => [ids.length],
@@ -81,18 +81,18 @@ const rollOut = async (
     row.steps
       .slice(1)
       .flatMap((_, at) =>
-        Array.from({ length: samples }, (_, seed): ContinueJob => ({ row, from: at + 1, seed })),
+        Array.from({ length: samples }, (_, seed): GenerationRequest => ({ row, from: at + 1, seed })),
       ),
   );
   resetPeakMemory();
-  await modelContinuer(model, {
+  await modelGenerator(model, {
     name: "",
     weights: "",
     stepEnds: () => [],
     boundary: "",
     maxNewTokens: 4,
   }).run(jobs.slice(0, batch));
-  const { value, seconds, cpu_share } = await timed(threads, () => continuer.run(jobs));
+  const { value, seconds, cpu_share } = await timed(threads, () => generator.run(jobs));
   return {
     seconds,
     cpu_share,

@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import { writeFileAtomic, writeJsonFile } from "../../packages/mahalo/src/core/files.ts";
 import { formatDuration } from "../../packages/mahalo/src/core/format.ts";
-import { goesOn, throwIfAborted } from "../../packages/mahalo/src/core/interrupt.ts";
+import { resumes, throwIfAborted } from "../../packages/mahalo/src/core/interrupt.ts";
 import { compareGroups } from "../../packages/mahalo/src/evaluate/compare/compare.ts";
 import { writeComparison } from "../../packages/mahalo/src/evaluate/report/compare-page.ts";
 import { provenance } from "../../packages/mahalo/src/recipe/engine/provenance.ts";
@@ -44,7 +44,7 @@ const runSeed = async (
 ): Promise<void> => {
   const first = join(folder, "mah-dpo");
   for (const [at, { name, recipe, method }] of runs.entries()) {
-    throwIfAborted(signal, "running the study", goesOn);
+    throwIfAborted(signal, "running the study", resumes);
     const where = `${domain}, seed ${seed}, ${name} (${at + 1} of ${runs.length})`;
     log(`${where}: begins`);
     if (method !== "mah-dpo") {
@@ -128,7 +128,7 @@ export const runStudy = async (options: StudyOptions): Promise<Study> => {
   const found = domains.map((domain) => ({ domain, records: [] as SeedRecord[] }));
   for (let seed = 0; seed < seeds; seed++)
     for (const { domain, records } of found) {
-      throwIfAborted(signal, "running the study", goesOn);
+      throwIfAborted(signal, "running the study", resumes);
       records.push(await recordSeed(domain, seed, options));
     }
   const { mahalo, ...machine } = await provenance();

@@ -11,7 +11,7 @@ import { loadModel } from "../../packages/mahalo/src/model/folder/load.ts";
 import type { TrainOptions } from "../../packages/mahalo/src/train/options.ts";
 import { preferenceTask } from "../../packages/mahalo/src/train/preference.ts";
 import { computeReference } from "../../packages/mahalo/src/train/reference.ts";
-import { selectTrained, train } from "../../packages/mahalo/src/train/trainer.ts";
+import { setTrainable, train } from "../../packages/mahalo/src/train/trainer.ts";
 import { measureRates, modelProducts, trainingFlops } from "../gemm.ts";
 import { dtypeNames, dtypes, names } from "../options.ts";
 import { benchModel } from "../peer-model.ts";
@@ -39,13 +39,13 @@ const main = async (): Promise<OursResult> => {
       dtype: { type: "string" },
       batch: { type: "string" },
       threads: { type: "string" },
-      "tokens-per-pass": { type: "string" },
+      "max-tokens-per-microbatch": { type: "string" },
     },
   });
   const [dtype = "f32"] = names("dtype", values.dtype ?? "f32", dtypeNames);
   const compute = dtypes[dtype];
   const [batch, threads] = [Number(values.batch), Number(values.threads)];
-  const tokensPerPass = Number(values["tokens-per-pass"]);
+  const maxTokensPerMicrobatch = Number(values["max-tokens-per-microbatch"]);
   silenceProgress(true);
   setThreads(threads);
   const rows = readRows(values.rows ?? "");
@@ -64,7 +64,7 @@ const main = async (): Promise<OursResult> => {
   const model = await loadModel(benchModel, { compute, training: true });
   const loaded = resetPeakMemory();
   const referenceBegan = performance.now();
-  const reference = computeReference(model, pairs, { tokensPerPass });
+  const reference = computeReference(model, pairs, { maxTokensPerMicrobatch });
   const referenceSeconds = (performance.now() - referenceBegan) / 1000;
   model.heads.addNoisyCopies(objectives, { seed: 0, compute });
   const options: TrainOptions = {
@@ -73,14 +73,14 @@ const main = async (): Promise<OursResult> => {
     weightDecay: 0,
     schedule: "constant",
     warmup: 0,
-    tokensPerPass,
+    maxTokensPerMicrobatch,
     maxGradNorm: 10,
     train: "full",
     checkpointing: false,
     evaluateEvery: 0,
     saveEvery: Number.MAX_SAFE_INTEGER,
   };
-  const trained = selectTrained(model, "full", model.heads.parameters(), 0);
+  const trained = setTrainable(model, "full", model.heads.parameters(), 0);
   const task = preferenceTask({
     pairs,
     reference,
@@ -102,7 +102,7 @@ const main = async (): Promise<OursResult> => {
     );
     const responses = sum(rows.map((row) => row.chosen_ids.length + row.rejected_ids.length));
     const { config } = model;
-    const pass = Math.min(tokens, tokensPerPass);
+    const pass = Math.min(tokens, maxTokensPerMicrobatch);
     const inPass = { tokens: pass, responses: Math.max(1, Math.round((pass * responses) / tokens)) };
     const rates = measureRates(modelProducts(config, inPass), compute);
     return {

@@ -109,7 +109,7 @@ test("DPO of one head on all pairs has TRL's loss and PyTorch's gradients", asyn
   const rows = task.rows(0);
   const losses: number[] = [];
   const records = accumulateGradients(model, rows, (row, logps) => task.outcome(row, logps, rows), {
-    tokensPerPass: 64,
+    maxTokensPerMicrobatch: 64,
     trained,
     readerOf: task.readerOf,
   });

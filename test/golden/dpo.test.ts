@@ -110,7 +110,7 @@ afterAll(() => {
 });
 
 /** A step over all pairs: passes of one row each, or one pass for all. */
-const step = (options: Partial<PreferenceTaskOptions>, tokensPerPass: number) => {
+const step = (options: Partial<PreferenceTaskOptions>, maxTokensPerMicrobatch: number) => {
   const trained = trainAll(model);
   for (const one of trained) one.clearGradient();
   const task = preferenceTask({
@@ -125,7 +125,7 @@ const step = (options: Partial<PreferenceTaskOptions>, tokensPerPass: number) =>
   const rows = task.rows(0);
   const records: PairRecord[] = [];
   const found = accumulateGradients(model, rows, (row, logps) => task.outcome(row, logps, rows), {
-    tokensPerPass,
+    maxTokensPerMicrobatch,
     trained,
   });
   for (const [row, record] of zip(rows, found)) records[row.index] = record;
@@ -148,7 +148,7 @@ const expectGradients = (
 };
 
 test("the reference's log-probabilities are PyTorch's", () => {
-  const reference = computeReference(model, pairs, { tokensPerPass: 64 });
+  const reference = computeReference(model, pairs, { maxTokensPerMicrobatch: 64 });
   for (const [i, { chosen, rejected }] of reference.entries()) {
     expect(off(chosen, recordedReference[i]?.chosen)).toBeLessThan(1e-5);
     expect(off(rejected, recordedReference[i]?.rejected)).toBeLessThan(1e-5);
@@ -177,8 +177,8 @@ describe.each(Object.entries(forms))("%s", (name, options) => {
     }
   });
 
-  test.each([1, 10_000])("gradients are PyTorch's, to 1e-5, in passes of %d tokens", (tokensPerPass) => {
-    const { gradients } = step({ ...options, beta }, tokensPerPass);
+  test.each([1, 10_000])("gradients are PyTorch's, to 1e-5, in passes of %d tokens", (maxTokensPerMicrobatch) => {
+    const { gradients } = step({ ...options, beta }, maxTokensPerMicrobatch);
     const names = expectGradients(tensors, name, gradients);
     const here = [...gradients.keys()].filter((key) => key !== "lm_head.weight");
     // Every gradient is recorded of one form.
@@ -204,8 +204,8 @@ describe.each(Object.entries(trl.forms))("TRL's own %s", (name, { options, ...re
     }
   });
 
-  test.each([1, 10_000])("has our gradients, to 1e-5, in passes of %d tokens", (tokensPerPass) => {
-    const { gradients } = step({ ...options, loss, reference }, tokensPerPass);
+  test.each([1, 10_000])("has our gradients, to 1e-5, in passes of %d tokens", (maxTokensPerMicrobatch) => {
+    const { gradients } = step({ ...options, loss, reference }, maxTokensPerMicrobatch);
     const names = expectGradients(trlTensors, name, gradients);
     expect(names.filter((key) => key.startsWith("heads."))).toHaveLength(objectives.length);
     expect(names.length).toBeGreaterThan(6);

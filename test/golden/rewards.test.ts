@@ -49,9 +49,9 @@ afterAll(() => model.dispose());
 
 test.each([1, 10_000])(
   "scores, losses and gradients are PyTorch's, in passes of %d tokens",
-  (tokensPerPass) => {
+  (maxTokensPerMicrobatch) => {
     const { records, metrics, gradients } = rewardStep(model, rewardsTask(model, { rows }), {
-      tokensPerPass,
+      maxTokensPerMicrobatch,
     });
     for (const [i, record] of records.entries()) {
       const row = golden.rows[i];

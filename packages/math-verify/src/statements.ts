@@ -105,7 +105,7 @@ const endOfSentence = (text: string): number => {
 };
 
 /** Whether more numbers follow behind a sentence: "The answers are 3 and 5. Their sum is 8." */
-const goesOn = (after: string): boolean => {
+const resumes = (after: string): boolean => {
   const sentence = after.replace(/^[\s:*_]*/, "");
   const end = Math.min(endOfSentence(sentence), `${sentence}\n`.indexOf("\n"));
   return /\d/.test(sentence.slice(end));
@@ -162,7 +162,7 @@ export const lastStatement = (text: string): Stated | "denied" | undefined => {
     }
     // "A: 50" and then "B: 60" are choices.
     if (/A\s*:$/i.test(found[0]) && /^[\s>*_]*B\s*[:.]/im.test(after)) continue;
-    if (/answers/i.test(found[0]) && goesOn(after)) continue;
+    if (/answers/i.test(found[0]) && resumes(after)) continue;
     const answer = answerIn(after);
     if (answer !== undefined) return { text: answer, end: end + endOfSentence(after) };
   }

@@ -1,7 +1,7 @@
 /** The options of commands that may let an OpenAI-compatible endpoint answer instead of a model of ours. */
 import type { Command } from "commander";
 import { checkValue } from "../core/json.ts";
-import { type EndpointContinuerOptions, endpointContinuerSchema } from "../rollout/endpoint-generator.ts";
+import { type EndpointGeneratorOptions, endpointGeneratorSchema } from "../rollout/endpoint-generator.ts";
 import { usage } from "./command.ts";
 import { parseYaml } from "./judge-options.ts";
 
@@ -32,7 +32,7 @@ export const withEndpoint = (command: Command): Command =>
 export const endpointOf = (
   { endpoint, endpointModel, endpointKeyEnv, parallel }: EndpointFlags,
   model: string | undefined,
-): EndpointContinuerOptions | undefined => {
+): EndpointGeneratorOptions | undefined => {
   if (endpoint === undefined) {
     if (endpointModel === undefined && endpointKeyEnv === undefined) return undefined;
     throw usage("--endpoint-model and --endpoint-key-env say more of an --endpoint, which is missing");
@@ -47,7 +47,7 @@ export const endpointOf = (
     ...(endpointModel === undefined ? {} : { model: endpointModel }),
     ...(endpointKeyEnv === undefined ? {} : { apiKeyEnv: endpointKeyEnv }),
   };
-  return checkValue(given, endpointContinuerSchema, "--endpoint", {
+  return checkValue(given, endpointGeneratorSchema, "--endpoint", {
     code: "E_ENDPOINT_OPTIONS",
     hint: "name the endpoint's model with --endpoint-model",
   });

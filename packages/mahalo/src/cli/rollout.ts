@@ -10,11 +10,11 @@ import { openModelSource } from "../model/folder/source.ts";
 import { type Mix, parseMix } from "../model/heads/heads.ts";
 import { computeDType, type Precision } from "../model/transformer/precision.ts";
 import { modelHash } from "../recipe/sources.ts";
-import { endpointContinuer } from "../rollout/endpoint-generator.ts";
-import type { Continuer } from "../rollout/generator.ts";
+import { endpointGenerator } from "../rollout/endpoint-generator.ts";
+import type { RolloutGenerator } from "../rollout/generator.ts";
 import type { RolloutSummary } from "../rollout/monte-carlo.ts";
 import {
-  boundaryContinuer,
+  boundaryGenerator,
   type RolloutOrigin,
   rollOutDialogues,
   rollOutRows,
@@ -66,7 +66,7 @@ const describe = ({ file, rows, rollouts, kept, meanScore, cut, abstained }: Rol
 const openContinuer = async (
   name: string | undefined,
   options: RolloutOptions,
-): Promise<{ continuer: Continuer | undefined; dispose: () => void }> => {
+): Promise<{ generator: RolloutGenerator | undefined; dispose: () => void }> => {
   const {
     step = parseStepBoundary("blank-line"),
     temperature,
@@ -88,13 +88,13 @@ const openContinuer = async (
       lent === undefined
         ? {}
         : { local: { ...(await openModelSource(lent)), content: await modelHash(lent) } };
-    return { continuer: endpointContinuer(endpoint, { ...common, ...local }), dispose: nothing };
+    return { generator: endpointGenerator(endpoint, { ...common, ...local }), dispose: nothing };
   }
-  if (name === undefined) return { continuer: undefined, dispose: nothing };
+  if (name === undefined) return { generator: undefined, dispose: nothing };
   const model = await loadModel(name, { compute: computeDType(options.precision) });
   const weights = await modelHash(name);
   return {
-    continuer: boundaryContinuer(model, { ...common, name, weights, mix, parallel }),
+    generator: boundaryGenerator(model, { ...common, name, weights, mix, parallel }),
     dispose: () => model.dispose(),
   };
 };
@@ -184,19 +184,19 @@ export const rolloutCommand = (io: Io): Command =>
       const run = async (): Promise<RolloutSummary> => {
         const openRows = dialogues ? [] : await loadOpenRows(file, objective, { problems, signal });
         const talks = dialogues ? await loadDialogues(file, objective, { problems, signal }) : [];
-        const { continuer, dispose } = await openContinuer(name, options);
+        const { generator, dispose } = await openContinuer(name, options);
         try {
-          if (continuer === undefined && !dialogues) throw usage("name the model that is to answer");
+          if (generator === undefined && !dialogues) throw usage("name the model that is to answer");
           const asked = { ...common, signal };
-          return continuer === undefined || dialogues
+          return generator === undefined || dialogues
             ? await rollOutDialogues(talks, {
                 ...asked,
-                continuer,
-                student: continuer !== undefined,
+                generator,
+                student: generator !== undefined,
                 simulateAll,
                 persona,
               })
-            : await rollOutRows(openRows, { ...asked, continuer, from });
+            : await rollOutRows(openRows, { ...asked, generator, from });
         } finally {
           dispose();
         }

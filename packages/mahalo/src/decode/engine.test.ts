@@ -6,7 +6,7 @@ import type { LanguageModel } from "../model/folder/load.ts";
 import { tinyModel } from "../model/testing/tiny.ts";
 import { decode } from "../search/decode.ts";
 import { cachedDecoder, type Decoder, uncachedDecoder } from "./decoder.ts";
-import { Engine, type Job } from "./engine.ts";
+import { Engine, type RequestHandle } from "./engine.ts";
 import type { AnswerEvent } from "./events.ts";
 import { generateAll } from "./generate.ts";
 import { type KvShape, PAGE_POSITIONS, pageBytes } from "./kv/kv-pages.ts";
@@ -84,7 +84,7 @@ describe("an engine", () => {
         (list, batchSize, sharePrefixes, pages) => {
           const maxBytes = pages === null ? undefined : pages * pageBytes(shapeOf());
           const engine = new Engine(model, { batchSize, sharePrefixes, maxBytes });
-          const jobs: { job: Job; request: number; events: AnswerEvent[] }[] = [];
+          const jobs: { job: RequestHandle; request: number; events: AnswerEvent[] }[] = [];
           for (const action of list) {
             if (action.kind === "step") engine.step();
             else if (action.kind === "cancel") jobs[action.job % Math.max(1, jobs.length)]?.job.cancel();
@@ -250,7 +250,7 @@ describe("an engine", () => {
   test("may be told anything by those who listen, in the middle of a step", async () => {
     const engine = new Engine(model, { batchSize: 2 });
     const events: string[] = [];
-    const jobs: Job[] = [];
+    const jobs: RequestHandle[] = [];
     jobs.push(
       engine.submit({ ids: [5, 17, 200], mix: { a: 1 }, maxNewTokens: 20 }, "first", (event) => {
         events.push(event.type);

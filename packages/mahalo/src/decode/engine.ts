@@ -8,7 +8,7 @@ import type { AnswerEvent } from "./events.ts";
 import { joinRows } from "./join.ts";
 import { memoryError } from "./kv/kv-pages.ts";
 import { type Choice, nextTokens } from "./next-tokens.ts";
-import { Answer, type Completion, type GenerateRequest } from "./request.ts";
+import { Sequence, type Completion, type GenerateRequest } from "./request.ts";
 
 /** Options of an {@link Engine}. */
 export type EngineOptions = {
@@ -33,10 +33,10 @@ const checkPositive = (name: string, value: number, code: string): void => {
 };
 
 /** A request under way, as the engine sees it. */
-type Task = { answer: Answer; job: Job; emit(event: AnswerEvent): void };
+type Task = { answer: Sequence; job: RequestHandle; emit(event: AnswerEvent): void };
 
-/** What a {@link Job} needs of its engine. */
-type Host = { turn(): Promise<void>; cancel(job: Job): void };
+/** What a {@link RequestHandle} needs of its engine. */
+type Host = { turn(): Promise<void>; cancel(job: RequestHandle): void };
 
 /**
  * A submitted request: an iterable of what happens, that ends with a `done` event.
@@ -44,7 +44,7 @@ type Host = { turn(): Promise<void>; cancel(job: Job): void };
  * The engine steps only while somebody waits for an event, so nothing runs ahead of its reader. Leaving the loop early
  * cancels the request.
  */
-export class Job implements AsyncIterableIterator<AnswerEvent, void, undefined> {
+export class RequestHandle implements AsyncIterableIterator<AnswerEvent, void, undefined> {
   readonly #host: Host;
   readonly #events: AnswerEvent[] = [];
   #over = false;
@@ -181,16 +181,16 @@ export class Engine {
    * @param listen called with every event as it happens, inside the step; the job then gives none
    * @throws MahaloError what a wrong request throws; E_KV_MEMORY for one that could never fit in memory; E_ENGINE_CLOSED
    */
-  submit(request: GenerateRequest, where = "request", listen?: (event: AnswerEvent) => void): Job {
+  submit(request: GenerateRequest, where = "request", listen?: (event: AnswerEvent) => void): RequestHandle {
     if (this.#closed)
       throw new MahaloError("E_ENGINE_CLOSED", "the engine has been closed", { exitStatus: 1 });
-    const answer = new Answer(this.model, request, where);
+    const answer = new Sequence(this.model, request, where);
     const needed = [answer.mostTokens];
     if (!this.#decoder.fits(needed)) {
       const what = `${where}: an answer of up to ${answer.mostTokens} tokens with its prompt`;
       throw memoryError(what, this.#decoder.bytesFor(needed), this.#decoder.maxBytes);
     }
-    const job = new Job({
+    const job = new RequestHandle({
       turn: () => this.turn(),
       cancel: (one) => this.#cancel(one),
     });
@@ -313,7 +313,7 @@ export class Engine {
     }
   }
 
-  #cancel(job: Job): void {
+  #cancel(job: RequestHandle): void {
     const at = this.#waiting.findIndex((one) => one.job === job);
     if (at >= 0) this.#waiting.splice(at, 1);
     else if (!this.#stepping && !this.#closed) this.#leave();

@@ -6,7 +6,7 @@ import type { LanguageModel } from "../model/folder/load.ts";
 import { type TinyName, tinyModel, tinyNames } from "../model/testing/tiny.ts";
 import { uncachedDecoder } from "./decoder.ts";
 import { type GenerateOptions, generate, generateAll } from "./generate.ts";
-import { jointModel } from "./logit-mixing.ts";
+import { logitMixture } from "./logit-mixing.ts";
 import type { GenerateRequest } from "./request.ts";
 
 const models = new Map<TinyName, LanguageModel>();
@@ -121,7 +121,7 @@ describe("generate", () => {
     const models = [await tinyModel("tiny-llama"), await tinyModel("tiny-llama")];
     const [first, second] = models;
     if (first === undefined || second === undefined) throw new Error("no models");
-    const joint = jointModel(
+    const joint = logitMixture(
       new Map([
         ["a", first],
         ["b", second],

@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { LanguageModel } from "../model/folder/load.ts";
 import { distance, IDS, logitsOf, type TinyName, tinyModel } from "../model/testing/tiny.ts";
 import { generateAll } from "./generate.ts";
-import { jointModel } from "./logit-mixing.ts";
+import { logitMixture } from "./logit-mixing.ts";
 import type { GenerateRequest } from "./request.ts";
 
 const names: Record<string, TinyName> = { a: "tiny-llama", b: "tiny-llama3-rope" };
@@ -33,7 +33,7 @@ const idsOf = async (
 
 describe("models that answer together", () => {
   test.each(Object.keys(names))("with all weight on %s sample what it samples alone", async (name) => {
-    const { model, decoder } = jointModel(models);
+    const { model, decoder } = logitMixture(models);
     const alone = models.get(name);
     if (alone === undefined) throw new Error(name);
     const mix = { [name]: 1 };
@@ -46,13 +46,13 @@ describe("models that answer together", () => {
   test("and one model alone is that model", async () => {
     const one = models.get("a");
     if (one === undefined) throw new Error("a");
-    const { model, decoder } = jointModel(new Map([["a", one]]));
+    const { model, decoder } = logitMixture(new Map([["a", one]]));
     expect(await idsOf(model, [{ a: 1 }], { decoder })).toEqual(await idsOf(one, [undefined]));
     model.dispose();
   });
 
   test("have the weighted sum of their logits", () => {
-    const { model, decoder } = jointModel(models);
+    const { model, decoder } = logitMixture(models);
     const joint = decoder();
     const row = joint.addRow();
     const [ids, weights] = [[...IDS], { a: 0.25, b: 0.75 }];
@@ -76,10 +76,10 @@ describe("models that answer together", () => {
   });
 
   test("must be models of one head and one vocabulary", async () => {
-    expect(() => jointModel(new Map())).toThrow("no model to decode with");
+    expect(() => logitMixture(new Map())).toThrow("no model to decode with");
     const heads = await tinyModel("tiny-llama");
     heads.heads.addNoisyCopies(["x"], { seed: 1, compute: "float32" });
-    expect(() => jointModel(new Map([["a", heads]]))).toThrow("has a head for each objective");
+    expect(() => logitMixture(new Map([["a", heads]]))).toThrow("has a head for each objective");
     const own = models.get("a");
     if (own === undefined) throw new Error("a");
     const other = { ...own, config: { ...own.config, vocabSize: 7 } };
@@ -87,7 +87,7 @@ describe("models that answer together", () => {
       ["a", own],
       ["b", other],
     ]);
-    expect(() => jointModel(wrong)).toThrow("b: has 7 tokens");
+    expect(() => logitMixture(wrong)).toThrow("b: has 7 tokens");
     heads.dispose();
   });
 });

@@ -62,7 +62,7 @@ const jointDecoder = (decoders: readonly Decoder[]): Decoder => {
 };
 
 /** Several models as one for `generate`: what it takes as model, and as `decoder`. */
-export type JointModel = { model: LanguageModel; decoder: () => Decoder };
+export type LogitMixture = { model: LanguageModel; decoder: () => Decoder };
 
 /**
  * Models of one head each that answer together: logits = sum_k w_k (W_k h_k) under the weights of the request's mix.
@@ -77,13 +77,13 @@ export type JointModel = { model: LanguageModel; decoder: () => Decoder };
  * @throws MahaloError E_JOINT_MODEL
  *
  * @example
- * const { model, decoder } = jointModel(new Map([["a", one], ["b", other]]));
+ * const { model, decoder } = logitMixture(new Map([["a", one], ["b", other]]));
  * await generateAll(model, [{ ids, mix: { a: 0.5, b: 0.5 } }], { decoder });
  */
-export const jointModel = (
+export const logitMixture = (
   models: ReadonlyMap<string, LanguageModel>,
   options: DecoderOptions = {},
-): JointModel => {
+): LogitMixture => {
   const [first, ...others] = models.values();
   if (first === undefined) throw new MahaloError("E_JOINT_MODEL", "no model to decode with");
   for (const [name, { heads, config }] of models) {

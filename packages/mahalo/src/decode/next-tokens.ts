@@ -3,7 +3,7 @@ import { noGrad, ops, scope, type Tensor, tensor } from "@mahalo/torch";
 import { element, zip } from "../core/need.ts";
 import type { LanguageModel } from "../model/folder/load.ts";
 import { CACHED_MIXES } from "../model/heads/heads.ts";
-import type { Answer } from "./request.ts";
+import type { Sequence } from "./request.ts";
 import { notFinite } from "./sampling.ts";
 import { canWeigh, weightedLogits } from "./weighted-logits.ts";
 
@@ -13,8 +13,8 @@ import { canWeigh, weightedLogits } from "./weighted-logits.ts";
 export type Choice = { id: number; logprob?: number } | { error: unknown };
 
 /** Rows that share a head, by their indices. */
-const byMix = (answers: readonly Answer[]): { answer: Answer; rows: number[] }[] => {
-  const groups = new Map<string, { answer: Answer; rows: number[] }>();
+const byMix = (answers: readonly Sequence[]): { answer: Sequence; rows: number[] }[] => {
+  const groups = new Map<string, { answer: Sequence; rows: number[] }>();
   for (const [row, answer] of answers.entries()) {
     const group = groups.get(answer.mixKey);
     if (group === undefined) groups.set(answer.mixKey, { answer, rows: [row] });
@@ -41,7 +41,7 @@ export type DrawOptions = {
 };
 
 /** Draws in one native call; the rows' settings need no text. */
-const drawNative = (logits_NV: Tensor, answers: readonly Answer[]): Choice[] => {
+const drawNative = (logits_NV: Tensor, answers: readonly Sequence[]): Choice[] => {
   const settings = answers.flatMap(({ sampling: { temperature, topK, topP, minP } }) => [
     temperature,
     topK,
@@ -56,7 +56,7 @@ const drawNative = (logits_NV: Tensor, answers: readonly Answer[]): Choice[] => 
 };
 
 /** Draws one row after the other. A row's trouble is its own. */
-const drawEach = (logits_NV: Tensor, answers: readonly Answer[]): Choice[] => {
+const drawEach = (logits_NV: Tensor, answers: readonly Sequence[]): Choice[] => {
   const width = logits_NV.size(1);
   const values = logits_NV.toFloat32Array();
   return answers.map((answer, row): Choice => {
@@ -68,9 +68,9 @@ const drawEach = (logits_NV: Tensor, answers: readonly Answer[]): Choice[] => {
   });
 };
 
-const choose = (logits_NV: Tensor, answers: readonly Answer[], native: boolean): Choice[] => {
+const choose = (logits_NV: Tensor, answers: readonly Sequence[], native: boolean): Choice[] => {
   // A penalty looks at the text, which only the answer has.
-  const easy = (answer: Answer): boolean => native && answer.sampling.repetitionPenalty === 1;
+  const easy = (answer: Sequence): boolean => native && answer.sampling.repetitionPenalty === 1;
   const choices: Choice[] = new Array(answers.length);
   const draw = (rows: readonly number[], by: typeof drawNative): void => {
     if (rows.length === 0) return;
@@ -112,7 +112,7 @@ const choose = (logits_NV: Tensor, answers: readonly Answer[], native: boolean):
 export const nextTokens = (
   model: LanguageModel,
   hidden_RD: Tensor,
-  answers: readonly Answer[],
+  answers: readonly Sequence[],
   { native = hidden_RD.device === "cpu" }: DrawOptions = {},
 ): Choice[] => {
   const choices: Choice[] = new Array(answers.length);

@@ -69,7 +69,7 @@ export type Accepted = {
 };
 
 /** An answer in the making: what a decoding loop needs to know of one row. */
-export class Answer {
+export class Sequence {
   readonly promptIds: readonly number[];
   readonly ids: number[] = [];
   readonly sampling: Sampling;
@@ -192,8 +192,8 @@ export class Answer {
   }
 
   /** A copy that goes on by itself, with a random stream of its own. */
-  fork(random: Random): Answer {
-    const copy = new Answer(this.#model, this.#request);
+  fork(random: Random): Sequence {
+    const copy = new Sequence(this.#model, this.#request);
     append(copy.ids, this.ids);
     copy.#random = random;
     copy.#stream = this.#stream.fork();

@@ -25,4 +25,4 @@ export { type LabelledSteps, type RewardRow, type RewardTaskOptions, rewardTask 
 export { objectiveMetrics, type RewardRecord, rewardMetrics } from "../train/reward-metrics.ts";
 export { type SftTaskOptions, sftTask } from "../train/sft.ts";
 export type { Task, TaskRow } from "../train/task.ts";
-export { selectTrained, type TrainContext, train } from "../train/trainer.ts";
+export { setTrainable, type TrainContext, train } from "../train/trainer.ts";

@@ -123,7 +123,7 @@ const trainingBytes = (
       : model.layers * lora * (10 * model.hiddenSize + 4 * model.intermediateSize);
   const trained = trainedBackbone + heads * headParameters(model);
   const state = { adamw: 8, rmsprop: 4, sgd: 0 }[options.optimizer];
-  const passTokens = Math.min(options.tokensPerPass, options.batchSize * tokens);
+  const passTokens = Math.min(options.maxTokensPerMicrobatch, options.batchSize * tokens);
   return (
     processBytes +
     weights * (4 + (dtype === "bf16" ? 2 : 0)) +

@@ -3,7 +3,7 @@ import { dirname, isAbsolute, resolve } from "node:path";
 import { MahaloError } from "@mahalo/torch";
 import { type Document, isNode, isScalar, LineCounter, parse, parseDocument, stringify, visit } from "yaml";
 import { writeFileIfOther } from "../core/files.ts";
-import { describeIssues, type FieldPath, formatPath } from "../core/issues.ts";
+import { describeIssues, type FieldPath, formatPath, valueAt } from "../core/issues.ts";
 import { protoKeys } from "../core/names.ts";
 import { readText } from "../core/read-file.ts";
 import { type Recipe, recipeSchema } from "./schema/schema.ts";
@@ -182,6 +182,22 @@ export const parseRecipe = (text: string, file: string, options: ParseRecipeOpti
   }
 };
 
+/** Keys of training blocks by the names that they had in 0.1; read until 0.3. */
+const formerKeys = { tokensPerPass: "maxTokensPerMicrobatch" } as const;
+
+/** Gives keys their present names, where a recipe has the former ones alone. */
+const renameFormerKeys = (recipe: unknown): void => {
+  for (const block of ["sft", "reward", "align"]) {
+    const options = valueAt(recipe, [block]);
+    if (typeof options !== "object" || options === null) continue;
+    for (const [former, present] of Object.entries(formerKeys)) {
+      if (!Object.hasOwn(options, former) || Object.hasOwn(options, present)) continue;
+      Reflect.set(options, present, Reflect.get(options, former));
+      Reflect.deleteProperty(options, former);
+    }
+  }
+};
+
 const readRecipe = (text: string, file: string, options: ParseRecipeOptions): Recipe => {
   const lines = new LineCounter();
   const document = readDocument(text, file, lines);
@@ -199,6 +215,7 @@ const readRecipe = (text: string, file: string, options: ParseRecipeOptions): Re
     throw new MahaloError("E_RECIPE_SYNTAX", `${file}: ${reason}`, { cause: error });
   }
   const unusable = protoKeys(value)[0];
+  if (unusable === undefined) renameFormerKeys(value);
   const result = recipeSchema.safeParse(value);
   if (result.success && unusable === undefined)
     return resolvePaths(result.data, options.folder ?? process.cwd());

@@ -50,7 +50,7 @@ test("a stage that needs more than there is is refused once rows are counted, wi
   const { code, message, hint, exitStatus } = await refusal(() => runRecipe(recipe(), { memory }));
   expect({ code, exitStatus }).toEqual({ code: "E_RUN_MEMORY", exitStatus: 2 });
   expect(message).toMatch(/^sft: needs about \d+ MB of memory, and there are \d+ MB$/);
-  const [, set = ""] = /this would fit: --set (sft\.tokensPerPass=\d+);/.exec(hint ?? "") ?? [];
+  const [, set = ""] = /this would fit: --set (sft\.maxTokensPerMicrobatch=\d+);/.exec(hint ?? "") ?? [];
   expect(await bytesOf([set])).toBeLessThanOrEqual(total);
   await checkMemory(recipe([set, "align=false"]), memory);
   // What is not run is not checked, and a user may know better.

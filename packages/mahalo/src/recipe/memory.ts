@@ -11,9 +11,9 @@ type TrainingStage = (typeof trainingStages)[number];
 
 /** Settings that take less memory, each on top of those before it; the ones that change no result come first. */
 const leaner = [
-  { tokensPerPass: 2048 },
-  { tokensPerPass: 1024 },
-  { tokensPerPass: 512 },
+  { maxTokensPerMicrobatch: 2048 },
+  { maxTokensPerMicrobatch: 1024 },
+  { maxTokensPerMicrobatch: 512 },
   { checkpointing: true },
   { train: { lastLayers: 4 } },
   { optimizer: "sgd" },

@@ -69,7 +69,7 @@ export const addStage = <Options>({ options, after, run, ...stage }: AddedStage<
     stage.name,
     {
       ...stage,
-      leftOut: (recipe) => blockOf(recipe) === undefined,
+      skipped: (recipe) => blockOf(recipe) === undefined,
       inputs: blockOf,
       // Read again by its own schema, which is what gives it its type.
       run: (context) => run({ ...context, options: options.parse(blockOf(context.recipe)) }),

@@ -11,13 +11,13 @@ import {
   type Dialogue,
   type DialogueOptions,
   defaultPersona,
-  leftOut,
+  unlabelled,
   planDialogues,
   studentView,
   tutorTurns,
 } from "./dialogue.ts";
 import { type RolloutRow, readRollouts } from "./file.ts";
-import type { ContinueJob, Continuer } from "./generator.ts";
+import type { GenerationRequest, RolloutGenerator } from "./generator.ts";
 import { runRollouts } from "./monte-carlo.ts";
 import { tinyContinuer } from "./testing/rollouts.ts";
 
@@ -42,13 +42,13 @@ const dialogue = (messages: readonly Message[], line = 1): Dialogue => ({
 });
 
 /** A student that says which message it answers and with what seed. */
-const echo = (): Continuer & { jobs: ContinueJob[] } => {
+const echo = (): RolloutGenerator & { jobs: GenerationRequest[] } => {
   const student = {
     name: "echo",
     content: "echo",
-    jobs: [] as ContinueJob[],
-    prepare: (prompt: ContinueJob["row"]["prompt"]) => ({ prompt, promptIds: [], steps: [] }),
-    run: async (jobs: readonly ContinueJob[]) => {
+    jobs: [] as GenerationRequest[],
+    prepare: (prompt: GenerationRequest["row"]["prompt"]) => ({ prompt, promptIds: [], steps: [] }),
+    run: async (jobs: readonly GenerationRequest[]) => {
       student.jobs.push(...jobs);
       return jobs.map(({ row: { prompt }, seed }) => ({
         text: `re ${typeof prompt === "string" ? prompt : prompt.at(-1)?.content} (${seed % 97})`,
@@ -81,7 +81,7 @@ const run = (dialogues: readonly Dialogue[], options: DialogueOptions = {}, prob
     const tasks = planDialogues(dialogues, options, problems);
     const summary = await runRollouts(tasks, {
       out,
-      continuer: options.student,
+      generator: options.student,
       judge,
       judgeContent: "watching",
     });
@@ -118,14 +118,14 @@ describe("a dialogue", () => {
         rollouts: [{ from: 1, steps: 1, text: "More. So 3 + 4 = 7.", finish: "recorded", score: 1 }],
       },
     ]);
-    expect(problems.toJSON().skipped).toEqual({ [leftOut.opening]: 1, [leftOut.unanswered]: 1 });
+    expect(problems.toJSON().skipped).toEqual({ [unlabelled.opening]: 1, [unlabelled.unanswered]: 1 });
   });
 
   test("of one assistant turn is left out and counted", () => {
     const problems = new Problems();
     const one = [turn("user", "Hi"), turn("assistant", "Hello! What is 2 + 2?"), turn("user", "4")];
     expect(planDialogues([dialogue(one), dialogue(lesson)], {}, problems)).toHaveLength(1);
-    expect(problems.toJSON().skipped[leftOut.single]).toBe(1);
+    expect(problems.toJSON().skipped[unlabelled.single]).toBe(1);
     expect(problems.summary()).toContain("1 row left out: the dialogue has one assistant turn only");
   });
 
@@ -206,9 +206,9 @@ test("of any dialogues, every turn is labelled, or counted for why not", () => {
       );
       const { skipped } = problems.toJSON();
       const multiple = list.filter((one) => one.filter(({ role }) => role === "assistant").length > 1);
-      expect(skipped[leftOut.single] ?? 0).toBe(list.length - multiple.length);
+      expect(skipped[unlabelled.single] ?? 0).toBe(list.length - multiple.length);
       const turns = multiple.flat().filter(({ role }) => role === "assistant").length;
-      expect(tasks.length + (skipped[leftOut.opening] ?? 0) + (skipped[leftOut.unanswered] ?? 0)).toBe(turns);
+      expect(tasks.length + (skipped[unlabelled.opening] ?? 0) + (skipped[unlabelled.unanswered] ?? 0)).toBe(turns);
       for (const { row, recorded, item } of tasks) {
         const shown = item(1, recorded[0]?.text ?? "");
         expect(shown.prompt.at(-1)).toEqual(turn("assistant", row.steps[0] ?? ""));

@@ -2,7 +2,7 @@
 import type { Answer } from "../data/rows/answers.ts";
 import type { Message } from "../data/rows/messages.ts";
 import { type Origin, Problems } from "../data/rows/problems.ts";
-import type { Continuer } from "./generator.ts";
+import type { RolloutGenerator } from "./generator.ts";
 import { type RolloutTask, type SampleOptions, samplesFrom } from "./monte-carlo.ts";
 
 /** A dialogue: the tutor is the assistant, the student the user. */
@@ -18,7 +18,7 @@ export type Dialogue = {
 export type TutorTurn = { before: Message[]; turn: string; reply: string | undefined };
 
 /** Why a dialogue or a turn gives no label, in words fit for a report. */
-export const leftOut = {
+export const unlabelled = {
   single: "the dialogue has one assistant turn only",
   opening: "the assistant's turn opens the dialogue, so it answers nothing",
   unanswered: "the assistant's turn has no recorded reply, and no student is simulated",
@@ -65,7 +65,7 @@ export const studentView = (messages: readonly Message[], persona: string = defa
 /** Options of {@link planDialogues}. */
 export type DialogueOptions = SampleOptions & {
   /** What answers turns without a recorded reply: any model of ours or an endpoint. Default: they are left out. */
-  student?: Continuer | undefined;
+  student?: RolloutGenerator | undefined;
   /** Who the student is. Default {@link defaultPersona}. */
   persona?: string | undefined;
   /** Simulate replies to all turns, recorded ones too. Default false: a recorded reply stands. */
@@ -78,7 +78,7 @@ export type DialogueOptions = SampleOptions & {
  * The judge is shown the dialogue up to and with the tutor's turn as the prompt, and the student's reply as what is to
  * be judged. A turn's label is the mean of its replies' scores: the Monte-Carlo value behind its one step.
  *
- * @param problems counts, by the reasons of {@link leftOut}, what gives no label
+ * @param problems counts, by the reasons of {@link unlabelled}, what gives no label
  */
 export const planDialogues = (
   dialogues: readonly Dialogue[],
@@ -90,17 +90,17 @@ export const planDialogues = (
     const { objective, messages, answer, origin } = dialogue;
     step.see(dialogue);
     if (!isDialogue(messages)) {
-      step.skip(leftOut.single);
+      step.skip(unlabelled.single);
       return [];
     }
     const turns = tutorTurns(messages);
     const openings = messages.filter(({ role }) => role === "assistant").length - turns.length;
-    if (openings > 0) step.skip(leftOut.opening, openings);
+    if (openings > 0) step.skip(unlabelled.opening, openings);
     return turns.flatMap(({ before, turn, reply }): RolloutTask[] => {
       const upTo: Message[] = [...before, { role: "assistant", content: turn }];
       const simulated = student !== undefined && (reply === undefined || simulateAll);
       if (!simulated && reply === undefined) {
-        step.skip(leftOut.unanswered);
+        step.skip(unlabelled.unanswered);
         return [];
       }
       const view = simulated

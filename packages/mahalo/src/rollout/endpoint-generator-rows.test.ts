@@ -6,15 +6,15 @@ import { answers, startEndpoint } from "../endpoint/testing/server.ts";
 import { withFolder } from "../model/testing/tiny.ts";
 import {
   type EndpointRolloutOptions,
-  endpointContinuer,
-  endpointContinuerSchema,
+  endpointGenerator,
+  endpointGeneratorSchema,
 } from "./endpoint-generator.ts";
 import { rollOutRows } from "./rollout.ts";
 import { asModel } from "./testing/endpoint-rows.ts";
 
 const open = (options: object = {}, more: Partial<EndpointRolloutOptions> = {}) =>
-  endpointContinuer(
-    endpointContinuerSchema.parse({ baseUrl: "http://127.0.0.1:9/v1", model: "big", ...options }),
+  endpointGenerator(
+    endpointGeneratorSchema.parse({ baseUrl: "http://127.0.0.1:9/v1", model: "big", ...options }),
     {
       step: { by: "line" },
       sampling: { temperature: 0.7, topP: 0.9 },
@@ -28,9 +28,9 @@ describe("what cannot be is said before anything is asked", () => {
     expect(() => open({ api: "completions" })).toThrow(/api: completions needs a tokenizer/);
   });
   test("a plain prompt without a chat template by way of chat", () => {
-    const continuer = open({}, { chat: false });
-    expect(() => continuer.prepare("Once upon a time", undefined)).toThrow(/api: chat sends no plain prompt/);
-    expect(continuer.prepare([{ role: "user", content: "Hi" }], undefined).steps).toEqual([]);
+    const generator = open({}, { chat: false });
+    expect(() => generator.prepare("Once upon a time", undefined)).toThrow(/api: chat sends no plain prompt/);
+    expect(generator.prepare([{ role: "user", content: "Hi" }], undefined).steps).toEqual([]);
   });
   test("a key that is not there", () => {
     expect(() => open({ apiKeyEnv: "MAHALO_NO_SUCH_KEY" })).toThrow(/MAHALO_NO_SUCH_KEY holds no API key/);
@@ -49,8 +49,8 @@ test("rows are rolled out from both prompt and steps, judged, into a file", () =
       origin: { file: "r", line: 1 },
     };
     const judge = { kind: "rule", minWords: 1 };
-    const continuer = open({ baseUrl: server.baseUrl });
-    const options = { continuer, judge, out, samples: 1, from: "both" } as const;
+    const generator = open({ baseUrl: server.baseUrl });
+    const options = { generator, judge, out, samples: 1, from: "both" } as const;
     const summary = await rollOutRows([row], options);
     expect(summary).toMatchObject({ rows: 1, rollouts: 3, meanScore: 1 });
     expect(server.seen.filter(({ body }) => body.messages.length === 1)).toHaveLength(1);

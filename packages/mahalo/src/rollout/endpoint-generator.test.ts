@@ -21,9 +21,9 @@ import { tinyFolder, tinyModel, withFolder } from "../model/testing/tiny.ts";
 import { studentView } from "./dialogue.ts";
 import {
   type EndpointRolloutOptions,
-  endpointContinuer,
-  endpointContinuerContent,
-  endpointContinuerSchema,
+  endpointGenerator,
+  endpointGeneratorContent,
+  endpointGeneratorSchema,
 } from "./endpoint-generator.ts";
 import { allRollouts } from "./file.ts";
 import type { Continuation } from "./generator.ts";
@@ -45,9 +45,9 @@ const tiny = await openModelSource(tinyFolder("tiny-llama"));
 const local = { ...tiny, content: "tiny-llama" };
 
 const declare = (options: object = {}) =>
-  endpointContinuerSchema.parse({ baseUrl: server.baseUrl, model: "big", firstWait: 0.001, ...options });
+  endpointGeneratorSchema.parse({ baseUrl: server.baseUrl, model: "big", firstWait: 0.001, ...options });
 const open = (options: object = {}, more: Partial<EndpointRolloutOptions> = {}) =>
-  endpointContinuer(declare(options), {
+  endpointGenerator(declare(options), {
     step: { by: "line" },
     sampling: { temperature: 0.7, topP: 0.9 },
     maxNewTokens: 20,
@@ -57,25 +57,25 @@ type Opened = ReturnType<typeof open>;
 
 const run = async (
   out: string,
-  continuer: Opened,
+  generator: Opened,
   {
     count = 2,
     samples = 2,
     ...more
   }: { count?: number; samples?: number } & Partial<RunRolloutsOptions> = {},
 ) => {
-  const tasks = planResponses(endpointRows(count), continuer, { samples });
-  const options = { continuer, judge: textJudge(), judgeContent: "text", batchSize: 4, ...more };
+  const tasks = planResponses(endpointRows(count), generator, { samples });
+  const options = { generator, judge: textJudge(), judgeContent: "text", batchSize: 4, ...more };
   const summary = await runRollouts(tasks, { out, ...options });
   return { summary, written: await allRollouts(out) };
 };
 
 describe("from a prompt", () => {
   test("an answer is a chat completion of its own, with the settings and a seed of its own", async () => {
-    const continuer = open({ request: { top_k: 5, stream: null } }, { sampling: { minP: 0.1 } });
-    const prepared = continuer.prepare("Well?", undefined);
+    const generator = open({ request: { top_k: 5, stream: null } }, { sampling: { minP: 0.1 } });
+    const prepared = generator.prepare("Well?", undefined);
     const told: number[] = [];
-    const made = await continuer.run(
+    const made = await generator.run(
       [1, 2].map((seed) => ({ row: prepared, from: 0, seed })),
       { onDone: () => told.push(1) },
     );
@@ -105,10 +105,10 @@ describe("from a prompt", () => {
       ({ body }, choice) => `${body.n ?? 1} ${body.seed} ${choice}`,
       ({ body }) => (server.seen.length === 1 ? 0 : Math.min(2, body.n ?? 1)),
     );
-    const continuer = open({ perRequest: 5, concurrency: 1 });
-    const row = continuer.prepare("Well?", undefined);
+    const generator = open({ perRequest: 5, concurrency: 1 });
+    const row = generator.prepare("Well?", undefined);
     const jobs = Array.from({ length: 6 }, (_, at) => ({ row, from: 0, seed: at }));
-    const made = await continuer.run(jobs);
+    const made = await generator.run(jobs);
     expect(made.map(({ text }) => text)).toEqual(["5 0 0", "5 0 1", "3 2 0", "3 2 1", "1 4 0", "1 5 0"]);
     expect(server.seen.map(({ body }) => [body.n, body.seed])).toEqual([
       [5, 0],
@@ -124,9 +124,9 @@ describe("from a prompt", () => {
   test("choices come in the order of their index, and no more than asked", async () => {
     const choice = (index: number) => ({ index, message: { content: `c${index}` }, finish_reason: "stop" });
     server.usually = sends(200, { choices: [choice(2), choice(0), choice(1)] });
-    const continuer = open({ perRequest: 2 });
-    const row = continuer.prepare("Well?", undefined);
-    const made = await continuer.run([0, 1].map((seed) => ({ row, from: 0, seed })));
+    const generator = open({ perRequest: 2 });
+    const row = generator.prepare("Well?", undefined);
+    const made = await generator.run([0, 1].map((seed) => ({ row, from: 0, seed })));
     expect(made.map(({ text }) => text)).toEqual(["c0", "c1"]);
   });
 });
@@ -207,20 +207,20 @@ describe("from a step", () => {
 
   test("completions end at the context of the tokenizer's model, and prompts lose their beginning", async () => {
     const config = { ...tiny.config, maxPositions: 40 };
-    const continuer = open({ api: "completions" }, { local: { ...local, config }, maxPromptTokens: 30 });
-    const row = continuer.prepare("How many are these all together? ".repeat(9), undefined);
+    const generator = open({ api: "completions" }, { local: { ...local, config }, maxPromptTokens: 30 });
+    const row = generator.prepare("How many are these all together? ".repeat(9), undefined);
     expect(row.promptIds).toHaveLength(30);
     server.usually = answers(() => ({ text: "so", finish_reason: "length" }));
-    expect(await continuer.run([{ row, from: 0, seed: 0 }])).toMatchObject([{ finish: "context" }]);
+    expect(await generator.run([{ row, from: 0, seed: 0 }])).toMatchObject([{ finish: "context" }]);
     expect(server.seen[0]?.body).toMatchObject({ prompt: row.promptIds, max_tokens: 10 });
   });
 
   test("an answer's steps go on behind the prefix's; what is blank makes none", async () => {
-    const continuer = open({}, { step: { by: "blank-line" } });
-    const row = continuer.prepare("Well?", "a\n\nb\n\nc");
+    const generator = open({}, { step: { by: "blank-line" } });
+    const row = generator.prepare("Well?", "a\n\nb\n\nc");
     const steps = async (text: string, from: number) => {
       server.usually = answers(() => text);
-      const [one] = await continuer.run([{ row, from, seed: 0 }]);
+      const [one] = await generator.run([{ row, from, seed: 0 }]);
       return [one?.steps, one?.cuts];
     };
     expect(await steps("c\n\nd", 2)).toEqual([4, [3, 4]]);
@@ -245,16 +245,16 @@ describe("an answer's end", () => {
     [null, {}, "end"],
   ])("%s with %j is %s", async (finish_reason, more, finish) => {
     server.usually = answers(() => ({ text: "so", finish_reason, ...more }));
-    const continuer = open();
-    const row = continuer.prepare("Well?", undefined);
-    expect(await continuer.run([{ row, from: 0, seed: 0 }])).toMatchObject([{ text: "so", finish }]);
+    const generator = open();
+    const row = generator.prepare("Well?", undefined);
+    expect(await generator.run([{ row, from: 0, seed: 0 }])).toMatchObject([{ text: "so", finish }]);
   });
 
   test("of another sort is a fault of the endpoint's, which is asked again and then named", async () => {
     server.usually = answers(() => ({ text: "so", finish_reason: "tool_calls" }));
-    const continuer = open({ tries: 2 });
-    const row = continuer.prepare("Well?", undefined);
-    await expect(continuer.run([{ row, from: 0, seed: 0 }])).rejects.toMatchObject({
+    const generator = open({ tries: 2 });
+    const row = generator.prepare("Well?", undefined);
+    await expect(generator.run([{ row, from: 0, seed: 0 }])).rejects.toMatchObject({
       code: "E_ENDPOINT_FAILED",
       message: expect.stringMatching(/finish_reason.*"tool_calls" is no end of an answer.*tried 2 times/s),
     });
@@ -365,7 +365,7 @@ describe("a file of rollouts", () => {
         await expect(run(out, open(other))).rejects.toMatchObject({ code: "E_ROLLOUT_OTHER" });
       }
       await expect(run(out, open({}, { sampling: {} }))).rejects.toMatchObject({ code: "E_ROLLOUT_OTHER" });
-      expect(JSON.stringify(endpointContinuerContent(declare(same)))).not.toMatch(/KEY|timeout/);
+      expect(JSON.stringify(endpointGeneratorContent(declare(same)))).not.toMatch(/KEY|timeout/);
       delete process.env.MAHALO_TEST_ENDPOINT_KEY;
     }));
 });
@@ -383,7 +383,7 @@ test("a student is played by the endpoint, under the persona that is given", () 
     server.usually = answers(() => "Oh!\n\nTwelve?");
     const out = join(folder, "d.jsonl");
     const summary = await rollOutDialogues([row], {
-      continuer: open(),
+      generator: open(),
       student: true,
       persona: "You are Ben.",
       judge: { kind: "rule", minWords: 2 },

@@ -14,10 +14,10 @@ import { mapInOrder } from "../endpoint/limiter.ts";
 import { endpointContent, endpointShape } from "../endpoint/options.ts";
 import { type Sample, type SampleStart, sample } from "../endpoint/samples.ts";
 import { cutIds, type EncodeRowOptions, encodeRow, type PrefixTokenizer } from "../scoring/prefix-ids.ts";
-import type { Continuation, ContinueJob, Continuer } from "./generator.ts";
+import type { Continuation, GenerationRequest, RolloutGenerator } from "./generator.ts";
 
 /** Options of an endpoint that makes rollouts, as recipes and commands declare it. */
-export const endpointContinuerSchema = z.strictObject({
+export const endpointGeneratorSchema = z.strictObject({
   ...endpointShape,
   api: z
     .enum(["chat", "completions"])
@@ -46,11 +46,11 @@ export const endpointContinuerSchema = z.strictObject({
     ),
 });
 
-/** {@link endpointContinuerSchema} with defaults filled in. */
-export type EndpointContinuerOptions = z.output<typeof endpointContinuerSchema>;
+/** {@link endpointGeneratorSchema} with defaults filled in. */
+export type EndpointGeneratorOptions = z.output<typeof endpointGeneratorSchema>;
 
 /** The part of the options that decides what the endpoint answers; keys, patience and bounds are left out. */
-export const endpointContinuerContent = (options: EndpointContinuerOptions) => {
+export const endpointGeneratorContent = (options: EndpointGeneratorOptions) => {
   const { api, tokenizer, perRequest, request } = options;
   return { ...endpointContent(options), api, tokenizer, perRequest, request };
 };
@@ -72,7 +72,7 @@ export type EndpointRolloutOptions = EncodeRowOptions & {
 };
 
 /** A job with its place among all, and what its answer is kept under. */
-type Asked = { job: ContinueJob; at: number; key: string };
+type Asked = { job: GenerationRequest; at: number; key: string };
 
 /** Jobs that one request answers: the same prefix, at most `size` together. */
 const requestsOf = (asked: readonly Asked[], size: number): Asked[][] => {
@@ -88,7 +88,7 @@ const requestsOf = (asked: readonly Asked[], size: number): Asked[][] => {
 };
 
 /**
- * An endpoint as a continuer.
+ * An endpoint as a generator.
  *
  * With `api: chat` a prompt is sent as messages, and a prefix inside a response as an assistant's message that is to be
  * gone on with; the endpoint's own template makes tokens of them. With `api: completions` the endpoint gets the very
@@ -102,10 +102,10 @@ const requestsOf = (asked: readonly Asked[], size: number): Asked[][] => {
  * @throws MahaloError E_ENDPOINT_KEY; E_ROLLOUT for completions without a tokenizer, or a plain prompt that is to be
  *   sent without a chat template; from `run`, what {@link Endpoint.post} throws
  */
-export const endpointContinuer = (
-  options: EndpointContinuerOptions,
+export const endpointGenerator = (
+  options: EndpointGeneratorOptions,
   { step, sampling, maxNewTokens, local, chat = true, maxPromptTokens, ...rest }: EndpointRolloutOptions,
-): Continuer => {
+): RolloutGenerator => {
   const endpoint = rest.endpoint ?? new Endpoint(options);
   const { api, perRequest, request, model, concurrency } = options;
   const { temperature, topP, topK, minP } = samplingOf(sampling);
@@ -116,13 +116,13 @@ export const endpointContinuer = (
     });
   }
 
-  const startOf = ({ row, from }: ContinueJob): SampleStart => {
+  const startOf = ({ row, from }: GenerationRequest): SampleStart => {
     const steps = row.steps.slice(0, from);
     if (byTokens) return { tokens: [...row.promptIds, ...steps.flatMap(({ ids }) => ids)] };
     return { messages: promptMessages(row.prompt), prefix: steps.map(({ text }) => text).join("") };
   };
 
-  const continuation = ({ from }: ContinueJob, { text, finish, tokens }: Sample): Continuation => {
+  const continuation = ({ from }: GenerationRequest, { text, finish, tokens }: Sample): Continuation => {
     // The prefix ends with a step, so what follows is cut for itself.
     const cuts = textStepEnds(text, step, local?.tokenizer);
     // Only white space belongs to the step before it.
@@ -163,7 +163,7 @@ export const endpointContinuer = (
 
   const content = {
     kind: "endpoint",
-    ...endpointContinuerContent(options),
+    ...endpointGeneratorContent(options),
     tokenizer: local?.content,
     boundary: step,
     chat,

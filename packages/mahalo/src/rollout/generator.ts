@@ -16,14 +16,14 @@ import {
 /** A row ready to be continued. */
 export type Prepared = {
   prompt: Prompt;
-  /** Tokens of the prompt, where the continuer works on tokens. */
+  /** Tokens of the prompt, where the generator works on tokens. */
   promptIds: readonly number[];
   /** The response's steps; their texts joined are the response. */
   steps: readonly Step[];
 };
 
 /** One answer to be made: it goes on behind the first `from` steps of a row. */
-export type ContinueJob = { row: Prepared; from: number; seed: number };
+export type GenerationRequest = { row: Prepared; from: number; seed: number };
 
 /** What goes on from a prefix. */
 export type Continuation = {
@@ -38,15 +38,15 @@ export type Continuation = {
   cuts?: readonly number[] | undefined;
 };
 
-/** Options of {@link Continuer.run}. */
-export type ContinueOptions = {
+/** Options of {@link RolloutGenerator.run}. */
+export type GenerationOptions = {
   signal?: AbortSignal | undefined;
   /** Called after each finished answer. */
   onDone?: (() => void) | undefined;
 };
 
 /** Makes answers that go on from a prefix; our own model, or an endpoint. */
-export type Continuer = {
+export type RolloutGenerator = {
   readonly name: string;
   /** All that its answers depend on beside the row and the seed, as JSON can hold it. */
   readonly content: unknown;
@@ -57,11 +57,11 @@ export type Continuer = {
    */
   prepare(prompt: Prompt, response: string | undefined): Prepared;
   /** One answer a job, in order. An answer depends on its job alone, not on its company. */
-  run(jobs: readonly ContinueJob[], options?: ContinueOptions): Promise<Continuation[]>;
+  run(jobs: readonly GenerationRequest[], options?: GenerationOptions): Promise<Continuation[]>;
 };
 
 /** How our own model continues. */
-export type ModelContinuerOptions = Pick<GenerateRequest, "mix" | "sampling" | "maxNewTokens"> &
+export type ModelGeneratorOptions = Pick<GenerateRequest, "mix" | "sampling" | "maxNewTokens"> &
   Pick<GenerateOptions, "batchSize" | "decoder" | "sharePrefixes"> &
   EncodeRowOptions & {
     /** The model's name, for messages and results. */
@@ -74,7 +74,7 @@ export type ModelContinuerOptions = Pick<GenerateRequest, "mix" | "sampling" | "
   };
 
 /**
- * One of our own models as a continuer.
+ * One of our own models as a generator.
  *
  * A prefix is the very tokens of the response up to its boundary, never its text encoded anew. Answers are generated
  * side by side, and what prefixes share is read once (`sharePrefixes`, default true): all that go on from one response
@@ -82,7 +82,7 @@ export type ModelContinuerOptions = Pick<GenerateRequest, "mix" | "sampling" | "
  *
  * @throws from `run`, what generation throws
  */
-export const modelContinuer = (model: LanguageModel, options: ModelContinuerOptions): Continuer => {
+export const modelGenerator = (model: LanguageModel, options: ModelGeneratorOptions): RolloutGenerator => {
   const {
     name,
     weights,

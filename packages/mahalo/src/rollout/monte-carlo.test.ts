@@ -16,7 +16,7 @@ import type { Judge } from "../judges/types.ts";
 import type { LanguageModel } from "../model/folder/load.ts";
 import { tinyModel, withFolder } from "../model/testing/tiny.ts";
 import { type RolloutRow, readRollouts } from "./file.ts";
-import type { Continuer } from "./generator.ts";
+import type { RolloutGenerator } from "./generator.ts";
 import {
   planResponses,
   type ResponseOptions,
@@ -36,17 +36,17 @@ afterAll(() => {
   silenceProgress(false);
 });
 
-type Given = { sources?: RolloutSource[]; continuer?: Continuer; judge?: Judge } & ResponseOptions &
+type Given = { sources?: RolloutSource[]; generator?: RolloutGenerator; judge?: Judge } & ResponseOptions &
   Partial<RunRolloutsOptions>;
 
 const run = async (
   out: string,
-  { sources = rows(3), continuer = tinyContinuer(model), judge = textJudge(), ...rest }: Given = {},
+  { sources = rows(3), generator = tinyContinuer(model), judge = textJudge(), ...rest }: Given = {},
 ) => {
-  const tasks = planResponses(sources, continuer, { samples: 3, ...rest });
+  const tasks = planResponses(sources, generator, { samples: 3, ...rest });
   const summary = await runRollouts(tasks, {
     out,
-    continuer,
+    generator,
     judge,
     judgeContent: "text",
     batchSize: 6,
@@ -121,14 +121,14 @@ describe("a response", () => {
   test("with labels that are not one a step is left out and counted", () =>
     withFolder(async (folder) => {
       const problems = new Problems();
-      const continuer = tinyContinuer(model);
+      const generator = tinyContinuer(model);
       const sources = rows(2).map((row, at) => ({ ...row, labels: [1, 0, at].slice(0, 3) }));
-      const tasks = planResponses(sources, continuer, {}, problems);
+      const tasks = planResponses(sources, generator, {}, problems);
       expect(tasks.map(({ row }) => row.labels)).toEqual([[1, 0, 0]]);
       expect(problems.summary()).toMatch(/1 row left out: their labels/);
       await runRollouts(tasks, {
         out: join(folder, "rollouts.jsonl"),
-        continuer,
+        generator,
         judge: textJudge(),
         judgeContent: "text",
       });
@@ -149,17 +149,17 @@ test("a prompt beyond maxPromptTokens is cut as training cuts it, and is answere
   const source = { ...rows(1)[0], prompt, response: undefined } as RolloutSource;
   const problems = new Problems({ maxBadShare: 1 });
   expect(planResponses([source], tinyContinuer(model), {}, problems)).toEqual([]);
-  const continuer = tinyContinuer(model, { maxPromptTokens: 24 });
-  const [task] = planResponses([source], continuer, { samples: 1 });
+  const generator = tinyContinuer(model, { maxPromptTokens: 24 });
+  const [task] = planResponses([source], generator, { samples: 1 });
   const wanted = encodePrompt(prompt, { tokenizer, template, maxPromptTokens: 24 });
   expect(task?.made[0]?.job.row.promptIds).toEqual(wanted);
   expect(wanted.length).toBeLessThanOrEqual(24);
   expect(tokenizer.decode(wanted)).toMatch(
     /^<\|im_start\|>user\n.*Now\?<\|im_end\|>\n<\|im_start\|>assistant\n$/s,
   );
-  expect(await continuer.run(task?.made.map(({ job }) => job) ?? [])).toHaveLength(1);
+  expect(await generator.run(task?.made.map(({ job }) => job) ?? [])).toHaveLength(1);
   // A file of rollouts without the cut is another file; without the setting its keys stay what they were.
-  expect(continuer.content).not.toEqual(tinyContinuer(model).content);
+  expect(generator.content).not.toEqual(tinyContinuer(model).content);
   expect(canonicalJson(tinyContinuer(model).content)).not.toContain("maxPromptTokens");
 });
 
@@ -168,15 +168,15 @@ describe("answers", () => {
     withFolder(async (folder) => {
       const shared = await run(join(folder, "shared.jsonl"));
       const plain = await run(join(folder, "plain.jsonl"), {
-        continuer: tinyContinuer(model, { sharePrefixes: false, batchSize: 1, decoder: uncachedDecoder }),
+        generator: tinyContinuer(model, { sharePrefixes: false, batchSize: 1, decoder: uncachedDecoder }),
       });
       expect(readFileSync(join(folder, "shared.jsonl"))).toEqual(readFileSync(join(folder, "plain.jsonl")));
       expect(shared.summary.rollouts).toBe(plain.summary.rollouts);
       // And without any of this file's code: prompt and prefix as one prompt, alone.
-      const continuer = tinyContinuer(model);
-      const tasks = planResponses(rows(3), continuer, { samples: 3 });
+      const generator = tinyContinuer(model);
+      const tasks = planResponses(rows(3), generator, { samples: 3 });
       const samples = tasks.flatMap((task) => task.made);
-      const answers = await continuer.run(samples.map(({ job }) => job));
+      const answers = await generator.run(samples.map(({ job }) => job));
       for (const [at, { job, from }] of samples.entries()) {
         const prefix = job.row.steps.slice(0, from).flatMap(({ ids }) => ids);
         const request = { ids: [...job.row.promptIds, ...prefix], seed: job.seed };
@@ -270,8 +270,8 @@ describe("a file", () => {
       const out = join(folder, "rollouts.jsonl");
       await run(out);
       for (const other of [{ weights: "other" }, { sampling: { temperature: 0.5 } }, { maxNewTokens: 3 }]) {
-        const continuer = tinyContinuer(model, other);
-        await expect(run(out, { continuer })).rejects.toMatchObject({ code: "E_ROLLOUT_OTHER" });
+        const generator = tinyContinuer(model, other);
+        await expect(run(out, { generator })).rejects.toMatchObject({ code: "E_ROLLOUT_OTHER" });
       }
     }));
 
@@ -299,8 +299,8 @@ test("a run that is killed loses no more than a batch, and its successor makes t
     expect(await ended).toBe("SIGKILL");
     const kept = lines();
     expect(kept).toBeLessThan(count);
-    const continuer = tinyContinuer(model);
-    const { summary } = await run(out, { sources: rows(count), continuer });
+    const generator = tinyContinuer(model);
+    const { summary } = await run(out, { sources: rows(count), generator });
     // A batch has one row or two here.
     expect(summary.kept).toBeGreaterThanOrEqual(kept - 1);
     await rollTiny(join(folder, "whole.jsonl"), count);

@@ -1,7 +1,7 @@
 /** Monte-Carlo rollouts: from every step boundary M answers go on, each is judged, and all is kept batch by batch. */
 import { MahaloError } from "@mahalo/torch";
 import { hashBytes } from "../core/files.ts";
-import { goesOn, throwIfAborted } from "../core/interrupt.ts";
+import { resumes, throwIfAborted } from "../core/interrupt.ts";
 import { canonicalJson } from "../core/json.ts";
 import { element, zip } from "../core/need.ts";
 import { progress } from "../core/progress.ts";
@@ -12,7 +12,7 @@ import { type Origin, type ProblemStep, Problems } from "../data/rows/problems.t
 import { type Prompt, promptMessages } from "../data/rows/rows.ts";
 import type { Judge, JudgedItem } from "../judges/types.ts";
 import { openRollouts, type Rollout, type RolloutRow } from "./file.ts";
-import type { Continuation, ContinueJob, Continuer } from "./generator.ts";
+import type { Continuation, GenerationRequest, RolloutGenerator } from "./generator.ts";
 
 /** Raised when equal rows and settings would give other rollouts. */
 const version = 2;
@@ -32,7 +32,7 @@ export type RolloutSource = {
 
 /** An answer that is to be made. */
 export type RolloutSample = {
-  job: ContinueJob;
+  job: GenerationRequest;
   /** Its number among those from the same prefix. */
   sample: number;
   /** How many of the row's steps it follows. */
@@ -70,7 +70,7 @@ export type RunRolloutsOptions = {
   /** File to write, or to go on with. */
   out: string;
   /** What makes the answers; may be left out where all endings are recorded. */
-  continuer?: Continuer | undefined;
+  generator?: RolloutGenerator | undefined;
   judge: Judge;
   /** All that verdicts depend on, as JSON can hold it: `judgeContent` of the declaration. */
   judgeContent: unknown;
@@ -104,7 +104,7 @@ export const sampleSeed = (seed: number, prompt: Prompt, prefix: string, sample:
 
 /** The answers that are to go on behind `from` steps of a prepared row. @throws MahaloError E_ROLLOUT */
 export const samplesFrom = (
-  row: ContinueJob["row"],
+  row: GenerationRequest["row"],
   from: number,
   { samples = 8, seed = 0 }: SampleOptions,
 ): RolloutSample[] => {
@@ -133,14 +133,14 @@ export const samplesFrom = (
  */
 export const planResponses = (
   sources: readonly RolloutSource[],
-  continuer: Continuer,
+  generator: RolloutGenerator,
   options: ResponseOptions = {},
   problems: Problems = new Problems(),
 ): RolloutTask[] => {
   const step = problems.step("rollouts");
   const tasks = sources.flatMap((source): RolloutTask[] => {
     step.see(source);
-    return step.guard(source.origin, () => [planResponse(source, continuer, options, step)].flat()) ?? [];
+    return step.guard(source.origin, () => [planResponse(source, generator, options, step)].flat()) ?? [];
   });
   step.check();
   return tasks;
@@ -148,12 +148,12 @@ export const planResponses = (
 
 const planResponse = (
   source: RolloutSource,
-  continuer: Continuer,
+  generator: RolloutGenerator,
   options: ResponseOptions,
   step: ProblemStep,
 ): RolloutTask | [] => {
   const { objective, kind, prompt, response, labels, answer, origin } = source;
-  const prepared = continuer.prepare(prompt, response);
+  const prepared = generator.prepare(prompt, response);
   const steps = prepared.steps.map(({ text }) => text);
   if (labels !== undefined && labels.length !== steps.length) {
     step.skip("their labels are not as many as the steps at the chosen boundary");
@@ -185,9 +185,9 @@ const planResponse = (
 /** The key of a task: a hash of its row and of all that its rollouts depend on. */
 const keyOf = (
   { row, recorded, made }: RolloutTask,
-  { continuer, judgeContent }: RunRolloutsOptions,
+  { generator, judgeContent }: RunRolloutsOptions,
 ): string => {
-  // The rest of a prepared row follows from the row and the continuer.
+  // The rest of a prepared row follows from the row and the generator.
   const asked = made.map(
     ({
       job: {
@@ -199,7 +199,7 @@ const keyOf = (
     }) => ({ prompt, seed, sample, from }),
   );
   return hashBytes(
-    canonicalJson({ version, row, recorded, asked, continuer: continuer?.content, judge: judgeContent }),
+    canonicalJson({ version, row, recorded, asked, generator: generator?.content, judge: judgeContent }),
   );
 };
 
@@ -237,14 +237,14 @@ const endingOf = ({ sample, from, steps }: RolloutSample, answer: Continuation):
 /** Makes and judges the answers of a batch; a list of rollouts for each task. */
 const runBatch = async (
   tasks: readonly RolloutTask[],
-  { continuer, judge, signal }: RunRolloutsOptions,
+  { generator, judge, signal }: RunRolloutsOptions,
   onDone: () => void,
 ): Promise<Rollout[][]> => {
   const asked = tasks.flatMap(({ made }, task) => made.map((one) => ({ task, one })));
   const jobs = asked.map(({ one }) => one.job);
-  const answers = jobs.length === 0 ? [] : ((await continuer?.run(jobs, { signal, onDone })) ?? []);
+  const answers = jobs.length === 0 ? [] : ((await generator?.run(jobs, { signal, onDone })) ?? []);
   if (answers.length !== jobs.length) {
-    throw wrongCount(continuer?.name ?? "no continuer", answers.length, jobs.length);
+    throw wrongCount(generator?.name ?? "no generator", answers.length, jobs.length);
   }
   const endings: { task: number; ending: Ending }[] = zip(answers, asked).map(([answer, { task, one }]) => ({
     task,
@@ -308,7 +308,7 @@ export const runRollouts = async (
   try {
     for (const [index, [batch, batchKeys]] of zip(batches, keys).entries()) {
       if (index < whole) continue;
-      throwIfAborted(signal, "making rollouts", goesOn);
+      throwIfAborted(signal, "making rollouts", resumes);
       const rollouts = await runBatch(batch, options, () => bar.update(++done));
       for (const [at, [task, made]] of zip(batch, rollouts).entries()) {
         const row = { key: element(batchKeys, at, "key"), ...task.row, judge: judge.name, rollouts: made };

@@ -8,7 +8,7 @@ import { judgeContent, judgeNeedsAnswer, judgesAnswers, makeJudge } from "../jud
 import type { LanguageModel } from "../model/folder/load.ts";
 import type { Mix } from "../model/heads/heads.ts";
 import { planDialogues } from "./dialogue.ts";
-import { type Continuer, modelContinuer } from "./generator.ts";
+import { type RolloutGenerator, modelGenerator } from "./generator.ts";
 import {
   planResponses,
   type RolloutSource,
@@ -41,12 +41,12 @@ export type ModelRolloutOptions = {
   parallel?: number | undefined;
 };
 
-/** A model as a continuer whose steps end at a named boundary. */
-export const boundaryContinuer = (
+/** A model as a generator whose steps end at a named boundary. */
+export const boundaryGenerator = (
   model: LanguageModel,
   { step, parallel, mix, ...options }: ModelRolloutOptions,
-): Continuer =>
-  modelContinuer(model, {
+): RolloutGenerator =>
+  modelGenerator(model, {
     ...options,
     ...(mix === undefined ? {} : { mix }),
     batchSize: parallel,
@@ -57,7 +57,7 @@ export const boundaryContinuer = (
 /** Options of {@link rollOutRows} and {@link rollOutDialogues}. */
 export type RollOutOptions = {
   /** What makes the answers; may be left out for dialogues whose replies are all recorded. */
-  continuer?: Continuer | undefined;
+  generator?: RolloutGenerator | undefined;
   /** A judge as recipes declare it. */
   judge: unknown;
   /** What messages about the judge begin with. */
@@ -76,7 +76,7 @@ export type RollOutOptions = {
 
 const carryOut = async (
   tasks: readonly RolloutTask[],
-  { continuer, judge: declared, judgeName = "judge", judgeCache, out, batchSize, signal }: RollOutOptions,
+  { generator, judge: declared, judgeName = "judge", judgeCache, out, batchSize, signal }: RollOutOptions,
 ): Promise<RolloutSummary> => {
   if (tasks.length === 0) {
     throw new MahaloError("E_ROLLOUT", `${out}: no row is left to roll out`, {
@@ -87,7 +87,7 @@ const carryOut = async (
   try {
     return await runRollouts(tasks, {
       out,
-      continuer,
+      generator,
       judge,
       judgeContent: judgeContent(declared, judgeName),
       batchSize,
@@ -106,9 +106,9 @@ const carryOut = async (
  */
 export const rollOutRows = (
   rows: readonly OpenRow[],
-  options: RollOutOptions & { continuer: Continuer; from?: RolloutOrigin | undefined },
+  options: RollOutOptions & { generator: RolloutGenerator; from?: RolloutOrigin | undefined },
 ): Promise<RolloutSummary> => {
-  const { judge, judgeName = "judge", continuer, problems = new Problems() } = options;
+  const { judge, judgeName = "judge", generator, problems = new Problems() } = options;
   const { samples, seed, from = "auto" } = options;
   const missing = rows.find(({ response }) => response === undefined);
   if (missing !== undefined && (from === "response" || from === "both")) {
@@ -124,7 +124,7 @@ export const rollOutRows = (
       ...(from === "prompt" || response === undefined ? {} : { response, labels }),
     };
   });
-  const tasks = planResponses(sources, continuer, { samples, seed, fromPrompt: from === "both" }, problems);
+  const tasks = planResponses(sources, generator, { samples, seed, fromPrompt: from === "both" }, problems);
   return carryOut(tasks, options);
 };
 
@@ -145,7 +145,7 @@ function judgeable<Row extends { answer?: unknown }>(
 /**
  * Rolls dialogues out: every tutor's turn is judged by the student's recorded reply, or by simulated ones.
  *
- * @param student whether the continuer answers turns without a recorded reply; default: they are left out
+ * @param student whether the generator answers turns without a recorded reply; default: they are left out
  * @throws MahaloError as {@link rollOutRows}
  */
 export const rollOutDialogues = (
@@ -161,9 +161,9 @@ export const rollOutDialogues = (
     persona?: string | undefined;
   },
 ): Promise<RolloutSummary> => {
-  const { continuer, samples, seed, problems = new Problems() } = options;
-  const asked = student || simulateAll === true ? { student: continuer } : {};
-  if ((student || simulateAll === true) && continuer === undefined) {
+  const { generator, samples, seed, problems = new Problems() } = options;
+  const asked = student || simulateAll === true ? { student: generator } : {};
+  if ((student || simulateAll === true) && generator === undefined) {
     throw new MahaloError("E_ROLLOUT", "a student is to be simulated, but no model is named");
   }
   return carryOut(

@@ -12,7 +12,7 @@ export type StepEnds = (ids: readonly number[]) => readonly number[];
 /** One step of a response. */
 export type Step = {
   text: string;
-  /** Its tokens, where the continuer works on tokens; else none. */
+  /** Its tokens, where the generator works on tokens; else none. */
   ids: readonly number[];
 };
 

@@ -54,8 +54,8 @@ describe.each(names)("%s", (name) => {
     const model = modelOf(name);
     const plain = flat(responses.map((one) => scoreSteps(model, [one], { sharePrompts: false })[0] ?? []));
     for (const sharePrompts of [true, false]) {
-      for (const tokensPerPass of [1, 20, 40, 8192]) {
-        const scores = scoreSteps(model, responses, { sharePrompts, tokensPerPass });
+      for (const maxTokensPerMicrobatch of [1, 20, 40, 8192]) {
+        const scores = scoreSteps(model, responses, { sharePrompts, maxTokensPerMicrobatch });
         expect(distance(flat(scores), plain)).toBeLessThan(1e-5);
       }
     }
@@ -85,7 +85,7 @@ test("what follows the last step, and responses beside it, are not seen", () => 
 test("says how far it is, and stops when asked to", () => {
   const model = modelOf("tiny-llama");
   const seen: number[] = [];
-  scoreSteps(model, responses, { tokensPerPass: 1, onProgress: (done) => seen.push(done) });
+  scoreSteps(model, responses, { maxTokensPerMicrobatch: 1, onProgress: (done) => seen.push(done) });
   expect(seen).toEqual([1, 2, 3, 4, 5]);
   const stop = new AbortController();
   stop.abort();

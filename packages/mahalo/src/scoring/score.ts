@@ -29,7 +29,7 @@ export type ScoredResponse = {
 /** Options of {@link scoreSteps}. */
 export type ScoreStepsOptions = {
   /** Most tokens of one pass; a longer response has a pass of its own. Default 8192. */
-  tokensPerPass?: number | undefined;
+  maxTokensPerMicrobatch?: number | undefined;
   /** Responses to one prompt read the prompt once. Default true; false reads every response by itself. */
   sharePrompts?: boolean | undefined;
   /** Stops between two passes with an error. */
@@ -61,7 +61,7 @@ type Group = { row: UnpackedRow; members: number[] };
 /** Responses by prompt, in the order of their first; what is too long for a pass goes on in a second group. */
 const groupByPrompt = (
   responses: readonly ScoredResponse[],
-  tokensPerPass: number,
+  maxTokensPerMicrobatch: number,
   share: boolean,
 ): Group[] => {
   const groups: {
@@ -76,7 +76,7 @@ const groupByPrompt = (
     const branch = response.slice(0, ends.at(-1));
     const key = share ? prompt.join(" ") : String(index);
     const known = open.get(key);
-    if (known !== undefined && known.tokens + branch.length <= tokensPerPass) {
+    if (known !== undefined && known.tokens + branch.length <= maxTokensPerMicrobatch) {
       known.branches.push(branch);
       known.members.push(index);
       known.tokens += branch.length;
@@ -119,7 +119,7 @@ const readScores = (
  * all steps up to there having been read, and nothing after.
  *
  * All steps of a response come from one pass, since a causal model's state at a token does not depend on what follows.
- * Responses are packed to `tokensPerPass` without padding, and those to one prompt share its tokens as branches that do
+ * Responses are packed to `maxTokensPerMicrobatch` without padding, and those to one prompt share its tokens as branches that do
  * not see each other. How responses are packed changes rounding only.
  *
  * @returns for every response the scores of its steps, in order: probabilities of `soft` and `hard` heads, numbers of any
@@ -134,18 +134,18 @@ const readScores = (
 export const scoreSteps = (
   model: ScoringModel,
   responses: readonly ScoredResponse[],
-  { tokensPerPass = 8192, sharePrompts = true, signal, onProgress }: ScoreStepsOptions = {},
+  { maxTokensPerMicrobatch = 8192, sharePrompts = true, signal, onProgress }: ScoreStepsOptions = {},
 ): number[][] => {
   for (const [index, response] of responses.entries()) check(response, index);
   const heads = responses.map(({ objective }) => model.rewards.get(objective));
   const headOf = (member: number): RewardHead => element(heads, member, "response");
-  const groups = groupByPrompt(responses, tokensPerPass, sharePrompts);
+  const groups = groupByPrompt(responses, maxTokensPerMicrobatch, sharePrompts);
   const { device } = model.backbone.weights.embedding.value;
   const scores: number[][] = [];
   let done = 0;
   for (const { batch, members } of packRows(
     groups.map(({ row }) => row),
-    tokensPerPass,
+    maxTokensPerMicrobatch,
   )) {
     throwIfAborted(signal, "scoring");
     const ends = zip(members, batch.rows).flatMap(([group, { branches }]): PassEnds => {

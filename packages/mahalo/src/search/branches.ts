@@ -6,11 +6,11 @@ import { lastOf } from "../core/need.ts";
 import type { Random } from "../core/random.ts";
 import type { Decoder } from "../decode/decoder.ts";
 import { type Choice, nextTokens } from "../decode/next-tokens.ts";
-import type { Answer, Finish } from "../decode/request.ts";
+import type { Sequence, Finish } from "../decode/request.ts";
 import type { LanguageModel } from "../model/folder/load.ts";
 
 /** An answer in the making and the row that holds it; the row lags behind by the answer's last token. */
-export type Branch = { row: number; readonly answer: Answer };
+export type Branch = { row: number; readonly answer: Sequence };
 
 /** A branch that has grown by a step. */
 export type Grown = {
@@ -41,7 +41,7 @@ export class Branches {
   }
 
   /** Begins an answer; its prompt is read when it grows. */
-  begin(answer: Answer): Branch {
+  begin(answer: Sequence): Branch {
     return this.#add(this.#decoder.addRow(), answer);
   }
 
@@ -78,7 +78,7 @@ export class Branches {
     return growing.map(({ branch, finish }) => ({ branch, finish }));
   }
 
-  #add(row: number, answer: Answer): Branch {
+  #add(row: number, answer: Sequence): Branch {
     const branch: Branch = { row, answer };
     this.#rows[row] = branch;
     return branch;

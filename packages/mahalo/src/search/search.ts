@@ -5,7 +5,7 @@ import { element, zip } from "../core/need.ts";
 import { type Random, stream } from "../core/random.ts";
 import type { Prompt } from "../data/rows/rows.ts";
 import { cachedDecoder, type Decoder } from "../decode/decoder.ts";
-import { Answer, type Completion, type GenerateRequest } from "../decode/request.ts";
+import { Sequence, type Completion, type GenerateRequest } from "../decode/request.ts";
 import type { LanguageModel } from "../model/folder/load.ts";
 import { Branches } from "./branches.ts";
 import { guidanceWeights } from "./combine.ts";
@@ -93,7 +93,7 @@ class Search {
   readonly #weights: number[];
   readonly #objectives: readonly string[];
   readonly #branches: Branches;
-  readonly #answer: Answer;
+  readonly #answer: Sequence;
   readonly #nodes: SearchNode[] = [];
   readonly #groups: Group[];
   readonly #scoredBefore: number;
@@ -111,7 +111,7 @@ class Search {
     this.#objectives = tools.scorer?.objectives ?? [];
     this.#weights = guidanceWeights(this.#objectives, request.guidance);
     this.#branches = new Branches(model, decoder);
-    this.#answer = new Answer(model, { ...request, sampling, maxNewTokens, step: options.step });
+    this.#answer = new Sequence(model, { ...request, sampling, maxNewTokens, step: options.step });
     this.#groups = this.#begun.map(() => ({ live: [], ended: [] }));
     this.#scoredBefore = tools.scorer?.tokens ?? 0;
   }

@@ -45,7 +45,7 @@ const makeState = ({
     optimizer.step();
   }
   optimizer.zeroGrad();
-  for (const one of parameters) one.refresh();
+  for (const one of parameters) one.syncFromMaster();
   return { steps, parameters, optimizer };
 };
 

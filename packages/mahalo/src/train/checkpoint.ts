@@ -176,7 +176,7 @@ const readCheckpoint = async (
   noGrad(() => {
     for (const { one, master } of masters) {
       scope(() => ops.copy_(master.detach(), weights.tensor(one.name)));
-      one.refresh();
+      one.syncFromMaster();
     }
   });
   weights.close();

@@ -14,7 +14,7 @@ import type { BranchLogProbs, BranchValues, Reader, TaskRow } from "./task.ts";
 /** How passes are divided; results do not depend on it but for rounding. */
 export type PassOptions = HeadPassOptions & {
   /** Tokens of one pass. */
-  tokensPerPass: number;
+  maxTokensPerMicrobatch: number;
   /** Recompute activations on the way back. */
   checkpointing?: boolean;
 };
@@ -41,7 +41,7 @@ export const measure = (
 ): BranchValues[][] => {
   const result: BranchValues[][] = rows.map(() => []);
   noGrad(() => {
-    for (const microbatch of microbatches(rows, options.tokensPerPass, readersOf(model, options))) {
+    for (const microbatch of microbatches(rows, options.maxTokensPerMicrobatch, readersOf(model, options))) {
       scope(() => {
         const { batch, members } = microbatch;
         const hidden = options.hidden ?? model.backbone.forward(batchTokens(batch), packedAttention(batch));

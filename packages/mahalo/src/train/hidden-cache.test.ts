@@ -14,7 +14,7 @@ import type { TaskRow } from "./task.ts";
 import { expectClose } from "./testing/compare.ts";
 import { alignedModel, pairTask, trainOptions } from "./testing/fixture.ts";
 import { digestsOf, go, STEPS, text } from "./testing/run.ts";
-import { selectTrained, train } from "./trainer.ts";
+import { setTrainable, train } from "./trainer.ts";
 
 let model: LanguageModel;
 let hidden: HiddenCache;
@@ -31,14 +31,14 @@ afterEach(() => {
 
 const task = pairTask();
 const rows = task.rows(0);
-const heads = (): Parameter[] => selectTrained(model, "heads", model.heads.parameters(), 1);
+const heads = (): Parameter[] => setTrainable(model, "heads", model.heads.parameters(), 1);
 
 /** Gradients of what trains for a step over all pairs. */
-const gradients = (trained: readonly Parameter[], options: ReadOptions, tokensPerPass = 40) => {
+const gradients = (trained: readonly Parameter[], options: ReadOptions, maxTokensPerMicrobatch = 40) => {
   for (const one of trained) one.clearGradient();
   accumulateGradients(model, rows, (row, values) => task.outcome(row, values, rows), {
     ...options,
-    tokensPerPass,
+    maxTokensPerMicrobatch,
     trained,
   });
   return new Map(
@@ -56,15 +56,15 @@ describe("kept hidden states", () => {
   });
 
   test("give the same values, and are computed once", () => {
-    const wanted = logProbs(model, rows, { tokensPerPass: 40 }).flat();
-    const found = measure(model, rows, { tokensPerPass: 40, hidden }).flat();
+    const wanted = logProbs(model, rows, { maxTokensPerMicrobatch: 40 }).flat();
+    const found = measure(model, rows, { maxTokensPerMicrobatch: 40, hidden }).flat();
     for (const [i, values] of found.entries()) expect(distance(values, wanted[i] ?? [])).toBeLessThan(1e-5);
     // A row that is known is not computed again: the backbone may be gone.
     const forward = model.backbone.forward;
     model.backbone.forward = () => {
       throw new Error("computed again");
     };
-    expect(measure(model, rows, { tokensPerPass: 40, hidden }).flat()).toEqual(found);
+    expect(measure(model, rows, { maxTokensPerMicrobatch: 40, hidden }).flat()).toEqual(found);
     model.backbone.forward = forward;
   });
 
@@ -87,7 +87,7 @@ describe("kept hidden states", () => {
   test("hold the positions that are read and no others, and are freed", () => {
     const [row] = rows;
     if (row === undefined) throw new Error("no row");
-    logProbs(model, [row], { tokensPerPass: 40 });
+    logProbs(model, [row], { maxTokensPerMicrobatch: 40 });
     const before = liveTensors();
     const read = row.branches.reduce((sum, { length }) => sum + length, 0);
     scope(() => hidden.of(logProbReader(model.heads.base), [{ row, index: 1 }]).shape);

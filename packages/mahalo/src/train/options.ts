@@ -11,7 +11,7 @@ export type TrainOptions = {
   /** Linear warm-up: below 1 a share of all steps, from 1 on a number of steps. */
   warmup: number;
   /** Tokens of one forward and backward pass. */
-  tokensPerPass: number;
+  maxTokensPerMicrobatch: number;
   /** Gradients are clipped to this global norm; 0 never clips. */
   maxGradNorm: number;
   /** What of the backbone trains beside the heads; `heads` is nothing. */

@@ -129,7 +129,7 @@ describe("a step", () => {
   test("measures log-probabilities, rewards and losses of its pairs under TRL's names", () => {
     const task = pairTask({ beta: 0.2 });
     const { metrics } = stepGradients(model, task, trained);
-    const logps = logProbs(model, task.rows(0), { tokensPerPass: 1000 });
+    const logps = logProbs(model, task.rows(0), { maxTokensPerMicrobatch: 1000 });
     const rows = PAIRS.map(({ objective }, i) => {
       const [chosen, rejected] = (logps[i] ?? []).map(sum);
       const rewards = {
@@ -168,7 +168,7 @@ describe("a step", () => {
 
   test("from a policy equal to the reference has loss log 2 and no reward", () => {
     const plain = pairTask({ reference: undefined });
-    const reference = logProbs(model, plain.rows(0), { tokensPerPass: 1000 }).map(
+    const reference = logProbs(model, plain.rows(0), { maxTokensPerMicrobatch: 1000 }).map(
       ([chosen, rejected]): ReferencePair => ({ chosen: sum(chosen), rejected: sum(rejected) }),
     );
     const { metrics } = stepGradients(model, pairTask({ reference }), trained);

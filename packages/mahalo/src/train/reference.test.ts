@@ -12,7 +12,7 @@ import type { ReferencePair } from "./preference.ts";
 import { cachedReference, computeReference } from "./reference.ts";
 import { OBJECTIVES, PAIRS, pairTask } from "./testing/fixture.ts";
 
-const options = { tokensPerPass: 40 };
+const options = { maxTokensPerMicrobatch: 40 };
 let model: LanguageModel;
 beforeAll(async () => {
   silenceProgress(true);
@@ -53,9 +53,9 @@ describe("the reference", () => {
   });
 
   test("depends on the tokens of a pass by rounding only", () => {
-    const wanted = computeReference(model, PAIRS, { tokensPerPass: 1 });
-    for (const tokensPerPass of [25, 60, 10_000]) {
-      expect(off(computeReference(model, PAIRS, { tokensPerPass }), wanted)).toBeLessThan(1e-6);
+    const wanted = computeReference(model, PAIRS, { maxTokensPerMicrobatch: 1 });
+    for (const maxTokensPerMicrobatch of [25, 60, 10_000]) {
+      expect(off(computeReference(model, PAIRS, { maxTokensPerMicrobatch }), wanted)).toBeLessThan(1e-6);
     }
   });
 

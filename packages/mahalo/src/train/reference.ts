@@ -6,7 +6,7 @@ import { setImmediate as nextTick } from "node:timers/promises";
 import { openSafetensors, scope, tensor, writeSafetensors } from "@mahalo/torch";
 import { append } from "../core/append.ts";
 import { ensureDir, hashBytes } from "../core/files.ts";
-import { goesOn, throwIfAborted } from "../core/interrupt.ts";
+import { resumes, throwIfAborted } from "../core/interrupt.ts";
 import { canonicalJson } from "../core/json.ts";
 import { progress } from "../core/progress.ts";
 import type { EncodedPair } from "../data/tokens/encode.ts";
@@ -77,7 +77,7 @@ export const cachedReference = async (
   for (let at = 0; at < pairs.length; at += slice) {
     // Lets signals through; a pass itself never waits.
     await nextTick();
-    if (at > 0) throwIfAborted(options.signal, "computing the reference", goesOn);
+    if (at > 0) throwIfAborted(options.signal, "computing the reference", resumes);
     append(reference, referenceOf(model, pairs.slice(at, at + slice), { ...options, onPass: bar.add }));
   }
   bar.done();

@@ -64,7 +64,7 @@ describe("a task that is prepared", () => {
       const events: string[][] = [];
       const { error, model } = await go({
         folder,
-        options: { tokensPerPass: 40, evaluateEvery: "never" },
+        options: { maxTokensPerMicrobatch: 40, evaluateEvery: "never" },
         task: () => ({
           ...task,
           prepare: (records: readonly PairRecord[]) => {

@@ -13,7 +13,7 @@ import type { LabelledSteps, RewardRow, RewardTaskOptions } from "./reward.ts";
 import { expectClose } from "./testing/compare.ts";
 import { trainOptions } from "./testing/fixture.ts";
 import { plainRewardStep, REWARD_ROWS, rewardStep, rewardsTask } from "./testing/rewards.ts";
-import { selectTrained, train } from "./trainer.ts";
+import { setTrainable, train } from "./trainer.ts";
 
 beforeAll(() => silenceProgress(true));
 afterAll(() => silenceProgress(false));
@@ -43,8 +43,8 @@ describe("the gradient of a step", () => {
     async (name) => {
       const model = await tinyRewards(name, ALL_KINDS);
       const plain = plainRewardStep(model);
-      for (const tokensPerPass of [10_000, 1]) {
-        const ours = rewardStep(model, rewardsTask(model), { tokensPerPass });
+      for (const maxTokensPerMicrobatch of [10_000, 1]) {
+        const ours = rewardStep(model, rewardsTask(model), { maxTokensPerMicrobatch });
         expect(ours.metrics.loss).toBeCloseTo(plain.loss, 5);
         expectClose(ours.gradients, plain.gradients, 2e-5);
       }
@@ -143,10 +143,10 @@ describe("training", () => {
     withFolder(async (folder) => {
       const task = rewardsTask(model, { rows, steps: 60, ...options });
       const settings = trainOptions({ train: "heads", learningRate: 0.03, schedule: "cosine" });
-      const trained = selectTrained(model, settings.train, model.rewards.parameters(), 1);
+      const trained = setTrainable(model, settings.train, model.rewards.parameters(), 1);
       const last = await train(model, task, settings, trained, { folder, seed: 1 });
       const taskRows = rowsOf(task);
-      const values = measure(model, taskRows, { tokensPerPass: 1000, readerOf: task.readerOf });
+      const values = measure(model, taskRows, { maxTokensPerMicrobatch: 1000, readerOf: task.readerOf });
       const scores = taskRows.map((row, i) =>
         (values[i] ?? []).flatMap((own) => model.rewards.get(row.objective).scores(own)),
       );
@@ -222,7 +222,7 @@ describe("a run", () => {
       for (;;) {
         const model = await tinyRewards("tiny-llama", heads, named ? { promptObjectives } : {});
         const options = trainOptions({ evaluateEvery: 2, ...settings });
-        const trained = selectTrained(model, options.train, model.rewards.parameters(), 1);
+        const trained = setTrainable(model, options.train, model.rewards.parameters(), 1);
         const stop = new AbortController();
         if (sittings) stop.abort();
         // Every step leaves out a row of an objective that has others, so that steps differ.

@@ -52,9 +52,9 @@ const plain = (): { loss: number; gradients: Map<string, Float32Array> } => {
 };
 
 describe("a step of fine-tuning", () => {
-  test.each([10_000, 30, 1])("has autograd's loss and gradients, in passes of %d tokens", (tokensPerPass) => {
+  test.each([10_000, 30, 1])("has autograd's loss and gradients, in passes of %d tokens", (maxTokensPerMicrobatch) => {
     const wanted = plain();
-    const found = stepGradients(model, task(), trainAll(model), { tokensPerPass });
+    const found = stepGradients(model, task(), trainAll(model), { maxTokensPerMicrobatch });
     expect(found.metrics.loss).toBeCloseTo(wanted.loss, 5);
     expect(found.metrics.perplexity).toBeCloseTo(Math.exp(found.metrics.loss ?? Number.NaN), 8);
     expectClose(found.gradients, wanted.gradients, 1e-5);

@@ -22,7 +22,7 @@ import {
   REFERENCE,
   stepGradients,
 } from "./testing/fixture.ts";
-import { selectTrained } from "./trainer.ts";
+import { setTrainable } from "./trainer.ts";
 
 let model: LanguageModel;
 beforeEach(async () => {
@@ -52,7 +52,7 @@ const gradientsFor = (trained: readonly Parameter[], options: Partial<PassOption
 };
 
 const select = (train: TrainOptions["train"]): Parameter[] =>
-  selectTrained(model, train, model.heads.parameters(), 3);
+  setTrainable(model, train, model.heads.parameters(), 3);
 
 /** Adapters begin at zero, where half of their gradients are zero too: gives every one some value. */
 const stir = (parameters: readonly Parameter[]): void => {
@@ -67,8 +67,8 @@ const stir = (parameters: readonly Parameter[]): void => {
 describe("the gradients of a step", () => {
   test("in eight passes of one pair are those in one pass of eight, to rounding", () => {
     const trained = trainAll(model);
-    const together = stepGradients(model, pairTask(), trained, { tokensPerPass: 10_000 });
-    const apart = stepGradients(model, pairTask(), trained, { tokensPerPass: 1 });
+    const together = stepGradients(model, pairTask(), trained, { maxTokensPerMicrobatch: 10_000 });
+    const apart = stepGradients(model, pairTask(), trained, { maxTokensPerMicrobatch: 1 });
     expectClose(apart.gradients, together.gradients, 1e-5);
     expect(apart.metrics.loss).toBeCloseTo(together.metrics.loss ?? Number.NaN, 6);
   });
@@ -77,7 +77,7 @@ describe("the gradients of a step", () => {
     const trained = trainAll(model);
     const { gradients } = stepGradients(model, pairTask(), trained);
     const division = fc.record({
-      tokensPerPass: fc.integer({ min: 1, max: 3 * largestRow }),
+      maxTokensPerMicrobatch: fc.integer({ min: 1, max: 3 * largestRow }),
       chunk: fc.integer({ min: 1, max: 40 }),
       fused: fc.boolean(),
       checkpointing: fc.boolean(),
@@ -92,14 +92,14 @@ describe("the gradients of a step", () => {
 
   test("are the same bytes when computed again", () => {
     const trained = trainAll(model);
-    const options = { tokensPerPass: 40 };
+    const options = { maxTokensPerMicrobatch: 40 };
     const first = stepGradients(model, pairTask(), trained, options);
     expect(stepGradients(model, pairTask(), trained, options)).toEqual(first);
   });
 
   test("in bfloat16 point where those in float32 point", async () => {
     const rounded = await alignedModel("tiny-llama", { compute: "bfloat16" });
-    const found = stepGradients(rounded, pairTask(), trainAll(rounded), { tokensPerPass: 40 });
+    const found = stepGradients(rounded, pairTask(), trainAll(rounded), { maxTokensPerMicrobatch: 40 });
     const wanted = stepGradients(model, pairTask(), trainAll(model));
     expect(found.metrics.loss).toBeCloseTo(wanted.metrics.loss ?? Number.NaN, 1);
     const dot = (a: Float32Array, b: Float32Array): number =>
@@ -116,7 +116,7 @@ describe("the gradients of a step", () => {
     const trained = trainAll(model);
     const lossOf = () => ({ slopes: [0.1, -0.1], record: undefined });
     const step = (checkpointing: boolean): unknown =>
-      accumulateGradients(model, rows, lossOf, { tokensPerPass: 40, checkpointing, trained });
+      accumulateGradients(model, rows, lossOf, { maxTokensPerMicrobatch: 40, checkpointing, trained });
     step(true);
     const before = liveTensors();
     for (const checkpointing of [false, true, false, true]) step(checkpointing);
@@ -136,7 +136,7 @@ describe.each([
     const kept = gradientsFor(trained);
     expect(kept.size).toBe(trained.length);
     expect(gradientsFor(trained, { checkpointing: true })).toEqual(kept);
-    expect(gradientsFor(trained, { checkpointing: true, tokensPerPass: 40 }).size).toBe(trained.length);
+    expect(gradientsFor(trained, { checkpointing: true, maxTokensPerMicrobatch: 40 }).size).toBe(trained.length);
   });
 
   test("gives autograd's gradients to what trains, and none to anything else", () => {
@@ -167,10 +167,10 @@ describe("log-probabilities", () => {
     all.flatMap((row) => row.branches.map((branch) => ({ ...row, branches: [branch] })));
 
   test("of packed pairs are those of each response alone behind its prompt, row for row", () => {
-    const wanted = apart(rows).map((row) => logProbs(model, [row], { tokensPerPass: 1 })[0]?.[0] ?? []);
+    const wanted = apart(rows).map((row) => logProbs(model, [row], { maxTokensPerMicrobatch: 1 })[0]?.[0] ?? []);
     fc.assert(
-      fc.property(fc.integer({ min: 1, max: 3 * largestRow }), (tokensPerPass) => {
-        const found = logProbs(model, rows, { tokensPerPass }).flat();
+      fc.property(fc.integer({ min: 1, max: 3 * largestRow }), (maxTokensPerMicrobatch) => {
+        const found = logProbs(model, rows, { maxTokensPerMicrobatch }).flat();
         expect(found.map(({ length }) => length)).toEqual(wanted.map(({ length }) => length));
         for (const [i, logps] of found.entries()) {
           expect(relativeToLargest(logps, wanted[i] ?? [])).toBeLessThan(1e-5);
@@ -182,7 +182,7 @@ describe("log-probabilities", () => {
 
   test("are read by the head of a row's objective, by the base head where it has none, or as told", () => {
     const base = rows.map((row) => ({ ...row, objective: undefined }));
-    const options = { tokensPerPass: 40 };
+    const options = { maxTokensPerMicrobatch: 40 };
     const engagement = model.heads.get("engagement");
     const told = logProbs(model, base, { ...options, headOf: () => engagement });
     const own = logProbs(model, rows, options);
@@ -200,7 +200,7 @@ describe("log-probabilities", () => {
     let [counted, passes] = [0, 0];
     const measure = (): unknown =>
       logProbs(model, rows, {
-        tokensPerPass: 40,
+        maxTokensPerMicrobatch: 40,
         onPass: (count) => {
           counted += count;
           passes += 1;
@@ -216,12 +216,12 @@ describe("log-probabilities", () => {
   });
 
   test("of no rows are none", () => {
-    expect(logProbs(model, [], { tokensPerPass: 40 })).toEqual([]);
+    expect(logProbs(model, [], { maxTokensPerMicrobatch: 40 })).toEqual([]);
   });
 
   test("of an objective without a head are refused by name", () => {
     const stray = rows.map((row) => ({ ...row, objective: "wit" }));
-    expect(() => logProbs(model, stray, { tokensPerPass: 40 })).toThrow(
+    expect(() => logProbs(model, stray, { maxTokensPerMicrobatch: 40 })).toThrow(
       expect.objectContaining({
         code: "E_HEAD_UNKNOWN_OBJECTIVE",
         message: expect.stringContaining('"wit"'),

@@ -59,7 +59,7 @@ export function trainStep<R>(state: TrainState<R>, step: number): Metrics {
   optimizer.learningRate = learningRate * state.schedule(step);
   optimizer.step();
   optimizer.zeroGrad();
-  for (const parameter of parameters) parameter.refresh();
+  for (const parameter of parameters) parameter.syncFromMaster();
   model.heads?.clearMixes();
 
   const seconds = (performance.now() - began) / 1000;
@@ -94,7 +94,7 @@ export function accumulateGradients<R>(
 ): R[] {
   const records: R[] = [];
   const { hidden: cache, checkpointing = false } = options;
-  for (const microbatch of microbatches(rows, options.tokensPerPass, readersOf(model, options))) {
+  for (const microbatch of microbatches(rows, options.maxTokensPerMicrobatch, readersOf(model, options))) {
     scope(() => {
       const { batch } = microbatch;
       const pass =
@@ -114,7 +114,7 @@ export function accumulateGradients<R>(
         backwardHeads(microbatch, readings, slopes, gradient_TD);
         pass.backward(gradient_TD);
       }
-      for (const parameter of options.trained) parameter.collect();
+      for (const parameter of options.trained) parameter.syncGradient();
     });
   }
   return records;

@@ -12,7 +12,7 @@ import { metricsFile, readMetrics, timingNames } from "./metrics.ts";
 import type { TrainOptions } from "./options.ts";
 import { alignedModel, OBJECTIVES, PAIRS, trainOptions } from "./testing/fixture.ts";
 import { alignTask, digestsOf, fineTuneTask, go, order, type Run, STEPS, weightsOf } from "./testing/run.ts";
-import { selectTrained, train } from "./trainer.ts";
+import { setTrainable, train } from "./trainer.ts";
 
 beforeAll(() => silenceProgress(true));
 afterAll(() => silenceProgress(false));
@@ -54,7 +54,7 @@ describe("a run", () => {
   test("leaves no native tensor behind", () =>
     withFolder(async (folder) => {
       const model = await alignedModel();
-      const trained = selectTrained(model, "full", model.heads.parameters(), 1);
+      const trained = setTrainable(model, "full", model.heads.parameters(), 1);
       const once = (name: string) =>
         train(model, alignTask(), trainOptions({ saveEvery: 2 }), trained, {
           folder: join(folder, name),
@@ -132,7 +132,7 @@ describe("held-out pairs", () => {
       expect(training).toEqual(await readMetrics(join(none, metricsFile)));
 
       const held = alignTask();
-      const logps = logProbs(first.model, held.heldOut, { tokensPerPass: 64 });
+      const logps = logProbs(first.model, held.heldOut, { maxTokensPerMicrobatch: 64 });
       const records = held.heldOut.map((row, i) => held.outcome(row, logps[i] ?? [], held.heldOut).record);
       const wanted = Object.entries(held.metrics(records)).map(([name, value]) => [`eval_${name}`, value]);
       const last = (await readMetrics(join(much, metricsFile))).at(-1);
@@ -242,7 +242,7 @@ describe("what trains", () => {
       const ended = await go({ folder, ...run });
       expect(ended.error).toBeUndefined();
       const fresh = await alignedModel("tiny-llama", { compute: run.compute ?? "float32" });
-      const adapters = selectTrained(fresh, trainOptions(run.options).train, [], run.seed ?? 1);
+      const adapters = setTrainable(fresh, trainOptions(run.options).train, [], run.seed ?? 1);
       const before = weightsOf({ ...ended, model: fresh, trained: adapters });
       const names = [...weightsOf(ended)].flatMap(([name, values]) =>
         values.some((value, i) => value !== before.get(name)?.[i]) ? [name] : [],
@@ -277,7 +277,7 @@ describe("what trains", () => {
   test("is what was selected last, whatever trained before", async () => {
     const model = await alignedModel();
     trainAll(model);
-    const trained = selectTrained(model, { lastLayers: 1 }, model.heads.parameters(), 1);
+    const trained = setTrainable(model, { lastLayers: 1 }, model.heads.parameters(), 1);
     const on = model.backbone.parameters().filter(({ trainable }) => trainable);
     expect([...on, ...model.heads.parameters()]).toEqual(trained);
     model.dispose();
@@ -317,9 +317,9 @@ describe("what trains", () => {
     const downs = await Promise.all(
       [1, 1, 2].map(async (seed) => {
         const model = await alignedModel();
-        const before = logProbs(model, alignTask().heldOut, { tokensPerPass: 64 });
-        const trained = selectTrained(model, { lora: { rank: 2, alpha: 4 } }, [], seed);
-        expect(logProbs(model, alignTask().heldOut, { tokensPerPass: 64 })).toEqual(before);
+        const before = logProbs(model, alignTask().heldOut, { maxTokensPerMicrobatch: 64 });
+        const trained = setTrainable(model, { lora: { rank: 2, alpha: 4 } }, [], seed);
+        expect(logProbs(model, alignTask().heldOut, { maxTokensPerMicrobatch: 64 })).toEqual(before);
         const values = trained.map((one) => [one.name, one.float().toFloat32Array()]);
         model.dispose();
         return values;

@@ -28,7 +28,7 @@ export type TrainContext = {
 };
 
 /** Marks what trains and returns it: the chosen part of the backbone, and the heads that rows name. */
-export const selectTrained = (
+export const setTrainable = (
   model: TrainedModel,
   train: TrainOptions["train"],
   heads: readonly Parameter[],
@@ -129,7 +129,7 @@ const loggedMetrics = async (folder: string, step: number): Promise<Metrics> => 
  * writes the same metrics and ends in the same weights, byte for byte, as one that never stopped. Held-out rows are
  * measured every `evaluateEvery` steps and at the end, or never.
  *
- * @param parameters what is trained, of {@link selectTrained}
+ * @param parameters what is trained, of {@link setTrainable}
  * @throws MahaloError E_INTERRUPTED after an abort; E_GRADIENT_NOT_FINITE, E_METRIC_NOT_FINITE; E_CHECKPOINT
  */
 export const train = async <R>(

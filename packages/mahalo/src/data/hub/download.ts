@@ -5,7 +5,7 @@ import { type FileHandle, open, rename, rm, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { MahaloError } from "@mahalo/torch";
 import { ensureDir, fileError } from "../../core/files.ts";
-import { goesOn, throwIfStopping } from "../../core/interrupt.ts";
+import { resumes, throwIfStopping } from "../../core/interrupt.ts";
 import { withLock } from "../../core/lock.ts";
 import { note, type Progress, progress } from "../../core/progress.ts";
 import { PassingFailure } from "../../core/retry.ts";
@@ -97,7 +97,7 @@ const appendBody = async (
   let left = most + 1;
   try {
     for (;;) {
-      throwIfStopping("downloading", goesOn);
+      throwIfStopping("downloading", resumes);
       let timer: NodeJS.Timeout | undefined;
       const stalled = new Promise<never>((_, reject) => {
         timer = setTimeout(() => reject(new PassingFailure("the connection went silent")), patience.stall);

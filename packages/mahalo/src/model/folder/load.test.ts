@@ -111,7 +111,7 @@ describe.each(tinyNames)("weights of %s", (name) => {
           scope(() => {
             for (const [i, one] of heads.entries()) {
               ops.add_(one.float(), normal(i, one.value.shape));
-              one.refresh();
+              one.syncFromMaster();
               ops.add_(one.value, normal(i, one.value.shape).to(compute));
             }
           }),

@@ -22,7 +22,7 @@ const withOther = (body: (own: Float32Array[], other: string) => Promise<void>):
         ops.addScalar_(master, 0.5);
       }
     });
-    for (const one of [...model.backbone.parameters(), model.heads.base]) one.refresh();
+    for (const one of [...model.backbone.parameters(), model.heads.base]) one.syncFromMaster();
     await saveModel(model, join(folder, "other"));
     model.dispose();
     await body(own, join(folder, "other"));

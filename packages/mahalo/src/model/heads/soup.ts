@@ -82,6 +82,6 @@ export const soupModel = async (
     soup.dispose();
     throw error;
   }
-  for (const one of weightsOf(soup)) one.refresh();
+  for (const one of weightsOf(soup)) one.syncFromMaster();
   return soup;
 };

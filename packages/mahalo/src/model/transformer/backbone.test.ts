@@ -39,7 +39,7 @@ const learn = (
     const { backbone } = model;
     const pass = backbone.train(tokensOf(batch), attend, { checkpoint });
     pass.backward((slopes_TD ?? normal(5, pass.hidden_TD.shape)).to(backbone.compute));
-    for (const one of parameters) one.collect();
+    for (const one of parameters) one.syncGradient();
     const gradients = gradientsOf(model);
     clearGradients(model);
     return { hidden: pass.hidden_TD.toFloat32Array(), gradients };
@@ -260,7 +260,7 @@ describe("in bfloat16", () => {
             for (const one of parameters) {
               // A step of 2^-14 of each weight; bfloat16's is 2^-8 at least.
               ops.add_(one.float(), one.value.to("float32"), { alpha: 2 ** -14 });
-              one.refresh();
+              one.syncFromMaster();
             }
           }),
         );

@@ -144,7 +144,7 @@ const passOf = async (
     return scope(() => {
       const pass = model.backbone.train(tokensOf(batch), packedAttention(batch));
       pass.backward(normal(5, pass.hidden_TD.shape).to(compute));
-      for (const one of parameters) one.collect();
+      for (const one of parameters) one.syncGradient();
       return { hidden: hiddenOf(model, batch).toFloat32Array(), gradients: gradientsOf(model) };
     });
   } finally {

@@ -56,7 +56,7 @@ const shake = (parameters: readonly Parameter[], scale = 0.2): void =>
     scope(() => {
       for (const [i, one] of parameters.entries()) {
         ops.add_(one.float(), normal(i, one.value.shape, scale));
-        one.refresh();
+        one.syncFromMaster();
       }
     }),
   );
@@ -79,7 +79,7 @@ const learn = (model: LanguageModel, parameters: readonly Parameter[], checkpoin
   scope(() => {
     const pass = model.backbone.train(tokensOf(BATCH), packedAttention(BATCH), { checkpoint });
     pass.backward(normal(5, pass.hidden_TD.shape).to(model.backbone.compute));
-    for (const one of parameters) one.collect();
+    for (const one of parameters) one.syncGradient();
   });
 
 const read = (x: Tensor | null | undefined): Float32Array => x?.toFloat32Array() ?? new Float32Array();

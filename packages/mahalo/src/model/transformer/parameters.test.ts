@@ -18,10 +18,10 @@ describe("in float32", () => {
     const one = make("float32");
     expect(one.master).toBe(one.value);
     pass(one, [1, 2, 3]);
-    one.collect();
+    one.syncGradient();
     one.accumulate(tensor([10, 10, 10]));
     pass(one, [0.5, 0, 0]);
-    one.collect();
+    one.syncGradient();
     expect(one.gradient?.toFloat32Array()).toEqual(Float32Array.of(11.5, 12, 13));
     one.clearGradient();
     expect(one.gradient).toBeNull();
@@ -35,7 +35,7 @@ describe("in bfloat16", () => {
     expect(one.value.dtype).toBe("bfloat16");
     for (let i = 0; i < 300; i++) {
       pass(one, [1, 0.5, 0.25]);
-      one.collect();
+      one.syncGradient();
     }
     expect(one.value.grad).toBeNull();
     // In bfloat16 the sum would stand still at 256.
@@ -48,12 +48,12 @@ describe("in bfloat16", () => {
     const one = make("bfloat16", true, [1]);
     const { master } = one;
     for (let i = 0; i < 4000; i++) if (master) noGrad(() => scope(() => ops.addScalar_(master, 2 ** -20)));
-    one.refresh();
+    one.syncFromMaster();
     expect(one.float().item()).toBe(1 + 4000 / 2 ** 20);
     // The nearest neighbour above 1 is 1.0078; half way to it the value follows.
     expect(one.value.to("float32").item()).toBe(1);
     for (let i = 0; i < 4000; i++) if (master) noGrad(() => scope(() => ops.addScalar_(master, 2 ** -20)));
-    one.refresh();
+    one.syncFromMaster();
     expect(one.value.to("float32").item()).toBe(1 + 2 ** -7);
     one.dispose();
   });
@@ -97,7 +97,7 @@ test.each(["float32", "bfloat16"] as const)(
     const before = liveTensors();
     const one = make(compute);
     pass(one, [1, 2, 3]);
-    one.collect();
+    one.syncGradient();
     one.dispose();
     expect(liveTensors()).toBe(before);
   },

@@ -49,7 +49,7 @@ export class Parameter {
   }
 
   /** Moves what autograd left in the compute copy over to the float32 gradient. */
-  collect(): void {
+  syncGradient(): void {
     if (this.master === this.value) return;
     scope(() => {
       const fresh = this.value.grad;
@@ -72,7 +72,7 @@ export class Parameter {
   }
 
   /** After an update of the master: rounds it into the compute copy. */
-  refresh(): void {
+  syncFromMaster(): void {
     const { master } = this;
     if (master !== undefined && master !== this.value) noGrad(() => ops.copy_(this.value, master));
   }

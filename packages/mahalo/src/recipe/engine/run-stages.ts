@@ -5,7 +5,7 @@ import { MahaloError } from "@mahalo/torch";
 import { isUnwritable } from "../../core/file-error.ts";
 import { ensureDir, errorCode, fileError } from "../../core/files.ts";
 import { formatDuration } from "../../core/format.ts";
-import { goesOn, throwIfAborted } from "../../core/interrupt.ts";
+import { resumes, throwIfAborted } from "../../core/interrupt.ts";
 import { sweepLeftovers } from "../../core/leftovers.ts";
 import type { FileLock } from "../../core/lock.ts";
 import { didYouMean } from "../../core/suggest.ts";
@@ -223,7 +223,7 @@ const runLocked = async <R>(
   const outcomes: StageOutcome[] = [];
   for (const [at, state] of states.entries()) {
     if (at > last) break;
-    throwIfAborted(signal, "running the recipe", goesOn);
+    throwIfAborted(signal, "running the recipe", resumes);
     const stage = stages.find(({ name }) => name === state.name) as Stage<R>;
     const own = join(folder, state.name);
     const redo = at >= redoFrom;

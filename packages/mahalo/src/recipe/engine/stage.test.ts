@@ -54,7 +54,7 @@ const pipeline = (hook: (stage: string) => void = () => undefined, version = "1"
       name: "align",
       version,
       dependencies: ["data"],
-      leftOut: ({ align }) => align === false,
+      skipped: ({ align }) => align === false,
       inputs: ({ align }) => align,
       run: body,
     },

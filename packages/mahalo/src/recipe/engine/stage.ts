@@ -40,7 +40,7 @@ export type Stage<R> = {
   /** Names of stages it reads from; they stand before it. Those that the recipe leaves out are passed over. */
   dependencies: readonly string[];
   /** Whether the recipe leaves this stage out. Default: never. */
-  leftOut?: (recipe: R) => boolean;
+  skipped?: (recipe: R) => boolean;
   /** The part of the recipe that its outputs depend on; anything that JSON can hold. */
   inputs: (recipe: R) => unknown;
   /** Files from outside that it reads. Default: none. */
@@ -73,7 +73,7 @@ export type InspectOptions = {
 };
 
 const chain = <R>(stages: readonly Stage<R>[], recipe: R): Stage<R>[] =>
-  stages.filter((stage) => stage.leftOut?.(recipe) !== true);
+  stages.filter((stage) => stage.skipped?.(recipe) !== true);
 
 /** Names of the stages a recipe goes through, in order. */
 export const stageNames = <R>(stages: readonly Stage<R>[], recipe: R): string[] =>

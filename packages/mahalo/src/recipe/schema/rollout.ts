@@ -2,7 +2,7 @@
 import { z } from "zod";
 import { stepBoundarySchema } from "../../data/tokens/steps.ts";
 import { samplingShape } from "../../decode/sampling.ts";
-import { endpointContinuerSchema } from "../../rollout/endpoint-generator.ts";
+import { endpointGeneratorSchema } from "../../rollout/endpoint-generator.ts";
 import { rolloutPairsSchema } from "../../rollout/pairs.ts";
 import { relabelOptionsSchema } from "../../rollout/relabel.ts";
 import { rolloutOrigins } from "../../rollout/rollout.ts";
@@ -43,7 +43,7 @@ export const rolloutSchema = z.strictObject({
     .positive()
     .default(16)
     .describe("Answers made side by side; of an endpoint, its concurrency decides."),
-  endpoint: endpointContinuerSchema
+  endpoint: endpointGeneratorSchema
     .optional()
     .describe("An OpenAI-compatible endpoint that makes the answers, instead of the fine-tuned model."),
 });

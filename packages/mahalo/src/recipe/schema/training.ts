@@ -34,7 +34,7 @@ export const trainingSchema = z.strictObject({
     .positive()
     .default(16)
     .describe("Rows an optimiser step; every objective is in every batch."),
-  tokensPerPass: z
+  maxTokensPerMicrobatch: z
     .int()
     .positive()
     .default(4096)

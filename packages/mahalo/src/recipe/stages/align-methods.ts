@@ -5,7 +5,7 @@ import type { LanguageModel } from "../../model/folder/load.ts";
 import { normalizeMix } from "../../model/heads/heads.ts";
 import { pairLosses } from "../../train/losses.ts";
 import { alignMethods } from "../../train/methods/registry.ts";
-import type { RewardGaps } from "../../train/methods/scalarize.ts";
+import type { RewardMargins } from "../../train/methods/scalarize.ts";
 import type { PreferenceTaskOptions, ReferencePair } from "../../train/preference.ts";
 import type { SourceFiles } from "../engine/source-files.ts";
 import type { StageContext } from "../engine/stage.ts";
@@ -73,7 +73,7 @@ export const weightsOf = (
 export type RankedPairs = {
   pairs: readonly EncodedPair[];
   heldOut: readonly EncodedPair[];
-  gaps: { pairs: RewardGaps; heldOut: RewardGaps };
+  rewardMargins: { pairs: RewardMargins; heldOut: RewardMargins };
 };
 
 type ReferenceOf = (
@@ -92,25 +92,25 @@ export const rankedPairs = async (
   align: AlignOptions,
   context: StageContext<Recipe>,
 ): Promise<RankedPairs> => {
-  const gapsOf = async (side: readonly EncodedPair[]): Promise<RewardGaps> => {
+  const marginsOf = async (side: readonly EncodedPair[]): Promise<RewardMargins> => {
     if (align.rewards === undefined) return new Map();
     // Rewards need the reference even where the loss leaves it out.
     const reference = await referenceOf(policy, side, align, context);
     return pairRewards(side, weights, { align, policy, reference, context });
   };
-  const gaps = { pairs: await gapsOf(pairs), heldOut: await gapsOf(heldOut) };
+  const rewardMargins = { pairs: await marginsOf(pairs), heldOut: await marginsOf(heldOut) };
   const { rank } = alignMethods.get(align.method);
-  if (rank === undefined) return { pairs, heldOut, gaps };
+  if (rank === undefined) return { pairs, heldOut, rewardMargins };
   return {
-    pairs: rank({ pairs, gaps: gaps.pairs, weights }),
-    heldOut: rank({ pairs: heldOut, gaps: gaps.heldOut, weights }),
-    gaps,
+    pairs: rank({ pairs, rewardMargins: rewardMargins.pairs, weights }),
+    heldOut: rank({ pairs: heldOut, rewardMargins: rewardMargins.heldOut, weights }),
+    rewardMargins,
   };
 };
 
 /** The loss of every pair, where the method has one of its own. */
 export const lossesOf = (
-  { pairs, heldOut, gaps }: RankedPairs,
+  { pairs, heldOut, rewardMargins }: RankedPairs,
   weights: ReadonlyMap<string, number>,
   { method, beta, smoothing }: AlignOptions,
 ): PreferenceTaskOptions["losses"] => {
@@ -118,7 +118,7 @@ export const lossesOf = (
   if (losses === undefined) return undefined;
   const options = { beta, smoothing };
   return {
-    pairs: losses({ pairs, gaps: gaps.pairs, weights }, options),
-    heldOut: losses({ pairs: heldOut, gaps: gaps.heldOut, weights }, options),
+    pairs: losses({ pairs, rewardMargins: rewardMargins.pairs, weights }, options),
+    heldOut: losses({ pairs: heldOut, rewardMargins: rewardMargins.heldOut, weights }, options),
   };
 };

@@ -6,7 +6,7 @@ import { alignMethods } from "../../train/methods/registry.ts";
 import { type PreferenceTaskOptions, preferenceTask, type ReferencePair } from "../../train/preference.ts";
 import { logProbReaders } from "../../train/reader.ts";
 import { cachedReference } from "../../train/reference.ts";
-import { selectTrained, train } from "../../train/trainer.ts";
+import { setTrainable, train } from "../../train/trainer.ts";
 import { needFolder, type Stage, type StageContext } from "../engine/stage.ts";
 import { hasPairs } from "../schema/objective.ts";
 import type { AlignOptions, ObjectiveOptions, Recipe } from "../schema/schema.ts";
@@ -40,12 +40,12 @@ const referencePolicy = ({ ingredients }: StageContext<Recipe>): string =>
 const referenceOf = async (
   model: LanguageModel,
   pairs: readonly EncodedPair[],
-  { tokensPerPass }: AlignOptions,
+  { maxTokensPerMicrobatch }: AlignOptions,
   context: StageContext<Recipe>,
 ): Promise<ReferencePair[]> => {
   if (pairs.length === 0) return [];
   return cachedReference(model, pairs, {
-    tokensPerPass,
+    maxTokensPerMicrobatch,
     folder: context.cache,
     policy: referencePolicy(context),
     signal: context.signal,
@@ -91,7 +91,7 @@ export const alignStage: Stage<Recipe> = {
   name: "align",
   version: "1",
   dependencies: ["data", "sft", "pairs"],
-  leftOut: ({ align }) => align === false || alignMethods.get(align.method).merges === "logits",
+  skipped: ({ align }) => align === false || alignMethods.get(align.method).merges === "logits",
   inputs: ({ align, objectives }) =>
     align === false
       ? null
@@ -147,7 +147,7 @@ export const alignStage: Stage<Recipe> = {
       const heads = single ? [model.heads.base] : objectives.map((name) => model.heads.get(name));
       // Heads that are there answer over this backbone: it must stay as it is.
       const options = addsHeads(align) ? { ...align, train: "heads" as const } : align;
-      const trained = selectTrained(model, options.train, heads, seed);
+      const trained = setTrainable(model, options.train, heads, seed);
       const { loss, beta, smoothing, gamma } = align;
       const objectiveWeights = Object.fromEntries(
         objectives.map((name) => [name, recipe.objectives[name]?.weight ?? 1]),

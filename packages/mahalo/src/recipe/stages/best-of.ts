@@ -2,7 +2,7 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
-import { goesOn, throwIfAborted } from "../../core/interrupt.ts";
+import { resumes, throwIfAborted } from "../../core/interrupt.ts";
 import { readJsonFile } from "../../core/json.ts";
 import { element } from "../../core/need.ts";
 import { stream } from "../../core/random.ts";
@@ -87,7 +87,7 @@ export const bestOfRollouts = async (context: StageContext<Recipe>): Promise<Bes
     if (dialogues !== undefined || !existsSync(file) || !existsSync(folder)) continue;
     const rows = (await allRollouts(file)).filter((row) => samplesOf(row).length > 1);
     if (rows.length === 0) continue;
-    throwIfAborted(signal, "evaluating", goesOn);
+    throwIfAborted(signal, "evaluating", resumes);
     const model = await loadRewardModel(folder);
     try {
       const prompts = candidatesOf(model, objective, rows, context);

@@ -1,6 +1,6 @@
 /** How far each policy of the evaluation lies from the model that align began with, along its own answers. */
 import { z } from "zod";
-import { goesOn, throwIfAborted } from "../../core/interrupt.ts";
+import { resumes, throwIfAborted } from "../../core/interrupt.ts";
 import { element, zip } from "../../core/need.ts";
 import { encodeExample } from "../../data/tokens/encode.ts";
 import type { SweepMix } from "../../evaluate/mixes.ts";
@@ -79,7 +79,7 @@ export const divergences = async (
   if (merged?.merges === "logits" || policies.length === 0) return found;
   await withModel(baseline, context, async (reference) => {
     for (const { label, mix, name, responses } of policies) {
-      throwIfAborted(signal, "evaluating", goesOn);
+      throwIfAborted(signal, "evaluating", resumes);
       const kept = await keptAnswers(context, `kl-${name}`, z.array(z.number()), async () => {
         const answers = encoded(reference, prompts, responses, recipe.data);
         return merged === undefined || mix === undefined

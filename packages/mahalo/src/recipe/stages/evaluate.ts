@@ -2,12 +2,12 @@
 import { join } from "node:path";
 import { stringify } from "yaml";
 import { z } from "zod";
-import { goesOn, throwIfAborted } from "../../core/interrupt.ts";
+import { resumes, throwIfAborted } from "../../core/interrupt.ts";
 import { JsonlWriter } from "../../core/json-lines.ts";
 import { progress } from "../../core/progress.ts";
 import { stream } from "../../core/random.ts";
 import { describeReason } from "../../data/rows/problems.ts";
-import type { JointModel } from "../../decode/logit-mixing.ts";
+import type { LogitMixture } from "../../decode/logit-mixing.ts";
 import { bootstrapMean } from "../../evaluate/intervals.ts";
 import { formatMix, mixGrid, type SweepMix } from "../../evaluate/mixes.ts";
 import { type Margins, pairAccuracy } from "../../evaluate/pair-accuracy.ts";
@@ -43,7 +43,7 @@ export type Answer = (
     signal: AbortSignal;
     onAnswer: () => void;
     /** What holds the rows, where it is not the model's own decoder. */
-    decoder?: JointModel["decoder"] | undefined;
+    decoder?: LogitMixture["decoder"] | undefined;
   },
 ) => Promise<string[]>;
 
@@ -106,10 +106,10 @@ const sweep = async (
     name: string,
     label: string,
     mix: SweepMix | undefined,
-    { decoder, system }: { decoder?: JointModel["decoder"] | undefined; system?: string } = {},
+    { decoder, system }: { decoder?: LogitMixture["decoder"] | undefined; system?: string } = {},
   ): Promise<string[]> =>
     keptAnswers(context, name, z.array(z.string()), async () => {
-      throwIfAborted(signal, "evaluating", goesOn);
+      throwIfAborted(signal, "evaluating", resumes);
       const bar = progress({ label: `evaluate ${label}`, total: prompts.length, unit: "answers" });
       let done = 0;
       const onAnswer = (): void => {
@@ -212,7 +212,7 @@ const rank = async (context: Context, model: LanguageModel): Promise<Results["pa
   const { baseline } = modelNames(context);
   const before = recipe.sft === false ? "base" : "sft";
   if (baseline !== undefined) {
-    throwIfAborted(signal, "evaluating", goesOn);
+    throwIfAborted(signal, "evaluating", resumes);
     cells.push(
       ...(await withModel(baseline, context, async (one) =>
         pairMargins(one, [[before, one.heads.base]], pairs, objectives),
@@ -220,7 +220,7 @@ const rank = async (context: Context, model: LanguageModel): Promise<Results["pa
     );
   }
   const own = model.heads.objectives.map((name) => [name, model.heads.get(name)] as const);
-  throwIfAborted(signal, "evaluating", goesOn);
+  throwIfAborted(signal, "evaluating", resumes);
   // A model of one head goes by its method's name, or by that of the model it still is.
   const only = baseline === undefined || recipe.align === false ? before : recipe.align.method;
   cells.push(...pairMargins(model, own.length > 0 ? own : [[only, model.heads.base]], pairs, objectives));

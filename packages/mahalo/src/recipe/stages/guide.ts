@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { MahaloError } from "@mahalo/torch";
 import { z } from "zod";
 import { writeJsonFile } from "../../core/files.ts";
-import { goesOn, throwIfAborted } from "../../core/interrupt.ts";
+import { resumes, throwIfAborted } from "../../core/interrupt.ts";
 import { JsonlWriter } from "../../core/json-lines.ts";
 import { zip } from "../../core/need.ts";
 import { progress } from "../../core/progress.ts";
@@ -131,7 +131,7 @@ const respond = async (
   try {
     const answers: Answers = [];
     for (const [request, { prompt, reference }] of zip(asked, prompts)) {
-      throwIfAborted(signal, "guiding", goesOn);
+      throwIfAborted(signal, "guiding", resumes);
       const start = performance.now();
       const { completion, tree } = await searchAnswer(
         model,
@@ -174,7 +174,7 @@ export const guideStage: Stage<Recipe> = {
   name: "guide",
   version: "3",
   dependencies: ["data", "sft", "reward", "align"],
-  leftOut: ({ guide }) => guide === undefined,
+  skipped: ({ guide }) => guide === undefined,
   inputs: (recipe) => {
     const { guide, data, evaluate } = recipe;
     return {
@@ -201,7 +201,7 @@ export const guideStage: Stage<Recipe> = {
           for (const mix of mixes) {
             let unguided: GuidedMeasurement | undefined;
             for (const guidance of [undefined, ...guidances(options, rewardModels(context))]) {
-              throwIfAborted(signal, "guiding", goesOn);
+              throwIfAborted(signal, "guiding", resumes);
               const label = [policy, describeWeights(mix), describeWeights(guidance) || "unguided"]
                 .filter((part) => part !== "")
                 .join(" · ");

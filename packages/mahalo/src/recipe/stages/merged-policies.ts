@@ -1,5 +1,5 @@
 /** Policies made of several aligned models: their weights summed (soup), or their logits (mod). */
-import { type JointModel, jointModel } from "../../decode/logit-mixing.ts";
+import { type LogitMixture, logitMixture } from "../../decode/logit-mixing.ts";
 import type { SweepMix } from "../../evaluate/mixes.ts";
 import { type LanguageModel, loadModel } from "../../model/folder/load.ts";
 import { soupModel } from "../../model/heads/soup.ts";
@@ -35,7 +35,7 @@ export const mergedSources = (recipe: Pick<Recipe, "align">): SourceFiles[] =>
 export const withMerged = async <T>(
   { merges, models }: Merged,
   mix: SweepMix,
-  use: (model: LanguageModel, mix: SweepMix | undefined, decoder?: JointModel["decoder"]) => Promise<T>,
+  use: (model: LanguageModel, mix: SweepMix | undefined, decoder?: LogitMixture["decoder"]) => Promise<T>,
 ): Promise<T> => {
   const compute = computeDType("auto");
   if (merges === "weights") {
@@ -50,7 +50,7 @@ export const withMerged = async <T>(
   try {
     for (const [name, model] of Object.entries(models))
       members.set(name, await loadModel(model, { compute }));
-    const { model, decoder } = jointModel(members);
+    const { model, decoder } = logitMixture(members);
     try {
       return await use(model, mix, decoder);
     } finally {

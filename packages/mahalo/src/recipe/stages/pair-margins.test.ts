@@ -32,7 +32,7 @@ test("every head's margins equal those of a pass of its own", async () => {
       objective: undefined,
       index,
     }));
-    const alone = logProbs(model, rows, { tokensPerPass: 64, headOf: () => head });
+    const alone = logProbs(model, rows, { maxTokensPerMicrobatch: 64, headOf: () => head });
     for (const objective of ["a", "b"]) {
       const wanted = alone.flatMap(([chosen, rejected], at) =>
         pairs[at]?.objective === objective ? [sum(chosen) - sum(rejected)] : [],

@@ -12,7 +12,7 @@ import { headPass } from "../../train/head-pass.ts";
 import type { Reader } from "../../train/task.ts";
 
 /** Tokens of one pass; without gradients memory is no matter at this size. */
-const tokensPerPass = 4096;
+const maxTokensPerMicrobatch = 4096;
 
 /** Reads every head's log-probability of each token: K values a position, from hidden states that are computed once. */
 const headsReader = (heads: readonly Parameter[]): Reader => ({
@@ -61,7 +61,7 @@ export const pairMargins = (
   const reader = headsReader(heads.map(([, head]) => head));
   const label = `evaluate ${heads.map(([head]) => head).join(", ")}, held-out pairs`;
   const bar = progress({ label, total: rows.length, unit: "pairs" });
-  const values = measure(model, rows, { tokensPerPass, readerOf: () => reader, onPass: bar.add });
+  const values = measure(model, rows, { maxTokensPerMicrobatch, readerOf: () => reader, onPass: bar.add });
   bar.done();
   return heads.flatMap(([head], k) =>
     objectives.map((objective) => ({

@@ -7,7 +7,7 @@ import { loadRewardModel } from "../../model/reward/reward-model.ts";
 import { namedPrompt } from "../../model/reward/reward-prompt.ts";
 import { computeDType } from "../../model/transformer/precision.ts";
 import { scoreSteps } from "../../scoring/score.ts";
-import type { RewardGaps } from "../../train/methods/scalarize.ts";
+import type { RewardMargins } from "../../train/methods/scalarize.ts";
 import type { ReferencePair } from "../../train/preference.ts";
 import { cachedReference } from "../../train/reference.ts";
 import type { StageContext } from "../engine/stage.ts";
@@ -61,7 +61,7 @@ const implicitGaps = async (
     }
     sameTokens(where, model.files, policy.files);
     const logps = await cachedReference(model, pairs, {
-      tokensPerPass: align.tokensPerPass,
+      maxTokensPerMicrobatch: align.maxTokensPerMicrobatch,
       folder: context.cache,
       policy: await modelHash(name),
       signal: context.signal,
@@ -95,8 +95,8 @@ const scoredGaps = async (
         objective: asked,
       })),
     );
-    const { tokensPerPass } = align;
-    const scores = scoreSteps(model, responses, { tokensPerPass, signal: context.signal });
+    const { maxTokensPerMicrobatch } = align;
+    const scores = scoreSteps(model, responses, { maxTokensPerMicrobatch, signal: context.signal });
     const score = (at: number): number => element(element(scores, at, "response"), 0);
     return pairs.map((_, at) => score(2 * at) - score(2 * at + 1));
   } finally {
@@ -114,18 +114,18 @@ export const pairRewards = async (
   pairs: readonly EncodedPair[],
   weights: ReadonlyMap<string, number>,
   options: RewardsOptions,
-): Promise<RewardGaps> => {
-  const gaps = new Map<string, readonly number[]>();
+): Promise<RewardMargins> => {
+  const rewardMargins = new Map<string, readonly number[]>();
   for (const [objective, name] of Object.entries(options.align.rewards ?? {})) {
     if ((weights.get(objective) ?? 0) === 0) continue;
     const where = `align.rewards.${objective}`;
     const aligned = await languageModel(name, options);
-    gaps.set(
+    rewardMargins.set(
       objective,
       aligned === undefined
         ? await scoredGaps(where, name, objective, pairs, options)
         : await implicitGaps(where, name, aligned, pairs, options),
     );
   }
-  return gaps;
+  return rewardMargins;
 };

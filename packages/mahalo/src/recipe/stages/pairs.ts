@@ -31,7 +31,7 @@ export const pairsStage: Stage<Recipe> = {
   name: "pairs",
   version: "2",
   dependencies: ["rollout"],
-  leftOut: (recipe) => made(recipe).length === 0,
+  skipped: (recipe) => made(recipe).length === 0,
   inputs: (recipe) => {
     const { chat, maxPromptTokens, maxTokens, maxBadShare, maxHeldOut } = recipe.data;
     return {

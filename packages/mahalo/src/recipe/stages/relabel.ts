@@ -36,7 +36,7 @@ export const relabelStage: Stage<Recipe> = {
   name: "relabel",
   version: "1",
   dependencies: ["rollout"],
-  leftOut: (recipe) => labelled(recipe).length === 0,
+  skipped: (recipe) => labelled(recipe).length === 0,
   inputs: (recipe) =>
     Object.fromEntries(
       labelled(recipe).map(({ name, block: { judge: _, ...block }, judge, where }) => [

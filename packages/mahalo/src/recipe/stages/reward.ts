@@ -14,7 +14,7 @@ import { loadRewardModel, type RewardModel, saveRewardModel } from "../../model/
 import { computeDType } from "../../model/transformer/precision.ts";
 import type { TrainOptions } from "../../train/options.ts";
 import { type RewardRow, rewardTask } from "../../train/reward.ts";
-import { selectTrained, train } from "../../train/trainer.ts";
+import { setTrainable, train } from "../../train/trainer.ts";
 import { needFolder, type Stage, type StageContext } from "../engine/stage.ts";
 import { keyOf } from "../engine/stage-manifest.ts";
 import type { RewardOptions } from "../schema/reward.ts";
@@ -103,7 +103,7 @@ const trainOne = async (
   try {
     const weights = Object.fromEntries(objectives.map((one) => [one, recipe.objectives[one]?.weight ?? 1]));
     const task = rewardTask(model, { rows: rows.train, heldOut: rows.heldOut, ...schedule, weights });
-    const trained = selectTrained(model, options.train, model.rewards.parameters(), seed);
+    const trained = setTrainable(model, options.train, model.rewards.parameters(), seed);
     const last = await train(model, task, options, trained, { folder, seed, signal });
     const provenance = {
       recipe: recipe.name,
@@ -130,7 +130,7 @@ export const rewardStage: Stage<Recipe> = {
   name: "reward",
   version: "2",
   dependencies: ["data", "sft", "relabel", "pairs"],
-  leftOut: ({ reward }) => reward === false,
+  skipped: ({ reward }) => reward === false,
   inputs: (recipe) => {
     const { reward, data, objectives } = recipe;
     if (reward === false) return null;

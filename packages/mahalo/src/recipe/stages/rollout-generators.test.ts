@@ -39,8 +39,8 @@ test("prompts are cut to data.maxPromptTokens by the run's model and by an endpo
       signal: new AbortController().signal,
       log: () => undefined,
     };
-    const continuer = await openContinuer("accuracy", model, context);
-    prepared.push(continuer?.prepare(prompt, undefined).promptIds);
+    const generator = await openContinuer("accuracy", model, context);
+    prepared.push(generator?.prepare(prompt, undefined).promptIds);
   }
   // Whole words are cut, so a word's tokens may be free.
   expect(prepared[0]?.length).toBeLessThanOrEqual(48);

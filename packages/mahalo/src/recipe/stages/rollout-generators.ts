@@ -2,9 +2,9 @@
 import { join } from "node:path";
 import type { LanguageModel } from "../../model/folder/load.ts";
 import { openModelSource } from "../../model/folder/source.ts";
-import { endpointContinuer } from "../../rollout/endpoint-generator.ts";
-import type { Continuer } from "../../rollout/generator.ts";
-import { boundaryContinuer } from "../../rollout/rollout.ts";
+import { endpointGenerator } from "../../rollout/endpoint-generator.ts";
+import type { RolloutGenerator } from "../../rollout/generator.ts";
+import { boundaryGenerator } from "../../rollout/rollout.ts";
 import type { SourceFiles } from "../engine/source-files.ts";
 import type { StageContext } from "../engine/stage.ts";
 import { rolloutBlock } from "../schema/objective.ts";
@@ -44,7 +44,7 @@ export const openContinuer = async (
   name: string,
   model: LanguageModel | undefined,
   { recipe, ingredients, cache }: StageContext<Recipe>,
-): Promise<Continuer | undefined> => {
+): Promise<RolloutGenerator | undefined> => {
   const objective = recipe.objectives[name] as ObjectiveOptions;
   if (!generates(objective)) return undefined;
   const { step, temperature, topK, topP, minP, maxNewTokens, parallel, endpoint } = rolloutBlock(objective);
@@ -60,7 +60,7 @@ export const openContinuer = async (
     const revision = lent?.revision === undefined ? {} : { revision: lent.revision };
     const source = lent === undefined ? undefined : await openModelSource(lent.name, revision);
     const content = ingredients.sources[labelOf(name)];
-    return endpointContinuer(endpoint, {
+    return endpointGenerator(endpoint, {
       ...common,
       ...(source === undefined ? {} : { local: { ...source, content } }),
       cache: join(cache, "answers"),
@@ -68,7 +68,7 @@ export const openContinuer = async (
   }
   return model === undefined
     ? undefined
-    : boundaryContinuer(model, {
+    : boundaryGenerator(model, {
         ...common,
         name: recipe.model,
         weights: ingredients.dependencies.sft ?? ingredients.sources.model ?? "",

@@ -8,9 +8,9 @@ import { Problems } from "../../data/rows/problems.ts";
 import { judgeContent, judgesAnswers, makeJudge } from "../../judges/registry.ts";
 import { type LanguageModel, loadModel } from "../../model/folder/load.ts";
 import { computeDType } from "../../model/transformer/precision.ts";
-import { endpointContinuerContent } from "../../rollout/endpoint-generator.ts";
+import { endpointGeneratorContent } from "../../rollout/endpoint-generator.ts";
 import { allRollouts } from "../../rollout/file.ts";
-import type { Continuer } from "../../rollout/generator.ts";
+import type { RolloutGenerator } from "../../rollout/generator.ts";
 import type { RolloutSummary } from "../../rollout/monte-carlo.ts";
 import { rejudgeRollouts } from "../../rollout/rejudge.ts";
 import { rollOutDialogues, rollOutRows } from "../../rollout/rollout.ts";
@@ -45,7 +45,7 @@ const openModel = (name: string, { revision }: Recipe, own: boolean): Promise<La
 const rollOutSide = async (
   name: string,
   side: Side,
-  continuer: Continuer | undefined,
+  generator: RolloutGenerator | undefined,
   context: Context,
 ): Promise<RolloutSummary | undefined> => {
   const { recipe, folder, folderOf, cache, signal, log } = context;
@@ -74,15 +74,15 @@ const rollOutSide = async (
     problems,
   };
   const summary =
-    continuer === undefined || objective.dialogues !== undefined
+    generator === undefined || objective.dialogues !== undefined
       ? await rollOutDialogues(dialogues, {
           ...common,
-          continuer,
+          generator,
           student: simulate === "missing",
           simulateAll: simulate === "all",
           persona,
         })
-      : await rollOutRows(rows, { ...common, continuer, from });
+      : await rollOutRows(rows, { ...common, generator, from });
   if (problems.summary() !== "") log(problems.summary());
   return summary;
 };
@@ -130,7 +130,7 @@ export const rolloutStage: Stage<Recipe> = {
   name: "rollout",
   version: "2",
   dependencies: ["data", "sft"],
-  leftOut: ({ objectives }) => rolledOut(objectives).length === 0,
+  skipped: ({ objectives }) => rolledOut(objectives).length === 0,
   inputs: (recipe) => {
     const names = rolledOut(recipe.objectives);
     const shared = sharers(recipe);
@@ -142,7 +142,7 @@ export const rolloutStage: Stage<Recipe> = {
           const objective = recipe.objectives[name] as ObjectiveOptions;
           // How many answers are made at once changes none of them; the size of batches decides what a line stands by.
           const { parallel: _, endpoint, ...block } = rolloutBlock(objective);
-          const answering = endpoint === undefined ? {} : { endpoint: endpointContinuerContent(endpoint) };
+          const answering = endpoint === undefined ? {} : { endpoint: endpointGeneratorContent(endpoint) };
           return [name, { ...block, ...answering }];
         }),
       ),
@@ -164,9 +164,9 @@ export const rolloutStage: Stage<Recipe> = {
     const model = needed ? await openModel(name, recipe, tuned === undefined) : undefined;
     try {
       for (const objective of names) {
-        const continuer = await openContinuer(objective, model, context);
+        const generator = await openContinuer(objective, model, context);
         for (const side of sides) {
-          const summary = await rollOutSide(objective, side, continuer, context);
+          const summary = await rollOutSide(objective, side, generator, context);
           if (summary !== undefined) log(describe(objective, side, summary));
           else if (side === "train")
             throw new MahaloError("E_ROLLOUT", `objectives.${objective}: no row is left to roll out`);

@@ -1,7 +1,7 @@
 /** What the run's own reward models say of each step of the answers that the report shows. */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { goesOn, throwIfAborted } from "../../core/interrupt.ts";
+import { resumes, throwIfAborted } from "../../core/interrupt.ts";
 import { formatOrigin, Problems } from "../../data/rows/problems.ts";
 import type { Sample } from "../../evaluate/results.ts";
 import { loadRewardModel, type RewardModel } from "../../model/reward/reward-model.ts";
@@ -60,7 +60,7 @@ export const withStepScores = async (
   for (const name of names) {
     const folder = modelFolder(join(rewards, name));
     if (!existsSync(folder)) continue;
-    throwIfAborted(signal, "evaluating", goesOn);
+    throwIfAborted(signal, "evaluating", resumes);
     const model = await loadRewardModel(folder);
     try {
       for (const objective of objectives)

@@ -1,6 +1,6 @@
 /** The sft stage: supervised fine-tuning of the base model on responses. */
 import { sftTask } from "../../train/sft.ts";
-import { selectTrained, train } from "../../train/trainer.ts";
+import { setTrainable, train } from "../../train/trainer.ts";
 import { needFolder, type Stage } from "../engine/stage.ts";
 import type { Recipe } from "../schema/schema.ts";
 import { modelFiles } from "../sources.ts";
@@ -12,7 +12,7 @@ export const sftStage: Stage<Recipe> = {
   name: "sft",
   version: "1",
   dependencies: ["data"],
-  leftOut: ({ sft }) => sft === false,
+  skipped: ({ sft }) => sft === false,
   inputs: ({ sft }) => {
     if (sft === false) return null;
     // Which rows these are is the data stage's matter.
@@ -31,7 +31,7 @@ export const sftStage: Stage<Recipe> = {
     const schedule = scheduleRows(rows, ["sft"], sft, seed);
     const model = await loadForTraining(recipe, undefined, sft);
     try {
-      const trained = selectTrained(model, sft.train, [model.heads.base], seed);
+      const trained = setTrainable(model, sft.train, [model.heads.base], seed);
       await train(model, sftTask({ examples, heldOut, ...schedule }), sft, trained, { folder, seed, signal });
       await saveTrained(model, context);
     } finally {

@@ -4,7 +4,7 @@ import type { Judge } from "../../judges/types.ts";
 import type { LanguageModel } from "../../model/folder/load.ts";
 import { tinyModel } from "../../model/testing/tiny.ts";
 import type { StepEnds } from "../../scoring/prefix-ids.ts";
-import { type Continuer, type ModelContinuerOptions, modelContinuer } from "../generator.ts";
+import { type RolloutGenerator, type ModelGeneratorOptions, modelGenerator } from "../generator.ts";
 import { planResponses, type RolloutSource, runRollouts } from "../monte-carlo.ts";
 
 /** Every five tokens end a step. */
@@ -40,12 +40,12 @@ export const rows = (count: number): RolloutSource[] =>
     origin: { file: "rows.jsonl", line: at + 1 },
   }));
 
-/** The tiny model as a continuer that samples short answers. */
+/** The tiny model as a generator that samples short answers. */
 export const tinyContinuer = (
   model: LanguageModel,
-  options: Partial<ModelContinuerOptions> = {},
-): Continuer =>
-  modelContinuer(model, {
+  options: Partial<ModelGeneratorOptions> = {},
+): RolloutGenerator =>
+  modelGenerator(model, {
     name: "tiny-llama",
     weights: "tiny-llama",
     stepEnds: everyFive,
@@ -70,14 +70,14 @@ export const rollTiny = async (
 ): Promise<void> => {
   const model = await tinyModel("tiny-llama");
   try {
-    const continuer = tinyContinuer(model);
-    const tasks = planResponses(rows(count), continuer, { samples: 3 });
+    const generator = tinyContinuer(model);
+    const tasks = planResponses(rows(count), generator, { samples: 3 });
     const text = textJudge();
     const judge: Judge = {
       name: text.name,
       score: (items) => (text.asked < last ? text.score(items) : forever()),
     };
-    await runRollouts(tasks, { out, continuer, judge, judgeContent: "text", batchSize: 6 });
+    await runRollouts(tasks, { out, generator, judge, judgeContent: "text", batchSize: 6 });
   } finally {
     model.dispose();
   }

@@ -1,4 +1,4 @@
-/** A reward model that guides a search: rows with a running cache, all candidates of a step in one pass. */
+/** A reward model that guides a search: rows with a cache, all candidates of a step in one pass. */
 import { MahaloError } from "@mahalo/torch";
 import { element, need, zip } from "../../core/need.ts";
 import type { Prompt } from "../../data/rows/rows.ts";
@@ -9,7 +9,7 @@ import { commonLength } from "../../decode/kv/prefix-cache.ts";
 import type { RewardModel } from "../../model/reward/reward-model.ts";
 import { namedPrompt } from "../../model/reward/reward-prompt.ts";
 import { withoutEnd } from "../../scoring/prefix-ids.ts";
-import { type RunningScorer, runningScorer } from "../../scoring/running-scorer.ts";
+import { type IncrementalScorer, incrementalScorer } from "../../scoring/incremental-scorer.ts";
 import type { ScoredStep, Scorer, StepScores } from "../scorer.ts";
 import { States } from "./states.ts";
 
@@ -28,7 +28,7 @@ export type ModelScorerOptions = {
 };
 
 /** A prompt under which objectives are scored: one for all heads, or one for each objective that the prompt names. */
-type View = { objectives: readonly string[]; scorer: RunningScorer };
+type View = { objectives: readonly string[]; scorer: IncrementalScorer };
 
 /** A prefix: its row in every view, and what it says. */
 type State = { rows: number[]; prompt: Prompt; promptLengths: number[] };
@@ -72,7 +72,7 @@ export const modelScorer = (model: RewardModel, options: ModelScorerOptions): Sc
   };
   const groups = rewards.objectivesIn === "heads" ? [objectives] : objectives.map((one) => [one]);
   const views = groups.map(
-    (own): View => ({ objectives: own, scorer: runningScorer(model, { objectives: own, cached }) }),
+    (own): View => ({ objectives: own, scorer: incrementalScorer(model, { objectives: own, cached }) }),
   );
   const states = new States<State>();
   let tokens = 0;

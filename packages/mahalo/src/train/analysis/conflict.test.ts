@@ -10,7 +10,7 @@ import { accumulateGradients } from "../step.ts";
 import type { TaskRow } from "../task.ts";
 import { expectClose } from "../testing/compare.ts";
 import { alignedModel, OBJECTIVES, pairTask, stepGradients, trainOptions } from "../testing/fixture.ts";
-import { selectTrained, train } from "../trainer.ts";
+import { setTrainable, train } from "../trainer.ts";
 import { cosines, passByObjective, projectConflicts } from "./conflict.ts";
 
 const dot = (a: ArrayLike<number>, b: ArrayLike<number>): number => {
@@ -111,7 +111,7 @@ describe("a step by objectives", () => {
     clearGradients(model);
     const pass = (some: readonly TaskRow[]): void => {
       accumulateGradients(model, some, (row, values) => task.outcome(row, values, rows), {
-        tokensPerPass: 10_000,
+        maxTokensPerMicrobatch: 10_000,
         trained,
       });
     };
@@ -167,7 +167,7 @@ describe("a step by objectives", () => {
     withFolder(async (folder) => {
       const options = trainOptions({ conflict: { every: 2, project: false } });
       const three = pairTask({ steps: 3 });
-      const trained = selectTrained(model, "full", model.heads.parameters(), 1);
+      const trained = setTrainable(model, "full", model.heads.parameters(), 1);
       await train(model, three, options, trained, { folder, seed: 1 });
       const lines = await readMetrics(`${folder}/metrics.jsonl`);
       expect(lines.map((line) => "conflict/accuracy~engagement" in line)).toEqual([true, false, true]);

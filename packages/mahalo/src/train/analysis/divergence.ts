@@ -86,7 +86,7 @@ export const statesOf = (
   model: LanguageModel,
   answers: readonly EncodedAnswer[],
   head_VD: Tensor,
-  { tokensPerPass = 4096, label = "states of answers" }: { tokensPerPass?: number; label?: string } = {},
+  { maxTokensPerMicrobatch = 4096, label = "states of answers" }: { maxTokensPerMicrobatch?: number; label?: string } = {},
 ): States => {
   const width = model.backbone.config.hiddenSize;
   const rows = answers.map(({ prompt, response }, index) => ({
@@ -97,7 +97,7 @@ export const statesOf = (
   }));
   const reader = stateReader(width);
   const bar = progress({ label, total: rows.length, unit: "answers" });
-  const values = measure(model, rows, { tokensPerPass, readerOf: () => reader, onPass: bar.add });
+  const values = measure(model, rows, { maxTokensPerMicrobatch, readerOf: () => reader, onPass: bar.add });
   bar.done();
   const states = values.map((branches) => element(branches, 0, "branch"));
   const lengths = states.map(({ length }) => length / width);

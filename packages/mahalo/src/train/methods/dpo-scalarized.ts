@@ -7,9 +7,9 @@ export const dpoScalarized: AlignMethodSpec = {
   summary: "one head, on all pairs, ranked anew by the weighted sum of rewards.",
   fields: { weights: "optional", rewards: "needed", conflict: "optional" },
   heads: "base",
-  rank: ({ pairs, gaps, weights }) =>
+  rank: ({ pairs, rewardMargins, weights }) =>
     rankBy(
       pairs,
-      pairs.map((_, index) => scalarized(gaps, weights, index)),
+      pairs.map((_, index) => scalarized(rewardMargins, weights, index)),
     ),
 };

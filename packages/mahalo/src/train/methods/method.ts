@@ -1,7 +1,7 @@
 /** What a method of alignment is: the fields it reads, the heads it trains, and how it changes pairs and their losses. */
 import type { EncodedPair } from "../../data/tokens/encode.ts";
 import type { PairLoss } from "../losses.ts";
-import type { RewardGaps } from "./scalarize.ts";
+import type { RewardMargins } from "./scalarize.ts";
 
 /** Fields of the align block that only some methods read. */
 export type MethodField = "objective" | "weights" | "rewards" | "models" | "conflict";
@@ -10,7 +10,7 @@ export type MethodField = "objective" | "weights" | "rewards" | "models" | "conf
 export type RewardedPairs = {
   pairs: readonly EncodedPair[];
   /** By objective; none where the recipe names no rewards. */
-  gaps: RewardGaps;
+  rewardMargins: RewardMargins;
   weights: ReadonlyMap<string, number>;
 };
 

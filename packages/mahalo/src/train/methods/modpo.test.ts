@@ -8,7 +8,7 @@ import { rankBy, scalarized } from "./scalarize.ts";
 
 const margins = fc.double({ min: -100, max: 100, noNaN: true });
 const weights = fc.double({ min: 0.05, max: 1, noNaN: true });
-const gaps = fc.double({ min: -20, max: 20, noNaN: true });
+const rewardMargins = fc.double({ min: -20, max: 20, noNaN: true });
 
 describe("MODPO", () => {
   test("with weight 1 on one objective is DPO, bit for bit", () => {
@@ -22,7 +22,7 @@ describe("MODPO", () => {
 
   test("has a slope that is the derivative of its loss", () => {
     fc.assert(
-      fc.property(margins, weights, gaps, (margin, weight, others) => {
+      fc.property(margins, weights, rewardMargins, (margin, weight, others) => {
         const loss = atMargin(modpo({ weight, others }));
         const step = 1e-4;
         const numeric = (loss(margin + step).loss - loss(margin - step).loss) / (2 * step);

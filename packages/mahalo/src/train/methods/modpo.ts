@@ -50,13 +50,13 @@ export const modpoMethod: AlignMethodSpec = {
   summary: "one head for fixed weights, with the other objectives' rewards as margin.",
   fields: { objective: "optional", weights: "optional", rewards: "needed", conflict: "optional" },
   heads: "base",
-  losses: ({ pairs, gaps, weights }, { beta, smoothing }) =>
+  losses: ({ pairs, rewardMargins, weights }, { beta, smoothing }) =>
     pairs.map(({ objective }, index) =>
       modpo({
         beta,
         smoothing,
         weight: lookUp(weights, objective, "weight of objective"),
-        others: scalarized(gaps, weights, index, objective),
+        others: scalarized(rewardMargins, weights, index, objective),
       }),
     ),
 };

@@ -86,7 +86,7 @@ export const trainOptions = (options: Partial<TrainOptions> = {}): TrainOptions 
   weightDecay: 0,
   schedule: "constant",
   warmup: 0,
-  tokensPerPass: 64,
+  maxTokensPerMicrobatch: 64,
   maxGradNorm: 10,
   train: "full",
   checkpointing: false,
@@ -108,7 +108,7 @@ export const stepGradients = <R>(
   clearGradients(model);
   const rows = task.rows(0);
   const records = accumulateGradients(model, rows, (row, logps) => task.outcome(row, logps, rows), {
-    tokensPerPass: 10_000,
+    maxTokensPerMicrobatch: 10_000,
     ...options,
     trained,
   });

@@ -90,7 +90,7 @@ export const rewardStep = (
   const rows = task.rows(0);
   const records: RewardRecord[] = [];
   const found = accumulateGradients(model, rows, (row, values) => task.outcome(row, values, rows), {
-    tokensPerPass: 10_000,
+    maxTokensPerMicrobatch: 10_000,
     ...options,
     readerOf: task.readerOf,
     trained,

@@ -13,7 +13,7 @@ import type { TrainOptions } from "../options.ts";
 import type { PreferenceTaskOptions } from "../preference.ts";
 import { sftTask } from "../sft.ts";
 import type { Task } from "../task.ts";
-import { selectTrained, train } from "../trainer.ts";
+import { setTrainable, train } from "../trainer.ts";
 import { alignedModel, OBJECTIVES, PAIRS, pairTask, REFERENCE, trainOptions } from "./fixture.ts";
 
 /** Steps of a run here: more than an epoch. */
@@ -109,7 +109,7 @@ export const go = async ({
 }: Run): Promise<Ended> => {
   const model = await alignedModel("tiny-llama", { compute });
   const all = trainOptions(options);
-  const trained = selectTrained(model, all.train, heads(model), seed);
+  const trained = setTrainable(model, all.train, heads(model), seed);
   const controller = new AbortController();
   const given = task(model);
   const seen: number[][] = [];

@@ -1,11 +1,11 @@
-/** The running scorer against scoring whole rows: it may extend, fork and drop as it likes. */
+/** The incremental scorer against scoring whole rows: it may extend, fork and drop as it likes. */
 import { MahaloError } from "@mahalo/torch";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { RewardModel } from "../model/reward/reward-model.ts";
 import { distance } from "../model/testing/tiny.ts";
 import { tinyRewardModel } from "../rollout/testing/reward-model.ts";
-import { type ObjectiveScores, type RunningScorer, runningScorer } from "./running-scorer.ts";
+import { type ObjectiveScores, type IncrementalScorer, incrementalScorer } from "./incremental-scorer.ts";
 import { scoreSteps } from "./score.ts";
 
 let models: RewardModel[] = [];
@@ -17,9 +17,9 @@ afterAll(() => {
 });
 
 const objectives = ["value", "hard"];
-const both = (model: RewardModel): [RunningScorer, RunningScorer] => [
-  runningScorer(model, { objectives }),
-  runningScorer(model, { objectives, cached: false }),
+const both = (model: RewardModel): [IncrementalScorer, IncrementalScorer] => [
+  incrementalScorer(model, { objectives }),
+  incrementalScorer(model, { objectives, cached: false }),
 ];
 const numbers = (scores: readonly ObjectiveScores[]): number[] =>
   scores.flatMap((one) => objectives.map((objective) => one[objective] ?? Number.NaN));
@@ -32,7 +32,7 @@ describe("growing step by step", () => {
         [42, 7, 3, 9, 11, 12, 60, 2],
         [2, 3, 7, 8],
       ];
-      const scorer = runningScorer(model, { objectives });
+      const scorer = incrementalScorer(model, { objectives });
       const row = scorer.addRow();
       scorer.extend([{ row, ids: prompt }]);
       const steps = ends.map((end, at) => response.slice(ends[at - 1] ?? 0, end));
@@ -52,7 +52,7 @@ describe("growing step by step", () => {
 
   test("reads the only objective without its being named", async () => {
     const model = await tinyRewardModel("tiny-llama", [{ name: "accuracy", kind: "soft" }]);
-    const scorer = runningScorer(model);
+    const scorer = incrementalScorer(model);
     const [[score] = []] = scorer.extend([{ row: scorer.addRow(), ids: [1, 2, 3] }]);
     expect(Object.keys(score ?? {})).toEqual(["accuracy"]);
     scorer.dispose();
@@ -80,7 +80,7 @@ const commands = fc.array(
 );
 
 /** What a command gives; rows are taken modulo those that are there. */
-const obey = (scorer: RunningScorer, command: Command): number[] => {
+const obey = (scorer: IncrementalScorer, command: Command): number[] => {
   if (command.kind === "add") {
     return numbers(scorer.extend([{ row: scorer.addRow(), ids: command.ids }]).flat());
   }
@@ -111,7 +111,7 @@ test("whatever is done, scores and rows are those of whole rows read anew", () =
         try {
           for (const command of list) {
             expect(distance(obey(cached, command), obey(plain, command))).toBeLessThan(2e-5);
-            const rows = (scorer: RunningScorer) =>
+            const rows = (scorer: IncrementalScorer) =>
               Array.from({ length: scorer.rows }, (_, row) => scorer.ids(row));
             expect(rows(cached)).toEqual(rows(plain));
           }
@@ -128,7 +128,7 @@ test("whatever is done, scores and rows are those of whole rows read anew", () =
 test("rows and tokens that are not there are refused", () => {
   const [model] = models;
   if (model === undefined) throw new Error("no model");
-  const scorer = runningScorer(model, { objectives });
+  const scorer = incrementalScorer(model, { objectives });
   const code = (body: () => unknown): string | undefined => {
     try {
       body();
@@ -150,7 +150,7 @@ test("rows and tokens that are not there are refused", () => {
     ),
   ).toBe("E_SCORER_ROW");
   expect(code(() => scorer.extend([{ row, ids: [-1] }]))).toBe("E_TOKEN_ID");
-  expect(code(() => runningScorer(model))).toBe("E_REWARD_OBJECTIVE");
+  expect(code(() => incrementalScorer(model))).toBe("E_REWARD_OBJECTIVE");
   expect(scorer.ids(row)).toEqual([1, 2]);
   expect(scorer.bytes).toBeGreaterThan(0);
   scorer.dispose();
@@ -161,17 +161,17 @@ test("forks share the memory of their row, and are refused whole where they do n
   if (model === undefined) throw new Error("no model");
   const prompt = Array.from({ length: 70 }, (_, at) => 3 + at);
   const candidates = [[1], [2, 3], [4, 5, 6], [7, 8], [9]];
-  const open = (maxBytes?: number): { scorer: RunningScorer; row: number; page: number } => {
-    const scorer = runningScorer(model, { objectives, maxBytes });
+  const open = (maxBytes?: number): { scorer: IncrementalScorer; row: number; page: number } => {
+    const scorer = incrementalScorer(model, { objectives, maxBytes });
     const row = scorer.addRow();
     scorer.extend([{ row, ids: prompt.slice(0, 1) }]);
     const page = scorer.usedBytes;
     scorer.extend([{ row, ids: prompt.slice(1) }]);
     return { scorer, row, page };
   };
-  const forksOf = (scorer: RunningScorer, row: number, list: readonly number[][]) =>
+  const forksOf = (scorer: IncrementalScorer, row: number, list: readonly number[][]) =>
     list.map((ids) => ({ row: scorer.fork(row), ids }));
-  const drop = (scorer: RunningScorer, forks: readonly { row: number }[]): void => {
+  const drop = (scorer: IncrementalScorer, forks: readonly { row: number }[]): void => {
     for (const { row } of forks.toReversed()) scorer.removeRow(row);
   };
   const { scorer, row, page } = open();

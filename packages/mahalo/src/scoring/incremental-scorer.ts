@@ -28,7 +28,7 @@ export type ScoreExtension = {
  * For guided decoding: forks of a row, each extended by a candidate for its next step, are scored in one pass over the
  * candidates' tokens alone; the fork that is kept has read its candidate already.
  */
-export type RunningScorer = {
+export type IncrementalScorer = {
   readonly rows: number;
   /** The tokens a row holds, in order. */
   ids(row: number): readonly number[];
@@ -47,8 +47,8 @@ export type RunningScorer = {
   dispose(): void;
 };
 
-/** Options of {@link runningScorer}. */
-export type RunningScorerOptions = {
+/** Options of {@link incrementalScorer}. */
+export type IncrementalScorerOptions = {
   /** What to score; several objectives of one model share its pass. Default: the only one there is. */
   objectives?: readonly string[] | undefined;
   /** Keep keys and values (default). False reads whole rows anew each time: slow, the yardstick of the tests. */
@@ -84,23 +84,23 @@ const checkTokens = (ids: readonly number[], vocabSize: number): void => {
 type Held = { ids: number[]; kv: KvRow };
 
 /**
- * A running scorer of a reward model.
+ * An incremental scorer of a reward model.
  *
  * Scores are those that `scoreSteps` gives for the same tokens, up to rounding.
  *
  * @throws MahaloError E_REWARD_OBJECTIVE
  *
  * @example
- * const scorer = runningScorer(model);
+ * const scorer = incrementalScorer(model);
  * const row = scorer.addRow();
  * scorer.extend([{ row, ids: prompt }]);
  * const forks = candidates.map((ids) => ({ row: scorer.fork(row), ids }));
  * const scores = scorer.extend(forks);
  */
-export const runningScorer = (
+export const incrementalScorer = (
   { backbone, config, rewards }: Pick<RewardModel, "backbone" | "config" | "rewards">,
-  { objectives, cached = true, maxBytes }: RunningScorerOptions = {},
-): RunningScorer => {
+  { objectives, cached = true, maxBytes }: IncrementalScorerOptions = {},
+): IncrementalScorer => {
   const heads: Named[] =
     objectives === undefined
       ? [rewards.get()].map((head) => ({ objective: head.name, head }))
