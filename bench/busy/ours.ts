@@ -35,7 +35,13 @@ const trainStep = async (rows: readonly BenchRow[]): Promise<number> => {
   model.heads.addNoisyCopies(objectives, { seed: 0, compute });
   const options: TrainOptions = {
     ...{ learningRate: 1e-6, optimizer: "rmsprop", weightDecay: 0, schedule: "constant", warmup: 0 },
-    ...{ maxTokensPerMicrobatch: 1024, maxGradNorm: 10, train: "full", checkpointing: false, evaluateEvery: 0 },
+    ...{
+      maxTokensPerMicrobatch: 1024,
+      maxGradNorm: 10,
+      train: "full",
+      checkpointing: false,
+      evaluateEvery: 0,
+    },
     saveEvery: Number.MAX_SAFE_INTEGER,
   };
   const trained = setTrainable(model, "full", model.heads.parameters(), 0);

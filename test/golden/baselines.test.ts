@@ -8,10 +8,10 @@ import { parseJson } from "../../packages/mahalo/src/core/json.ts";
 import { zip } from "../../packages/mahalo/src/core/need.ts";
 import { gradientsOf, trainAll } from "../../packages/mahalo/src/model/testing/gradients.ts";
 import { goldenFolder, tinyModel } from "../../packages/mahalo/src/model/testing/tiny.ts";
+import { logProbHeads } from "../../packages/mahalo/src/train/log-prob-head.ts";
 import { modpo } from "../../packages/mahalo/src/train/methods/modpo.ts";
 import { scalarized } from "../../packages/mahalo/src/train/methods/scalarize.ts";
 import { preferenceTask } from "../../packages/mahalo/src/train/preference.ts";
-import { logProbReaders } from "../../packages/mahalo/src/train/reader.ts";
 import { accumulateGradients } from "../../packages/mahalo/src/train/step.ts";
 import { relativeToLargest } from "../../packages/mahalo/src/train/testing/compare.ts";
 
@@ -104,14 +104,14 @@ test("DPO of one head on all pairs has TRL's loss and PyTorch's gradients", asyn
     steps: 1,
     batch: () => [...pairs.keys()],
     beta: golden.single_head.beta,
-    readerOf: logProbReaders(() => model.heads.base),
+    headOf: logProbHeads(() => model.heads.base),
   });
   const rows = task.rows(0);
   const losses: number[] = [];
-  const records = accumulateGradients(model, rows, (row, logps) => task.outcome(row, logps, rows), {
+  const records = accumulateGradients(model, rows, (row, logps) => task.loss(row, logps, rows), {
     maxTokensPerMicrobatch: 64,
     trained,
-    readerOf: task.readerOf,
+    headOf: task.headOf,
   });
   for (const [row, { loss }] of zip(rows, records)) losses[row.index] = loss;
   expect(relativeToLargest(losses, golden.single_head.pair_losses)).toBeLessThan(1e-5);

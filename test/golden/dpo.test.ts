@@ -124,7 +124,7 @@ const step = (options: Partial<PreferenceTaskOptions>, maxTokensPerMicrobatch: n
   });
   const rows = task.rows(0);
   const records: PairRecord[] = [];
-  const found = accumulateGradients(model, rows, (row, logps) => task.outcome(row, logps, rows), {
+  const found = accumulateGradients(model, rows, (row, logps) => task.loss(row, logps, rows), {
     maxTokensPerMicrobatch,
     trained,
   });
@@ -177,14 +177,17 @@ describe.each(Object.entries(forms))("%s", (name, options) => {
     }
   });
 
-  test.each([1, 10_000])("gradients are PyTorch's, to 1e-5, in passes of %d tokens", (maxTokensPerMicrobatch) => {
-    const { gradients } = step({ ...options, beta }, maxTokensPerMicrobatch);
-    const names = expectGradients(tensors, name, gradients);
-    const here = [...gradients.keys()].filter((key) => key !== "lm_head.weight");
-    // Every gradient is recorded of one form.
-    if (name === "sigmoid") expect(names.sort()).toEqual(here.sort());
-    else expect(names.length).toBeGreaterThan(6);
-  });
+  test.each([1, 10_000])(
+    "gradients are PyTorch's, to 1e-5, in passes of %d tokens",
+    (maxTokensPerMicrobatch) => {
+      const { gradients } = step({ ...options, beta }, maxTokensPerMicrobatch);
+      const names = expectGradients(tensors, name, gradients);
+      const here = [...gradients.keys()].filter((key) => key !== "lm_head.weight");
+      // Every gradient is recorded of one form.
+      if (name === "sigmoid") expect(names.sort()).toEqual(here.sort());
+      else expect(names.length).toBeGreaterThan(6);
+    },
+  );
 });
 
 describe.each(Object.entries(trl.forms))("TRL's own %s", (name, { options, ...recorded }) => {

@@ -50,7 +50,7 @@ const recorded = golden(
 const judgements = z
   .array(
     z.strictObject({
-      /** Who is right; `convention`: both readings can be defended. */
+      /** Who is right; `convention`: both outputs can be defended. */
       right: z.enum(["ours", "math-verify", "convention"]),
       why: z.string().min(10),
       pairs: z.array(z.tuple([z.string(), z.string()])).min(1),

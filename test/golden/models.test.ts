@@ -14,7 +14,7 @@ import {
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { z } from "zod";
 import { parseJson } from "../../packages/mahalo/src/core/json.ts";
-import { branchIds, predictors } from "../../packages/mahalo/src/data/tokens/packing.ts";
+import { completionIds, predictors } from "../../packages/mahalo/src/data/tokens/packing.ts";
 import { type LanguageModel, loadModel } from "../../packages/mahalo/src/model/folder/load.ts";
 import {
   gradientsOf,
@@ -109,19 +109,19 @@ describe.each(tinyNames)("%s", (name) => {
     const { chosen, rejected, ...expected } = recorded.pair;
     trainAll(model);
     const [chosenLogp, rejectedLogp] = scope(() => {
-      const batch = packed([{ prompt: recorded.prompt, branches: [chosen, rejected] }]);
+      const batch = packed([{ prompt: recorded.prompt, completions: [chosen, rejected] }]);
       const hidden_TD = hiddenOf(model, batch);
       const row = batch.rows[0];
-      const logps = (row?.branches ?? []).map((branch): Tensor => {
-        const at = tensor(predictors(row ?? { start: 0, prompt: 0, branches: [] }, branch), {
+      const logps = (row?.completions ?? []).map((completion): Tensor => {
+        const at = tensor(predictors(row ?? { start: 0, prompt: 0, completions: [] }, completion), {
           dtype: "int64",
         });
         const logits = ops.linear(hidden_TD.indexSelect(0, at), model.heads.base.value);
-        const targets = tensor(branchIds(batch, branch), { dtype: "int64" }).unsqueeze(1);
+        const targets = tensor(completionIds(batch, completion), { dtype: "int64" }).unsqueeze(1);
         return ops.gather(logits.logSoftmax(-1), -1, targets).sum();
       });
       const [own, other] = logps;
-      if (own === undefined || other === undefined) throw new Error("a pair has two branches");
+      if (own === undefined || other === undefined) throw new Error("a pair has two completions");
       backward(other.sub(own));
       return [own.item(), other.item()];
     });

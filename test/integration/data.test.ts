@@ -51,7 +51,7 @@ test.skipIf(missing.length > 0 && process.env.CI !== "true")("real pairs of four
       expect(encodePrompt(row.prompt, options)).toEqual(pair.prompt);
     }
     const packs = packRows(
-      pairs.map(({ prompt, chosen, rejected }) => ({ prompt, branches: [chosen, rejected] })),
+      pairs.map(({ prompt, chosen, rejected }) => ({ prompt, completions: [chosen, rejected] })),
       2048,
     );
     expect(packs.flatMap(({ members }) => members)).toHaveLength(12);

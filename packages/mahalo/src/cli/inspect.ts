@@ -1,4 +1,4 @@
-/** mahalo inspect: show a recipe's rows as tokens, with masks, branches, steps and objectives. */
+/** mahalo inspect: show a recipe's rows as tokens, with masks, completions, steps and objectives. */
 import { type Command, InvalidArgumentError } from "commander";
 import { parseStepBoundary, type StepBoundary } from "../data/tokens/steps.ts";
 import { describeInspection, inspectRecipe } from "../recipe/inspect.ts";
@@ -23,7 +23,7 @@ const count = (text: string): number => {
 export const inspectCommand = (io: Io): Command =>
   command({
     name: "inspect",
-    summary: "Show a recipe's rows as tokens, with masks, branches, steps and objectives.",
+    summary: "Show a recipe's rows as tokens, with masks, completions, steps and objectives.",
     examples: [
       ["mahalo inspect recipes/values.yaml", "the first pair, or row of labelled steps, of each objective"],
       ["mahalo inspect recipes/values.yaml --rows 3 --objective harmless", "three pairs of one objective"],

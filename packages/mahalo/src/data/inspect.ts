@@ -1,10 +1,10 @@
-/** Shows encoded rows as a person can check them: tokens, positions, branches, what sees what, what is trained, steps. */
+/** Shows encoded rows as a person can check them: tokens, positions, completions, what sees what, what is trained, steps. */
 import { formatCount, formatNumberOf } from "../core/format.ts";
 import { mean } from "../core/mean.ts";
 import { element, lastOf, need, zip } from "../core/need.ts";
 import { formatOrigin, formatRows } from "./rows/problems.ts";
 import type { EncodedExample, EncodedPair, EncodedSteps } from "./tokens/encode.ts";
-import { branchIds, branchMask, type PackedRow, packRows, rowLength } from "./tokens/packing.ts";
+import { completionIds, completionMask, type PackedRow, packRows, rowLength } from "./tokens/packing.ts";
 import { type StepBoundary, stepEnds } from "./tokens/steps.ts";
 import type { Tokenizer } from "./tokens/tokenizer.ts";
 
@@ -19,7 +19,7 @@ export type InspectedStep = {
   label?: number | null;
 };
 
-/** A part of a packed row: its prompt, or one branch. */
+/** A part of a packed row: its prompt, or one completion. */
 export type InspectedPart = {
   name: "prompt" | "chosen" | "rejected" | "response";
   /** Whether the loss looks at these tokens. */
@@ -170,9 +170,9 @@ const inspectRow = (
 ): InspectedRow => {
   const parts = partsOf(row);
   const steps = parts.map((part) => stepsOf(row, part, tokenizer, boundary));
-  const [prompt, ...branches] = parts;
-  const unpacked = { prompt: need(prompt, "the prompt").ids, branches: branches.map(({ ids }) => ids) };
-  const length = unpacked.prompt.length + unpacked.branches.reduce((sum, ids) => sum + ids.length, 0);
+  const [prompt, ...completions] = parts;
+  const unpacked = { prompt: need(prompt, "the prompt").ids, completions: completions.map(({ ids }) => ids) };
+  const length = unpacked.prompt.length + unpacked.completions.reduce((sum, ids) => sum + ids.length, 0);
   // What is shown is read from the batch that training would get, not worked out a second time.
   const [packed] = packRows([unpacked], length);
   const laid = packed?.batch.rows[0];
@@ -182,7 +182,7 @@ const inspectRow = (
   const { batch } = packed;
   const spans = [
     { name: "prompt" as const, start: laid.start, length: laid.prompt },
-    ...zip(branches, laid.branches).map(([{ name }, branch]) => ({ name, ...branch })),
+    ...zip(completions, laid.completions).map(([{ name }, completion]) => ({ name, ...completion })),
   ];
   const sees = whoSeesWhom(laid, spans);
   return {
@@ -195,7 +195,7 @@ const inspectRow = (
         name: span.name,
         trained: index > 0,
         sees: element(sees, index),
-        tokens: [...branchIds(batch, span)].map((id, at) => ({
+        tokens: [...completionIds(batch, span)].map((id, at) => ({
           id,
           text: tokenizer.decode([id]),
           position: element(batch.positions, span.start + at),
@@ -212,7 +212,7 @@ type Span = { name: InspectedPart["name"]; start: number; length: number };
 /** For each part the names of those that its last token may attend, read off the mask. */
 const whoSeesWhom = (row: PackedRow, spans: readonly Span[]): string[][] => {
   const length = rowLength(row);
-  const mask = branchMask(row);
+  const mask = completionMask(row);
   return spans.map((from) => {
     const query = from.start - row.start + from.length - 1;
     return spans.filter((to) => mask[query * length + to.start - row.start] === 1).map(({ name }) => name);

@@ -8,7 +8,7 @@ import type { AnswerEvent } from "./events.ts";
 import { joinRows } from "./join.ts";
 import { memoryError } from "./kv/kv-pages.ts";
 import { type Choice, nextTokens } from "./next-tokens.ts";
-import { Sequence, type Completion, type GenerateRequest } from "./request.ts";
+import { type Completion, type GenerateRequest, Sequence } from "./request.ts";
 
 /** Options of an {@link Engine}. */
 export type EngineOptions = {

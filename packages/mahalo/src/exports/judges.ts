@@ -9,14 +9,18 @@ export {
   endpointGeneratorSchema,
 } from "../rollout/endpoint-generator.ts";
 export { allRollouts, type Rollout, type RolloutRow, readRollouts } from "../rollout/file.ts";
-export { type RolloutGenerator, modelGenerator } from "../rollout/generator.ts";
+export { modelGenerator, type RolloutGenerator } from "../rollout/generator.ts";
 export type { RolloutSummary } from "../rollout/monte-carlo.ts";
 export { type MadePair, pairLine, pairsFromRollouts, rolloutPairOptionsOf } from "../rollout/pairs.ts";
 export { rejudgeRollouts } from "../rollout/rejudge.ts";
 export { type RelabelledRow, relabelOptionsOf, relabelRows, stepwiseLine } from "../rollout/relabel.ts";
 export { boundaryGenerator, rollOutDialogues, rollOutRows } from "../rollout/rollout.ts";
 export { type Ending, hardLabels, hindsightTarget, monteCarloValue } from "../rollout/targets.ts";
-export { type IncrementalScorer, type IncrementalScorerOptions, incrementalScorer } from "../scoring/incremental-scorer.ts";
+export {
+  type IncrementalScorer,
+  type IncrementalScorerOptions,
+  incrementalScorer,
+} from "../scoring/incremental-scorer.ts";
 export { loadScorable, parseScorable, type ScorableRow } from "../scoring/scorable-rows.ts";
 export { type ScoredResponse, type ScoreStepsOptions, scoreSteps } from "../scoring/score.ts";
 export { type ScoreMetrics, scoreMetrics } from "../scoring/score-metrics.ts";

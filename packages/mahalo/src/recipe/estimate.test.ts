@@ -118,11 +118,15 @@ test("memory falls with smaller passes, checkpointing, a leaner optimiser and fr
   expect(bytes()).toBeGreaterThan(16 * 134e6);
   // Low-rank updates save moments, and keep more of each token.
   const lora = (tokens: number): number =>
-    bytes(["sft.train={lora: {}}", `sft.maxTokensPerMicrobatch=${tokens}`]) / bytes([`sft.maxTokensPerMicrobatch=${tokens}`]);
+    bytes(["sft.train={lora: {}}", `sft.maxTokensPerMicrobatch=${tokens}`]) /
+    bytes([`sft.maxTokensPerMicrobatch=${tokens}`]);
   expect(lora(256)).toBeLessThan(1);
   expect(lora(4096)).toBeGreaterThan(1);
   // A pass has no more tokens than a batch: 2 rows of 280.
-  expect(bytes(["sft.batchSize=2"])).toBeCloseTo(bytes(["sft.batchSize=2", "sft.maxTokensPerMicrobatch=560"]), -3);
+  expect(bytes(["sft.batchSize=2"])).toBeCloseTo(
+    bytes(["sft.batchSize=2", "sft.maxTokensPerMicrobatch=560"]),
+    -3,
+  );
 });
 
 test("a sweep costs by its answers and prompts, ranking by the models and heads that read pairs", () => {

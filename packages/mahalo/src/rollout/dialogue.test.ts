@@ -11,10 +11,10 @@ import {
   type Dialogue,
   type DialogueOptions,
   defaultPersona,
-  unlabelled,
   planDialogues,
   studentView,
   tutorTurns,
+  unlabelled,
 } from "./dialogue.ts";
 import { type RolloutRow, readRollouts } from "./file.ts";
 import type { GenerationRequest, RolloutGenerator } from "./generator.ts";
@@ -208,7 +208,9 @@ test("of any dialogues, every turn is labelled, or counted for why not", () => {
       const multiple = list.filter((one) => one.filter(({ role }) => role === "assistant").length > 1);
       expect(skipped[unlabelled.single] ?? 0).toBe(list.length - multiple.length);
       const turns = multiple.flat().filter(({ role }) => role === "assistant").length;
-      expect(tasks.length + (skipped[unlabelled.opening] ?? 0) + (skipped[unlabelled.unanswered] ?? 0)).toBe(turns);
+      expect(tasks.length + (skipped[unlabelled.opening] ?? 0) + (skipped[unlabelled.unanswered] ?? 0)).toBe(
+        turns,
+      );
       for (const { row, recorded, item } of tasks) {
         const shown = item(1, recorded[0]?.text ?? "");
         expect(shown.prompt.at(-1)).toEqual(turn("assistant", row.steps[0] ?? ""));

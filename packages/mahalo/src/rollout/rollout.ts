@@ -8,7 +8,7 @@ import { judgeContent, judgeNeedsAnswer, judgesAnswers, makeJudge } from "../jud
 import type { LanguageModel } from "../model/folder/load.ts";
 import type { Mix } from "../model/heads/heads.ts";
 import { planDialogues } from "./dialogue.ts";
-import { type RolloutGenerator, modelGenerator } from "./generator.ts";
+import { modelGenerator, type RolloutGenerator } from "./generator.ts";
 import {
   planResponses,
   type RolloutSource,

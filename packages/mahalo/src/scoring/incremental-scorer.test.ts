@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { RewardModel } from "../model/reward/reward-model.ts";
 import { distance } from "../model/testing/tiny.ts";
 import { tinyRewardModel } from "../rollout/testing/reward-model.ts";
-import { type ObjectiveScores, type IncrementalScorer, incrementalScorer } from "./incremental-scorer.ts";
+import { type IncrementalScorer, incrementalScorer, type ObjectiveScores } from "./incremental-scorer.ts";
 import { scoreSteps } from "./score.ts";
 
 let models: RewardModel[] = [];

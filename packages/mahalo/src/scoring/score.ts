@@ -66,27 +66,32 @@ const groupByPrompt = (
 ): Group[] => {
   const groups: {
     prompt: readonly number[];
-    branches: (readonly number[])[];
+    completions: (readonly number[])[];
     members: number[];
     tokens: number;
   }[] = [];
   const open = new Map<string, (typeof groups)[number]>();
   for (const [index, { prompt, response, ends }] of responses.entries()) {
     // What follows the last step changes no score.
-    const branch = response.slice(0, ends.at(-1));
+    const completion = response.slice(0, ends.at(-1));
     const key = share ? prompt.join(" ") : String(index);
     const known = open.get(key);
-    if (known !== undefined && known.tokens + branch.length <= maxTokensPerMicrobatch) {
-      known.branches.push(branch);
+    if (known !== undefined && known.tokens + completion.length <= maxTokensPerMicrobatch) {
+      known.completions.push(completion);
       known.members.push(index);
-      known.tokens += branch.length;
+      known.tokens += completion.length;
       continue;
     }
-    const group = { prompt, branches: [branch], members: [index], tokens: prompt.length + branch.length };
+    const group = {
+      prompt,
+      completions: [completion],
+      members: [index],
+      tokens: prompt.length + completion.length,
+    };
     groups.push(group);
     open.set(key, group);
   }
-  return groups.map(({ prompt, branches, members }) => ({ row: { prompt, branches }, members }));
+  return groups.map(({ prompt, completions, members }) => ({ row: { prompt, completions }, members }));
 };
 
 /** Where the step ends of a pass lie, response by response. */
@@ -119,7 +124,7 @@ const readScores = (
  * all steps up to there having been read, and nothing after.
  *
  * All steps of a response come from one pass, since a causal model's state at a token does not depend on what follows.
- * Responses are packed to `maxTokensPerMicrobatch` without padding, and those to one prompt share its tokens as branches that do
+ * Responses are packed to `maxTokensPerMicrobatch` without padding, and those to one prompt share its tokens as completions that do
  * not see each other. How responses are packed changes rounding only.
  *
  * @returns for every response the scores of its steps, in order: probabilities of `soft` and `hard` heads, numbers of any
@@ -148,8 +153,8 @@ export const scoreSteps = (
     maxTokensPerMicrobatch,
   )) {
     throwIfAborted(signal, "scoring");
-    const ends = zip(members, batch.rows).flatMap(([group, { branches }]): PassEnds => {
-      return zip(element(groups, group, "group").members, branches).map(([member, { start }]) => {
+    const ends = zip(members, batch.rows).flatMap(([group, { completions }]): PassEnds => {
+      return zip(element(groups, group, "group").members, completions).map(([member, { start }]) => {
         const { ends } = element(responses, member, "response");
         return { member, offsets: ends.map((end) => start + end - 1) };
       });

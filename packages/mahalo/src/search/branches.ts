@@ -6,7 +6,7 @@ import { lastOf } from "../core/need.ts";
 import type { Random } from "../core/random.ts";
 import type { Decoder } from "../decode/decoder.ts";
 import { type Choice, nextTokens } from "../decode/next-tokens.ts";
-import type { Sequence, Finish } from "../decode/request.ts";
+import type { Finish, Sequence } from "../decode/request.ts";
 import type { LanguageModel } from "../model/folder/load.ts";
 
 /** An answer in the making and the row that holds it; the row lags behind by the answer's last token. */

@@ -5,7 +5,7 @@ import { element, zip } from "../core/need.ts";
 import { type Random, stream } from "../core/random.ts";
 import type { Prompt } from "../data/rows/rows.ts";
 import { cachedDecoder, type Decoder } from "../decode/decoder.ts";
-import { Sequence, type Completion, type GenerateRequest } from "../decode/request.ts";
+import { type Completion, type GenerateRequest, Sequence } from "../decode/request.ts";
 import type { LanguageModel } from "../model/folder/load.ts";
 import { Branches } from "./branches.ts";
 import { guidanceWeights } from "./combine.ts";

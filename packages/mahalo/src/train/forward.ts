@@ -7,9 +7,9 @@ import type { Parameter } from "../model/transformer/parameters.ts";
 import { batchTokens } from "../model/transformer/tokens.ts";
 import type { HeadPassOptions } from "./head-pass.ts";
 import type { HiddenCache } from "./hidden-cache.ts";
-import { microbatches, readHeads, valuesOf } from "./microbatch.ts";
-import { logProbReaders, ownHead, type TrainedModel } from "./reader.ts";
-import type { BranchLogProbs, BranchValues, Reader, TaskRow } from "./task.ts";
+import { logProbHeads, objectiveHead, type TrainedModel } from "./log-prob-head.ts";
+import { forwardHeads, microbatches, valuesOf } from "./microbatch.ts";
+import type { CompletionLogProbs, CompletionValues, LossHead, TaskRow } from "./task.ts";
 
 /** How passes are divided; results do not depend on it but for rounding. */
 export type PassOptions = HeadPassOptions & {
@@ -21,32 +21,32 @@ export type PassOptions = HeadPassOptions & {
 
 /** What is read, and where hidden states come from. */
 export type ReadOptions = {
-  /** Who reads a row. Default: its own head's log-probabilities of its branches' tokens. */
-  readerOf?: ((row: TaskRow) => Reader) | undefined;
+  /** Who reads a row. Default: its own head's log-probabilities of its completions' tokens. */
+  headOf?: ((row: TaskRow) => LossHead) | undefined;
   /** Hidden states of a frozen backbone, computed once for each row. Default: computed in every pass. */
   hidden?: HiddenCache | undefined;
 };
 
-/** Who reads each row: the options' readers, or own heads' log-probabilities. */
-export const readersOf = (
+/** The head that each row's loss is computed from: the options', or log-probabilities under its objective's own. */
+export const headsOf = (
   model: TrainedModel,
   options: HeadPassOptions & ReadOptions,
-): ((row: TaskRow) => Reader) => options.readerOf ?? logProbReaders(ownHead(model), options);
+): ((row: TaskRow) => LossHead) => options.headOf ?? logProbHeads(objectiveHead(model), options);
 
-/** What every reader reads of every branch, without gradients; in the order of the rows. */
-export const measure = (
+/** The values of every completion under its head, without gradients; in the order of the rows. */
+export const forwardWithoutGrad = (
   model: TrainedModel,
   rows: readonly TaskRow[],
   options: PassOptions & ReadOptions & { onPass?: (rows: number) => void },
-): BranchValues[][] => {
-  const result: BranchValues[][] = rows.map(() => []);
+): CompletionValues[][] => {
+  const result: CompletionValues[][] = rows.map(() => []);
   noGrad(() => {
-    for (const microbatch of microbatches(rows, options.maxTokensPerMicrobatch, readersOf(model, options))) {
+    for (const microbatch of microbatches(rows, options.maxTokensPerMicrobatch, headsOf(model, options))) {
       scope(() => {
         const { batch, members } = microbatch;
         const hidden = options.hidden ?? model.backbone.forward(batchTokens(batch), packedAttention(batch));
-        const values = valuesOf(microbatch, readHeads(microbatch, hidden));
-        for (const [member, branches] of zip(members, values)) result[member] = branches;
+        const values = valuesOf(microbatch, forwardHeads(microbatch, hidden));
+        for (const [member, completions] of zip(members, values)) result[member] = completions;
       });
       options.onPass?.(microbatch.rows.length);
     }
@@ -54,10 +54,13 @@ export const measure = (
   return result;
 };
 
-/** Log-probabilities of every branch's tokens, without gradients; in the order of the rows. */
+/** Log-probabilities of every completion's tokens, without gradients; in the order of the rows. */
 export const logProbs = (
   model: LanguageModel,
   rows: readonly TaskRow[],
-  options: PassOptions & { headOf?: (row: TaskRow) => Parameter; onPass?: (rows: number) => void },
-): BranchLogProbs[][] =>
-  measure(model, rows, { ...options, readerOf: logProbReaders(options.headOf ?? ownHead(model), options) });
+  options: PassOptions & { weightOf?: (row: TaskRow) => Parameter; onPass?: (rows: number) => void },
+): CompletionLogProbs[][] =>
+  forwardWithoutGrad(model, rows, {
+    ...options,
+    headOf: logProbHeads(options.weightOf ?? objectiveHead(model), options),
+  });

@@ -11,7 +11,7 @@ import { relativeToLargest } from "./testing/compare.ts";
 
 // Shapes: N response positions, D hidden, V vocabulary.
 
-/** Hidden states, targets and slopes of N positions, and the head's weights. */
+/** Hidden states, targets and gradients of N positions, and the head's weights. */
 type Case = {
   positions: number;
   width: number;
@@ -19,7 +19,7 @@ type Case = {
   hidden: Float32Array;
   weights: Float32Array;
   targets: Int32Array;
-  slopes: Float32Array;
+  gradients: Float32Array;
 };
 type Sizes = { positions: number; width: number; words: number; seed: number };
 
@@ -34,7 +34,7 @@ const makeCase = ({ positions, width, words, seed }: Sizes): Case => {
     // Logits of deviation 1.
     weights: normals(words * width).map((weight) => weight / Math.sqrt(width)),
     targets: Int32Array.from({ length: positions }, () => random.integer(words)),
-    slopes: normals(positions),
+    gradients: normals(positions),
   };
 };
 
@@ -47,7 +47,7 @@ const sizes = fc.record({
 
 type Result = { logps: Float32Array; head: Float32Array; hidden: Float32Array };
 
-const headOf = ({ weights, words, width }: Case, compute: ComputeDType): Parameter =>
+const weightOf = ({ weights, words, width }: Case, compute: ComputeDType): Parameter =>
   parameter("head", tensor(weights, { shape: [words, width] }), { compute, training: true });
 
 const hiddenOf = ({ hidden, positions, width }: Case, compute: ComputeDType): Tensor =>
@@ -60,12 +60,12 @@ const pass = (
   one: Case,
   options: HeadPassOptions = {},
   compute: ComputeDType = "float32",
-  slopes: Float32Array = one.slopes,
+  gradients: Float32Array = one.gradients,
 ): Result =>
   scope(() => {
-    const head = headOf(one, compute);
+    const head = weightOf(one, compute);
     const { logps, backward: back } = headPass(hiddenOf(one, compute), head, one.targets, options);
-    const gradient_ND = back(slopes);
+    const gradient_ND = back(gradients);
     expect(gradient_ND.shape).toEqual([one.positions, one.width]);
     expect(head.gradient?.dtype).toBe("float32");
     return { logps, head: gradientOf(head), hidden: gradient_ND.toFloat32Array() };
@@ -79,11 +79,11 @@ const plain = (one: Case, compute: ComputeDType = "float32"): Result =>
       copy.requiresGrad = true;
       return copy;
     };
-    const weight_VD = leaf(headOf(one, compute).value);
+    const weight_VD = leaf(weightOf(one, compute).value);
     const hidden_ND = leaf(hiddenOf(one, compute));
     const target_N1 = tensor(one.targets, { dtype: "int64" }).unsqueeze(1);
     const logps_N = ops.gather(ops.linear(hidden_ND, weight_VD).logSoftmax(-1), 1, target_N1).squeeze(1);
-    backward(logps_N, tensor(one.slopes));
+    backward(logps_N, tensor(one.gradients));
     return {
       logps: logps_N.toFloat32Array(),
       head: weight_VD.grad?.toFloat32Array() ?? new Float32Array(),
@@ -105,7 +105,7 @@ describe.each([true, false])("the head's pass, fused: %s", (fused) => {
     fc.assert(
       fc.property(sizes, (size) => {
         const one = makeCase(size);
-        // A word that is all but certain has a gradient of cancelled numbers; its size is that of the slopes.
+        // A word that is all but certain has a gradient of cancelled numbers; its size is that of the gradients.
         fc.pre(Math.max(...plain(one).hidden.map(Math.abs)) > 1e-2);
         fc.pre(Math.max(...plain(one).head.map(Math.abs)) > 1e-2);
         expectClose(pass(one, { fused }), plain(one), 1e-5);
@@ -141,7 +141,7 @@ describe.each([true, false])("the head's pass, fused: %s", (fused) => {
     const one = makeCase({ positions: 7, width: 6, words: 30, seed: 5 });
     const [whole, first] = [pass(one, { fused }), 3];
     scope(() => {
-      const head = headOf(one, "float32");
+      const head = weightOf(one, "float32");
       const hidden_ND = hiddenOf(one, "float32");
       for (const [from, to] of [
         [0, first],
@@ -149,14 +149,14 @@ describe.each([true, false])("the head's pass, fused: %s", (fused) => {
       ] as const) {
         const rows = hidden_ND.narrow(0, from, to - from);
         headPass(rows, head, one.targets.subarray(from, to), { fused }).backward(
-          one.slopes.subarray(from, to),
+          one.gradients.subarray(from, to),
         );
       }
       expect(relativeToLargest(gradientOf(head), whole.head)).toBeLessThan(1e-6);
     });
   });
 
-  test("with slopes of zero gives gradients of exactly zero", () => {
+  test("with gradients of zero gives gradients of exactly zero", () => {
     const one = makeCase({ positions: 7, width: 6, words: 30, seed: 5 });
     const { head, hidden } = pass(one, { fused }, "float32", new Float32Array(7));
     expect([...head, ...hidden].every((value) => value === 0)).toBe(true);
@@ -191,9 +191,9 @@ test("the fused and the composed pass agree, in float32 to 1e-6 and in bfloat16 
 test("autograd sees nothing of it: neither head nor hidden states need to be recorded", () => {
   scope(() => {
     const one = makeCase({ positions: 3, width: 4, words: 9, seed: 7 });
-    const head = headOf(one, "float32");
+    const head = weightOf(one, "float32");
     head.trainable = true;
-    const result = headPass(hiddenOf(one, "float32"), head, one.targets).backward(one.slopes);
+    const result = headPass(hiddenOf(one, "float32"), head, one.targets).backward(one.gradients);
     expect(result.requiresGrad).toBe(false);
     expect(head.gradient?.requiresGrad).toBe(false);
   });

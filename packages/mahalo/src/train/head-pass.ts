@@ -17,7 +17,7 @@ export type HeadPassOptions = {
   fused?: boolean | undefined;
 };
 
-/** Log-probabilities of one head, and what to call once their slopes are known. */
+/** Log-probabilities of one head, and what to call once their gradients are known. */
 export type HeadPass = {
   /** log softmax(W h_n)[y_n] of each position, in nats. */
   logps: Float32Array;
@@ -28,7 +28,7 @@ export type HeadPass = {
    *
    * May be called once: the logits' memory becomes their gradient's.
    */
-  backward(slopes: Float32Array): Tensor;
+  backward(gradients: Float32Array): Tensor;
 };
 
 /** Log-probabilities of a chunk's targets, and their normalisers log(sum(e^logits)), both float32 [C]. */
@@ -86,7 +86,7 @@ export const headPass = (
       return { start, count, ...saved };
     }),
   );
-  const backward = (slopes: Float32Array): Tensor =>
+  const backward = (gradients: Float32Array): Tensor =>
     noGrad(() =>
       scope(() => {
         const parts = kept.map(({ start, count, logits_CV, norm_C, target_C }) =>
@@ -95,7 +95,7 @@ export const headPass = (
               logits_CV,
               norm_C,
               target_C,
-              tensor(slopes.subarray(start, start + count)),
+              tensor(gradients.subarray(start, start + count)),
             );
             head.accumulate(multiply(delta_CV.t(), hidden_ND.narrow(0, start, count)));
             return multiply(delta_CV, weight_VD);

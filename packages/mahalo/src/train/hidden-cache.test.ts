@@ -6,9 +6,9 @@ import { silenceProgress } from "../core/progress.ts";
 import type { LanguageModel } from "../model/folder/load.ts";
 import { distance, withFolder } from "../model/testing/tiny.ts";
 import type { Parameter } from "../model/transformer/parameters.ts";
-import { logProbs, measure, type ReadOptions } from "./forward.ts";
+import { forwardWithoutGrad, logProbs, type ReadOptions } from "./forward.ts";
 import { HiddenCache } from "./hidden-cache.ts";
-import { logProbReader } from "./reader.ts";
+import { logProbHead } from "./log-prob-head.ts";
 import { accumulateGradients } from "./step.ts";
 import type { TaskRow } from "./task.ts";
 import { expectClose } from "./testing/compare.ts";
@@ -36,7 +36,7 @@ const heads = (): Parameter[] => setTrainable(model, "heads", model.heads.parame
 /** Gradients of what trains for a step over all pairs. */
 const gradients = (trained: readonly Parameter[], options: ReadOptions, maxTokensPerMicrobatch = 40) => {
   for (const one of trained) one.clearGradient();
-  accumulateGradients(model, rows, (row, values) => task.outcome(row, values, rows), {
+  accumulateGradients(model, rows, (row, values) => task.loss(row, values, rows), {
     ...options,
     maxTokensPerMicrobatch,
     trained,
@@ -57,21 +57,21 @@ describe("kept hidden states", () => {
 
   test("give the same values, and are computed once", () => {
     const wanted = logProbs(model, rows, { maxTokensPerMicrobatch: 40 }).flat();
-    const found = measure(model, rows, { maxTokensPerMicrobatch: 40, hidden }).flat();
+    const found = forwardWithoutGrad(model, rows, { maxTokensPerMicrobatch: 40, hidden }).flat();
     for (const [i, values] of found.entries()) expect(distance(values, wanted[i] ?? [])).toBeLessThan(1e-5);
     // A row that is known is not computed again: the backbone may be gone.
     const forward = model.backbone.forward;
     model.backbone.forward = () => {
       throw new Error("computed again");
     };
-    expect(measure(model, rows, { maxTokensPerMicrobatch: 40, hidden }).flat()).toEqual(found);
+    expect(forwardWithoutGrad(model, rows, { maxTokensPerMicrobatch: 40, hidden }).flat()).toEqual(found);
     model.backbone.forward = forward;
   });
 
   test("do not depend on which rows came before, nor on whether there was room for them", () => {
     const none = new HiddenCache(model.backbone, { maxBytes: 0 });
     const few = new HiddenCache(model.backbone, { maxBytes: 4 * 64 * 20 });
-    const reader = logProbReader(model.heads.base);
+    const reader = logProbHead(model.heads.base);
     const states = (cache: HiddenCache, order: readonly TaskRow[]): Map<TaskRow, Float32Array> =>
       new Map(order.map((row) => [row, scope(() => cache.of(reader, [{ row, index: 1 }]).toFloat32Array())]));
     const wanted = states(hidden, rows);
@@ -89,8 +89,8 @@ describe("kept hidden states", () => {
     if (row === undefined) throw new Error("no row");
     logProbs(model, [row], { maxTokensPerMicrobatch: 40 });
     const before = liveTensors();
-    const read = row.branches.reduce((sum, { length }) => sum + length, 0);
-    scope(() => hidden.of(logProbReader(model.heads.base), [{ row, index: 1 }]).shape);
+    const read = row.completions.reduce((sum, { length }) => sum + length, 0);
+    scope(() => hidden.of(logProbHead(model.heads.base), [{ row, index: 1 }]).shape);
     expect(hidden.bytes).toBe(read * model.config.hiddenSize * 4);
     expect(liveTensors()).toBe(before + 1);
     hidden.dispose();

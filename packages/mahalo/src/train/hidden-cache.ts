@@ -1,16 +1,16 @@
-/** Hidden states of a frozen backbone, kept in memory: what a row's readers read is computed once. */
+/** Hidden states of a frozen backbone, kept in memory: what a row's head is applied to is computed once. */
 import { totalmem } from "node:os";
 import { keep, MahaloError, noGrad, ops, scope, type Tensor, tensor } from "@mahalo/torch";
 import { packRows } from "../data/tokens/packing.ts";
 import { packedAttention } from "../model/transformer/attention.ts";
 import type { Backbone } from "../model/transformer/backbone.ts";
 import { batchTokens } from "../model/transformer/tokens.ts";
-import type { Reader, TaskRow } from "./task.ts";
+import type { LossHead, TaskRow } from "./task.ts";
 
 // Shapes: N positions that are read of a row, D hidden.
 
-/** The hidden states that are read of one row, branch after branch. */
-type RowStates = { hidden_ND: Tensor; branches: { start: number; length: number }[] };
+/** The hidden states that are read of one row, completion after completion. */
+type RowStates = { hidden_ND: Tensor; completions: { start: number; length: number }[] };
 
 /** Options of {@link HiddenCache}. */
 export type HiddenCacheOptions = {
@@ -45,24 +45,24 @@ export class HiddenCache {
     return this.#rows.size;
   }
 
-  /** The hidden states [N, D] that a reader reads of branches, in their order; they belong to the caller's scope. */
-  of(reader: Reader, branches: readonly { row: TaskRow; index: number }[]): Tensor {
+  /** The hidden states [N, D] that a head reads of completions, in their order; they belong to the caller's scope. */
+  of(head: LossHead, completions: readonly { row: TaskRow; index: number }[]): Tensor {
     return noGrad(() =>
       scope(() => {
-        const parts = branches.map(({ row, index }) => {
-          const states = this.#rows.get(row) ?? this.#read(reader, row);
-          const branch = states.branches[index];
-          if (branch === undefined) {
-            throw new MahaloError("E_INTERNAL", `a row has no branch ${index}`, { exitStatus: 1 });
+        const parts = completions.map(({ row, index }) => {
+          const states = this.#rows.get(row) ?? this.#read(head, row);
+          const completion = states.completions[index];
+          if (completion === undefined) {
+            throw new MahaloError("E_INTERNAL", `a row has no completion ${index}`, { exitStatus: 1 });
           }
-          return states.hidden_ND.narrow(0, branch.start, branch.length);
+          return states.hidden_ND.narrow(0, completion.start, completion.length);
         });
         return ops.cat(parts, 0);
       }),
     );
   }
 
-  #read(reader: Reader, row: TaskRow): RowStates {
+  #read(head: LossHead, row: TaskRow): RowStates {
     const states = scope((): RowStates => {
       const [packed] = packRows([row], Number.MAX_SAFE_INTEGER);
       const [own] = packed?.batch.rows ?? [];
@@ -71,14 +71,14 @@ export class HiddenCache {
       }
       const hidden_TD = this.#backbone.forward(batchTokens(packed.batch), packedAttention(packed.batch));
       const positions: number[] = [];
-      const branches = own.branches.map((branch, index) => {
+      const completions = own.completions.map((completion, index) => {
         const start = positions.length;
-        for (const position of Array.from(reader.positions(row, own, branch, index)))
+        for (const position of Array.from(head.positions(row, own, completion, index)))
           positions.push(position);
         return { start, length: positions.length - start };
       });
       const at = tensor(Int32Array.from(positions), { dtype: "int64" });
-      return { hidden_ND: hidden_TD.indexSelect(0, at), branches };
+      return { hidden_ND: hidden_TD.indexSelect(0, at), completions };
     });
     const { bytes } = states.hidden_ND;
     if (this.#bytes + bytes <= this.#maxBytes) {

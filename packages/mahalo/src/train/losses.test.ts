@@ -1,4 +1,4 @@
-/** Preference losses: the papers' formulas, slopes that are the losses' derivatives, and margins beyond all measure. */
+/** Preference losses: the papers' formulas, slopes that are the losses' derivatives, and margins beyond all forwardWithoutGrad. */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import {

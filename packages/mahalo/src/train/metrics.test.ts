@@ -54,7 +54,7 @@ describe("the metrics log", () => {
     file.close();
   });
 
-  test("reading names file and line of what is damaged, and leaves out a torn end", async () => {
+  test("output names file and line of what is damaged, and leaves out a torn end", async () => {
     log("run", [1, 2]);
     const path = join(folder, "run", metricsFile);
     appendFileSync(path, '{"step":3,');

@@ -1,4 +1,4 @@
-/** Training metrics: TRL's names, JSON lines that can be cut back to a step, and reading them again. */
+/** Training metrics: TRL's names, JSON lines that can be cut back to a step, and output them again. */
 
 import { existsSync } from "node:fs";
 import { join } from "node:path";

@@ -3,16 +3,16 @@ import { MahaloError, noGrad, ops, scope, type Tensor, tensor } from "@mahalo/to
 import { element, zip } from "../core/need.ts";
 import { type PackedBatch, packRows } from "../data/tokens/packing.ts";
 import { HiddenCache } from "./hidden-cache.ts";
-import type { BranchValues, Reader, Reading, RowOutcome, TaskRow } from "./task.ts";
+import type { CompletionValues, HeadOutput, LossHead, RowLoss, TaskRow } from "./task.ts";
 
-// Shapes: T tokens of a microbatch, N positions of one reader, D hidden.
+// Shapes: T tokens of a microbatch, N positions of one head, D hidden.
 
-/** The branches of a microbatch that one reader reads. */
+/** The completions of a microbatch that one head reads. */
 type Group = {
-  reader: Reader;
+  head: LossHead;
   /** Offsets of the hidden states that are read. */
   positions: number[];
-  /** Where each branch's positions lie among them. */
+  /** Where each completion's positions lie among them. */
   spans: { row: TaskRow; member: number; index: number; start: number; length: number }[];
 };
 
@@ -22,25 +22,25 @@ export type Microbatch = {
   /** Where each row stands among those that were packed. */
   members: readonly number[];
   batch: PackedBatch;
-  /** By reader, in the order in which rows name them. */
+  /** By head, in the order in which rows name them. */
   groups: readonly Group[];
 };
 
-/** Groups a batch's branches by their reader: own head, own positions. */
-function groupByReader(
+/** Groups a batch's completions by their head: own head, own positions. */
+function groupByHead(
   batch: PackedBatch,
   rows: readonly TaskRow[],
-  readerOf: (row: TaskRow) => Reader,
+  headOf: (row: TaskRow) => LossHead,
 ): Group[] {
-  const groups = new Map<Reader, Group>();
+  const groups = new Map<LossHead, Group>();
   for (const [member, packed] of batch.rows.entries()) {
     const row = element(rows, member, "the task row of packed row");
-    const reader = readerOf(row);
-    const group = groups.get(reader) ?? { reader, positions: [], spans: [] };
-    groups.set(reader, group);
-    for (const [index, branch] of packed.branches.entries()) {
+    const head = headOf(row);
+    const group = groups.get(head) ?? { head, positions: [], spans: [] };
+    groups.set(head, group);
+    for (const [index, completion] of packed.completions.entries()) {
       const start = group.positions.length;
-      for (const position of Array.from(reader.positions(row, packed, branch, index)))
+      for (const position of Array.from(head.positions(row, packed, completion, index)))
         group.positions.push(position);
       group.spans.push({ row, member, index, start, length: group.positions.length - start });
     }
@@ -52,52 +52,52 @@ function groupByReader(
 export function microbatches(
   rows: readonly TaskRow[],
   tokens: number,
-  readerOf: (row: TaskRow) => Reader,
+  headOf: (row: TaskRow) => LossHead,
 ): Microbatch[] {
   return packRows(rows, tokens).map(({ batch, members }) => {
     const packed = members.map((member) => element(rows, member, "row"));
-    return { rows: packed, members, batch, groups: groupByReader(batch, packed, readerOf) };
+    return { rows: packed, members, batch, groups: groupByHead(batch, packed, headOf) };
   });
 }
 
 const int64 = (positions: readonly number[]): Tensor =>
   tensor(Int32Array.from(positions), { dtype: "int64" });
 
-/** Every group's reading, of hidden states [T, D] of this microbatch or of those that were kept. */
-export function readHeads({ groups }: Microbatch, hidden: Tensor | HiddenCache): Reading[] {
-  return groups.map(({ reader, positions, spans }) =>
-    reader.read(
-      hidden instanceof HiddenCache ? hidden.of(reader, spans) : hidden.indexSelect(0, int64(positions)),
+/** Every group's output, of hidden states [T, D] of this microbatch or of those that were kept. */
+export function forwardHeads({ groups }: Microbatch, hidden: Tensor | HiddenCache): HeadOutput[] {
+  return groups.map(({ head, positions, spans }) =>
+    head.forward(
+      hidden instanceof HiddenCache ? hidden.of(head, spans) : hidden.indexSelect(0, int64(positions)),
       spans,
     ),
   );
 }
 
-/** What was read, by row and branch. */
-export function valuesOf({ groups, rows }: Microbatch, readings: readonly Reading[]): BranchValues[][] {
-  const values: BranchValues[][] = rows.map(() => []);
-  for (const [{ reader, spans }, reading] of zip(groups, readings)) {
+/** What was read, by row and completion. */
+export function valuesOf({ groups, rows }: Microbatch, outputs: readonly HeadOutput[]): CompletionValues[][] {
+  const values: CompletionValues[][] = rows.map(() => []);
+  for (const [{ head, spans }, output] of zip(groups, outputs)) {
     for (const { member, index, start, length } of spans) {
-      const branches = element(values, member, "row");
-      branches[index] = reading.values.subarray(start * reader.width, (start + length) * reader.width);
+      const completions = element(values, member, "row");
+      completions[index] = output.values.subarray(start * head.width, (start + length) * head.width);
     }
   }
   return values;
 }
 
-/** The slope of every value of a group. */
-function slopesOfGroup(
-  { reader, spans, positions }: Group,
-  slopes: readonly RowOutcome<unknown>["slopes"][],
+/** The gradient of every value of a group. */
+function gradientsOfGroup(
+  { head, spans, positions }: Group,
+  gradients: readonly RowLoss<unknown>["gradients"][],
 ): Float32Array {
-  const perValue = new Float32Array(positions.length * reader.width);
+  const perValue = new Float32Array(positions.length * head.width);
   for (const { member, index, start, length } of spans) {
-    const slope = element(element(slopes, member, "row"), index, "slope");
-    const [from, to] = [start * reader.width, (start + length) * reader.width];
-    if (typeof slope === "number") perValue.fill(slope, from, to);
-    else if (slope.length === to - from) perValue.set(slope, from);
+    const gradient = element(element(gradients, member, "row"), index, "gradient");
+    const [from, to] = [start * head.width, (start + length) * head.width];
+    if (typeof gradient === "number") perValue.fill(gradient, from, to);
+    else if (gradient.length === to - from) perValue.set(gradient, from);
     else {
-      throw new MahaloError("E_INTERNAL", `${slope.length} slopes for ${to - from} values`, {
+      throw new MahaloError("E_INTERNAL", `${gradient.length} gradients for ${to - from} values`, {
         exitStatus: 1,
       });
     }
@@ -108,21 +108,21 @@ function slopesOfGroup(
 /**
  * Backward through the heads: adds to their gradients, and to `gradient_TD` each group's d(loss)/d(hidden).
  *
- * The prompt's last position predicts the first token of every branch, so its rows add up.
+ * The prompt's last position predicts the first token of every completion, so its rows add up.
  *
- * @param slopes by row and branch
+ * @param gradients by row and completion
  * @param gradient_TD left out for a backbone that takes no gradient
  */
 export function backwardHeads(
   { groups }: Microbatch,
-  readings: readonly Reading[],
-  slopes: readonly RowOutcome<unknown>["slopes"][],
+  outputs: readonly HeadOutput[],
+  gradients: readonly RowLoss<unknown>["gradients"][],
   gradient_TD?: Tensor,
 ): void {
-  for (const [group, reading] of zip(groups, readings)) {
+  for (const [group, output] of zip(groups, outputs)) {
     noGrad(() =>
       scope(() => {
-        const gradient_ND = reading.backward(slopesOfGroup(group, slopes));
+        const gradient_ND = output.backward(gradientsOfGroup(group, gradients));
         if (gradient_TD !== undefined) ops.indexAdd_(gradient_TD, 0, int64(group.positions), gradient_ND);
       }),
     );

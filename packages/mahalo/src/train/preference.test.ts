@@ -181,7 +181,7 @@ describe("a step", () => {
     const task = pairTask({ heldOut: PAIRS.slice(2, 4), heldOutReference: REFERENCE.slice(2, 4) });
     const logps = [Float32Array.of(-1, -2), Float32Array.of(-4)];
     for (const [i, row] of task.heldOut.entries()) {
-      const { record } = task.outcome(row, logps, task.heldOut);
+      const { record } = task.loss(row, logps, task.heldOut);
       expect(record.objective).toBe(PAIRS[2 + i]?.objective);
       expect(record.rewardChosen).toBeCloseTo(0.1 * (-3 - (REFERENCE[2 + i]?.chosen ?? Number.NaN)), 10);
       expect(record.rewardRejected).toBeCloseTo(0.1 * (-4 - (REFERENCE[2 + i]?.rejected ?? Number.NaN)), 10);

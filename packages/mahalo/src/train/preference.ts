@@ -24,7 +24,7 @@ export type PreferenceTaskOptions = PairLossOptions & {
   /** A loss for each pair, and for each held-out pair, in place of `loss`: what MODPO needs. */
   losses?: { pairs: readonly PairLoss[]; heldOut: readonly PairLoss[] } | undefined;
   /** Who reads a pair's log-probabilities. Default: its objective's own head. */
-  readerOf?: Task<PairRecord>["readerOf"];
+  headOf?: Task<PairRecord>["headOf"];
   /** Weight of each objective's mean loss; default 1 each. */
   objectiveWeights?: Readonly<Record<string, number>>;
 };
@@ -61,7 +61,7 @@ const sum = (values: Float32Array): number => values.reduce((total, value) => to
  */
 export const preferenceTask = (options: PreferenceTaskOptions): Task<PairRecord> => {
   const { pairs, reference, heldOut, heldOutReference, losses, loss: lossName = defaultLoss } = options;
-  const loss = pairLoss(lossName, options);
+  const commonLoss = pairLoss(lossName, options);
   const { beta = pairLosses.get(lossName).beta } = options;
   const weightOf = (objective: string): number => options.objectiveWeights?.[objective] ?? 1;
   const objectives = [...new Set(pairs.map(({ objective }) => objective))].sort();
@@ -74,60 +74,60 @@ export const preferenceTask = (options: PreferenceTaskOptions): Task<PairRecord>
     checkReference("pairs", reference, pairs);
     checkReference("held-out pairs", heldOut.length === 0 ? [] : heldOutReference, heldOut);
   }
-  type Known = { reference: ReferencePair | undefined; loss: PairLoss };
-  const knowns = new Map<TaskRow, Known>();
+  /** What the task knows of each row beside its tokens. */
+  const told = new Map<TaskRow, { reference: ReferencePair | undefined; loss: PairLoss }>();
   const row = (
     pair: EncodedPair,
     index: number,
-    known: ReferencePair | undefined,
-    own: PairLoss | undefined,
+    ofReference: ReferencePair | undefined,
+    ownLoss: PairLoss | undefined,
   ): TaskRow => {
-    const one = {
+    const taskRow = {
       prompt: pair.prompt,
-      branches: [pair.chosen, pair.rejected],
+      completions: [pair.chosen, pair.rejected],
       objective: pair.objective,
       index,
     };
-    knowns.set(one, { reference: known, loss: own ?? loss });
-    return one;
+    told.set(taskRow, { reference: ofReference, loss: ownLoss ?? commonLoss });
+    return taskRow;
   };
   const rows = pairs.map((pair, index) => row(pair, index, reference?.[index], losses?.pairs[index]));
   const heldOutRows = heldOut.map((pair, index) =>
     row(pair, index, heldOutReference?.[index], losses?.heldOut[index]),
   );
 
-  const outcome: Task<PairRecord>["outcome"] = (one, [chosen, rejected], step) => {
-    if (chosen === undefined || rejected === undefined || one.objective === undefined) {
-      throw new MahaloError("E_INTERNAL", "a preference row needs two branches and an objective", {
+  const loss: Task<PairRecord>["loss"] = (pairRow, [chosen, rejected], step) => {
+    if (chosen === undefined || rejected === undefined || pairRow.objective === undefined) {
+      throw new MahaloError("E_INTERNAL", "a preference row needs two completions and an objective", {
         exitStatus: 1,
       });
     }
-    const { reference: known = { chosen: 0, rejected: 0 }, loss } = need(
-      knowns.get(one),
+    const { reference: ref = { chosen: 0, rejected: 0 }, loss: ofPair } = need(
+      told.get(pairRow),
       "a pair of the task",
     );
     const logpChosen = sum(chosen);
     const logpRejected = sum(rejected);
-    const pair = loss({
+    const pair = ofPair({
       chosen: logpChosen,
       rejected: logpRejected,
-      refChosen: known.chosen,
-      refRejected: known.rejected,
+      refChosen: ref.chosen,
+      refRejected: ref.rejected,
       chosenLength: chosen.length,
       rejectedLength: rejected.length,
     });
     const rewards = pair.rewards ?? {
-      chosen: beta * (logpChosen - known.chosen),
-      rejected: beta * (logpRejected - known.rejected),
+      chosen: beta * (logpChosen - ref.chosen),
+      rejected: beta * (logpRejected - ref.rejected),
     };
     const present = [...new Set(step.map(({ objective }) => objective ?? ""))];
     const total = present.reduce((all, name) => all + weightOf(name), 0);
-    const count = step.filter(({ objective }) => objective === one.objective).length;
-    const share = weightOf(one.objective) / total / count;
+    const count = step.filter(({ objective }) => objective === pairRow.objective).length;
+    const share = weightOf(pairRow.objective) / total / count;
     return {
-      slopes: [share * pair.dChosen, share * pair.dRejected],
+      gradients: [share * pair.dChosen, share * pair.dRejected],
       record: {
-        objective: one.objective,
+        objective: pairRow.objective,
         loss: pair.loss,
         logpChosen,
         logpRejected,
@@ -139,7 +139,7 @@ export const preferenceTask = (options: PreferenceTaskOptions): Task<PairRecord>
 
   return {
     name: "align",
-    ...(options.readerOf === undefined ? {} : { readerOf: options.readerOf }),
+    ...(options.headOf === undefined ? {} : { headOf: options.headOf }),
     steps: options.steps,
     rows: (step) => {
       const chosen = options.batch(step).map((index) => {
@@ -159,7 +159,7 @@ export const preferenceTask = (options: PreferenceTaskOptions): Task<PairRecord>
       }
       return chosen;
     },
-    outcome,
+    loss,
     metrics: (records) => preferenceMetrics(records, { ...options.objectiveWeights }),
     heldOut: heldOutRows,
   };

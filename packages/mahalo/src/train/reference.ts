@@ -13,7 +13,7 @@ import type { EncodedPair } from "../data/tokens/encode.ts";
 import type { LanguageModel } from "../model/folder/load.ts";
 import { logProbs, type PassOptions } from "./forward.ts";
 import type { ReferencePair } from "./preference.ts";
-import type { BranchLogProbs } from "./task.ts";
+import type { CompletionLogProbs } from "./task.ts";
 
 /** Pairs between two looks at whether the run is to stop; a few passes. */
 const slice = 32;
@@ -25,12 +25,12 @@ const referenceOf = (
 ): ReferencePair[] => {
   const rows = pairs.map((pair, index) => ({
     prompt: pair.prompt,
-    branches: [pair.chosen, pair.rejected],
+    completions: [pair.chosen, pair.rejected],
     objective: undefined,
     index,
   }));
-  const logps = logProbs(model, rows, { ...options, headOf: () => model.heads.base });
-  const sum = (values: BranchLogProbs | undefined): number => {
+  const logps = logProbs(model, rows, { ...options, weightOf: () => model.heads.base });
+  const sum = (values: CompletionLogProbs | undefined): number => {
     let total = 0;
     for (const value of values ?? []) total += value;
     return total;

@@ -70,9 +70,9 @@ describe("a task that is prepared", () => {
           prepare: (records: readonly PairRecord[]) => {
             events.push(records.map(({ objective }) => objective));
           },
-          outcome: (row, values, step) => {
+          loss: (row, values, step) => {
             events.push([]);
-            return task.outcome(row, values, step);
+            return task.loss(row, values, step);
           },
         }),
       });

@@ -1,4 +1,4 @@
-/** Training reward models: slopes that are autograd's, one pass for all prefixes, labels that are learnt as they are. */
+/** Training reward models: gradients that are autograd's, one pass for all prefixes, labels that are learnt as they are. */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -8,7 +8,7 @@ import type { RewardModel } from "../model/reward/reward-model.ts";
 import { namedPrompt } from "../model/reward/reward-prompt.ts";
 import { ALL_KINDS, rewardWeights, scoresOfHead, tinyRewards } from "../model/testing/rewards.ts";
 import { tinyNames, withFolder } from "../model/testing/tiny.ts";
-import { measure } from "./forward.ts";
+import { forwardWithoutGrad } from "./forward.ts";
 import type { LabelledSteps, RewardRow, RewardTaskOptions } from "./reward.ts";
 import { expectClose } from "./testing/compare.ts";
 import { trainOptions } from "./testing/fixture.ts";
@@ -146,7 +146,10 @@ describe("training", () => {
       const trained = setTrainable(model, settings.train, model.rewards.parameters(), 1);
       const last = await train(model, task, settings, trained, { folder, seed: 1 });
       const taskRows = rowsOf(task);
-      const values = measure(model, taskRows, { maxTokensPerMicrobatch: 1000, readerOf: task.readerOf });
+      const values = forwardWithoutGrad(model, taskRows, {
+        maxTokensPerMicrobatch: 1000,
+        headOf: task.headOf,
+      });
       const scores = taskRows.map((row, i) =>
         (values[i] ?? []).flatMap((own) => model.rewards.get(row.objective).scores(own)),
       );

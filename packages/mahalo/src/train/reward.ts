@@ -7,9 +7,9 @@ import { spansOf } from "../data/tokens/step-boundary.ts";
 import type { RewardHead } from "../model/reward/reward-heads.ts";
 import type { RewardModel } from "../model/reward/reward-model.ts";
 import { namedPrompt } from "../model/reward/reward-prompt.ts";
+import { rewardLossHead } from "./reward-loss-head.ts";
 import { type RewardMetricsOptions, type RewardRecord, rewardMetrics } from "./reward-metrics.ts";
-import { rewardReader } from "./reward-reader.ts";
-import type { BranchValues, Reader, RowOutcome, Task, TaskRow } from "./task.ts";
+import type { CompletionValues, LossHead, RowLoss, Task, TaskRow } from "./task.ts";
 
 /** A response with labelled steps, as token ids. */
 export type LabelledSteps = {
@@ -35,12 +35,12 @@ export type RewardTaskOptions = RewardMetricsOptions & {
   batch(step: number): readonly number[];
 };
 
-/** What the task knows of a row: where its branches are read, and the label of each reading. */
+/** What the task knows of a row: where its completions are read, and the label of each output. */
 type Target = {
   head: RewardHead;
-  /** For each branch the ends that are read. */
+  /** For each completion the ends that are read. */
   ends: readonly (readonly number[])[];
-  /** For each branch the labels of these; a pair that is compared has none. */
+  /** For each completion the labels of these; a pair that is compared has none. */
   labels: readonly (readonly number[])[];
 };
 
@@ -93,30 +93,31 @@ const targetOf = (row: RewardRow, head: RewardHead): Target => {
   return { head, ends, labels };
 };
 
-/** Losses and slopes of one branch's readings. */
+/** Losses and gradients of one completion's outputs. */
 const judgeSteps = (
   { outputs: width, type }: RewardHead,
-  values: BranchValues,
+  values: CompletionValues,
   labels: readonly number[],
-): { losses: number[]; slopes: Float32Array } => {
+): { losses: number[]; gradients: Float32Array } => {
   const steps = need(type.steps, "a loss of labelled steps");
-  const slopes = new Float32Array(values.length);
+  const gradients = new Float32Array(values.length);
   const losses = labels.map((label, i) => {
-    const { loss, gradients } = steps.loss(values.subarray(i * width, (i + 1) * width), label);
-    slopes.set(gradients, i * width);
-    return loss;
+    const step = steps.loss(values.subarray(i * width, (i + 1) * width), label);
+    gradients.set(step.gradients, i * width);
+    return step.loss;
   });
-  return { losses, slopes };
+  return { losses, gradients };
 };
 
-const scaled = (slopes: Float32Array, factor: number): Float32Array => slopes.map((slope) => slope * factor);
+const scaled = (gradients: Float32Array, factor: number): Float32Array =>
+  gradients.map((gradient) => gradient * factor);
 
-/** Slopes before they are weighed, and the record. */
+/** Gradients before they are weighed, and the record. */
 const judgeRow = (
   objective: string,
   target: Target,
-  values: readonly BranchValues[],
-): RowOutcome<RewardRecord> => {
+  values: readonly CompletionValues[],
+): RowLoss<RewardRecord> => {
   const { head, labels } = target;
   const { kind, type } = head;
   if (labels.length === 0) {
@@ -124,15 +125,15 @@ const judgeRow = (
     if (pairs === undefined || !("compare" in pairs)) return bug(`${type.title} does not compare`);
     const [chosen, rejected] = [element(element(values, 0), 0), element(element(values, 1), 0)];
     const { loss, slope } = pairs.compare(chosen - rejected);
-    return { slopes: [slope, -slope], record: { objective, kind, loss, chosen, rejected } };
+    return { gradients: [slope, -slope], record: { objective, kind, loss, chosen, rejected } };
   }
-  const branches = zip(labels, values).map(([own, read]) => judgeSteps(head, read, own));
+  const completions = zip(labels, values).map(([own, read]) => judgeSteps(head, read, own));
   return {
-    slopes: branches.map(({ slopes }) => slopes),
+    gradients: completions.map(({ gradients }) => gradients),
     record: {
       objective,
       kind,
-      losses: branches.flatMap(({ losses }) => losses),
+      losses: completions.flatMap(({ losses }) => losses),
       scores: values.flatMap((own) => head.scores(own)),
       labels: labels.flat(),
     },
@@ -182,7 +183,7 @@ export const rewardTask = (
     const { objective } = row;
     const one: TaskRow = {
       prompt: namedPrompt(model, objective, row.prompt),
-      branches: isPair(row) ? [row.chosen, row.rejected] : [row.response],
+      completions: isPair(row) ? [row.chosen, row.rejected] : [row.response],
       objective,
       index,
     };
@@ -192,12 +193,12 @@ export const rewardTask = (
   const all = rows.map(taskRow);
   const heldOutRows = heldOut.map(taskRow);
   const objectives = [...new Set(rows.map(({ objective }) => objective))].sort();
-  const readers = new Map<RewardHead, Reader>();
-  const readerOf = (row: TaskRow): Reader => {
+  const lossHeads = new Map<RewardHead, LossHead>();
+  const headOf = (row: TaskRow): LossHead => {
     const { head } = target(row);
-    const reader = readers.get(head) ?? rewardReader(head, (one) => target(one).ends);
-    readers.set(head, reader);
-    return reader;
+    const lossHead = lossHeads.get(head) ?? rewardLossHead(head, (row) => target(row).ends);
+    lossHeads.set(head, lossHead);
+    return lossHead;
   };
 
   /** What one loss of each objective counts in a step; computed once a step. */
@@ -234,13 +235,15 @@ export const rewardTask = (
         },
       );
     },
-    readerOf,
-    outcome: (row, values, step) => {
+    headOf,
+    loss: (row, values, step) => {
       const objective = row.objective ?? "";
-      const { slopes, record } = judgeRow(objective, target(row), values);
+      const { gradients, record } = judgeRow(objective, target(row), values);
       const share = lookUp(sharesOf(step), objective, "objective");
       return {
-        slopes: slopes.map((slope) => (typeof slope === "number" ? slope * share : scaled(slope, share))),
+        gradients: gradients.map((gradient) =>
+          typeof gradient === "number" ? gradient * share : scaled(gradient, share),
+        ),
         record,
       };
     },

@@ -3,7 +3,7 @@ import { backward, ops, scope, type Tensor, tensor } from "@mahalo/torch";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { unpackedRows } from "../data/testing/unpacked-rows.ts";
 import type { EncodedExample } from "../data/tokens/encode.ts";
-import { branchIds, predictors } from "../data/tokens/packing.ts";
+import { completionIds, predictors } from "../data/tokens/packing.ts";
 import type { LanguageModel } from "../model/folder/load.ts";
 import { denseMask, maskedAttention } from "../model/testing/dense-attention.ts";
 import { clearGradients, gradientsOf, trainAll } from "../model/testing/gradients.ts";
@@ -33,15 +33,15 @@ afterAll(() => model.dispose());
 const plain = (): { loss: number; gradients: Map<string, Float32Array> } => {
   clearGradients(model);
   const loss = scope(() => {
-    const rows = unpackedRows(EXAMPLES.map(({ prompt, response }) => ({ prompt, branches: [response] })));
+    const rows = unpackedRows(EXAMPLES.map(({ prompt, response }) => ({ prompt, completions: [response] })));
     const logps = rows.map(({ batch }): Tensor => {
       const [row] = batch.rows;
-      const [branch] = row?.branches ?? [];
-      if (row === undefined || branch === undefined) throw new Error("an example has a response");
+      const [completion] = row?.completions ?? [];
+      if (row === undefined || completion === undefined) throw new Error("an example has a response");
       const hidden_TD = model.backbone.forward(tokensOf(batch), maskedAttention(denseMask(batch)));
-      const at = tensor(predictors(row, branch), { dtype: "int64" });
+      const at = tensor(predictors(row, completion), { dtype: "int64" });
       const logits = ops.linear(hidden_TD.indexSelect(0, at), model.heads.base.value);
-      const targets = tensor(branchIds(batch, branch), { dtype: "int64" }).unsqueeze(1);
+      const targets = tensor(completionIds(batch, completion), { dtype: "int64" }).unsqueeze(1);
       return ops.gather(logits.logSoftmax(-1), 1, targets).squeeze(1);
     });
     const mean = ops.cat(logps, 0).mean().mul(-1);
@@ -52,13 +52,16 @@ const plain = (): { loss: number; gradients: Map<string, Float32Array> } => {
 };
 
 describe("a step of fine-tuning", () => {
-  test.each([10_000, 30, 1])("has autograd's loss and gradients, in passes of %d tokens", (maxTokensPerMicrobatch) => {
-    const wanted = plain();
-    const found = stepGradients(model, task(), trainAll(model), { maxTokensPerMicrobatch });
-    expect(found.metrics.loss).toBeCloseTo(wanted.loss, 5);
-    expect(found.metrics.perplexity).toBeCloseTo(Math.exp(found.metrics.loss ?? Number.NaN), 8);
-    expectClose(found.gradients, wanted.gradients, 1e-5);
-  });
+  test.each([10_000, 30, 1])(
+    "has autograd's loss and gradients, in passes of %d tokens",
+    (maxTokensPerMicrobatch) => {
+      const wanted = plain();
+      const found = stepGradients(model, task(), trainAll(model), { maxTokensPerMicrobatch });
+      expect(found.metrics.loss).toBeCloseTo(wanted.loss, 5);
+      expect(found.metrics.perplexity).toBeCloseTo(Math.exp(found.metrics.loss ?? Number.NaN), 8);
+      expectClose(found.gradients, wanted.gradients, 1e-5);
+    },
+  );
 
   test("moves the base head and no objective's", () => {
     stepGradients(model, task(), trainAll(model));
@@ -73,7 +76,7 @@ describe("a step of fine-tuning", () => {
     expect(two.rows(3)).toEqual(
       [3, 5].map((index) => ({
         prompt: EXAMPLES[index]?.prompt,
-        branches: [EXAMPLES[index]?.response],
+        completions: [EXAMPLES[index]?.response],
         objective: undefined,
         index,
       })),
@@ -88,9 +91,9 @@ describe("a step of fine-tuning", () => {
     );
     const records = held.heldOut.map(
       (row, i) =>
-        held.outcome(row, [Float32Array.from(row.branches[0] ?? [], () => -1 - i)], held.heldOut).record,
+        held.loss(row, [Float32Array.from(row.completions[0] ?? [], () => -1 - i)], held.heldOut).record,
     );
-    const lengths = held.heldOut.map(({ branches }) => branches[0]?.length ?? Number.NaN);
+    const lengths = held.heldOut.map(({ completions }) => completions[0]?.length ?? Number.NaN);
     const [first = 0, second = 0] = lengths;
     expect(records).toEqual([
       { tokens: first, logp: -first },

@@ -17,7 +17,10 @@ export type SftTaskOptions = {
 };
 
 const tokensOf = (rows: readonly TaskRow[]): number =>
-  rows.reduce((total, row) => total + row.branches.reduce((sum, branch) => sum + branch.length, 0), 0);
+  rows.reduce(
+    (total, row) => total + row.completions.reduce((sum, completion) => sum + completion.length, 0),
+    0,
+  );
 
 /**
  * loss = -(1 / N) sum of log p(token) over the N response tokens of the step: every token weighs the same.
@@ -25,7 +28,7 @@ const tokensOf = (rows: readonly TaskRow[]): number =>
 export const sftTask = ({ examples, heldOut, steps, batch }: SftTaskOptions): Task<SftRecord> => {
   const row = ({ prompt, response }: EncodedExample, index: number): TaskRow => ({
     prompt,
-    branches: [response],
+    completions: [response],
     objective: undefined,
     index,
   });
@@ -39,11 +42,11 @@ export const sftTask = ({ examples, heldOut, steps, batch }: SftTaskOptions): Ta
     name: "sft",
     steps,
     rows: (step) => batch(step).map(at),
-    outcome: (one, logps, step) => ({
-      slopes: one.branches.map(() => -1 / tokensOf(step)),
+    loss: (one, logps, step) => ({
+      gradients: one.completions.map(() => -1 / tokensOf(step)),
       record: {
         tokens: tokensOf([one]),
-        logp: logps.reduce((sum, branch) => sum + branch.reduce((total, logp) => total + logp, 0), 0),
+        logp: logps.reduce((sum, completion) => sum + completion.reduce((total, logp) => total + logp, 0), 0),
       },
     }),
     metrics: (records): Metrics => {

@@ -114,7 +114,7 @@ describe("the gradients of a step", () => {
 
   test("leave no native tensor behind", () => {
     const trained = trainAll(model);
-    const lossOf = () => ({ slopes: [0.1, -0.1], record: undefined });
+    const lossOf = () => ({ gradients: [0.1, -0.1], record: undefined });
     const step = (checkpointing: boolean): unknown =>
       accumulateGradients(model, rows, lossOf, { maxTokensPerMicrobatch: 40, checkpointing, trained });
     step(true);
@@ -136,7 +136,9 @@ describe.each([
     const kept = gradientsFor(trained);
     expect(kept.size).toBe(trained.length);
     expect(gradientsFor(trained, { checkpointing: true })).toEqual(kept);
-    expect(gradientsFor(trained, { checkpointing: true, maxTokensPerMicrobatch: 40 }).size).toBe(trained.length);
+    expect(gradientsFor(trained, { checkpointing: true, maxTokensPerMicrobatch: 40 }).size).toBe(
+      trained.length,
+    );
   });
 
   test("gives autograd's gradients to what trains, and none to anything else", () => {
@@ -162,12 +164,14 @@ test("the last layers' gradients are those they have when all layers train", () 
 });
 
 describe("log-probabilities", () => {
-  /** Every branch as a row of its own. */
+  /** Every completion as a row of its own. */
   const apart = (all: readonly TaskRow[]): TaskRow[] =>
-    all.flatMap((row) => row.branches.map((branch) => ({ ...row, branches: [branch] })));
+    all.flatMap((row) => row.completions.map((completion) => ({ ...row, completions: [completion] })));
 
   test("of packed pairs are those of each response alone behind its prompt, row for row", () => {
-    const wanted = apart(rows).map((row) => logProbs(model, [row], { maxTokensPerMicrobatch: 1 })[0]?.[0] ?? []);
+    const wanted = apart(rows).map(
+      (row) => logProbs(model, [row], { maxTokensPerMicrobatch: 1 })[0]?.[0] ?? [],
+    );
     fc.assert(
       fc.property(fc.integer({ min: 1, max: 3 * largestRow }), (maxTokensPerMicrobatch) => {
         const found = logProbs(model, rows, { maxTokensPerMicrobatch }).flat();
@@ -184,7 +188,7 @@ describe("log-probabilities", () => {
     const base = rows.map((row) => ({ ...row, objective: undefined }));
     const options = { maxTokensPerMicrobatch: 40 };
     const engagement = model.heads.get("engagement");
-    const told = logProbs(model, base, { ...options, headOf: () => engagement });
+    const told = logProbs(model, base, { ...options, weightOf: () => engagement });
     const own = logProbs(model, rows, options);
     const plain = logProbs(model, base, options);
     for (const [i, row] of rows.entries()) {
@@ -198,7 +202,7 @@ describe("log-probabilities", () => {
   test("count their rows as passes end, record nothing for gradients, and free what they made", () => {
     trainAll(model);
     let [counted, passes] = [0, 0];
-    const measure = (): unknown =>
+    const forwardWithoutGrad = (): unknown =>
       logProbs(model, rows, {
         maxTokensPerMicrobatch: 40,
         onPass: (count) => {
@@ -206,11 +210,11 @@ describe("log-probabilities", () => {
           passes += 1;
         },
       });
-    measure();
+    forwardWithoutGrad();
     expect(counted).toBe(rows.length);
     expect(passes).toBeGreaterThan(1);
     const before = liveTensors();
-    measure();
+    forwardWithoutGrad();
     expect(liveTensors()).toBe(before);
     expect(arrived(everything()).size).toBe(0);
   });

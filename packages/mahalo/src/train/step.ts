@@ -6,12 +6,12 @@ import { packedAttention } from "../model/transformer/attention.ts";
 import type { Parameter } from "../model/transformer/parameters.ts";
 import { batchTokens } from "../model/transformer/tokens.ts";
 import { passByObjective } from "./analysis/conflict.ts";
-import { measure, type PassOptions, type ReadOptions, readersOf } from "./forward.ts";
+import { forwardWithoutGrad, headsOf, type PassOptions, type ReadOptions } from "./forward.ts";
+import type { TrainedModel } from "./log-prob-head.ts";
 import type { Metrics } from "./metrics.ts";
-import { backwardHeads, microbatches, readHeads, valuesOf } from "./microbatch.ts";
+import { backwardHeads, forwardHeads, microbatches, valuesOf } from "./microbatch.ts";
 import type { TrainOptions } from "./options.ts";
-import type { TrainedModel } from "./reader.ts";
-import type { BranchValues, RowOutcome, Task, TaskRow } from "./task.ts";
+import type { CompletionValues, RowLoss, Task, TaskRow } from "./task.ts";
 
 // Shapes: T tokens of a microbatch, D hidden.
 
@@ -35,14 +35,14 @@ export function trainStep<R>(state: TrainState<R>, step: number): Metrics {
   const began = performance.now();
   const rows = task.rows(step);
   if (task.prepare !== undefined) {
-    const values = measure(model, rows, options);
-    task.prepare(zip(rows, values).map(([row, own]) => task.outcome(row, own, rows).record));
+    const values = forwardWithoutGrad(model, rows, options);
+    task.prepare(zip(rows, values).map(([row, own]) => task.loss(row, own, rows).record));
   }
 
   // A row that a batch names twice has two records.
   const records = new Map<TaskRow, R[]>(rows.map((row) => [row, []]));
   const backward = (some: readonly TaskRow[]): void => {
-    const lossOf = (row: TaskRow, values: readonly BranchValues[]) => task.outcome(row, values, rows);
+    const lossOf = (row: TaskRow, values: readonly CompletionValues[]) => task.loss(row, values, rows);
     const found = accumulateGradients(model, some, lossOf, { ...options, trained: parameters });
     for (const [row, record] of zip(some, found)) lookUp(records, row).push(record);
   };
@@ -51,7 +51,7 @@ export function trainStep<R>(state: TrainState<R>, step: number): Metrics {
   const random = stream(state.seed, "conflict", String(step));
   const conflict =
     measured || project
-      ? passByObjective(rows, parameters, backward, { measure: measured, project, random })
+      ? passByObjective(rows, parameters, backward, { forwardWithoutGrad: measured, project, random })
       : backward(rows);
 
   const { maxGradNorm, learningRate } = options;
@@ -83,18 +83,18 @@ export function trainStep<R>(state: TrainState<R>, step: number): Metrics {
  * A head reads its own rows' positions only; the backbone gets one gradient, d(loss)/d(hidden), made of the heads' own.
  * With kept hidden states it gets none.
  *
- * @param lossOf the loss of one row and its slopes, d(loss of the step)/d(value), once its values are known
+ * @param lossOf the loss of one row and its gradients, d(loss of the step)/d(value), once its values are known
  * @returns the rows' records, in their order
  */
 export function accumulateGradients<R>(
   model: TrainedModel,
   rows: readonly TaskRow[],
-  lossOf: (row: TaskRow, values: readonly BranchValues[]) => RowOutcome<R>,
+  lossOf: (row: TaskRow, values: readonly CompletionValues[]) => RowLoss<R>,
   options: PassOptions & ReadOptions & { trained: readonly Parameter[] },
 ): R[] {
   const records: R[] = [];
   const { hidden: cache, checkpointing = false } = options;
-  for (const microbatch of microbatches(rows, options.maxTokensPerMicrobatch, readersOf(model, options))) {
+  for (const microbatch of microbatches(rows, options.maxTokensPerMicrobatch, headsOf(model, options))) {
     scope(() => {
       const { batch } = microbatch;
       const pass =
@@ -102,16 +102,16 @@ export function accumulateGradients<R>(
           ? model.backbone.train(batchTokens(batch), packedAttention(batch), { checkpoint: checkpointing })
           : undefined;
       const hidden = pass?.hidden_TD.detach() ?? need(cache, "hidden states");
-      const readings = readHeads(microbatch, hidden);
-      const outcomes = zip(microbatch.rows, valuesOf(microbatch, readings)).map(([row, values]) =>
+      const outputs = forwardHeads(microbatch, hidden);
+      const losses = zip(microbatch.rows, valuesOf(microbatch, outputs)).map(([row, values]) =>
         lossOf(row, values),
       );
-      for (const [member, { record }] of zip(microbatch.members, outcomes)) records[member] = record;
-      const slopes = outcomes.map((outcome) => outcome.slopes);
-      if (pass === undefined) backwardHeads(microbatch, readings, slopes);
+      for (const [member, { record }] of zip(microbatch.members, losses)) records[member] = record;
+      const gradients = losses.map((loss) => loss.gradients);
+      if (pass === undefined) backwardHeads(microbatch, outputs, gradients);
       else {
         const gradient_TD = noGrad(() => ops.zerosLike(pass.hidden_TD));
-        backwardHeads(microbatch, readings, slopes, gradient_TD);
+        backwardHeads(microbatch, outputs, gradients, gradient_TD);
         pass.backward(gradient_TD);
       }
       for (const parameter of options.trained) parameter.syncGradient();
@@ -122,6 +122,7 @@ export function accumulateGradients<R>(
 
 const countTokens = (rows: readonly TaskRow[]): number =>
   rows.reduce(
-    (sum, row) => sum + row.branches.reduce((all, branch) => all + branch.length, row.prompt.length),
+    (sum, row) =>
+      sum + row.completions.reduce((all, completion) => all + completion.length, row.prompt.length),
     0,
   );

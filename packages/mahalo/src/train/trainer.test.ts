@@ -1,4 +1,4 @@
-/** The trainer: steps that clip, warm up, log, measure and train what they should, and end with an error where they must. */
+/** The trainer: steps that clip, warm up, log, forwardWithoutGrad and train what they should, and end with an error where they must. */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { liveTensors } from "@mahalo/torch";
@@ -37,11 +37,11 @@ describe("a run", () => {
       const whole = await go({ folder: join(folder, "two"), stopAfter: 2 });
       const given = alignTask();
       const third = new Set(given.rows(2));
-      const outcome: typeof given.outcome = (row, logps, step) => ({
-        ...given.outcome(row, logps, step),
-        ...(step.every((one) => third.has(one)) ? { slopes: [Number.NaN, Number.NaN] } : {}),
+      const loss: typeof given.loss = (row, logps, step) => ({
+        ...given.loss(row, logps, step),
+        ...(step.every((one) => third.has(one)) ? { gradients: [Number.NaN, Number.NaN] } : {}),
       });
-      const task = () => ({ ...given, outcome });
+      const task = () => ({ ...given, loss });
       const run = await go({ folder, task });
       expect(run.error).toMatchObject({
         code: "E_GRADIENT_NOT_FINITE",
@@ -133,7 +133,7 @@ describe("held-out pairs", () => {
 
       const held = alignTask();
       const logps = logProbs(first.model, held.heldOut, { maxTokensPerMicrobatch: 64 });
-      const records = held.heldOut.map((row, i) => held.outcome(row, logps[i] ?? [], held.heldOut).record);
+      const records = held.heldOut.map((row, i) => held.loss(row, logps[i] ?? [], held.heldOut).record);
       const wanted = Object.entries(held.metrics(records)).map(([name, value]) => [`eval_${name}`, value]);
       const last = (await readMetrics(join(much, metricsFile))).at(-1);
       expect(last).toEqual({ step: STEPS, ...Object.fromEntries(wanted) });

@@ -8,11 +8,11 @@ import { layerParameters } from "../model/transformer/backbone.ts";
 import { addLora } from "../model/transformer/lora.ts";
 import type { Parameter } from "../model/transformer/parameters.ts";
 import { clearCheckpoints, latestCheckpoint, loadCheckpoint, saveCheckpoint } from "./checkpoint.ts";
-import { measure, type ReadOptions } from "./forward.ts";
+import { forwardWithoutGrad, type ReadOptions } from "./forward.ts";
 import { HiddenCache } from "./hidden-cache.ts";
+import type { TrainedModel } from "./log-prob-head.ts";
 import { type Metrics, MetricsLog, metricsFile, readMetrics } from "./metrics.ts";
 import { decays, optimizerRules, type TrainOptions, warmupSteps } from "./options.ts";
-import type { TrainedModel } from "./reader.ts";
 import { type TrainState, trainStep } from "./step.ts";
 import type { Task } from "./task.ts";
 
@@ -51,9 +51,9 @@ export const setTrainable = (
 /** Measures a task's held-out rows, which may take minutes and shows how far it is; names get the prefix `eval_`. */
 const evaluate = <R>(model: TrainedModel, task: Task<R>, options: TrainOptions & ReadOptions): Metrics => {
   const bar = progress({ label: `${task.name}, held out`, total: task.heldOut.length, unit: "rows" });
-  const values = measure(model, task.heldOut, { ...options, onPass: bar.add });
+  const values = forwardWithoutGrad(model, task.heldOut, { ...options, onPass: bar.add });
   bar.done();
-  const records = zip(task.heldOut, values).map(([row, own]) => task.outcome(row, own, task.heldOut).record);
+  const records = zip(task.heldOut, values).map(([row, own]) => task.loss(row, own, task.heldOut).record);
   return Object.fromEntries(
     Object.entries(task.metrics(records)).map(([name, value]) => [`eval_${name}`, value]),
   );
@@ -90,7 +90,7 @@ function beginRun<R>(
   return {
     model,
     task,
-    options: { ...options, readerOf: task.readerOf, hidden },
+    options: { ...options, headOf: task.headOf, hidden },
     parameters,
     masters,
     optimizer,

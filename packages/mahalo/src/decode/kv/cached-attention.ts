@@ -15,7 +15,7 @@ export const promptBatch = (prompts: readonly (readonly number[])[]): PackedBatc
   const rows: PackedBatch["rows"] = [];
   let start = 0;
   for (const { length } of prompts) {
-    rows.push({ start, prompt: length, branches: [] });
+    rows.push({ start, prompt: length, completions: [] });
     start += length;
   }
   return {
@@ -68,7 +68,7 @@ const freshAttention = (cache: KvCache, spans: readonly KvSpan[]): Attend => {
   const packed = packedAttention({
     ids: new Int32Array(0),
     positions: new Int32Array(0),
-    rows: spans.map(({ start, length }) => ({ start, prompt: length, branches: [] })),
+    rows: spans.map(({ start, length }) => ({ start, prompt: length, completions: [] })),
   });
   return (layer, q_THE, k_TGE, v_TGE) => {
     for (const { row, start, length } of spans) {

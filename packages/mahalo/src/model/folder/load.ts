@@ -41,7 +41,12 @@ export type LanguageModel = {
 
 type HeldAs = { compute: ComputeDType; training: boolean };
 
-const readHeads = (source: ModelSource, named: NamedTensors, backbone: Backbone, options: HeldAs): Heads => {
+const forwardHeads = (
+  source: ModelSource,
+  named: NamedTensors,
+  backbone: Backbone,
+  options: HeldAs,
+): Heads => {
   const { vocabSize, hiddenSize, tieEmbeddings } = source.config;
   const { objectives = [] } = source;
   const read = (name: string): Tensor => keep(named.take(name, [vocabSize, hiddenSize]));
@@ -96,7 +101,7 @@ export const loadModel = async (name: string, options: LoadOptions = {}): Promis
     readWeights(named, source.config, { compute, training }),
     compute,
   );
-  const heads = readHeads(source, named, backbone, { compute, training });
+  const heads = forwardHeads(source, named, backbone, { compute, training });
   // A multi-head model's file holds the default mix.
   named.checkAllTaken(["lm_head.weight"]);
   if (weights === "int8") {

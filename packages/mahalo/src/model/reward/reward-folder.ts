@@ -186,7 +186,7 @@ export const storedRewards = (source: ModelSource, named: NamedTensors): StoredR
 };
 
 /** Reads a source's heads. */
-export const readHeads = (
+export const forwardHeads = (
   named: NamedTensors,
   stored: StoredRewards,
   hiddenSize: number,

@@ -20,9 +20,9 @@ import { Backbone } from "../transformer/backbone.ts";
 import type { ComputeDType } from "../transformer/parameters.ts";
 import { NamedTensors, readWeights, writeWeights } from "../transformer/weights.ts";
 import {
+  forwardHeads,
   headWeights,
   paddingId,
-  readHeads,
   rewardConfig,
   type StoredRewards,
   storedRewards,
@@ -71,7 +71,7 @@ const chooseHeads = (
   { heads: wanted, seed = 0, training = false }: RewardLoadOptions,
 ): RewardHead[] => {
   const { hiddenSize } = source.config;
-  const known = stored === undefined ? [] : readHeads(named, stored, hiddenSize, training);
+  const known = stored === undefined ? [] : forwardHeads(named, stored, hiddenSize, training);
   if (wanted === undefined) {
     if (known.length > 0) return known;
     throw new MahaloError("E_REWARD_HEADS", `${source.origin}: is no reward model`, {

@@ -1,6 +1,6 @@
 /** Attention the slow way, under one mask of a whole batch: what faster ways are held against. */
 import { type Tensor, tensor } from "@mahalo/torch";
-import { branchMask, type PackedBatch, type PackedRow, rowLength } from "../../data/tokens/packing.ts";
+import { completionMask, type PackedBatch, type PackedRow, rowLength } from "../../data/tokens/packing.ts";
 import { type Attend, attendHeads } from "../transformer/attention.ts";
 
 /** Dense boolean mask of a whole batch, T x T: rows never see each other. */
@@ -12,7 +12,7 @@ export function denseMask(batch: PackedBatch): Tensor {
 }
 
 function copyRow(row: PackedRow, tokens: number, into: Uint8Array): void {
-  const own = branchMask(row);
+  const own = completionMask(row);
   const length = rowLength(row);
   for (let query = 0; query < length; query++) {
     into.set(own.subarray(query * length, (query + 1) * length), (row.start + query) * tokens + row.start);

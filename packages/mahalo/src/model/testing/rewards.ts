@@ -37,7 +37,7 @@ export const outputsOfHead = (
 ): Float32Array =>
   noGrad(() =>
     scope(() => {
-      const batch = packed([{ prompt: ids.slice(0, -1), branches: [ids.slice(-1)] }]);
+      const batch = packed([{ prompt: ids.slice(0, -1), completions: [ids.slice(-1)] }]);
       const hidden_TD = backbone.forward(tokensOf(batch), packedAttention(batch));
       return rewards.get(objective).apply(hidden_TD).toFloat32Array();
     }),

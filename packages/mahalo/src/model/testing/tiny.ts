@@ -48,9 +48,9 @@ export const packed = (rows: readonly UnpackedRow[]): PackedBatch => {
   return first.batch;
 };
 
-/** A single sequence as a batch: its last token is the branch, which plain causal attention does not notice. */
+/** A single sequence as a batch: its last token is the completion, which plain causal attention does not notice. */
 export const sequence = (ids: readonly number[]): PackedBatch =>
-  packed([{ prompt: ids.slice(0, -1), branches: [ids.slice(-1)] }]);
+  packed([{ prompt: ids.slice(0, -1), completions: [ids.slice(-1)] }]);
 
 /** Hidden states [T, D] of a batch. */
 export const hiddenOf = (model: LanguageModel, batch: PackedBatch, options?: ForwardOptions): Tensor =>

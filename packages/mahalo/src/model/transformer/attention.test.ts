@@ -17,11 +17,11 @@ const BFLOAT = { relative: 0.04, absolute: 0.08 };
 type Case = { lengths: number[][]; groups: number; share: number; width: number; seed: number };
 
 const small = (max: number): fc.Arbitrary<number> => fc.integer({ min: 1, max });
-/** Rows of a prompt's length and its branches' lengths. */
-const casesOf = (branches: { minLength: number; maxLength: number }): fc.Arbitrary<Case> =>
+/** Rows of a prompt's length and its completions' lengths. */
+const casesOf = (completions: { minLength: number; maxLength: number }): fc.Arbitrary<Case> =>
   fc.record({
     lengths: fc.array(
-      fc.tuple(small(8), fc.array(small(6), branches)).map(([prompt, rest]) => [prompt, ...rest]),
+      fc.tuple(small(8), fc.array(small(6), completions)).map(([prompt, rest]) => [prompt, ...rest]),
       { minLength: 1, maxLength: 3 },
     ),
     groups: small(3),
@@ -30,11 +30,11 @@ const casesOf = (branches: { minLength: number; maxLength: number }): fc.Arbitra
     seed: fc.integer({ min: 0, max: 1e6 }),
   });
 
-/** Rows without a branch, as decoding has them; packRows makes none. */
+/** Rows without a completion, as decoding has them; packRows makes none. */
 const promptsAlone = (lengths: readonly number[]): PackedBatch => {
   const starts = lengths.map((_, i) => lengths.slice(0, i).reduce((a, b) => a + b, 0));
   const positions = Int32Array.from(lengths.flatMap((length) => Array.from({ length }, (_, i) => i)));
-  const rows = lengths.map((prompt, i) => ({ start: starts[i] ?? 0, prompt, branches: [] }));
+  const rows = lengths.map((prompt, i) => ({ start: starts[i] ?? 0, prompt, completions: [] }));
   return { ids: positions, positions, rows };
 };
 
@@ -42,9 +42,9 @@ const batchOf = (lengths: readonly (readonly number[])[]): PackedBatch => {
   const ids = (length = 0): number[] => Array.from({ length }, (_, i) => i);
   if (lengths.every((row) => row.length === 1)) return promptsAlone(lengths.flat());
   return packed(
-    lengths.map(([prompt, ...branches]) => ({
+    lengths.map(([prompt, ...completions]) => ({
       prompt: ids(prompt),
-      branches: branches.map((one) => ids(one)),
+      completions: completions.map((one) => ids(one)),
     })),
   );
 };
@@ -64,18 +64,18 @@ const body =
 
 const packings = [
   ["prompts only", { minLength: 0, maxLength: 0 }],
-  ["one branch a prompt", { minLength: 1, maxLength: 1 }],
-  ["many branches", { minLength: 1, maxLength: 4 }],
+  ["one completion a prompt", { minLength: 1, maxLength: 1 }],
+  ["many completions", { minLength: 1, maxLength: 4 }],
 ] as const;
 
 describe.each([
   ["fused", true],
   ["composed", false],
 ] as const)("%s packed attention", (_, fused) => {
-  describe.each(packings)("of %s", (_name, branches) => {
+  describe.each(packings)("of %s", (_name, completions) => {
     test("equals the dense mask, values and gradients", () => {
       fc.assert(
-        fc.property(casesOf(branches), (one) =>
+        fc.property(casesOf(completions), (one) =>
           scope(() => {
             const batch = batchOf(one.lengths);
             const inputs = inputsOf(batch.ids.length, one);
@@ -90,7 +90,7 @@ describe.each([
 
     test("in bfloat16 equals the dense mask in float32 up to rounding", () => {
       fc.assert(
-        fc.property(casesOf(branches), (one) =>
+        fc.property(casesOf(completions), (one) =>
           scope(() => {
             const batch = batchOf(one.lengths);
             const inputs = inputsOf(batch.ids.length, one);
@@ -116,7 +116,7 @@ describe.each([
   });
 });
 
-test("the dense mask shows a token its prompt, what came before it in its branch, and itself", () => {
+test("the dense mask shows a token its prompt, what came before it in its completion, and itself", () => {
   fc.assert(
     fc.property(casesOf({ minLength: 1, maxLength: 3 }), ({ lengths }) => {
       const batch = batchOf(lengths);
@@ -135,21 +135,21 @@ test("the dense mask shows a token its prompt, what came before it in its branch
   );
 });
 
-test("a branch answers as if it were the only one", () => {
+test("a completion answers as if it were the only one", () => {
   const batch = batchOf([[4, 3, 2, 3]]);
   const inputs = inputsOf(batch.ids.length, { groups: 2, share: 2, width: 4, seed: 5 });
   const [row] = batch.rows;
-  for (const branch of row?.branches ?? []) {
-    // The prompt's tokens and the branch's.
+  for (const completion of row?.completions ?? []) {
+    // The prompt's tokens and the completion's.
     const part = (x: Tensor): Tensor =>
-      ops.cat([x.narrow(0, 0, 4), x.narrow(0, branch.start, branch.length)], 0);
+      ops.cat([x.narrow(0, 0, 4), x.narrow(0, completion.start, completion.length)], 0);
     const whole = body(packedAttention(batch))(...inputs)[0];
-    const own = body(packedAttention(batchOf([[4, branch.length]])))(...inputs.map(part))[0];
-    expect(own?.narrow(0, 4, branch.length).toFloat32Array()).toEqual(
-      whole?.narrow(0, branch.start, branch.length).toFloat32Array(),
+    const own = body(packedAttention(batchOf([[4, completion.length]])))(...inputs.map(part))[0];
+    expect(own?.narrow(0, 4, completion.length).toFloat32Array()).toEqual(
+      whole?.narrow(0, completion.start, completion.length).toFloat32Array(),
     );
   }
-  expect(row?.branches).toHaveLength(3);
+  expect(row?.completions).toHaveLength(3);
 });
 
 describe("segments whose weights would be too large to keep", () => {
@@ -171,8 +171,8 @@ describe("segments whose weights would be too large to keep", () => {
   });
 });
 
-test("gradients of a prompt add up over its branches", () => {
-  // Two equal branches of a prompt give its keys and values twice the gradient of one, but for the prompt's own queries.
+test("gradients of a prompt add up over its completions", () => {
+  // Two equal completions of a prompt give its keys and values twice the gradient of one, but for the prompt's own queries.
   const one = batchOf([[3, 2]]);
   const two = batchOf([[3, 2, 2]]);
   const inputs = inputsOf(5, { groups: 1, share: 1, width: 4, seed: 9 });
@@ -182,7 +182,7 @@ test("gradients of a prompt add up over its branches", () => {
       const leaves = all.map((x) => x.clone());
       for (const leaf of leaves) leaf.requiresGrad = true;
       const o = body(packedAttention(batch))(...leaves)[0];
-      // Of the branches' outputs alone.
+      // Of the completions' outputs alone.
       if (o !== undefined) backward(o.narrow(0, 3, o.size(0) - 3).sum());
       return leaves.map((leaf) => leaf.grad?.narrow(0, 0, 3).toFloat32Array());
     });

@@ -1,4 +1,4 @@
-/** Ways for a layer's tokens to attend each other: packed branches. The decoder brings its own with a cache. */
+/** Ways for a layer's tokens to attend each other: packed completions. The decoder brings its own with a cache. */
 import { ops, type Tensor } from "@mahalo/torch";
 import type { PackedBatch } from "../../data/tokens/packing.ts";
 
@@ -39,10 +39,10 @@ const LARGEST_KEPT = 2 ** 22;
 /** Queries that see a prefix of keys and then, causally, their own. */
 type Segment = { start: number; count: number; prefixStart: number; prefix: number };
 
-/** A row's prompt and first branch lie side by side and are plainly causal; further branches see the prompt as prefix. */
+/** A row's prompt and first completion lie side by side and are plainly causal; further completions see the prompt as prefix. */
 const segmentsOf = (batch: PackedBatch): Segment[] =>
   batch.rows.flatMap((row) => {
-    const [first, ...others] = row.branches;
+    const [first, ...others] = row.completions;
     return [
       { start: row.start, count: row.prompt + (first?.length ?? 0), prefixStart: row.start, prefix: 0 },
       ...others.map(({ start, length }) => ({

@@ -18,9 +18,9 @@ import type { ComputeDType, Parameter } from "./parameters.ts";
 const FLOAT = 1e-5;
 
 const ROWS: readonly UnpackedRow[] = [
-  { prompt: [5, 17, 200], branches: [[42, 7], [9, 9, 31], [1]] },
-  { prompt: [3], branches: [[250, 1, 8]] },
-  { prompt: [77, 5, 5, 12], branches: [[6], [64, 65]] },
+  { prompt: [5, 17, 200], completions: [[42, 7], [9, 9, 31], [1]] },
+  { prompt: [3], completions: [[250, 1, 8]] },
+  { prompt: [77, 5, 5, 12], completions: [[6], [64, 65]] },
 ];
 const BATCH = packed(ROWS);
 
@@ -77,11 +77,11 @@ describe.each(tinyNames)("%s", (name) => {
   const token = fc.integer({ min: 0, max: 255 });
   const ids = (max: number): fc.Arbitrary<number[]> => fc.array(token, { minLength: 1, maxLength: max });
   const rows = fc.array(
-    fc.record({ prompt: ids(6), branches: fc.array(ids(5), { minLength: 1, maxLength: 3 }) }),
+    fc.record({ prompt: ids(6), completions: fc.array(ids(5), { minLength: 1, maxLength: 3 }) }),
     { minLength: 1, maxLength: 3 },
   );
 
-  test("packed branches answer and learn as each does alone, its prompt before it", () => {
+  test("packed completions answer and learn as each does alone, its prompt before it", () => {
     const parameters = trainAll(model);
     fc.assert(
       fc.property(rows, (list) =>
@@ -89,15 +89,15 @@ describe.each(tinyNames)("%s", (name) => {
           const whole = packed(list);
           const width = model.config.hiddenSize;
           const slopes_TD = normal(3, [whole.ids.length, width]);
-          // Slopes of the branches' tokens alone: a prompt is there once or once for every branch.
+          // Slopes of the completions' tokens alone: a prompt is there once or once for every completion.
           for (const row of whole.rows) slopes_TD.narrow(0, row.start, row.prompt).zero_();
           const together = learn(model, parameters, whole, {}, slopes_TD);
 
           const sums = new Map<string, Float32Array>();
-          for (const { batch, row, branch } of unpackedRows(list)) {
-            const from = whole.rows[row]?.branches[branch];
+          for (const { batch, row, completion } of unpackedRows(list)) {
+            const from = whole.rows[row]?.completions[completion];
             const prompt = list[row]?.prompt.length ?? 0;
-            if (from === undefined) throw new Error("a branch is missing");
+            if (from === undefined) throw new Error("a completion is missing");
             const slopes = ops.cat(
               [ops.zeros([prompt, width]), slopes_TD.narrow(0, from.start, from.length)],
               0,
@@ -289,8 +289,8 @@ describe("in bfloat16", () => {
 
 test("a token outside the vocabulary is an error", () =>
   withModel("float32", (model) => {
-    expect(() => hiddenOf(model, packed([{ prompt: [256], branches: [[1]] }]))).toThrow(MahaloError);
-    expect(() => hiddenOf(model, packed([{ prompt: [1], branches: [[-1]] }]))).toThrow(MahaloError);
+    expect(() => hiddenOf(model, packed([{ prompt: [256], completions: [[1]] }]))).toThrow(MahaloError);
+    expect(() => hiddenOf(model, packed([{ prompt: [1], completions: [[-1]] }]))).toThrow(MahaloError);
   }));
 
 test("a pass leaves nothing behind but gradients", () =>

@@ -137,8 +137,8 @@ const passOf = async (
   const parameters = trainAll(model);
   model.backbone.kernels = kernels;
   const batch = packed([
-    { prompt: [5, 17, 200], branches: [[42, 7], [9]] },
-    { prompt: [3], branches: [[250, 1, 8]] },
+    { prompt: [5, 17, 200], completions: [[42, 7], [9]] },
+    { prompt: [3], completions: [[250, 1, 8]] },
   ]);
   try {
     return scope(() => {
@@ -182,7 +182,7 @@ describe.each(tinyNames)("%s", (name) => {
         },
       };
       model.backbone.kernels = { ...kernels, rowwise: counted };
-      const batch = packed([{ prompt: [5, 17], branches: [[42]] }]);
+      const batch = packed([{ prompt: [5, 17], completions: [[42]] }]);
       return noGrad(() => scope(() => hiddenOf(model, batch, { rowwise: true }).toFloat32Array()));
     };
     try {
@@ -208,7 +208,7 @@ test("rows with gradients, or with adapters, go the way that knows them", async 
     ...fusedKernels,
     rowwise: { front: never, back: never, linear: never },
   };
-  const batch = packed([{ prompt: [5, 17], branches: [[42]] }]);
+  const batch = packed([{ prompt: [5, 17], completions: [[42]] }]);
   const answer = (): Float32Array => scope(() => hiddenOf(model, batch, { rowwise: true }).toFloat32Array());
   try {
     trainAll(model);

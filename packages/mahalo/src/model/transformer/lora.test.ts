@@ -28,12 +28,12 @@ import type { Parameter } from "./parameters.ts";
 const BATCH = packed([
   {
     prompt: [5, 17, 200],
-    branches: [
+    completions: [
       [42, 7],
       [9, 9, 31],
     ],
   },
-  { prompt: [3], branches: [[250, 1, 8]] },
+  { prompt: [3], completions: [[250, 1, 8]] },
 ]);
 const OPTIONS: LoraOptions = { rank: 3, alpha: 6 };
 

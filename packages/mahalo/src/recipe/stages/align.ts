@@ -2,9 +2,9 @@
 import type { EncodedPair } from "../../data/tokens/encode.ts";
 import type { LanguageModel } from "../../model/folder/load.ts";
 import { soupModel } from "../../model/heads/soup.ts";
+import { logProbHeads } from "../../train/log-prob-head.ts";
 import { alignMethods } from "../../train/methods/registry.ts";
 import { type PreferenceTaskOptions, preferenceTask, type ReferencePair } from "../../train/preference.ts";
-import { logProbReaders } from "../../train/reader.ts";
 import { cachedReference } from "../../train/reference.ts";
 import { setTrainable, train } from "../../train/trainer.ts";
 import { needFolder, type Stage, type StageContext } from "../engine/stage.ts";
@@ -164,7 +164,7 @@ export const alignStage: Stage<Recipe> = {
         gamma,
         objectiveWeights,
         losses: lossesOf(ranked, weights, align),
-        ...(single ? { readerOf: logProbReaders(() => model.heads.base) } : {}),
+        ...(single ? { headOf: logProbHeads(() => model.heads.base) } : {}),
       };
       const task = preferenceTask(taskOptions);
       await train(model, task, options, trained, { folder, seed, signal });

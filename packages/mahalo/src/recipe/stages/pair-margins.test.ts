@@ -28,11 +28,11 @@ test("every head's margins equal those of a pass of its own", async () => {
   for (const [label, head] of [["base", model.heads.base] as const, ...heads]) {
     const rows = pairs.map(({ prompt, chosen, rejected }, index) => ({
       prompt,
-      branches: [chosen, rejected],
+      completions: [chosen, rejected],
       objective: undefined,
       index,
     }));
-    const alone = logProbs(model, rows, { maxTokensPerMicrobatch: 64, headOf: () => head });
+    const alone = logProbs(model, rows, { maxTokensPerMicrobatch: 64, weightOf: () => head });
     for (const objective of ["a", "b"]) {
       const wanted = alone.flatMap(([chosen, rejected], at) =>
         pairs[at]?.objective === objective ? [sum(chosen) - sum(rejected)] : [],

@@ -7,20 +7,20 @@ import { predictors } from "../../data/tokens/packing.ts";
 import type { Margins } from "../../evaluate/pair-accuracy.ts";
 import type { LanguageModel } from "../../model/folder/load.ts";
 import type { Parameter } from "../../model/transformer/parameters.ts";
-import { measure } from "../../train/forward.ts";
+import { forwardWithoutGrad } from "../../train/forward.ts";
 import { headPass } from "../../train/head-pass.ts";
-import type { Reader } from "../../train/task.ts";
+import type { LossHead } from "../../train/task.ts";
 
 /** Tokens of one pass; without gradients memory is no matter at this size. */
 const maxTokensPerMicrobatch = 4096;
 
-/** Reads every head's log-probability of each token: K values a position, from hidden states that are computed once. */
-const headsReader = (heads: readonly Parameter[]): Reader => ({
+/** Every head's log-probability of each token: K values a position, from hidden states that are computed once. */
+const allHeads = (heads: readonly Parameter[]): LossHead => ({
   width: heads.length,
-  positions: (_row, packed, branch) => predictors(packed, branch),
-  read: (hidden_ND, branches) => {
+  positions: (_row, packed, completion) => predictors(packed, completion),
+  forward: (hidden_ND, completions) => {
     const targets = Int32Array.from(
-      branches.flatMap(({ row, index }) => element(row.branches, index, "branch")),
+      completions.flatMap(({ row, index }) => element(row.completions, index, "completion")),
     );
     const values = new Float32Array(targets.length * heads.length);
     for (const [k, head] of heads.entries()) {
@@ -34,7 +34,7 @@ const headsReader = (heads: readonly Parameter[]): Reader => ({
   },
 });
 
-/** The sum over a branch's tokens of the k-th of K values each. */
+/** The sum over a completion's tokens of the k-th of K values each. */
 const sum = (values: Float32Array, k: number, width: number): number => {
   let total = 0;
   for (let at = k; at < values.length; at += width) total += element(values, at);
@@ -54,23 +54,27 @@ export const pairMargins = (
 ): Margins[] => {
   const rows = pairs.map(({ prompt, chosen, rejected }, index) => ({
     prompt,
-    branches: [chosen, rejected],
+    completions: [chosen, rejected],
     objective: undefined,
     index,
   }));
-  const reader = headsReader(heads.map(([, head]) => head));
-  const label = `evaluate ${heads.map(([head]) => head).join(", ")}, held-out pairs`;
+  const all = allHeads(heads.map(([, head]) => head));
+  const label = `evaluate ${heads.map(([name]) => name).join(", ")}, held-out pairs`;
   const bar = progress({ label, total: rows.length, unit: "pairs" });
-  const values = measure(model, rows, { maxTokensPerMicrobatch, readerOf: () => reader, onPass: bar.add });
+  const values = forwardWithoutGrad(model, rows, {
+    maxTokensPerMicrobatch,
+    headOf: () => all,
+    onPass: bar.add,
+  });
   bar.done();
   return heads.flatMap(([head], k) =>
     objectives.map((objective) => ({
       head,
       objective,
-      margins: zip(pairs, values).flatMap(([pair, branches]) => {
+      margins: zip(pairs, values).flatMap(([pair, completions]) => {
         if (pair.objective !== objective) return [];
-        const of = (branch: number): number => sum(element(branches, branch), k, reader.width);
-        return [of(0) - of(1)];
+        const logp = (index: number): number => sum(element(completions, index), k, all.width);
+        return [logp(0) - logp(1)];
       }),
     })),
   );

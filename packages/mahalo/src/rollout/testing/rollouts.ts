@@ -4,7 +4,7 @@ import type { Judge } from "../../judges/types.ts";
 import type { LanguageModel } from "../../model/folder/load.ts";
 import { tinyModel } from "../../model/testing/tiny.ts";
 import type { StepEnds } from "../../scoring/prefix-ids.ts";
-import { type RolloutGenerator, type ModelGeneratorOptions, modelGenerator } from "../generator.ts";
+import { type ModelGeneratorOptions, modelGenerator, type RolloutGenerator } from "../generator.ts";
 import { planResponses, type RolloutSource, runRollouts } from "../monte-carlo.ts";
 
 /** Every five tokens end a step. */

@@ -8,8 +8,8 @@ import { turnEndId } from "../../data/tokens/turn-end.ts";
 import { commonLength } from "../../decode/kv/prefix-cache.ts";
 import type { RewardModel } from "../../model/reward/reward-model.ts";
 import { namedPrompt } from "../../model/reward/reward-prompt.ts";
-import { withoutEnd } from "../../scoring/prefix-ids.ts";
 import { type IncrementalScorer, incrementalScorer } from "../../scoring/incremental-scorer.ts";
+import { withoutEnd } from "../../scoring/prefix-ids.ts";
 import type { ScoredStep, Scorer, StepScores } from "../scorer.ts";
 import { States } from "./states.ts";
 

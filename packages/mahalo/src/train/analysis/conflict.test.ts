@@ -106,11 +106,11 @@ describe("a step by objectives", () => {
   const task = pairTask();
   const rows = task.rows(0);
   /** Gradients of some rows of the step, or of all of it objective by objective. */
-  const step = (measure: boolean, project: boolean, only?: string) => {
+  const step = (forwardWithoutGrad: boolean, project: boolean, only?: string) => {
     const trained = trainAll(model);
     clearGradients(model);
     const pass = (some: readonly TaskRow[]): void => {
-      accumulateGradients(model, some, (row, values) => task.outcome(row, values, rows), {
+      accumulateGradients(model, some, (row, values) => task.loss(row, values, rows), {
         maxTokensPerMicrobatch: 10_000,
         trained,
       });
@@ -119,7 +119,7 @@ describe("a step by objectives", () => {
       pass(rows.filter(({ objective }) => objective === only));
       return { metrics: {}, gradients: gradientsOf(model) };
     }
-    const metrics = passByObjective(rows, trained, pass, { measure, project, random: stream(1) });
+    const metrics = passByObjective(rows, trained, pass, { forwardWithoutGrad, project, random: stream(1) });
     return { metrics, gradients: gradientsOf(model) };
   };
   const isShared = (name: string): boolean => !name.startsWith("heads.");

@@ -118,7 +118,7 @@ export const passByObjective = (
   rows: readonly TaskRow[],
   parameters: readonly Parameter[],
   pass: (rows: readonly TaskRow[]) => void,
-  { measure, project, random }: { measure: boolean; project: boolean; random: Random },
+  { forwardWithoutGrad, project, random }: { forwardWithoutGrad: boolean; project: boolean; random: Random },
 ): Metrics => {
   const names = [...new Set(rows.map(({ objective }) => objective ?? ""))].sort();
   const shared = parameters.filter(isShared);
@@ -142,7 +142,7 @@ export const passByObjective = (
       for (const [pair, cosine] of Object.entries(cosines(gram, names)))
         found[`conflict/${pair}${suffix}`] = cosine;
     };
-    if (measure) {
+    if (forwardWithoutGrad) {
       add(whole, "");
       for (const [part, gram] of [...parts].sort(([a], [b]) => (a < b ? -1 : 1))) add(gram, `/${part}`);
     }

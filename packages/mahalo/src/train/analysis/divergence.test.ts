@@ -85,7 +85,10 @@ test("sums along each answer: 0 from the model itself, and what its moved head i
   ];
   const base = statesOf(model, answers, model.heads.base.value);
   expect(base.lengths).toEqual([2, 4, 1]);
-  for (const value of answerKl(base, statesOf(model, answers, model.heads.base.value, { maxTokensPerMicrobatch: 4 })))
+  for (const value of answerKl(
+    base,
+    statesOf(model, answers, model.heads.base.value, { maxTokensPerMicrobatch: 4 }),
+  ))
     expect(value).toBeCloseTo(0, 5);
   scope(() => {
     const head_VD = moved.heads.base.value.mul(2);

@@ -4,8 +4,8 @@ import { element } from "../../core/need.ts";
 import { progress } from "../../core/progress.ts";
 import { predictors } from "../../data/tokens/packing.ts";
 import type { LanguageModel } from "../../model/folder/load.ts";
-import { measure } from "../forward.ts";
-import type { Reader } from "../task.ts";
+import { forwardWithoutGrad } from "../forward.ts";
+import type { LossHead } from "../task.ts";
 
 // Shapes: N response positions, C positions of a chunk, D hidden, V vocabulary.
 
@@ -65,10 +65,10 @@ export const positionKl = (
 };
 
 /** Reads hidden states themselves. */
-const stateReader = (width: number): Reader => ({
+const stateHead = (width: number): LossHead => ({
   width,
-  positions: (_row, packed, branch) => predictors(packed, branch),
-  read: (hidden_ND) => ({
+  positions: (_row, packed, completion) => predictors(packed, completion),
+  forward: (hidden_ND) => ({
     values: scope(() => hidden_ND.to("float32").reshape(-1).toFloat32Array()),
     backward: () => {
       throw new MahaloError("E_INTERNAL", "states that are only read have no gradient", { exitStatus: 1 });
@@ -86,20 +86,27 @@ export const statesOf = (
   model: LanguageModel,
   answers: readonly EncodedAnswer[],
   head_VD: Tensor,
-  { maxTokensPerMicrobatch = 4096, label = "states of answers" }: { maxTokensPerMicrobatch?: number; label?: string } = {},
+  {
+    maxTokensPerMicrobatch = 4096,
+    label = "states of answers",
+  }: { maxTokensPerMicrobatch?: number; label?: string } = {},
 ): States => {
   const width = model.backbone.config.hiddenSize;
   const rows = answers.map(({ prompt, response }, index) => ({
     prompt,
-    branches: [response],
+    completions: [response],
     objective: undefined,
     index,
   }));
-  const reader = stateReader(width);
+  const head = stateHead(width);
   const bar = progress({ label, total: rows.length, unit: "answers" });
-  const values = measure(model, rows, { maxTokensPerMicrobatch, readerOf: () => reader, onPass: bar.add });
+  const values = forwardWithoutGrad(model, rows, {
+    maxTokensPerMicrobatch,
+    headOf: () => head,
+    onPass: bar.add,
+  });
   bar.done();
-  const states = values.map((branches) => element(branches, 0, "branch"));
+  const states = values.map((completions) => element(completions, 0, "completion"));
   const lengths = states.map(({ length }) => length / width);
   const hidden = new Float32Array(lengths.reduce((total, length) => total + length, 0) * width);
   let at = 0;

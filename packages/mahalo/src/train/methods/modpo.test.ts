@@ -1,4 +1,4 @@
-/** MODPO and scalarised rewards: where they are DPO, slopes, and what they refuse. */
+/** MODPO and scalarised rewards: where they are DPO, gradients, and what they refuse. */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { sigmoid } from "../losses.ts";

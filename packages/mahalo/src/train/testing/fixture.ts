@@ -4,7 +4,7 @@ import { lookUp } from "../../core/need.ts";
 import { stream } from "../../core/random.ts";
 import { unpackedRows } from "../../data/testing/unpacked-rows.ts";
 import type { EncodedPair } from "../../data/tokens/encode.ts";
-import { branchIds, type PackedBatch, predictors } from "../../data/tokens/packing.ts";
+import { completionIds, type PackedBatch, predictors } from "../../data/tokens/packing.ts";
 import type { LanguageModel, LoadOptions } from "../../model/folder/load.ts";
 import { denseMask, maskedAttention } from "../../model/testing/dense-attention.ts";
 import { clearGradients, gradientsOf } from "../../model/testing/gradients.ts";
@@ -107,7 +107,7 @@ export const stepGradients = <R>(
 ): StepGradients => {
   clearGradients(model);
   const rows = task.rows(0);
-  const records = accumulateGradients(model, rows, (row, logps) => task.outcome(row, logps, rows), {
+  const records = accumulateGradients(model, rows, (row, logps) => task.loss(row, logps, rows), {
     maxTokensPerMicrobatch: 10_000,
     ...options,
     trained,
@@ -115,19 +115,20 @@ export const stepGradients = <R>(
   return { metrics: task.metrics(records), gradients: gradientsOf(model) };
 };
 
-/** Sum over a branch of log softmax(W h)[token], recorded by autograd: dense mask, composed operators. */
+/** Sum over a completion of log softmax(W h)[token], recorded by autograd: dense mask, composed operators. */
 const plainLogProb = (model: LanguageModel, batch: PackedBatch, head: Parameter): Tensor => {
   const [row] = batch.rows;
-  const [branch] = row?.branches ?? [];
-  if (row === undefined || branch === undefined) throw new Error("a batch of one row with one branch");
+  const [completion] = row?.completions ?? [];
+  if (row === undefined || completion === undefined)
+    throw new Error("a batch of one row with one completion");
   const { backbone } = model;
   const fast = backbone.kernels;
   backbone.kernels = plainKernels;
   try {
     const hidden_TD = backbone.forward(tokensOf(batch), maskedAttention(denseMask(batch)));
-    const at_N = tensor(predictors(row, branch), { dtype: "int64" });
+    const at_N = tensor(predictors(row, completion), { dtype: "int64" });
     const logits_NV = ops.linear(hidden_TD.indexSelect(0, at_N), head.value);
-    const target_N1 = tensor(branchIds(batch, branch), { dtype: "int64" }).unsqueeze(1);
+    const target_N1 = tensor(completionIds(batch, completion), { dtype: "int64" }).unsqueeze(1);
     return ops.gather(logits_NV.to("float32").logSoftmax(-1), 1, target_N1).sum();
   } finally {
     backbone.kernels = fast;
@@ -148,7 +149,7 @@ const plainSigmoid = (x: Tensor, smoothing: number): Tensor => {
 };
 const plainSquare = (margin: Tensor, beta: number): Tensor => ops.pow(margin.sub(1 / (2 * beta)), 2);
 
-/** The formulas as torch operators, so that autograd finds the slopes. */
+/** The formulas as torch operators, so that autograd finds the gradients. */
 const plainLosses = new Map<string, PlainLoss>(
   Object.entries({
     sigmoid: (chosen, rejected, { beta, smoothing }) =>
@@ -172,7 +173,7 @@ export type PlainOptions = PairLossOptions & {
 };
 
 /**
- * The batch loss and its gradients by autograd through the whole model: one branch after the other, each with its
+ * The batch loss and its gradients by autograd through the whole model: one completion after the other, each with its
  * prompt, without packing, closed forms or fused kernels.
  */
 export const plainGradients = (
@@ -182,15 +183,15 @@ export const plainGradients = (
   clearGradients(model);
   const { beta = 0.1, smoothing = 0, gamma = 0.5, objectiveWeights = {} } = options;
   const total = scope(() => {
-    const branches = unpackedRows(
-      pairs.map(({ prompt, chosen, rejected }) => ({ prompt, branches: [chosen, rejected] })),
+    const completions = unpackedRows(
+      pairs.map(({ prompt, chosen, rejected }) => ({ prompt, completions: [chosen, rejected] })),
     );
     const byObjective = new Map<string, Tensor[]>();
     for (const [index, { objective, chosen: right, rejected: wrong }] of pairs.entries()) {
-      const [chosen, rejected] = branches
+      const [chosen, rejected] = completions
         .filter(({ row }) => row === index)
         .map(({ batch }) => plainLogProb(model, batch, model.heads.get(objective)));
-      if (chosen === undefined || rejected === undefined) throw new Error("a pair has two branches");
+      if (chosen === undefined || rejected === undefined) throw new Error("a pair has two completions");
       const known = reference?.[index] ?? { chosen: 0, rejected: 0 };
       const response = (policy: Tensor, ref: number, { length }: readonly number[]): PlainResponse => ({
         policy,

@@ -89,10 +89,10 @@ export const rewardStep = (
   for (const one of trained) one.clearGradient();
   const rows = task.rows(0);
   const records: RewardRecord[] = [];
-  const found = accumulateGradients(model, rows, (row, values) => task.outcome(row, values, rows), {
+  const found = accumulateGradients(model, rows, (row, values) => task.loss(row, values, rows), {
     maxTokensPerMicrobatch: 10_000,
     ...options,
-    readerOf: task.readerOf,
+    headOf: task.headOf,
     trained,
   });
   for (const [row, record] of zip(rows, found)) records[row.index] = record;
@@ -136,8 +136,8 @@ const prefixOutputs = (
   prefix: readonly number[],
 ): Tensor => {
   const named = namedPrompt(model, objective, prompt);
-  const [alone] = unpackedRows([{ prompt: named, branches: [prefix] }]);
-  if (alone === undefined) throw new Error("a row with one branch");
+  const [alone] = unpackedRows([{ prompt: named, completions: [prefix] }]);
+  if (alone === undefined) throw new Error("a row with one completion");
   const { backbone } = model;
   const fast = backbone.kernels;
   backbone.kernels = plainKernels;
@@ -167,7 +167,7 @@ const rowLosses = (model: RewardModel, row: RewardRow): Tensor[] => {
 
 /**
  * The batch loss and its gradients by autograd, every prefix of every response in a pass of its own: no packing, no
- * reading of several steps from one pass, no closed forms, no fused kernels.
+ * output of several steps from one pass, no closed forms, no fused kernels.
  */
 export const plainRewardStep = (
   model: RewardModel,

@@ -54,10 +54,10 @@ export const groupDroTask = (): Task<PairRecord> => {
         weights.set(name, lookUp(weights, name) * Math.exp(0.5 * mean(losses)));
       }
     },
-    outcome: (row, values, step) => {
-      const { slopes, record } = task.outcome(row, values, step);
+    loss: (row, values, step) => {
+      const { gradients, record } = task.loss(row, values, step);
       const weight = lookUp(weights, record.objective);
-      return { slopes: slopes.map((slope) => Number(slope) * weight), record };
+      return { gradients: gradients.map((gradient) => Number(gradient) * weight), record };
     },
     state: {
       save: () => ({ weights: Object.fromEntries(weights) }),

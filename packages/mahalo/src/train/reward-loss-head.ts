@@ -2,16 +2,16 @@
 import { noGrad, scope, type Tensor, tensor } from "@mahalo/torch";
 import { element } from "../core/need.ts";
 import type { RewardHead } from "../model/reward/reward-heads.ts";
-import type { Reader, Reading, TaskRow } from "./task.ts";
+import type { HeadOutput, LossHead, TaskRow } from "./task.ts";
 
 // Shapes: N positions, D hidden, O outputs of a head, I width of its last layer's input.
 
 /**
- * Outputs of a head at given hidden states, and what to call once their slopes are known.
+ * Outputs of a head at given hidden states, and what to call once their gradients are known.
  *
  * Everything is float32; the gradient of the hidden states is of their own dtype.
  */
-export const readHead = (head: RewardHead, hidden_ND: Tensor): Reading => {
+export const forwardRewardHead = (head: RewardHead, hidden_ND: Tensor): HeadOutput => {
   const { type } = head;
   const { values, lastInput_NI } = noGrad(() =>
     scope(() => {
@@ -19,10 +19,10 @@ export const readHead = (head: RewardHead, hidden_ND: Tensor): Reading => {
       return { values: outputs_NO.toFloat32Array(), lastInput_NI };
     }),
   );
-  const backward = (slopes: Float32Array): Tensor =>
+  const backward = (gradients: Float32Array): Tensor =>
     noGrad(() =>
       scope(() => {
-        const gradient_NO = tensor(slopes, { shape: [slopes.length / type.outputs, type.outputs] });
+        const gradient_NO = tensor(gradients, { shape: [gradients.length / type.outputs, type.outputs] });
         const x_ND = hidden_ND.to("float32");
         return type.backward(head, x_ND, lastInput_NI, gradient_NO).to(hidden_ND.dtype);
       }),
@@ -31,16 +31,16 @@ export const readHead = (head: RewardHead, hidden_ND: Tensor): Reading => {
 };
 
 /**
- * A reader of one head.
+ * A reward head as what a loss is computed from.
  *
- * @param endsOf for each branch of a row the indices behind the tokens that the head is read at
+ * @param endsOf for each completion of a row the indices behind the tokens that the head is read at
  */
-export const rewardReader = (
+export const rewardLossHead = (
   head: RewardHead,
   endsOf: (row: TaskRow) => readonly (readonly number[])[],
-): Reader => ({
+): LossHead => ({
   width: head.outputs,
-  positions: (row, _packed, branch, index) =>
-    element(endsOf(row), index, "branch").map((end) => branch.start + end - 1),
-  read: (hidden_ND) => readHead(head, hidden_ND),
+  positions: (row, _packed, completion, index) =>
+    element(endsOf(row), index, "completion").map((end) => completion.start + end - 1),
+  forward: (hidden_ND) => forwardRewardHead(head, hidden_ND),
 });
