@@ -44,7 +44,7 @@ export const answer = async (
     { batchSize: prompts.length },
   );
   const seconds = (performance.now() - began) / 1000;
-  const ids = answers.map((one) => one.ids);
+  const ids = answers.map((answer) => answer.ids);
   const wrong = ids.find(({ length }) => length !== maxNewTokens);
   if (wrong !== undefined) throw new Error(`generated ${wrong.length} tokens instead of ${maxNewTokens}`);
   return { ids, seconds, cpu: cpuSeconds() - cpuBegan };

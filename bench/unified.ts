@@ -96,9 +96,9 @@ const observe = (unified: readonly ScoredRow[], apart: readonly ScoredRow[], abo
     if ("chosen" in row && "chosen" in other) {
       own.margins.push([last(row.chosen) - last(row.rejected), last(other.chosen) - last(other.rejected)]);
     } else if ("steps" in row && "steps" in other) {
-      for (const [at, { label, score }] of row.steps.entries()) {
+      for (const [index, { label, score }] of row.steps.entries()) {
         if (label === undefined) continue;
-        own.steps.push({ label: label > above, scores: [score, other.steps[at]?.score ?? Number.NaN] });
+        own.steps.push({ label: label > above, scores: [score, other.steps[index]?.score ?? Number.NaN] });
       }
     }
   }
@@ -106,9 +106,9 @@ const observe = (unified: readonly ScoredRow[], apart: readonly ScoredRow[], abo
 };
 
 const figure = (prompts: readonly Observed[], which: 0 | 1): number | undefined => {
-  const margins = prompts.flatMap((one) => one.margins);
+  const margins = prompts.flatMap((prompt) => prompt.margins);
   if (margins.length > 0) return mean(margins.map((both) => Number(both[which] > 0)));
-  const steps = prompts.flatMap((one) => one.steps);
+  const steps = prompts.flatMap((prompt) => prompt.steps);
   return areaUnderCurve(
     steps.map(({ scores }) => scores[which]),
     steps.map(({ label }) => label),

@@ -29,7 +29,7 @@ import { silenceProgress } from "../packages/mahalo/src/core/progress.ts";
 
 /** Three seeds of twelve prompts, of which so many in twelve score 1; the same prompts first for all policies. */
 const seeds = (twelfths: number): number[][] =>
-  Array.from({ length: 3 }, () => Array.from({ length: 12 }, (_, at) => Number(at < twelfths)));
+  Array.from({ length: 3 }, () => Array.from({ length: 12 }, (_, index) => Number(index < twelfths)));
 const policy = (label: string, x: number, y: number): PolicyScores => ({
   label,
   scores: { x: seeds(x), y: seeds(y) },
@@ -216,7 +216,7 @@ test("the study's own recipes give every method its runs, on objectives that are
     const file = fileURLToPath(new URL(`../bench/study/recipes/${name}.yaml`, import.meta.url));
     const { runs, heads } = await planSeed({ name, file, set: [] }, 1, methodNames, "/study");
     expect(heads).toHaveLength(2);
-    expect(runs.find((one) => one.method === "mah-dpo-projected")?.recipe.align).toMatchObject({
+    expect(runs.find((run) => run.method === "mah-dpo-projected")?.recipe.align).toMatchObject({
       method: "mah-dpo",
       conflict: { project: true },
     });

@@ -78,9 +78,9 @@ describe("lines", () => {
   });
 
   test("each side is taken in the dtype that is best for it", () => {
-    const lines = ["f32", "bf16"].flatMap((dtype, at) =>
+    const lines = ["f32", "bf16"].flatMap((dtype, index) =>
       ["trl_dpo", "trl_dpo+bf16-weights"].flatMap((against, more) =>
-        compare({ ...setting, dtype, against }, own, { ...peer, pairs_per_second: 0.4 + at * 0.2 + more }),
+        compare({ ...setting, dtype, against }, own, { ...peer, pairs_per_second: 0.4 + index * 0.2 + more }),
       ),
     );
     expect(best(lines.filter(({ unit }) => unit === "pairs/s"))).toMatchObject([

@@ -13,8 +13,8 @@ const command = fileURLToPath(new URL("../packages/mahalo/bin/mahalo.mjs", impor
 let folder = "";
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), "mahalo-command-"));
-  const rows = Array.from({ length: 8 }, (_, at) =>
-    JSON.stringify({ prompt: `say ${at}`, chosen: `yes ${at}`, rejected: `no ${at}` }),
+  const rows = Array.from({ length: 8 }, (_, index) =>
+    JSON.stringify({ prompt: `say ${index}`, chosen: `yes ${index}`, rejected: `no ${index}` }),
   );
   await writeFile(join(folder, "a.jsonl"), rows.join("\n"));
   await writeFile(

@@ -101,7 +101,7 @@ const layOutQuickstart = async (at: string): Promise<void> => {
 };
 
 describe("examples", () => {
-  for (const page of pages.filter((one) => examples(one).some(isLive))) {
+  for (const page of pages.filter((page) => examples(page).some(isLive))) {
     test(`of ${page} run`, async () => {
       const at = join(folder, page.replaceAll(/\W/g, "-"));
       mkdirSync(at);

@@ -61,8 +61,8 @@ const measure = async (
   size: number,
   { newTokens, threads }: Settings,
 ): Promise<Side> => {
-  const groups = Array.from({ length: Math.ceil(prompts.length / size) }, (_, at) =>
-    prompts.slice(at * size, (at + 1) * size),
+  const groups = Array.from({ length: Math.ceil(prompts.length / size) }, (_, index) =>
+    prompts.slice(index * size, (index + 1) * size),
   );
   await answer(model, groups[0] ?? [], 8);
   let promptSeconds = 0;

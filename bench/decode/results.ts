@@ -71,7 +71,7 @@ export const decodeRate = ({ tokens, prompts, seconds, prompt_seconds }: Side): 
 
 /** How many tokens two answers begin with alike. */
 const alike = (a: readonly number[], b: readonly number[]): number => {
-  const differ = a.findIndex((id, at) => id !== b[at]);
+  const differ = a.findIndex((id, index) => id !== b[index]);
   return differ < 0 ? a.length : differ;
 };
 

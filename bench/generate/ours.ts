@@ -19,8 +19,8 @@ const measure = async (
   prompts: Prompts,
   { size, newTokens, threads }: { size: number; newTokens: number; threads: number },
 ): Promise<{ timed: Timed; first: readonly number[] }> => {
-  const groups = Array.from({ length: Math.ceil(prompts.length / size) }, (_, at) =>
-    prompts.slice(at * size, (at + 1) * size).map((ids) => ({ ids })),
+  const groups = Array.from({ length: Math.ceil(prompts.length / size) }, (_, index) =>
+    prompts.slice(index * size, (index + 1) * size).map((ids) => ({ ids })),
   );
   await answer(model, groups[0] ?? [], 8);
   let promptSeconds = 0;

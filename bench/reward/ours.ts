@@ -74,14 +74,17 @@ const rollOut = async (
     batchSize: batch,
   });
   const rows = responses.map(({ prompt_ids, response_ids, ends }): Prepared => {
-    const steps = ends.map((end, at) => ({ text: "", ids: response_ids.slice(ends[at - 1] ?? 0, end) }));
+    const steps = ends.map((end, index) => ({
+      text: "",
+      ids: response_ids.slice(ends[index - 1] ?? 0, end),
+    }));
     return { prompt: "", promptIds: prompt_ids, steps };
   });
   const jobs = rows.flatMap((row) =>
     row.steps
       .slice(1)
-      .flatMap((_, at) =>
-        Array.from({ length: samples }, (_, seed): GenerationRequest => ({ row, from: at + 1, seed })),
+      .flatMap((_, index) =>
+        Array.from({ length: samples }, (_, seed): GenerationRequest => ({ row, from: index + 1, seed })),
       ),
   );
   resetPeakMemory();

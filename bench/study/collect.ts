@@ -34,7 +34,7 @@ export const groupsOf = (records: readonly SeedRecord[]): Groups => {
   const names = (records[0]?.groups ?? []).map(({ name }) => name);
   const found = names.map((name): [string, RunGroup] => [
     name,
-    { name, parts: records.flatMap(({ groups }) => groups.find((one) => one.name === name)?.part ?? []) },
+    { name, parts: records.flatMap(({ groups }) => groups.find((group) => group.name === name)?.part ?? []) },
   ]);
   return new Map(found.filter(([, { parts }]) => parts.length === records.length));
 };
@@ -82,5 +82,5 @@ export const decide = (
   if (guided.length === records.length) verdicts.push(guidanceAdds(guidedPoints(guided), rule));
   if (records.every(({ runs }) => runs.some(({ method }) => method === "unified")))
     verdicts.push(unifiedNear(aucsOf(records), rule));
-  return verdicts.map((one) => ({ ...one, notes: [...one.notes, ...notes] }));
+  return verdicts.map((verdict) => ({ ...verdict, notes: [...verdict.notes, ...notes] }));
 };

@@ -61,7 +61,7 @@ export const referencePoint = (
     const means = meansAt(policy, objectives, draws);
     return means === undefined ? [] : [means];
   });
-  return objectives.map((_, at) => Math.min(...points.map((point) => point[at] ?? 0)));
+  return objectives.map((_, index) => Math.min(...points.map((point) => point[index] ?? 0)));
 };
 
 /**
@@ -110,8 +110,8 @@ export const frontOverSoups = (
       sweep,
       (draws) => {
         const means = rungs.map((rung) => rungMean(rung, objective, draws));
-        const steps = means.slice(1).flatMap((mean, at) => {
-          const before = means[at];
+        const steps = means.slice(1).flatMap((mean, index) => {
+          const before = means[index];
           return mean === undefined || before === undefined ? [] : [mean - before];
         });
         return steps.length === rungs.length - 1 ? Math.min(...steps) : undefined;

@@ -156,7 +156,8 @@ export const planSeed = async (
     const set = overrides(method, heads, folder, first.recipe);
     if (method !== "dpo") runs.push(await load(method, method, set));
     else
-      for (const one of heads) runs.push(await load(method, dpoRun(one), [...set, `align.objective=${one}`]));
+      for (const head of heads)
+        runs.push(await load(method, dpoRun(head), [...set, `align.objective=${head}`]));
   }
   return { domain, seed, folder, heads, runs };
 };

@@ -54,7 +54,7 @@ const allStages = [...sharedStages, "align", "evaluate", "guide", "report"];
 const hoursOf = async (folder: string, { method }: StudyRun): Promise<number> => {
   const others = takenOver(method);
   let seconds = 0;
-  for (const stage of allStages.filter((one) => !others.includes(one)))
+  for (const stage of allStages.filter((name) => !others.includes(name)))
     seconds += (await readStamp(join(folder, stage)))?.seconds ?? 0;
   return seconds / 3600;
 };

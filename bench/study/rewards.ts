@@ -56,8 +56,8 @@ export const unifiedNear = (aucs: ReadonlyMap<string, Aucs>, rule: Rule): Verdic
     return blind.includes(name) ? unableToFail(found) : found;
   });
   if (seeds > 1) return verdict("e", findings, notes);
-  const undecided = findings.flatMap((one): Finding[] =>
-    one === undefined ? [] : [{ ...one, outcome: "not decided at this size" }],
+  const undecided = findings.flatMap((finding): Finding[] =>
+    finding === undefined ? [] : [{ ...finding, outcome: "not decided at this size" }],
   );
   return verdict("e", undecided, [...notes, "one seed: no interval"]);
 };

@@ -43,9 +43,9 @@ const runSeed = async (
   { signal, log = () => undefined }: StudyOptions,
 ): Promise<void> => {
   const first = join(folder, "mah-dpo");
-  for (const [at, { name, recipe, method }] of runs.entries()) {
+  for (const [index, { name, recipe, method }] of runs.entries()) {
     throwIfAborted(signal, "running the study", resumes);
-    const where = `${domain}, seed ${seed}, ${name} (${at + 1} of ${runs.length})`;
+    const where = `${domain}, seed ${seed}, ${name} (${index + 1} of ${runs.length})`;
     log(`${where}: begins`);
     if (method !== "mah-dpo") {
       const linked = await shareStages(first, join(folder, name), takenOver(method));

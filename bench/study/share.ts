@@ -58,7 +58,7 @@ export const shareStages = async (from: string, to: string, stages: readonly str
     linked.push(stage);
   }
   const names = await readdir(join(from, "cache")).catch((): string[] => []);
-  for (const name of names.filter((one) => /^reference-\w+\.safetensors$/.test(one))) {
+  for (const name of names.filter((name) => /^reference-\w+\.safetensors$/.test(name))) {
     await ensureDir(join(to, "cache"));
     await linkFile(join(from, "cache", name), join(to, "cache", name)).catch((error: unknown) => {
       if (!(error instanceof Error) || errorCode(error.cause) !== "EEXIST") throw error;

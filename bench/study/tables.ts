@@ -14,7 +14,7 @@ const cell = (text: string): string => text.replaceAll("|", "\\|");
 
 /** A table of Markdown; the first column is text, the others are numbers. */
 export const table = (head: readonly string[], rows: readonly (readonly string[])[]): string =>
-  [head, head.map((_, at) => (at === 0 ? "---" : "--:")), ...rows]
+  [head, head.map((_, index) => (index === 0 ? "---" : "--:")), ...rows]
     .map((row) => `| ${row.map(cell).join(" | ")} |`)
     .join("\n");
 
@@ -22,18 +22,18 @@ const methodsTable = ({ comparison, runs }: StudyDomain): string => {
   if (comparison === undefined) return "No objective is judged, so no answers are compared.";
   const { objectives, groups } = comparison;
   const rows = groups.flatMap(({ name, points, hypervolume, leastRegret }) =>
-    points.map(({ label, results, distinct, words, mix, kl }, at) => [
+    points.map(({ label, results, distinct, words, mix, kl }, index) => [
       mix === undefined ? (points.length > 1 ? label : name) : `${name} ${label}`,
       ...objectives.map((objective) => {
         const found = results[objective];
         return found === undefined ? "" : span(found);
       }),
-      at > 0 || hypervolume === undefined ? "" : span(hypervolume),
-      at > 0 ? "" : number(leastRegret),
+      index > 0 || hypervolume === undefined ? "" : span(hypervolume),
+      index > 0 ? "" : number(leastRegret),
       number(distinct),
       words.toFixed(1),
       kl === undefined ? "" : kl.mean.toFixed(2),
-      at > 0 ? "" : (runs.find((run) => run.name === name)?.hours.toFixed(2) ?? ""),
+      index > 0 ? "" : (runs.find((run) => run.name === name)?.hours.toFixed(2) ?? ""),
     ]),
   );
   return table(
@@ -74,7 +74,9 @@ const pairsTable = ({ pairs, objectives }: StudyDomain): string[] => {
     // A model of one head calls it by its method, which its run's name tells already.
     objectives.includes(head) ? `${run}, head ${head}` : run,
     ...objectives.map((objective) => {
-      const found = pairs.find((one) => one.run === run && one.head === head && one.objective === objective);
+      const found = pairs.find(
+        (pair) => pair.run === run && pair.head === head && pair.objective === objective,
+      );
       return found === undefined ? "" : `${span(found.accuracy)} of ${found.accuracy.n}`;
     }),
   ]);

@@ -9,8 +9,8 @@ const model = fileURLToPath(new URL("../../test/golden/data/models/tiny-llama", 
 const rows = (objective: string, chosen: string, rejected: string): string =>
   Array.from(
     { length: 10 },
-    (_, at) =>
-      `${JSON.stringify({ objective, prompt: `${at} and 1?`, chosen: `${chosen} ${at}.`, rejected: `${rejected} ${at}.` })}\n`,
+    (_, index) =>
+      `${JSON.stringify({ objective, prompt: `${index} and 1?`, chosen: `${chosen} ${index}.`, rejected: `${rejected} ${index}.` })}\n`,
   ).join("");
 
 /** One domain has an objective without a judge, so that the study trains one. */

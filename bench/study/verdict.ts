@@ -76,7 +76,7 @@ export const verdict = (
   findings: readonly (Finding | undefined)[],
   notes: readonly string[] = [],
 ): Verdict => {
-  const found = findings.flatMap((one) => one ?? []);
+  const found = findings.flatMap((finding) => finding ?? []);
   const said = found.map(({ outcome }) => outcome);
   const outcome = said.includes("does not hold")
     ? "does not hold"

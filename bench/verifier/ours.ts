@@ -25,7 +25,7 @@ const main = async (): Promise<Verified> => {
     seconds,
     cpu_share,
     answers: rows.length,
-    as_flagged: rows.filter(({ correct }, at) => (verdicts[at] === "=") === correct).length,
+    as_flagged: rows.filter(({ correct }, index) => (verdicts[index] === "=") === correct).length,
     verdicts: verdicts.join(""),
   };
 };

@@ -46,7 +46,7 @@ export const compareVerified = (
       { exitStatus: 1 },
     );
   }
-  const agreed = [...own.verdicts].filter((verdict, at) => verdict === theirs.verdicts[at]).length;
+  const agreed = [...own.verdicts].filter((verdict, index) => verdict === theirs.verdicts[index]).length;
   const flagged = `as flagged: ours ${own.as_flagged}, peer ${theirs.as_flagged}`;
   const how = `${setting.how}; verdicts agree for ${agreed} of ${own.verdicts.length}, ${flagged}; cores had: ours ${share(ours)}, peer ${share(peer)}`;
   return [

@@ -71,8 +71,8 @@ type Logits = z.output<typeof answersSchema>[number]["logits"][number] | undefin
 const theirs = (logits: Logits, { name, outputs }: RewardHead, column: number): number[] => {
   if (logits === undefined) return [];
   if (!Array.isArray(logits)) return logits[name] ?? [];
-  const tokens = logits.every((one) => typeof one === "number") ? [logits] : logits;
-  return tokens.flatMap((one) => (Array.isArray(one) ? one.slice(column, column + outputs) : []));
+  const tokens = logits.every((logit) => typeof logit === "number") ? [logits] : logits;
+  return tokens.flatMap((token) => (Array.isArray(token) ? token.slice(column, column + outputs) : []));
 };
 
 /** Compares all heads at all rows. */
@@ -109,18 +109,18 @@ describe.runIf(wanted)("between us and transformers", () => {
   test("it opens our folders of every class and gives our scores to 1e-4, padded rows included", async () => {
     await withFolder(async (folder) => {
       const models: RewardModel[] = [];
-      for (const [at, [name, heads]] of cases.entries()) {
+      for (const [index, [name, heads]] of cases.entries()) {
         const model = await tinyRewards(name, heads);
-        await saveRewardModel(model, join(folder, String(at)));
+        await saveRewardModel(model, join(folder, String(index)));
         models.push(model);
       }
       const answers = ask(
         folder,
-        models.map((_, at) => ({ folder: join(folder, String(at)) })),
+        models.map((_, index) => ({ folder: join(folder, String(index)) })),
       );
       expect(answers.map(({ architecture }) => architecture)).toEqual(cases.map(([, , wanted]) => wanted));
-      for (const [at, model] of models.entries()) {
-        const answer = answers[at];
+      for (const [index, model] of models.entries()) {
+        const answer = answers[index];
         if (answer !== undefined) compare(model, answer);
         model.dispose();
       }
@@ -135,17 +135,17 @@ describe.runIf(wanted)("between us and transformers", () => {
       ["token", 2, "tiny-qwen3-tied", "hard"],
     ] as const;
     await withFolder(async (folder) => {
-      const jobs = made.map(([make, labels, from], at) => ({
-        folder: join(folder, String(at)),
+      const jobs = made.map(([make, labels, from], index) => ({
+        folder: join(folder, String(index)),
         make,
         labels,
         from: tinyFolder(from),
       }));
       const answers = ask(folder, jobs);
-      for (const [at, [, , , kind]] of made.entries()) {
-        const model = await loadRewardModel(join(folder, String(at)));
+      for (const [index, [, , , kind]] of made.entries()) {
+        const model = await loadRewardModel(join(folder, String(index)));
         expect(model.rewards.all.map((head) => head.kind)).toEqual([kind]);
-        const answer = answers[at];
+        const answer = answers[index];
         expect(answer).toBeDefined();
         if (answer !== undefined) compare(model, answer);
         model.dispose();

@@ -57,11 +57,11 @@ test.each([1, 10_000])(
       const row = golden.rows[i];
       if (row === undefined) throw new Error("a record of each row");
       const labels = "labels" in row ? row.labels : [];
-      const outputs = row.outputs.filter((_, at) => labels[at] !== null);
+      const outputs = row.outputs.filter((_, index) => labels[index] !== null);
       const scores = "scores" in record ? record.scores : [record.chosen, record.rejected];
       expect(scores.length).toBe(outputs.length);
-      for (const [at, score] of scores.entries()) {
-        expect(score).toBeCloseTo(headKinds.get(record.kind).score(outputs[at] ?? []), 5);
+      for (const [index, score] of scores.entries()) {
+        expect(score).toBeCloseTo(headKinds.get(record.kind).score(outputs[index] ?? []), 5);
       }
     }
     expect(metrics.loss).toBeCloseTo(golden.loss, 5);

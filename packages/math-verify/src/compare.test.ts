@@ -298,7 +298,7 @@ test("hostile strings are answered", () => {
     "2(a ".repeat(1000),
     "\\ln(x)+".repeat(500),
     "1000!+".repeat(600),
-    `\\{${Array.from({ length: 199 }, (_, at) => `x+${at}`).join()}\\}`,
+    `\\{${Array.from({ length: 199 }, (_, index) => `x+${index}`).join()}\\}`,
     `\\sqrt{${"\\frac{1}{1+".repeat(50)}`,
   ])
     expect(sameAnswer(hostile, "1")).toBe(false);

@@ -18,7 +18,9 @@ const show = (node: Node): string => {
     case "group":
       return `${node.open || "list"} ${node.items.map(show).join(", ")} ${node.close}`.trim();
     case "relation":
-      return node.sides.map((side, at) => `${at === 0 ? "" : `${node.ops[at - 1]} `}${show(side)}`).join(" ");
+      return node.sides
+        .map((side, index) => `${index === 0 ? "" : `${node.ops[index - 1]} `}${show(side)}`)
+        .join(" ");
     case "quantity":
       return `${show(node.value)} [${node.unit}]`;
     case "matrix":

@@ -364,9 +364,9 @@ class Parser extends TokenCursor {
     const bars = this.#inBars;
     this.#inBars = 0;
     const from = this.at;
-    const items = ends.some((one) => this.is(one)) ? [] : this.#items();
+    const items = ends.some((end) => this.is(end)) ? [] : this.#items();
     this.#inBars = bars;
-    const close = ends.find((one) => this.take(one));
+    const close = ends.find((end) => this.take(end));
     if (close === undefined) throw new Unreadable();
     const [only] = items;
     // "(1,234)" is a pair, not a number in brackets.

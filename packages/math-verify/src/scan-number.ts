@@ -47,7 +47,7 @@ const openings = ["\\overline{", "\\bar{", "\\dot{", "\\overline ", "\\bar "];
 
 /** Digits under a line after a decimal point: what repeats, and where it ends. */
 const repeatingDigits = (text: string, at: number): { digits: string; end: number } | undefined => {
-  const opening = openings.find((one) => text.startsWith(one, at));
+  const opening = openings.find((opening) => text.startsWith(opening, at));
   if (opening === undefined) return undefined;
   const from = at + opening.length;
   const end = opening.endsWith("{") ? digitsEnd(text, from) : Math.min(digitsEnd(text, from), from + 1);
@@ -116,7 +116,7 @@ export const scanNumber = (
       end = again.end;
       places = undefined;
     } else {
-      const following = dots.find((one) => text.startsWith(one, end));
+      const following = dots.find((dot) => text.startsWith(dot, end));
       if (following !== undefined) {
         cut = true;
         end += following.length;

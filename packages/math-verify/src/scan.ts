@@ -218,7 +218,9 @@ class Scanner {
 
   /** A function with its argument's letter right behind: `sinx`. */
   #glued(at: number, run: string): boolean {
-    const name = gluedFunctions.find((one) => run.startsWith(one) && run.length <= one.length + 1);
+    const name = gluedFunctions.find(
+      (gluedFunction) => run.startsWith(gluedFunction) && run.length <= gluedFunction.length + 1,
+    );
     if (name === undefined) return false;
     const known = functionNames[name];
     this.#push(known === undefined ? "command" : "function", known ?? name);

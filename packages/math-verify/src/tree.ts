@@ -103,8 +103,8 @@ export const sameTree = (a: Node, b: Node): boolean => {
   if (a.kind !== b.kind) return false;
   const [left, right] = [children(a), children(b)];
   if (left.length !== right.length || label(a) !== label(b)) return false;
-  return left.every((part, at) => {
-    const other = right[at];
+  return left.every((part, index) => {
+    const other = right[index];
     return other !== undefined && sameTree(part, other);
   });
 };

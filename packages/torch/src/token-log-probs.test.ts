@@ -112,7 +112,7 @@ test("logits far apart neither overflow nor turn into NaN, and a barred token ha
   expect([...own.logps]).toEqual([-2e30, Number.NEGATIVE_INFINITY].map(Math.fround));
   expect(excess(own.delta, theirs.delta, FLOAT)).toBeLessThan(1);
   const { logps, delta } = fused(logits, words(0, 1), slopes);
-  expect([...logps].map((one) => Math.abs(one))).toEqual([0, Math.fround(Math.LN2)]);
+  expect([...logps].map((logp) => Math.abs(logp))).toEqual([0, Math.fround(Math.LN2)]);
   expect(delta[3]).toBe(-0);
 });
 

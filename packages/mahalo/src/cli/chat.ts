@@ -27,7 +27,7 @@ const mixText = ({ heads }: LanguageModel, mix: MixPlan | undefined): string => 
   const equal = Object.fromEntries(heads.objectives.map((name) => [name, 1]));
   const plan = mix ?? equal;
   const mixes = hasPhases(plan) ? plan.map((phase) => phase.mix) : [plan];
-  const texts = mixes.map((one) => formatMix(Object.fromEntries(normalizeMix(one, heads.objectives))));
+  const texts = mixes.map((mix) => formatMix(Object.fromEntries(normalizeMix(mix, heads.objectives))));
   return `mix: ${texts.join(", then ")}`;
 };
 

@@ -38,7 +38,7 @@ const gainsText = ({ gains, objectives }: Comparison): string => {
     name,
     label,
     ...objectives.map((objective) => {
-      const found = gains.find((one) => one.name === name && one.label === label && one.of === objective);
+      const found = gains.find((gain) => gain.name === name && gain.label === label && gain.of === objective);
       return `${withInterval(found?.gain)}${found?.decided === true ? " *" : ""}`;
     }),
   ]);
@@ -62,11 +62,11 @@ const asText = (comparison: Comparison): string => {
     withInterval(hypervolume),
     formatNumber(leastRegret),
   ]);
-  const rows = differences.map((one) => [
-    `${one.a} - ${one.b}`,
-    one.of,
-    withInterval(one.difference),
-    verdictOf(one),
+  const rows = differences.map((difference) => [
+    `${difference.a} - ${difference.b}`,
+    difference.of,
+    withInterval(difference.difference),
+    verdictOf(difference),
   ]);
   const parts = [
     aligned([["method", "policy", ...objectives, ""], ...policies]),

@@ -93,7 +93,7 @@ describe("a reward model", () => {
       ),
     );
     const { rows, metrics: found } = await score(at("one"), "--rows", file, ...f32);
-    expect(rows.map((one) => one.steps?.map(({ text, label }) => [text, label]))).toEqual([
+    expect(rows.map((row) => row.steps?.map(({ text, label }) => [text, label]))).toEqual([
       [
         ["One and one.\n", 1],
         ["That is 2.", 1],

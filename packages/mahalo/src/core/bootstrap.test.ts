@@ -11,7 +11,7 @@ test("quantiles lie between neighbours", () => {
 });
 
 test("the interval of a mean is near the normal one, and the seed's own", () => {
-  const values = Array.from({ length: 400 }, (_, at) => Number(at % 4 === 0));
+  const values = Array.from({ length: 400 }, (_, index) => Number(index % 4 === 0));
   const of = () => bootstrapInterval(values, mean, stream(0, "test"));
   const [low = 0, high = 0] = of() ?? [];
   const half = 1.96 * Math.sqrt((0.25 * 0.75) / 400);
@@ -21,7 +21,7 @@ test("the interval of a mean is near the normal one, and the seed's own", () => 
 });
 
 test("observations that come in equal groups count as one a group", () => {
-  const groups = Array.from({ length: 50 }, (_, at) => Array.from({ length: 8 }, () => Number(at % 2)));
+  const groups = Array.from({ length: 50 }, (_, index) => Array.from({ length: 8 }, () => Number(index % 2)));
   const width = ([low = 0, high = 0]: readonly number[] = []): number => high - low;
   const grouped = width(bootstrapInterval(groups, (some) => mean(some.flat()), stream(0, "test")));
   const single = width(bootstrapInterval(groups.flat(), mean, stream(0, "test")));

@@ -195,10 +195,10 @@ const inspectRow = (
         name: span.name,
         trained: index > 0,
         sees: element(sees, index),
-        tokens: [...completionIds(batch, span)].map((id, at) => ({
+        tokens: [...completionIds(batch, span)].map((id, index) => ({
           id,
           text: tokenizer.decode([id]),
-          position: element(batch.positions, span.start + at),
+          position: element(batch.positions, span.start + index),
           special: tokenizer.specialIds.has(id),
         })),
         ...(own === undefined ? {} : { steps: own }),
@@ -268,7 +268,7 @@ const markLast = (lines: readonly string[], mark: string): string[] => {
     0,
     lines.findLastIndex((line) => line !== ""),
   );
-  return lines.map((line, at) => (at === last ? line + mark : line));
+  return lines.map((line, index) => (index === last ? line + mark : line));
 };
 
 /** Text with its control characters made visible; ⏎ stands before each line feed. */

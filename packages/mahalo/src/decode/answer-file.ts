@@ -126,8 +126,8 @@ export const readPromptFile = async (file: RowFile, signal?: AbortSignal): Promi
     });
   }
   const text = await readText(file.path);
-  const rows = text.split(/\r?\n/).flatMap((prompt, at): PromptRow[] => {
-    return prompt.trim() === "" ? [] : [{ prompt, origin: { file: file.path, line: at + 1 } }];
+  const rows = text.split(/\r?\n/).flatMap((prompt, index): PromptRow[] => {
+    return prompt.trim() === "" ? [] : [{ prompt, origin: { file: file.path, line: index + 1 } }];
   });
   if (rows.length > 0) return rows;
   throw new MahaloError("E_DATA_NO_ROWS", `${file.path}: no prompt`, { hint: "write one prompt a line" });

@@ -33,7 +33,7 @@ const place = fc.nat(7);
 const text = fc
   .record({ by: fc.nat(1), length: fc.integer({ min: 1, max: 70 }), end: fc.nat(3) })
   .map(({ by, length, end }) => [
-    ...Array.from({ length }, (_, at) => 3 + ((7 * at + 31 * by) % 200)),
+    ...Array.from({ length }, (_, index) => 3 + ((7 * index + 31 * by) % 200)),
     210 + end,
   ]);
 const share = fc.double({ min: 0, max: 1, noNaN: true });
@@ -72,7 +72,7 @@ const obey = (decoder: Decoder, command: Command): number[] => {
   if (command.kind === "step") {
     const some = Array.from(
       { length: Math.min(command.count, rows) },
-      (_, at) => (command.first + at) % rows,
+      (_, index) => (command.first + index) % rows,
     );
     return scope(() =>
       read(
@@ -121,11 +121,11 @@ describe.each(names)("%s", (name) => {
         try {
           for (const command of list) {
             const [expected = [], ...others] = decoders.map((decoder) => obey(decoder, command));
-            for (const own of others) expect(distance(own, expected)).toBeLessThan(1e-4);
+            for (const other of others) expect(distance(other, expected)).toBeLessThan(1e-4);
             const ids = decoders.map((decoder) =>
               Array.from({ length: decoder.rows }, (_, row) => [...decoder.ids(row)]),
             );
-            for (const own of ids) expect(own).toEqual(ids[0]);
+            for (const id of ids) expect(id).toEqual(ids[0]);
           }
         } finally {
           for (const decoder of decoders) decoder.dispose();
@@ -146,7 +146,7 @@ describe("parked rows", () => {
     }
   };
   const ids = (length: number, by: number): number[] =>
-    Array.from({ length }, (_, at) => 3 + ((7 * at + 31 * by + at * by) % 200));
+    Array.from({ length }, (_, index) => 3 + ((7 * index + 31 * by + index * by) % 200));
   const read = (decoder: Decoder, text: readonly number[]): number => {
     const row = decoder.begin(text);
     scope(() => decoder.extend([{ row, ids: text.slice(decoder.ids(row).length) }]));

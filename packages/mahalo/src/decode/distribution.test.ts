@@ -33,7 +33,7 @@ const teacherForced = (model: LanguageModel, ids: readonly number[], mix: Mix): 
       const logits_TV = ops.linear(hiddenOf(model, sequence(ids)), model.heads.mix(mix)).to("float32");
       const all = logits_TV.toFloat32Array();
       const width = logits_TV.size(1);
-      return ids.map((_, at) => all.slice(at * width, (at + 1) * width));
+      return ids.map((_, index) => all.slice(index * width, (index + 1) * width));
     }),
   );
 
@@ -71,8 +71,8 @@ describe("first tokens of many seeds", () => {
     // Rare tokens share a cell, as the test's approximation needs a few expected in each.
     const cells: { expected: number; seen: number }[] = [];
     const rare = { expected: 0, seen: 0 };
-    for (const [at, id] of ids.entries()) {
-      const cell = { expected: draws * (weights[at] ?? 0), seen: counts.get(id) ?? 0 };
+    for (const [index, id] of ids.entries()) {
+      const cell = { expected: draws * (weights[index] ?? 0), seen: counts.get(id) ?? 0 };
       counts.delete(id);
       if (cell.expected >= 8) cells.push(cell);
       else {
@@ -98,7 +98,7 @@ describe.each(names)("log-probabilities of %s", (name) => {
     const model = modelOf(name);
     const mixes: Mix[] = [{ a: 1 }, { a: 0.4, b: 0.6 }, { b: 1 }];
     const requests = mixes.map((mix, seed): GenerateRequest => {
-      const ids = Array.from({ length: 3 + 20 * seed }, (_, at) => 3 + ((7 * at + seed) % 200));
+      const ids = Array.from({ length: 3 + 20 * seed }, (_, index) => 3 + ((7 * index + seed) % 200));
       return { ids, mix, seed, maxNewTokens: 40, logprobs: true, ...extra };
     });
     const completions = await generateAll(model, requests);
@@ -106,12 +106,12 @@ describe.each(names)("log-probabilities of %s", (name) => {
       const prompt = requests[index]?.ids ?? [];
       expect(logprobs).toHaveLength(ids.length);
       const logits = teacherForced(model, [...prompt, ...ids], mixes[index] ?? {});
-      for (const [at, id] of ids.entries()) {
-        const row = logits[prompt.length + at - 1] ?? new Float32Array(0);
+      for (const [index, id] of ids.entries()) {
+        const row = logits[prompt.length + index - 1] ?? new Float32Array(0);
         const largest = row.reduce((most, value) => Math.max(most, value), Number.NEGATIVE_INFINITY);
         const sum = row.reduce((total, value) => total + Math.exp(value - largest), 0);
         const exact = (row[id] ?? Number.NaN) - largest - Math.log(sum);
-        expect(Math.abs((logprobs[at] ?? Number.NaN) - exact)).toBeLessThan(1e-3);
+        expect(Math.abs((logprobs[index] ?? Number.NaN) - exact)).toBeLessThan(1e-3);
       }
     }
   });

@@ -20,7 +20,7 @@ beforeAll(async () => {
 afterAll(() => model.dispose());
 
 const prompt = (length: number, by: number): number[] =>
-  Array.from({ length }, (_, at) => 3 + ((7 * at + 31 * by + at * by) % 200));
+  Array.from({ length }, (_, index) => 3 + ((7 * index + 31 * by + index * by) % 200));
 
 /** Requests of every kind, some of which begin alike. */
 const requests: readonly GenerateRequest[] = [
@@ -118,8 +118,8 @@ describe("an engine", () => {
   test("lets what does not fit in memory wait, and answers all", async () => {
     const maxBytes = 4 * pageBytes(shapeOf());
     const engine = new Engine(model, { maxBytes, batchSize: 8 });
-    const list = Array.from({ length: 6 }, (_, at): GenerateRequest => {
-      return { ids: prompt(40, at), maxNewTokens: 20, mix: { a: 1 } };
+    const list = Array.from({ length: 6 }, (_, index): GenerateRequest => {
+      return { ids: prompt(40, index), maxNewTokens: 20, mix: { a: 1 } };
     });
     const jobs = list.map((request) => engine.submit(request));
     engine.step();
@@ -293,7 +293,7 @@ describe("decode", () => {
     expect(done.completion.text).toBe(tokens.map(({ text }) => text).join(""));
     expect(done.completion.logprobs).toEqual(tokens.map(({ logprob }) => logprob));
     const steps = events.filter((event) => event.type === "step");
-    expect(steps.map(({ steps }) => steps)).toEqual(steps.map((_, at) => at + 1));
+    expect(steps.map(({ steps }) => steps)).toEqual(steps.map((_, index) => index + 1));
     expect(steps.at(-1)?.tokens).toBe(tokens.length);
   });
 

@@ -106,10 +106,17 @@ describe("generate", () => {
 
   test("rows of more mixes than are kept merged are what each is alone", async () => {
     const model = modelOf("tiny-llama");
-    const list = Array.from({ length: 14 }, (_, at): GenerateRequest => {
-      const mix = { a: at + 1, b: 14 - at };
-      const sampling = at % 2 === 0 ? {} : { temperature: 1.1, topK: 30 };
-      return { ids: [5, 17, at], mix, seed: at, maxNewTokens: 6 + (at % 3), sampling, logprobs: true };
+    const list = Array.from({ length: 14 }, (_, index): GenerateRequest => {
+      const mix = { a: index + 1, b: 14 - index };
+      const sampling = index % 2 === 0 ? {} : { temperature: 1.1, topK: 30 };
+      return {
+        ids: [5, 17, index],
+        mix,
+        seed: index,
+        maxNewTokens: 6 + (index % 3),
+        sampling,
+        logprobs: true,
+      };
     });
     const expected = await alone(model, list);
     const together = await generateAll(model, list);
@@ -127,8 +134,8 @@ describe("generate", () => {
         ["b", second],
       ]),
     );
-    const list = Array.from({ length: 10 }, (_, at): GenerateRequest => {
-      return { ids: [5, 17, at], mix: { a: at + 1, b: 10 - at }, maxNewTokens: 4 };
+    const list = Array.from({ length: 10 }, (_, index): GenerateRequest => {
+      return { ids: [5, 17, index], mix: { a: index + 1, b: 10 - index }, maxNewTokens: 4 };
     });
     const together = await idsOf(joint.model, list, { decoder: joint.decoder });
     // The models are the same, so every mix of them is.
@@ -199,7 +206,7 @@ describe("generate", () => {
   test("ends at the model's context", async () => {
     const model = modelOf("tiny-llama");
     const { maxPositions } = model.config;
-    const ids = Array.from({ length: maxPositions - 2 }, (_, at) => 3 + (at % 50));
+    const ids = Array.from({ length: maxPositions - 2 }, (_, index) => 3 + (index % 50));
     const [completion] = await generateAll(model, [{ ids, maxNewTokens: 50 }]);
     expect(completion?.ids.length).toBeLessThanOrEqual(2);
     if (completion?.finish !== "end") expect(completion?.finish).toBe("context");

@@ -29,7 +29,7 @@ afterAll(() => {
 
 /** Token ids that differ by stem. */
 const stem = (length: number, by: number): number[] =>
-  Array.from({ length }, (_, at) => 3 + ((7 * at + 31 * by + at * by) % 200));
+  Array.from({ length }, (_, index) => 3 + ((7 * index + 31 * by + index * by) % 200));
 
 describe("a plan", () => {
   const none = (): number => 0;
@@ -170,7 +170,10 @@ describe.each(names)("%s", (name) => {
 test("a prefix that prompts share is read once, in whatever batches they join", async () => {
   const model = modelOf("tiny-llama");
   const list = [70, 55, 41, 22].flatMap((length) =>
-    Array.from({ length: 6 }, (_, at) => ({ ids: stem(length, 1), maxNewTokens: 2 + ((at + length) % 5) })),
+    Array.from({ length: 6 }, (_, index) => ({
+      ids: stem(length, 1),
+      maxNewTokens: 2 + ((index + length) % 5),
+    })),
   );
   for (const batchSize of [1, 4, 24]) {
     let read = 0;
@@ -208,7 +211,7 @@ test("prompts begin with what live and parked rows hold, and leave these as they
     const joined = joinRows(decoder, [[...b, 5], [...a, 6], [...b.slice(0, 20), 7], a], { share: true });
     expect(joined.flatMap(({ prompts }) => prompts).toSorted()).toEqual([0, 1, 2, 3]);
     const rows = joined.flatMap(({ prompts, rows }) =>
-      prompts.map((prompt, at) => ({ prompt, ids: decoder.ids(rows[at] ?? 0) })),
+      prompts.map((prompt, index) => ({ prompt, ids: decoder.ids(rows[index] ?? 0) })),
     );
     expect(rows.toSorted((one, other) => one.prompt - other.prompt).map(({ ids }) => ids)).toEqual([
       [...b, 5],

@@ -55,7 +55,7 @@ const jointDecoder = (decoders: readonly Decoder[]): Decoder => {
     park: (row) => all((one) => one.removeRow(row)),
     shared: () => 0,
     begin: () => all((one) => one.addRow()),
-    fits: (lengths) => decoders.every((one) => one.fits(lengths)),
+    fits: (lengths) => decoders.every((decoder) => decoder.fits(lengths)),
     bytesFor: (lengths) => sum((one) => one.bytesFor(lengths)),
     dispose: () => all((one) => one.dispose()),
   };

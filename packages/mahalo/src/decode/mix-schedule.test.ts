@@ -49,8 +49,8 @@ const answer = async (request: GenerateRequest): Promise<number[]> =>
 describe("a schedule", () => {
   const weights: Mix[] = [{ a: 1 }, { b: 1 }, { a: 0.5, b: 0.5 }];
   const phases = (unit: "token" | "step", starts: readonly number[]): MixPhase[] =>
-    weights.map((mix, at) => {
-      const start = starts[at] ?? 0;
+    weights.map((mix, index) => {
+      const start = starts[index] ?? 0;
       return { from: unit === "token" ? { token: start } : { step: start }, mix };
     });
   const mixAt = (starts: readonly number[], now: number): Mix =>

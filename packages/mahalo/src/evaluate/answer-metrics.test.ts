@@ -74,9 +74,9 @@ describe("win rates", () => {
   });
 
   test("are a half where the longer answer wins four times of five, by whoever it is given", () => {
-    const duels = Array.from({ length: 80 }, (_, at) => {
-      const longer = at % 4 !== 0;
-      const win = Math.floor(at / 4) % 5 === 0 ? !longer : longer;
+    const duels = Array.from({ length: 80 }, (_, index) => {
+      const longer = index % 4 !== 0;
+      const win = Math.floor(index / 4) % 5 === 0 ? !longer : longer;
       return { win: Number(win), length: longer ? 90 : 40, otherLength: longer ? 40 : 90 };
     });
     const { win, controlled } = winRates(duels);

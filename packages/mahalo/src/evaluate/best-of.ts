@@ -39,7 +39,9 @@ export const bestBy = (candidates: readonly Candidate[], aggregate: AggregateNam
 /** Bootstrap interval of the area under the curve over prompts, since steps of one prompt are not independent. */
 const stepCurve = (prompts: readonly (readonly Candidate[])[], random: Random): Estimate | undefined => {
   const curve = (some: readonly (readonly Candidate[])[]): number | undefined => {
-    const steps = some.flat().flatMap(({ score, steps }) => steps.map((own) => ({ own, good: score > 0.5 })));
+    const steps = some
+      .flat()
+      .flatMap(({ score, steps }) => steps.map((step) => ({ own: step, good: score > 0.5 })));
     return areaUnderCurve(
       steps.map(({ own }) => own),
       steps.map(({ good }) => good),

@@ -127,8 +127,8 @@ describe("for any points", () => {
     fc.assert(
       fc.property(anyPoints, (points) => {
         const front = frontOf(points).map((at) => points[at] ?? []);
-        for (const [at, point] of points.entries()) {
-          expect(frontOf(points).includes(at)).toBe(!front.some((other) => dominates(other, point)));
+        for (const [index, point] of points.entries()) {
+          expect(frontOf(points).includes(index)).toBe(!front.some((other) => dominates(other, point)));
         }
         expect(coverage(front, points)).toBe(1);
         expect(leastRegret(points, points[0] ?? [])).toBe(0);

@@ -22,7 +22,7 @@ export const dominates = (a: FrontPoint, b: FrontPoint): boolean =>
  * @example frontOf([[0.9, 0.1], [0.5, 0.5], [0.4, 0.4]]) // [0, 1]
  */
 export const frontOf = (points: readonly FrontPoint[]): number[] =>
-  points.flatMap((point, at) => (points.some((other) => dominates(other, point)) ? [] : [at]));
+  points.flatMap((point, index) => (points.some((other) => dominates(other, point)) ? [] : [index]));
 
 /** The volume under points that lie above 0 everywhere, by slices along the last objective. */
 const sliced = (points: readonly FrontPoint[], objectives: number): number => {

@@ -93,7 +93,7 @@ export const guidedPoint = (
     const [a, b] = [pairs.map(([score]) => score), pairs.map(([, against]) => against)];
     gains[objective] = pairedDifference(a, b, random);
   }
-  const meanOf = (name: keyof GuidedPoint["tokens"]): number => mean(tokens.map((one) => one[name]));
+  const meanOf = (name: keyof GuidedPoint["tokens"]): number => mean(tokens.map((token) => token[name]));
   return {
     ...what,
     results,

@@ -26,7 +26,7 @@ export const pairAccuracy = (cells: readonly Margins[], reference?: string): Pai
   heads: [...new Set(cells.map(({ head }) => head))],
   objectives: [...new Set(cells.map(({ objective }) => objective))],
   cells: cells.map(({ head, objective, margins }) => {
-    const known = cells.find((one) => one.head === reference && one.objective === objective)?.margins;
+    const known = cells.find((cell) => cell.head === reference && cell.objective === objective)?.margins;
     if (margins.length === 0 || margins.some(Number.isNaN) || (known ?? margins).length !== margins.length) {
       throw new MahaloError(
         "E_PAIR_ACCURACY",

@@ -15,8 +15,8 @@ const about = (mean: number, half = 0.1): Estimate => ({
 });
 /** A sweep over weights of a; results are given from all b to all a. */
 const sweep = (results: readonly (readonly [a: number, b: number])[]): SweepPoint[] =>
-  results.map(([a, b], at) => {
-    const weight = at / Math.max(1, results.length - 1);
+  results.map(([a, b], index) => {
+    const weight = index / Math.max(1, results.length - 1);
     const mix = { a: weight, b: 1 - weight };
     return { label: formatMix(mix), mix, results: { a: about(a), b: about(b) } };
   });
@@ -65,10 +65,10 @@ describe("the mix", () => {
       { a: 0, b: 1, c: 0 },
       { a: 0, b: 0, c: 1 },
     ];
-    const points = mixes.map((mix, at) => ({
+    const points = mixes.map((mix, index) => ({
       label: formatMix(mix),
       mix,
-      results: { a: about(at === 0 ? 0.9 : 0.5), b: about(0.1 * at), c: about(0.3) },
+      results: { a: about(index === 0 ? 0.9 : 0.5), b: about(0.1 * index), c: about(0.3) },
     }));
     expect(tune(points, [{ objective: "a", atLeast: 0.5 }], "b").best.between).toEqual(["a=0,b=0,c=1"]);
   });

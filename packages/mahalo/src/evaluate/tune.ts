@@ -81,8 +81,8 @@ const candidates = (points: readonly SweepPoint[]): TunedMix[] => {
   if (Object.keys(all[0]?.mix ?? {}).length !== 2) return own;
   const inside = all
     .slice(1)
-    .flatMap((point, at) =>
-      Array.from({ length: steps - 1 }, (_, step) => between(element(all, at), point, (step + 1) / steps)),
+    .flatMap((point, index) =>
+      Array.from({ length: steps - 1 }, (_, step) => between(element(all, index), point, (step + 1) / steps)),
     );
   return [...own, ...inside];
 };

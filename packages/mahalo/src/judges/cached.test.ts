@@ -19,7 +19,8 @@ const item = (response: string, reference?: unknown): JudgedItem => ({
   response,
   ...(reference === undefined ? {} : { reference }),
 });
-const items = (count: number): JudgedItem[] => Array.from({ length: count }, (_, at) => item(`reply ${at}`));
+const items = (count: number): JudgedItem[] =>
+  Array.from({ length: count }, (_, index) => item(`reply ${index}`));
 
 /** A judge that counts what it is asked, tells of each verdict, and fails at the n-th reply. */
 const counting = (failAt = Number.POSITIVE_INFINITY) => {

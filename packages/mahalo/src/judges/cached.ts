@@ -124,7 +124,7 @@ export const keptJudge = (judge: Judge, { folder, content, files = [] }: KeptOpt
           { signal, onVerdict: take },
         );
         // A judge that judges all in one go need not tell of each.
-        for (const [at, verdict] of fresh.entries()) take(at, verdict);
+        for (const [index, verdict] of fresh.entries()) take(index, verdict);
       } catch (error) {
         throw withPlace(error, added, path);
       } finally {

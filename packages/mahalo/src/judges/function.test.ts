@@ -5,11 +5,11 @@ import { expect, test } from "vitest";
 import { withFolder } from "../model/testing/tiny.ts";
 import { judgeContent, judgeFiles, makeJudge } from "./registry.ts";
 
-const items = ["Why?", "So."].map((response, at) => ({
+const items = ["Why?", "So."].map((response, index) => ({
   prompt: [{ role: "user" as const, content: "Hi" }],
   response,
   reference: "Why?",
-  where: `rows.jsonl:${at + 1}`,
+  where: `rows.jsonl:${index + 1}`,
 }));
 
 const scored = (source: string, name = "judge.mjs") =>

@@ -34,7 +34,7 @@ const oneLine = (text: string): string => {
  * @example parseLabel("It does not. No.", ["yes", "no"]) // { label: "no", reason: "" }
  */
 export const parseLabel = (text: string, labels: readonly string[]): ParsedLabel => {
-  const find = (name: string) => labels.find((one) => one.toLowerCase() === name.trim().toLowerCase());
+  const find = (name: string) => labels.find((label) => label.toLowerCase() === name.trim().toLowerCase());
   const answer = jsonAnswer(text);
   if (answer !== undefined) {
     const label = find(answer.label);

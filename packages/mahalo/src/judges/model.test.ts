@@ -48,8 +48,8 @@ describe.each(ALL_KINDS)("the $kind head", ({ name, kind }) => {
     const [first = []] = expected;
     const one = judge({ objective: name });
     const last = await one.score(items);
-    for (const [at, scores] of expected.entries()) {
-      expect(last[at]?.score).toBeCloseTo(scores.at(-1) ?? Number.NaN, 5);
+    for (const [index, scores] of expected.entries()) {
+      expect(last[index]?.score).toBeCloseTo(scores.at(-1) ?? Number.NaN, 5);
     }
     one.dispose?.();
     const least = judge({ objective: name, aggregate: "min" });

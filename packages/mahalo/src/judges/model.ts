@@ -45,7 +45,7 @@ const verdictOf = (
   { aggregate }: ModelJudgeOptions,
 ): Verdict => {
   const { kind } = model.rewards.get(text.objective);
-  const score = aggregateScores(scores.map((one) => unitScore(kind, one)))[aggregate];
+  const score = aggregateScores(scores.map((score) => unitScore(kind, score)))[aggregate];
   const steps = scores.length === 1 ? "1 step" : `${aggregate} of ${scores.length} steps`;
   return { score, reason: `${text.objective} ${score.toFixed(3)} (${steps})` };
 };
@@ -91,7 +91,7 @@ export const modelJudge: JudgeKind<"model", ModelJudgeOptions> = {
           throwIfAborted(signal, "judging");
           const batch = items
             .slice(from, from + options.batchSize)
-            .map((item, at) => encode(item, from + at));
+            .map((item, index) => encode(item, from + index));
           const texts = batch.flatMap((one) => ("text" in one ? [one.text] : []));
           const scores = scoreSteps(model, texts, { signal });
           let next = 0;

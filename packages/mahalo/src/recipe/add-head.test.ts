@@ -16,8 +16,8 @@ beforeAll(async () => {
   silenceProgress(true);
   folder = await mkdtemp(join(tmpdir(), "mahalo-add-head-"));
   const rows = (good: string, bad: string): string =>
-    Array.from({ length: 8 }, (_, at) =>
-      JSON.stringify({ prompt: `say ${at}`, chosen: `${good} ${at}`, rejected: `${bad} ${at}` }),
+    Array.from({ length: 8 }, (_, index) =>
+      JSON.stringify({ prompt: `say ${index}`, chosen: `${good} ${index}`, rejected: `${bad} ${index}` }),
     ).join("\n");
   await writeFile(join(folder, "a.jsonl"), rows("yes", "no"));
   await writeFile(join(folder, "b.jsonl"), rows("go", "stop"));
@@ -37,7 +37,7 @@ const recipe = (name: string, model: string, objectives: string[], align: string
 model: ${model}
 out: ${folder}
 objectives:
-${objectives.map((one) => `  ${one}: { pairs: { path: ${one}.jsonl }, judge: { kind: rule, minWords: 1 } }`).join("\n")}
+${objectives.map((objective) => `  ${objective}: { pairs: { path: ${objective}.jsonl }, judge: { kind: rule, minWords: 1 } }`).join("\n")}
 data: { maxPromptTokens: 64, maxTokens: 128, heldOut: 0.2 }
 sft: false
 align: { learningRate: 1e-3, batchSize: 4, precision: f32, ${align} }

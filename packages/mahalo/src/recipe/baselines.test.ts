@@ -20,8 +20,8 @@ beforeAll(async () => {
   silenceProgress(true);
   folder = await mkdtemp(join(tmpdir(), "mahalo-baselines-"));
   const rows = (good: string, bad: string, count: number): string =>
-    Array.from({ length: count }, (_, at) =>
-      JSON.stringify({ prompt: `say ${at}`, chosen: `${good} ${at}`, rejected: `${bad} ${at}` }),
+    Array.from({ length: count }, (_, index) =>
+      JSON.stringify({ prompt: `say ${index}`, chosen: `${good} ${index}`, rejected: `${bad} ${index}` }),
     ).join("\n");
   await writeFile(join(folder, "a.jsonl"), rows("yes", "no", 10));
   await writeFile(join(folder, "b.jsonl"), rows("go", "stop", 6));

@@ -15,10 +15,10 @@ beforeAll(async () => {
   silenceProgress(true);
   folder = await mkdtemp(join(tmpdir(), "mahalo-guide-pipeline-"));
   const pairs = (objective: string) =>
-    Array.from({ length: 10 }, (_, at) => ({
+    Array.from({ length: 10 }, (_, index) => ({
       objective,
-      prompt: `${at} and 1?`,
-      chosen: `It is ${at + 1}, ${objective}.`,
+      prompt: `${index} and 1?`,
+      chosen: `It is ${index + 1}, ${objective}.`,
       rejected: "No.",
     }));
   const lines = (rows: readonly unknown[]): string => rows.map((row) => `${JSON.stringify(row)}\n`).join("");

@@ -17,8 +17,8 @@ beforeAll(async () => {
   silenceProgress(true);
   folder = await mkdtemp(join(tmpdir(), "mahalo-pipeline-"));
   const rows = (good: string, bad: string): string =>
-    Array.from({ length: 10 }, (_, at) =>
-      JSON.stringify({ prompt: `say ${at}`, chosen: `${good} ${at}`, rejected: `${bad} ${at}` }),
+    Array.from({ length: 10 }, (_, index) =>
+      JSON.stringify({ prompt: `say ${index}`, chosen: `${good} ${index}`, rejected: `${bad} ${index}` }),
     ).join("\n");
   await writeFile(join(folder, "a.jsonl"), rows("yes", "no"));
   await writeFile(join(folder, "b.jsonl"), rows("go", "stop"));

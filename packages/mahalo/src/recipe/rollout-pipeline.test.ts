@@ -21,7 +21,7 @@ let folder = "";
 beforeAll(async () => {
   silenceProgress(true);
   folder = await mkdtemp(join(tmpdir(), "mahalo-rollout-pipeline-"));
-  const problems = Array.from({ length: 10 }, (_, at) => ({ ask: `${at} and 1?`, right: at + 1 }));
+  const problems = Array.from({ length: 10 }, (_, index) => ({ ask: `${index} and 1?`, right: index + 1 }));
   const lines = (rows: readonly unknown[]): string => rows.map((row) => `${JSON.stringify(row)}\n`).join("");
   await writeFile(join(folder, "problems.jsonl"), lines(problems));
   const more = problems.slice(0, 2).map(({ ask, right }) => ({ ask: `${ask} Now?`, right }));

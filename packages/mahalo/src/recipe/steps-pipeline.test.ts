@@ -18,7 +18,7 @@ import { dataStage } from "./stages/data.ts";
 import { readHeldOutSteps, readSteps, readSummary } from "./stages/data-files.ts";
 
 let folder = "";
-const numbers = Array.from({ length: 10 }, (_, at) => at);
+const numbers = Array.from({ length: 10 }, (_, index) => index);
 beforeAll(async () => {
   silenceProgress(true);
   folder = await mkdtemp(join(tmpdir(), "mahalo-steps-pipeline-"));
@@ -177,7 +177,7 @@ describe("inspect", () => {
     const json = await run(["inspect", file, "--json", "--step", "sentence:1"]);
     const { rows } = parseJson(json.out, shape, "inspect");
     const part = (objective: string, name: string) =>
-      rows.find((row) => row.objective === objective)?.parts.find((one) => one.name === name);
+      rows.find((row) => row.objective === objective)?.parts.find((part) => part.name === name);
     expect(part("accuracy", "response")?.steps?.map(({ label }) => label)).toEqual([0.9, 0]);
     expect(part("wit", "response")?.steps?.at(-1)).toMatchObject({ label: null });
     const chosen = part("kind", "chosen");

@@ -195,12 +195,12 @@ test("one of our models plays the student, the same each time", async () => {
 test("of any dialogues, every turn is labelled, or counted for why not", () => {
   const messages = fc
     .array(fc.constantFrom("user" as const, "assistant" as const), { maxLength: 9 })
-    .map((list) => list.map((role, at) => turn(role, `turn ${at}`)));
+    .map((list) => list.map((role, index) => turn(role, `turn ${index}`)));
   fc.assert(
     fc.property(fc.array(messages, { maxLength: 6 }), (list) => {
       const problems = new Problems();
       const tasks = planDialogues(
-        list.map((one, at) => dialogue(one, at + 1)),
+        list.map((one, index) => dialogue(one, index + 1)),
         {},
         problems,
       );

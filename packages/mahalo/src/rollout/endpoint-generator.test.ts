@@ -107,7 +107,7 @@ describe("from a prompt", () => {
     );
     const generator = open({ perRequest: 5, concurrency: 1 });
     const row = generator.prepare("Well?", undefined);
-    const jobs = Array.from({ length: 6 }, (_, at) => ({ row, from: 0, seed: at }));
+    const jobs = Array.from({ length: 6 }, (_, index) => ({ row, from: 0, seed: index }));
     const made = await generator.run(jobs);
     expect(made.map(({ text }) => text)).toEqual(["5 0 0", "5 0 1", "3 2 0", "3 2 1", "1 4 0", "1 5 0"]);
     expect(server.seen.map(({ body }) => [body.n, body.seed])).toEqual([
@@ -137,12 +137,12 @@ describe("from a step", () => {
       const { written, summary } = await run(join(folder, "r.jsonl"), open());
       expect(summary).toMatchObject({ rows: 2, rollouts: 8 });
       const seen = new Map(server.seen.map((call) => [asModel(call), call.body]));
-      for (const [at, row] of written.entries()) {
-        expect(row.steps).toEqual([`We have ${at}.\n`, "One more.\n\n", `It is ${at + 1}.`]);
-        for (const one of row.rollouts) {
-          if (one.finish === "recorded") continue;
-          const prefix = row.steps.slice(0, one.from).join("");
-          expect(seen.get(one.text)).toMatchObject({
+      for (const [index, row] of written.entries()) {
+        expect(row.steps).toEqual([`We have ${index}.\n`, "One more.\n\n", `It is ${index + 1}.`]);
+        for (const rollout of row.rollouts) {
+          if (rollout.finish === "recorded") continue;
+          const prefix = row.steps.slice(0, rollout.from).join("");
+          expect(seen.get(rollout.text)).toMatchObject({
             messages: [
               { role: "user", content: row.prompt },
               { role: "assistant", content: prefix },
@@ -150,9 +150,9 @@ describe("from a step", () => {
             continue_final_message: true,
             add_generation_prompt: false,
           });
-          expect(answerText(row, one)).toBe(prefix + one.text);
-          expect(answerSteps(row, one)).toHaveLength(one.steps);
-          expect(answerSteps(row, one)?.join("")).toBe(prefix + one.text);
+          expect(answerText(row, rollout)).toBe(prefix + rollout.text);
+          expect(answerSteps(row, rollout)).toHaveLength(rollout.steps);
+          expect(answerSteps(row, rollout)?.join("")).toBe(prefix + rollout.text);
         }
       }
     }));

@@ -152,9 +152,9 @@ export const endpointGenerator = (
         maxNewTokens: Math.min(maxNewTokens, room),
       };
       const answers = await sample(endpoint, start, wanted, signals);
-      for (const [at, answer] of answers.entries()) {
+      for (const [index, answer] of answers.entries()) {
         const cut = answer.finish === "length" && room < maxNewTokens;
-        const one = open[at];
+        const one = open[index];
         if (one !== undefined) take(one, cut ? { ...answer, finish: "context" } : answer);
       }
       done += answers.length;
@@ -192,12 +192,12 @@ export const endpointGenerator = (
       }
       const text = response ?? "";
       const steps = cutText(text, textStepEnds(text, step, local?.tokenizer));
-      return { prompt, promptIds: [], steps: steps.map((one) => ({ text: one, ids: [] })) };
+      return { prompt, promptIds: [], steps: steps.map((step) => ({ text: step, ids: [] })) };
     },
     async run(jobs, { signal, onDone } = {}) {
-      const asked = jobs.map((job, at): Asked => {
+      const asked = jobs.map((job, index): Asked => {
         const key = replies === undefined ? "" : hashBytes(canonicalJson([startOf(job), job.seed]));
-        return { job, at, key };
+        return { job, at: index, key };
       });
       const kept = replies === undefined ? undefined : await keptAnswers(replies, asked);
       const answers: Continuation[] = [];

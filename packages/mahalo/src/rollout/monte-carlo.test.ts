@@ -122,7 +122,7 @@ describe("a response", () => {
     withFolder(async (folder) => {
       const problems = new Problems();
       const generator = tinyContinuer(model);
-      const sources = rows(2).map((row, at) => ({ ...row, labels: [1, 0, at].slice(0, 3) }));
+      const sources = rows(2).map((row, index) => ({ ...row, labels: [1, 0, index].slice(0, 3) }));
       const tasks = planResponses(sources, generator, {}, problems);
       expect(tasks.map(({ row }) => row.labels)).toEqual([[1, 0, 0]]);
       expect(problems.summary()).toMatch(/1 row left out: their labels/);
@@ -177,7 +177,7 @@ describe("answers", () => {
       const tasks = planResponses(rows(3), generator, { samples: 3 });
       const samples = tasks.flatMap((task) => task.made);
       const answers = await generator.run(samples.map(({ job }) => job));
-      for (const [at, { job, from }] of samples.entries()) {
+      for (const [index, { job, from }] of samples.entries()) {
         const prefix = job.row.steps.slice(0, from).flatMap(({ ids }) => ids);
         const request = { ids: [...job.row.promptIds, ...prefix], seed: job.seed };
         const [alone] = await generateAll(model, [
@@ -185,9 +185,9 @@ describe("answers", () => {
         ]);
         const ids = alone?.finish === "end" ? alone.ids.slice(0, -1) : (alone?.ids ?? []);
         const whole = model.tokenizer.decode([...prefix, ...ids], { skipSpecial: true });
-        expect(answers[at]?.text).toBe(whole.slice(model.tokenizer.decode(prefix).length));
-        expect(answers[at]).toMatchObject({ finish: alone?.finish, tokens: alone?.ids.length });
-        expect(answers[at]?.steps).toBe(Math.ceil((prefix.length + ids.length) / 5));
+        expect(answers[index]?.text).toBe(whole.slice(model.tokenizer.decode(prefix).length));
+        expect(answers[index]).toMatchObject({ finish: alone?.finish, tokens: alone?.ids.length });
+        expect(answers[index]?.steps).toBe(Math.ceil((prefix.length + ids.length) / 5));
       }
     }));
 

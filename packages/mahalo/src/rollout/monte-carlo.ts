@@ -310,8 +310,8 @@ export const runRollouts = async (
       if (index < whole) continue;
       throwIfAborted(signal, "making rollouts", resumes);
       const rollouts = await runBatch(batch, options, () => bar.update(++done));
-      for (const [at, [task, made]] of zip(batch, rollouts).entries()) {
-        const row = { key: element(batchKeys, at, "key"), ...task.row, judge: judge.name, rollouts: made };
+      for (const [index, [task, made]] of zip(batch, rollouts).entries()) {
+        const row = { key: element(batchKeys, index, "key"), ...task.row, judge: judge.name, rollouts: made };
         writer.write(row);
         rows.push(row);
       }

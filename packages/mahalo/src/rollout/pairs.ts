@@ -52,7 +52,7 @@ type Group = { row: RolloutRow; origin: Origin; samples: Sample[] };
 /** The answers of a row: a dialogue's turn with the mean of its replies' scores, or every whole answer with its own. */
 const samplesOf = (row: RolloutRow, line: number, cut: boolean): { samples: Sample[]; cut: number } => {
   if (row.kind === "interactive") {
-    const scores = row.rollouts.flatMap((one) => one.score ?? []);
+    const scores = row.rollouts.flatMap((rollout) => rollout.score ?? []);
     const score = scores.length === 0 ? null : mean(scores);
     const text = row.steps.join("");
     return { samples: [{ text, score, place: { line, from: 1, sample: "recorded" } }], cut: 0 };

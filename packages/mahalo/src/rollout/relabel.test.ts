@@ -45,7 +45,9 @@ describe("targets of a recorded response", () => {
   });
 
   test("are null where nothing was rolled out or the judge abstained", async () => {
-    const rollouts = recorded.rollouts.map((one) => (one.from === 2 ? { ...one, score: null } : one));
+    const rollouts = recorded.rollouts.map((rollout) =>
+      rollout.from === 2 ? { ...rollout, score: null } : rollout,
+    );
     const [row] = await relabel([{ ...recorded, rollouts }], { target: "value" });
     expect(row?.labels).toEqual([0.5, null, 1]);
   });
@@ -70,8 +72,8 @@ test("sampled answers of a prompt become rows, cut into their steps, equal ones 
 });
 
 test("sampled answers behind a prefix have its steps, labelled by all that goes on from them", async () => {
-  const rollouts = recorded.rollouts.map((one) =>
-    one.from === 1 ? { ...one, cuts: [one.text.length] } : one,
+  const rollouts = recorded.rollouts.map((rollout) =>
+    rollout.from === 1 ? { ...rollout, cuts: [rollout.text.length] } : rollout,
   );
   const rows = await relabel([{ ...recorded, rollouts }], { target: "value", samples: "all" });
   expect(rows.map(({ steps, labels }) => [steps, labels])).toEqual([

@@ -190,9 +190,9 @@ export const relabelRows = async (
     relabelNeedsJudge(options) && judge !== undefined
       ? await judgePrefixes(candidates, judge, signal)
       : undefined;
-  return candidates.flatMap((candidate, at): RelabelledRow[] => {
+  return candidates.flatMap((candidate, index): RelabelledRow[] => {
     const { row, steps } = candidate;
-    const labels = targetsOf(candidate, judged?.[at], options);
+    const labels = targetsOf(candidate, judged?.[index], options);
     if (labels.every((label) => label === null)) {
       step.skip("no step of theirs got a label");
       return [];

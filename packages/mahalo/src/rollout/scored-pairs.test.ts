@@ -11,7 +11,7 @@ const choose = (
   seed = 0,
 ): ChosenPair[] =>
   choosePairs(
-    scores.map((score, at) => ({ text: `answer ${at}`, score })),
+    scores.map((score, index) => ({ text: `answer ${index}`, score })),
     pairOptionsSchema.parse(options),
     stream(seed, "pairs"),
   );
@@ -51,7 +51,7 @@ describe("correct against incorrect", () => {
     expect(pairs.map(({ rejected }) => rejected).toSorted()).toEqual([3, 4, 5]);
   });
   test("is drawn by the seed", () => {
-    const scores = Array.from({ length: 12 }, (_, at) => at % 2);
+    const scores = Array.from({ length: 12 }, (_, index) => index % 2);
     const options = { take, perPrompt: 4 } as const;
     expect(choose(scores, options, 1)).toEqual(choose(scores, options, 1));
     expect(choose(scores, options, 1)).not.toEqual(choose(scores, options, 2));
@@ -109,7 +109,7 @@ describe("for any samples", () => {
         fc.array(fc.constantFrom(0, 1), { maxLength: 9 }),
         fc.integer({ min: 1, max: 30 }),
         (scores, most) => {
-          const right = scores.filter((one) => one === 1).length;
+          const right = scores.filter((score) => score === 1).length;
           const pairs = choose(scores, { take: "correct", perPrompt: most });
           expect(pairs).toHaveLength(Math.min(most, right * (scores.length - right)));
         },
@@ -127,7 +127,7 @@ describe("for any samples", () => {
           const scores = [...Array<number>(right).fill(1), ...Array<number>(wrong).fill(0)];
           const pairs = choose(scores, { take: "correct", perPrompt: most });
           const uses = (of: readonly number[], from: number, count: number): number[] =>
-            Array.from({ length: count }, (_, at) => of.filter((one) => one === from + at).length);
+            Array.from({ length: count }, (_, index) => of.filter((one) => one === from + index).length);
           for (const used of [
             uses(
               pairs.map(({ chosen }) => chosen),

@@ -67,10 +67,10 @@ export const choosePairs = (
   random: Random,
 ): ChosenPair[] => {
   const known = new Set<string>();
-  const scored = samples.flatMap(({ text, score }, at): Scored[] => {
+  const scored = samples.flatMap(({ text, score }, index): Scored[] => {
     if (score === null || known.has(text)) return [];
     known.add(text);
-    return [{ at, score }];
+    return [{ at: index, score }];
   });
   const correct = ({ score }: Scored): boolean => score >= threshold;
   const all =

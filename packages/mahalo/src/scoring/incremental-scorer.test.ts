@@ -22,7 +22,7 @@ const both = (model: RewardModel): [IncrementalScorer, IncrementalScorer] => [
   incrementalScorer(model, { objectives, cached: false }),
 ];
 const numbers = (scores: readonly ObjectiveScores[]): number[] =>
-  scores.flatMap((one) => objectives.map((objective) => one[objective] ?? Number.NaN));
+  scores.flatMap((score) => objectives.map((objective) => score[objective] ?? Number.NaN));
 
 describe("growing step by step", () => {
   test("scores as the whole response does in one pass", () => {
@@ -35,12 +35,12 @@ describe("growing step by step", () => {
       const scorer = incrementalScorer(model, { objectives });
       const row = scorer.addRow();
       scorer.extend([{ row, ids: prompt }]);
-      const steps = ends.map((end, at) => response.slice(ends[at - 1] ?? 0, end));
+      const steps = ends.map((end, index) => response.slice(ends[index - 1] ?? 0, end));
       const grown = steps.flatMap((ids) => scorer.extend([{ row, ids }]).flat());
       const [columns] = [
         objectives.map((objective) => scoreSteps(model, [{ prompt, response, ends, objective }])[0]),
       ];
-      const whole = ends.flatMap((_, at) => columns.map((column) => column?.[at] ?? Number.NaN));
+      const whole = ends.flatMap((_, index) => columns.map((column) => column?.[index] ?? Number.NaN));
       expect(distance(numbers(grown), whole)).toBeLessThan(1e-5);
       // And all at once, each end asked for.
       const second = scorer.fork(row, prompt.length);
@@ -159,7 +159,7 @@ test("rows and tokens that are not there are refused", () => {
 test("forks share the memory of their row, and are refused whole where they do not fit", () => {
   const [model] = models;
   if (model === undefined) throw new Error("no model");
-  const prompt = Array.from({ length: 70 }, (_, at) => 3 + at);
+  const prompt = Array.from({ length: 70 }, (_, index) => 3 + index);
   const candidates = [[1], [2, 3], [4, 5, 6], [7, 8], [9]];
   const open = (maxBytes?: number): { scorer: IncrementalScorer; row: number; page: number } => {
     const scorer = incrementalScorer(model, { objectives, maxBytes });

@@ -64,8 +64,8 @@ const scoresOf = (hidden_ND: Tensor, heads: readonly Named[]): ObjectiveScores[]
   const columns = heads.map(({ objective, head }) => {
     return { objective, scores: head.scores(head.apply(hidden_ND).toFloat32Array()) };
   });
-  return Array.from({ length: hidden_ND.size(0) }, (_, at) =>
-    Object.fromEntries(columns.map(({ objective, scores }) => [objective, element(scores, at)])),
+  return Array.from({ length: hidden_ND.size(0) }, (_, index) =>
+    Object.fromEntries(columns.map(({ objective, scores }) => [objective, element(scores, index)])),
   );
 };
 

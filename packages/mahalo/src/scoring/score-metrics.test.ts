@@ -7,9 +7,9 @@ import { describeMetrics, describeScored } from "./score-summary.ts";
 
 const side = (scores: readonly number[], labels: readonly (number | undefined)[] = []): StepwiseScore => ({
   response: "so",
-  steps: scores.map((score, at) => {
-    const label = labels[at];
-    return { text: `step ${at}`, score, ...(label === undefined ? {} : { label }) };
+  steps: scores.map((score, index) => {
+    const label = labels[index];
+    return { text: `step ${index}`, score, ...(label === undefined ? {} : { label }) };
   }),
   ...aggregateScores(scores),
 });
@@ -57,7 +57,7 @@ test("intervals are over prompts; rows of a single one have none", () => {
     { ...row, prompt: `What ${at}?`, ...side([0.5], [0]) },
     { ...row, objective: "wit", prompt: `What ${at}?`, chosen: side([at % 2]), rejected: side([0.5]) },
   ];
-  const rows = Array.from({ length: 40 }, (_, at) => asked(at)).flat();
+  const rows = Array.from({ length: 40 }, (_, index) => asked(index)).flat();
   const { accuracy, wit } = scoreMetrics(rows);
   const [low = 0, high = 0] = accuracy?.steps?.aucInterval ?? [];
   expect(accuracy?.steps?.auc).toBe(0.75);

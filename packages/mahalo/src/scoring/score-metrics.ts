@@ -108,7 +108,7 @@ const labelMetrics = (
   };
   return {
     count: all.length,
-    accuracy: mean(scores.map((score, at) => Number(score > threshold === positive[at]))),
+    accuracy: mean(scores.map((score, index) => Number(score > threshold === positive[index]))),
     ...Object.fromEntries(Object.entries(found).filter(([, value]) => value !== undefined)),
   };
 };
@@ -152,9 +152,9 @@ const ofObjective = (
     const prompt = promptKey(row.prompt);
     const sides: Score[] = "chosen" in row ? [row.chosen, row.rejected] : [row];
     const numbers = sides.map(numbersOf);
-    for (const own of numbers) {
-      if (Object.keys(own).length === 0) abstained += 1;
-      for (const [name, value] of Object.entries(own)) collect(all, name, value);
+    for (const number of numbers) {
+      if (Object.keys(number).length === 0) abstained += 1;
+      for (const [name, value] of Object.entries(number)) collect(all, name, value);
     }
     if ("chosen" in row) {
       const [chosen, rejected] = [element(numbers, 0), element(numbers, 1)];

@@ -84,8 +84,8 @@ const stepwise = (
   const texts =
     typeof response === "string" ? stepTexts(model.tokenizer, text.response, text.ends) : response;
   const labels = row.form === "steps" ? row.labels : scores.map(() => null);
-  const steps = zip(texts, scores).map(([text, score], at): ScoredStep => {
-    const label = element(labels, at, "label");
+  const steps = zip(texts, scores).map(([text, score], index): ScoredStep => {
+    const label = element(labels, index, "label");
     return { text, score, ...(label === null ? {} : { label }) };
   });
   return { response: textOf(response), steps, ...aggregateScores(scores) };

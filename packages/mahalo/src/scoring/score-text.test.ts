@@ -16,7 +16,7 @@ describe("given steps", () => {
     const word = fc.constantFrom("It is so.", "2 + 2 = 4", "héllo", "日本", "So");
     fc.assert(
       fc.property(fc.array(word, { minLength: 1, maxLength: 5 }), (words) => {
-        const steps = words.map((text, at) => (at < words.length - 1 ? `${text}\n` : text));
+        const steps = words.map((text, index) => (index < words.length - 1 ? `${text}\n` : text));
         const given = encodeScored(model, "What?", steps);
         expect(given).toEqual(encodeScored(model, "What?", steps.join("")));
         expect(given.ends).toHaveLength(words.length);

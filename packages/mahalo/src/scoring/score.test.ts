@@ -24,14 +24,14 @@ const modelOf = (name: TinyName): RewardModel => {
 };
 
 const tokens = (seed: number, count: number): number[] =>
-  Array.from({ length: count }, (_, at) => (seed * 31 + at * 17) % 200);
+  Array.from({ length: count }, (_, index) => (seed * 31 + index * 17) % 200);
 
 /** Two prompts, five responses of one to four steps, under all heads by turns. */
-const responses: ScoredResponse[] = [3, 9, 14, 2, 20].map((length, at) => ({
-  prompt: tokens(at % 2, 6 + (at % 2)),
-  response: tokens(at + 5, length),
+const responses: ScoredResponse[] = [3, 9, 14, 2, 20].map((length, index) => ({
+  prompt: tokens(index % 2, 6 + (index % 2)),
+  response: tokens(index + 5, length),
   ends: [1, 4, 9, 13].filter((end) => end < length).concat(length),
-  objective: headKinds.names[at % headKinds.names.length],
+  objective: headKinds.names[index % headKinds.names.length],
 }));
 
 const flat = (scores: readonly (readonly number[])[]): number[] => scores.flat();
@@ -52,7 +52,9 @@ describe.each(names)("%s", (name) => {
 
   test("packing and shared prompts change no score", () => {
     const model = modelOf(name);
-    const plain = flat(responses.map((one) => scoreSteps(model, [one], { sharePrompts: false })[0] ?? []));
+    const plain = flat(
+      responses.map((response) => scoreSteps(model, [response], { sharePrompts: false })[0] ?? []),
+    );
     for (const sharePrompts of [true, false]) {
       for (const maxTokensPerMicrobatch of [1, 20, 40, 8192]) {
         const scores = scoreSteps(model, responses, { sharePrompts, maxTokensPerMicrobatch });

@@ -104,9 +104,9 @@ const readScores = (
   headOf: (member: number) => RewardHead,
 ): [member: number, scores: number[]][] => {
   const byHead = new Map<RewardHead, PassEnds>();
-  for (const one of ends) {
-    const head = headOf(one.member);
-    byHead.set(head, [...(byHead.get(head) ?? []), one]);
+  for (const end of ends) {
+    const head = headOf(end.member);
+    byHead.set(head, [...(byHead.get(head) ?? []), end]);
   }
   return [...byHead].flatMap(([head, own]) => {
     const outputs = head.apply(hidden(own.flatMap(({ offsets }) => offsets)));

@@ -55,7 +55,7 @@ export type GuidedAnswerOptions = Omit<SearchRequest, "ids" | "prompt" | "mix" |
 
 /** The best of a step's candidates and its scores in a few words. */
 export const describeStep = (step: number, candidates: readonly SearchNode[]): string => {
-  const kept = candidates.filter((one) => one.kept);
+  const kept = candidates.filter((candidate) => candidate.kept);
   const [best] = [...kept].sort((a, b) => (b.total ?? 0) - (a.total ?? 0));
   const scores = Object.entries(best?.scores ?? {}).map(([name, score]) => `${name} ${number(score)}`);
   return [`step ${step}`, `${candidates.length} candidates`, ...scores].join(", ");

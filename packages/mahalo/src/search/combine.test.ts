@@ -33,8 +33,8 @@ describe("norms", () => {
               values.map((value) => value * scale + shift),
               how,
             );
-            for (const [at, value] of normalizeScores(values, how).entries())
-              expect(moved[at]).toBeCloseTo(value, 9);
+            for (const [index, value] of normalizeScores(values, how).entries())
+              expect(moved[index]).toBeCloseTo(value, 9);
           }
         },
       ),

@@ -16,8 +16,8 @@ const zScores = (values: readonly number[]): number[] => {
 
 /** Share of the others that a value lies above, equals counting half; 0.5 for a single one. */
 const ranks = (values: readonly number[]): number[] =>
-  values.map((value, at) => {
-    const others = values.filter((_, other) => other !== at);
+  values.map((value, index) => {
+    const others = values.filter((_, other) => other !== index);
     if (others.length === 0) return 0.5;
     return mean(others.map((other) => (other < value ? 1 : other === value ? 0.5 : 0)));
   });
@@ -43,9 +43,9 @@ export const weighScores = (
       how,
     ),
   );
-  return candidates.map((_, at) =>
+  return candidates.map((_, index) =>
     weights.reduce(
-      (sum, weight, k) => sum + (weight === 0 ? 0 : weight * element(element(columns, k), at)),
+      (sum, weight, k) => sum + (weight === 0 ? 0 : weight * element(element(columns, k), index)),
       0,
     ),
   );

@@ -35,7 +35,7 @@ async function* guided(
       yield event;
       continue;
     }
-    const kept = event.candidates.filter((one) => one.kept);
+    const kept = event.candidates.filter((candidate) => candidate.kept);
     const [only, ...others] = kept;
     tokens += Math.max(0, ...kept.map(({ ids }) => ids.length));
     yield {

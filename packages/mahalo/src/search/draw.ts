@@ -40,7 +40,9 @@ export const drawTree = (tree: SearchTree, { width = 100, all = true }: DrawOpti
   const open: { node: SearchNode; indent: string; last: boolean }[] = [];
   const enter = (parent: number | undefined, indent: string): void => {
     const siblings = children.get(parent) ?? [];
-    open.push(...siblings.map((node, at) => ({ node, indent, last: at === siblings.length - 1 })).reverse());
+    open.push(
+      ...siblings.map((node, index) => ({ node, indent, last: index === siblings.length - 1 })).reverse(),
+    );
   };
   enter(undefined, "");
   for (let next = open.pop(); next !== undefined; next = open.pop()) {

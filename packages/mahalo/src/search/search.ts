@@ -145,7 +145,7 @@ class Search {
     const { scorer } = this.#tools;
     const state = await this.#asked(() => scorer?.begin(this.#request.prompt, this.#request.reference));
     const places = this.#begun.flatMap((count, group) =>
-      Array.from({ length: count }, (_, at) => ({ group, key: `${group}:${at}` })),
+      Array.from({ length: count }, (_, index) => ({ group, key: `${group}:${index}` })),
     );
     const keys = places.map(({ key }) => key);
     const paths = await this.#grow(
@@ -168,7 +168,7 @@ class Search {
     if (parents.length === 0) return [];
     const growths = parents.flatMap((parent) => {
       const from = parent.alive;
-      const keys = Array.from({ length: parent.children }, (_, at) => `${parent.key}.${at}`);
+      const keys = Array.from({ length: parent.children }, (_, index) => `${parent.key}.${index}`);
       return from === undefined ? [] : [{ from, parent, keys }];
     });
     const owners = growths.flatMap(({ parent, keys }) => keys.map(() => parent.node.group));
@@ -193,8 +193,8 @@ class Search {
       { ...this.#options, signal: this.#tools.signal },
     );
     const origins = growths.flatMap(({ from, parent, keys }) => keys.map((key) => ({ from, parent, key })));
-    const all = zip(grown, origins).map(([one, { from, parent, key }], at): Path => {
-      const path = pathOf(one, { parent, key, id: 0, group: groupOf(at), step }, this.#options);
+    const all = zip(grown, origins).map(([one, { from, parent, key }], index): Path => {
+      const path = pathOf(one, { parent, key, id: 0, group: groupOf(index), step }, this.#options);
       // The prefix's state, until the candidate has its own.
       if (path.alive !== undefined) path.alive.state = from.state;
       this.#generated += path.node.ids.length;
@@ -220,8 +220,8 @@ class Search {
     if (scorer === undefined) return;
     const steps = paths.map((path) => scoredStepOf(path, path.alive?.state ?? 0));
     const found = await this.#asked(() => scorer.score(steps, signal));
-    for (const [at, path] of paths.entries()) {
-      const one = found[at];
+    for (const [index, path] of paths.entries()) {
+      const one = found[index];
       if (one === undefined)
         throw new MahaloError("E_SEARCH_SCORE", "the scorer left candidates out", { exitStatus: 1 });
       if (takeScores(path, one, this.#objectives, this.#options)) continue;
@@ -248,14 +248,14 @@ class Search {
   /** Lets candidates compete in their subtrees, as the strategy decides; what loses is let go. */
   #compete(candidates: readonly Path[], step: number): void {
     const scored = this.#weights.length > 0;
-    for (const [at, group] of this.#groups.entries()) {
+    for (const [index, group] of this.#groups.entries()) {
       const own = candidates.filter(
-        ({ node, scores }) => node.group === at && !(scored && scores.length === 0),
+        ({ node, scores }) => node.group === index && !(scored && scores.length === 0),
       );
       const pool = [...group.ended, ...own];
       const totals = totalsOf(pool, this.#weights, this.#options);
       const competitors = zip(pool, totals).map(([{ node }, total]) => ({ node, total }));
-      const random = this.#random(`step ${step}, subtree ${at}`);
+      const random = this.#random(`step ${step}, subtree ${index}`);
       for (const [path, children] of zip(pool, this.#strategy.step(competitors, this.#options, random))) {
         path.children = children;
         path.node.kept = children > 0;
@@ -280,7 +280,7 @@ class Search {
     const totals = totalsOf(ended, this.#weights, this.#options);
     const votes = this.#choice.votes ? this.#tools.vote?.(ended.map(({ text }) => text)) : undefined;
     const chosen = this.#choice.choose(
-      zip(ended, totals).map(([{ node }, total], at) => ({ node, total, vote: votes?.[at] })),
+      zip(ended, totals).map(([{ node }, total], index) => ({ node, total, vote: votes?.[index] })),
     );
     const path = ended.find(({ node }) => node === chosen?.node);
     if (path === undefined) {

@@ -15,9 +15,9 @@ const hint = "generate --trace writes such files";
 /** Refuses a tree whose nodes do not all hang from its root: parents stand before their children, as searches write them. */
 const checkTree = (tree: SearchTree, where: string): SearchTree => {
   const before = new Set<number>();
-  for (const [at, { id, parent }] of tree.nodes.entries()) {
+  for (const [index, { id, parent }] of tree.nodes.entries()) {
     const wrong = (what: string): MahaloError =>
-      new MahaloError("E_TRACE", `${where}: nodes[${at}].${what}`, { hint });
+      new MahaloError("E_TRACE", `${where}: nodes[${index}].${what}`, { hint });
     if (before.has(id)) throw wrong(`id: there is a node ${id} before it`);
     if (parent !== undefined && !before.has(parent))
       throw wrong(`parent: there is no node ${parent} before node ${id}`);
@@ -35,13 +35,13 @@ export const readTraces = async (path: string): Promise<SearchTree[]> => {
   const text = await readText(path);
   const trees = text
     .split("\n")
-    .flatMap((line, at) =>
+    .flatMap((line, index) =>
       line.trim() === ""
         ? []
         : [
             checkTree(
-              parseJson(line, treeSchema, `${path}:${at + 1}`, { code: "E_TRACE", hint }),
-              `${path}:${at + 1}`,
+              parseJson(line, treeSchema, `${path}:${index + 1}`, { code: "E_TRACE", hint }),
+              `${path}:${index + 1}`,
             ),
           ],
     );

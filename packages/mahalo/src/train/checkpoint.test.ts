@@ -38,21 +38,23 @@ const makeState = ({
   const parameters = Object.entries(shapes).map(([name, shape]) =>
     parameter(name, noise(shape), { compute, training: true }),
   );
-  const masters = new Map(parameters.flatMap((one) => (one.master ? [[one.name, one.master]] : [])));
+  const masters = new Map(
+    parameters.flatMap((parameter) => (parameter.master ? [[parameter.name, parameter.master]] : [])),
+  );
   const optimizer = new Optimizer(masters, rule, { learningRate: 0.01 });
   for (let i = 0; i < updates; i++) {
     for (const master of masters.values()) master.grad = noise(master.shape);
     optimizer.step();
   }
   optimizer.zeroGrad();
-  for (const one of parameters) one.syncFromMaster();
+  for (const parameter of parameters) parameter.syncFromMaster();
   return { steps, parameters, optimizer };
 };
 
 /** Everything that a checkpoint holds, bit for bit. */
 const contents = ({ parameters, optimizer }: State) => ({
-  masters: parameters.map((one) => one.float().toTypedArray()),
-  values: parameters.map((one) => one.value.toTypedArray()),
+  masters: parameters.map((parameter) => parameter.float().toTypedArray()),
+  values: parameters.map((parameter) => parameter.value.toTypedArray()),
   moments: [...optimizer.state()].map(([name, values]) => [name, values.toTypedArray()]),
 });
 

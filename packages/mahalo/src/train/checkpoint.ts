@@ -68,7 +68,7 @@ export const saveCheckpoint = async (
     try {
       writeSafetensors(
         join(temporary.path, "weights.safetensors"),
-        new Map(parameters.map((one) => [one.name, one.float()])),
+        new Map(parameters.map((parameter) => [parameter.name, parameter.float()])),
       );
       scope(() => writeSafetensors(join(temporary.path, "optimizer.safetensors"), optimizer.state()));
       await writeJsonFile(join(temporary.path, "state.json"), {
@@ -160,10 +160,10 @@ const readCheckpoint = async (
     const what = state.task === undefined ? "holds no state of the task" : "holds the state of another task";
     throw new MahaloError("E_CHECKPOINT", `${path}: ${what}`, { hint: removal });
   }
-  const masters = parameters.map((one) => {
-    const { name, master } = one;
+  const masters = parameters.map((parameter) => {
+    const { name, master } = parameter;
     if (master === undefined) throw new MahaloError("E_MODEL_NOT_TRAINABLE", `${name} has no master weights`);
-    return { one, master };
+    return { one: parameter, master };
   });
   const weights = openSafetensors(join(path, "weights.safetensors"));
   checkWeights(path, weights, parameters);

@@ -116,7 +116,7 @@ describe("the cache", () => {
       rounded.dispose();
     }));
 
-  const many = Array.from({ length: 70 }, (_, at) => PAIRS[at % PAIRS.length] ?? []).flat();
+  const many = Array.from({ length: 70 }, (_, index) => PAIRS[index % PAIRS.length] ?? []).flat();
 
   test("many pairs, taken in slices, give what one call does", () =>
     withFolder(async (folder) => {

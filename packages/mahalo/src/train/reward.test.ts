@@ -119,8 +119,8 @@ test("one pass scores every step as its prefix by itself", () =>
         scoresOfHead(model, [...row.prompt, ...prefix], row.objective).at(-1) ?? Number.NaN;
       const [wanted, found] = isSteps(row)
         ? [
-            row.ends.flatMap((end, at) =>
-              row.labels[at] === null ? [] : [alone(row.response.slice(0, end))],
+            row.ends.flatMap((end, index) =>
+              row.labels[index] === null ? [] : [alone(row.response.slice(0, end))],
             ),
             "scores" in record ? record.scores : [],
           ]
@@ -129,7 +129,7 @@ test("one pass scores every step as its prefix by itself", () =>
             "chosen" in record ? [record.chosen, record.rejected] : [],
           ];
       expect(found.length).toBe(wanted.length);
-      for (const [at, score] of found.entries()) expect(score).toBeCloseTo(wanted[at] ?? Number.NaN, 5);
+      for (const [index, score] of found.entries()) expect(score).toBeCloseTo(wanted[index] ?? Number.NaN, 5);
     }
   }));
 
@@ -173,10 +173,12 @@ describe("training", () => {
   test("fits steps of one response that differ, and pairs", () =>
     over(ALL_KINDS, async (model) => {
       const { scores, last } = await fit(model, REWARD_ROWS, { steps: 150 });
-      const wanted = REWARD_ROWS.map((row) => (isSteps(row) ? row.labels.filter((one) => one !== null) : []));
+      const wanted = REWARD_ROWS.map((row) =>
+        isSteps(row) ? row.labels.filter((label) => label !== null) : [],
+      );
       for (const [i, own] of wanted.entries()) {
-        for (const [at, label] of own.entries())
-          expect(Math.abs((scores[i]?.[at] ?? 9) - label)).toBeLessThan(0.2);
+        for (const [index, label] of own.entries())
+          expect(Math.abs((scores[i]?.[index] ?? 9) - label)).toBeLessThan(0.2);
       }
       for (const [chosen = 0, rejected = 9] of scores.slice(6)) expect(chosen).toBeGreaterThan(rejected);
       expect(last["helpful/accuracy"]).toBe(1);

@@ -134,7 +134,7 @@ const judgeRow = (
       objective,
       kind,
       losses: completions.flatMap(({ losses }) => losses),
-      scores: values.flatMap((own) => head.scores(own)),
+      scores: values.flatMap((value) => head.scores(value)),
       labels: labels.flat(),
     },
   };

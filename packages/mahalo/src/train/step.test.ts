@@ -37,7 +37,11 @@ const largestRow = Math.max(
 
 /** Gradients of what trains, by name; parameters without one are left out. */
 const arrived = (parameters: readonly Parameter[]): Map<string, Float32Array> =>
-  new Map(parameters.flatMap((one) => (one.gradient ? [[one.name, one.gradient.toFloat32Array()]] : [])));
+  new Map(
+    parameters.flatMap((parameter) =>
+      parameter.gradient ? [[parameter.name, parameter.gradient.toFloat32Array()]] : [],
+    ),
+  );
 const everything = (): Parameter[] => [
   ...model.backbone.parameters(),
   model.heads.base,

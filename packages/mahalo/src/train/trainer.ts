@@ -44,7 +44,7 @@ export const setTrainable = (
     return [...layers.slice(Math.max(0, layers.length - train.lastLayers)).flatMap(layerParameters), norm];
   };
   const parameters = [...chosen(), ...heads];
-  for (const one of parameters) one.trainable = true;
+  for (const parameter of parameters) parameter.trainable = true;
   return parameters;
 };
 

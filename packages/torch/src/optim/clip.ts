@@ -56,7 +56,7 @@ const measure = (
   const norms = ops.foreachNorm(gradients, 2).map((norm) => norm.item());
   const norm = Math.hypot(...norms);
   if (!Number.isFinite(norm)) {
-    const name = found[norms.findIndex((one) => !Number.isFinite(one))]?.name ?? "all together";
+    const name = found[norms.findIndex((norm) => !Number.isFinite(norm))]?.name ?? "all together";
     throw new MahaloError("E_GRADIENT_NOT_FINITE", `the gradient of ${name} is not finite`, {
       hint: "lower the learning rate, or compute in float32",
       exitStatus: 1,

@@ -157,16 +157,16 @@ test.each([
       decays: (name) => name !== "3",
     });
     for (const step of gradients) {
-      [...parameters.values()].forEach((one, i) => {
-        one.grad = tensor(step[i] ?? new Float32Array());
+      [...parameters.values()].forEach((parameter, i) => {
+        parameter.grad = tensor(step[i] ?? new Float32Array());
       });
       optimizer.step();
     }
-    return [...parameters.values()].map((one) => one.toFloat32Array());
+    return [...parameters.values()].map((parameter) => parameter.toFloat32Array());
   });
   after[0]?.forEach((one, i) => {
-    one.forEach((value, at) => {
-      expect(Math.abs(value - (after[1]?.[i]?.[at] ?? Number.NaN))).toBeLessThanOrEqual(1e-6);
+    one.forEach((value, index) => {
+      expect(Math.abs(value - (after[1]?.[i]?.[index] ?? Number.NaN))).toBeLessThanOrEqual(1e-6);
     });
   });
 });

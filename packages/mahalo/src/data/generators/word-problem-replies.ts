@@ -26,7 +26,7 @@ const expression = ({ left, operator, right }: Step): string => `${left} ${opera
  */
 export const told = (steps: readonly Step[]): string => {
   const answer = lastOf(steps, "step").result;
-  return [...steps.map((one) => `${expression(one)} = ${one.result}`), `The answer is ${answer}.`].join(
+  return [...steps.map((step) => `${expression(step)} = ${step.result}`), `The answer is ${answer}.`].join(
     "\n\n",
   );
 };

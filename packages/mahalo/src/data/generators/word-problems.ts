@@ -144,7 +144,7 @@ export const isHeldOut = (key: string): boolean => {
 /** Draws without a new combination after which a recipe is taken to ask for more problems than there are. */
 const patience = 5000;
 
-const ofFamily = (family: Family): Template[] => templates.filter((one) => one.family === family);
+const ofFamily = (family: Family): Template[] => templates.filter((template) => template.family === family);
 
 const drawProblems = (
   count: number,

@@ -37,7 +37,9 @@ describe("loading", () => {
   });
 
   test("of very many objectives the first are named, and how many more there are", async () => {
-    const file = await write(Array.from({ length: 5000 }, (_, at) => ({ ...good, objective: `o${at}` })));
+    const file = await write(
+      Array.from({ length: 5000 }, (_, index) => ({ ...good, objective: `o${index}` })),
+    );
     const problems = new Problems();
     await expect(loadPreferences(file, "kind", { problems })).rejects.toThrow(
       /it has o0, .*o11, and 4,988 more$/,

@@ -69,7 +69,7 @@ describe("splitRows", () => {
   });
 
   test("rows of a held-out file are held out with all rows of their prompts, and nothing else is drawn", () => {
-    const rows = many("a", 20).map((row, at) => ({ ...row, heldOut: at >= 18 }));
+    const rows = many("a", 20).map((row, index) => ({ ...row, heldOut: index >= 18 }));
     const prompts = new Set(rows.slice(18).map(({ prompt }) => prompt));
     for (const heldOut of [0, 0.5]) {
       const split = splitRows([...rows, ...rows.slice(18).map((row) => ({ ...row, heldOut: false }))], {

@@ -67,9 +67,9 @@ export type StepRowOptions = {
 const joinable = (steps: readonly string[], separator: string | undefined): string[] => {
   const apart = steps
     .slice(1)
-    .some((step, at) => !/\s$/.test(element(steps, at, "step")) && !/^\s/.test(step));
+    .some((step, index) => !/\s$/.test(element(steps, index, "step")) && !/^\s/.test(step));
   const between = separator ?? (apart ? "\n" : "");
-  return steps.map((step, at) => (at < steps.length - 1 ? step + between : step));
+  return steps.map((step, index) => (index < steps.length - 1 ? step + between : step));
 };
 
 /**
@@ -108,7 +108,7 @@ export const parseSteps = (
     ...(kind === undefined ? {} : { kind }),
     prompt,
     steps,
-    labels: completions.map((_, at) => target(labels?.[at])),
+    labels: completions.map((_, index) => target(labels?.[index])),
     origin,
   };
 };

@@ -385,7 +385,7 @@ describe("text that a tokenizer cannot hold", () => {
 });
 
 test("encoding in pieces is the same encoding, and can be stopped between them", async () => {
-  const rows = Array.from({ length: 200 }, (_, at) => pair({ chosen: `Yes, ${at}.` }));
+  const rows = Array.from({ length: 200 }, (_, index) => pair({ chosen: `Yes, ${index}.` }));
   const encode = (signal?: AbortSignal) =>
     encodeWatched(pairEncoding(rows, options, new Problems()), { total: rows.length, signal });
   expect(await encode()).toEqual(encodePairs(rows, options));

@@ -201,7 +201,7 @@ for (const [name, tokenizer] of Object.entries(tokenizers)) {
         fc.property(written, boundaryOf, (text, boundary) => {
           const texts = steps(text, boundary, tokenizer);
           expect(texts.join("")).toBe(text);
-          if (texts.length > 1) for (const one of texts) expect(one.trim()).not.toBe("");
+          if (texts.length > 1) for (const text of texts) expect(text.trim()).not.toBe("");
         }),
       );
     });

@@ -98,9 +98,9 @@ test.each([
   fc.assert(
     fc.property(cases, (one) => {
       const [fast, plain] = [run(one, dtype, true), run(one, dtype, false)];
-      for (const [at, values] of plain.entries()) {
-        const gap = furthest(fast[at] ?? [], values);
-        if (at < layers) expect(gap).toBeLessThan(tolerance);
+      for (const [index, values] of plain.entries()) {
+        const gap = furthest(fast[index] ?? [], values);
+        if (index < layers) expect(gap).toBeLessThan(tolerance);
         else expect(gap).toBe(0);
       }
     }),

@@ -138,7 +138,7 @@ describe("the cache", () => {
     expect(before).toBe(21 * bytesOfPage);
     const forks = Array.from({ length: 5 }, () => cache.fork(long));
     expect(cache.usedBytes).toBe(before);
-    for (const [at, fork] of forks.entries()) write(cache, fork, 10 + at, 1);
+    for (const [index, fork] of forks.entries()) write(cache, fork, 10 + index, 1);
     expect(cache.usedBytes).toBe(before + 5 * bytesOfPage);
     // What nobody else holds any more is written where it is.
     write(cache, long, 20, 1);

@@ -34,7 +34,7 @@ beforeAll(async () => {
       { a: 0.2, b: 0.85 },
     ];
     const of = (results: readonly Record<string, number>[]): InventedPolicy[] => [
-      ...mixes.map((mix, at) => ({ mix, shares: results[at] ?? {} })),
+      ...mixes.map((mix, index) => ({ mix, shares: results[index] ?? {} })),
       { label: "sft", shares: { a: 0.4, b: 0.4 } },
     ];
     runs.push(
@@ -83,7 +83,9 @@ describe("a comparison", () => {
   test("decides what is clear, prompt by prompt, and says where it is not", async () => {
     const found = await compareRuns(runs, { resamples: 150 });
     const of = (b: string, what: string) =>
-      found.differences.find((one) => one.a === "mah-dpo" && one.b === b && one.of === what);
+      found.differences.find(
+        (difference) => difference.a === "mah-dpo" && difference.b === b && difference.of === what,
+      );
     expect(of("soup", "a")?.difference.mean).toBeCloseTo(0.3, 10);
     expect(of("soup", "a")).toMatchObject({ decided: true, win: { win: 0.65 } });
     expect(of("soup", "hypervolume")).toMatchObject({ decided: true });
@@ -95,7 +97,7 @@ describe("a comparison", () => {
   test("tells what each policy gained over the model before alignment, and where it lost", async () => {
     const { gains } = await compareRuns(runs, { resamples: 150 });
     const of = (name: string, label: string, objective: string) =>
-      gains.find((one) => one.name === name && one.label === label && one.of === objective);
+      gains.find((gain) => gain.name === name && gain.label === label && gain.of === objective);
     expect(of("mah-dpo", "a=1,b=0", "a")?.gain.mean).toBeCloseTo(0.5, 10);
     expect(of("mah-dpo", "a=1,b=0", "b")).toMatchObject({ over: "sft", decided: true });
     expect(of("mah-dpo", "a=1,b=0", "b")?.gain.mean).toBeCloseTo(-0.2, 10);
@@ -160,7 +162,7 @@ describe("a comparison", () => {
     const lacking = await invent("lacking", broken);
     const answers = join(lacking, "evaluate", "answers.jsonl");
     const lines = (await readFile(answers, "utf8")).split("\n");
-    await writeFile(answers, lines.filter((_, at) => at !== 3).join("\n"));
+    await writeFile(answers, lines.filter((_, index) => index !== 3).join("\n"));
     await expect(compareRuns([lacking])).rejects.toMatchObject({
       code: "E_RESULTS",
       message: expect.stringContaining("answers.jsonl: mah-dpo has no answer to prompt 3 of 40"),

@@ -46,17 +46,17 @@ const pointsAt = (
 
 const duelsOf = (a: OverSeeds, b: OverSeeds, objective: string) =>
   zip(a.bySeed, b.bySeed).flatMap(([own, other]) =>
-    zip(scoresIn(own, objective), scoresIn(other, objective)).flatMap(([score, against], at) => {
+    zip(scoresIn(own, objective), scoresIn(other, objective)).flatMap(([score, against], index) => {
       if (score === null || against === null) return [];
       const win = score === against ? 0.5 : Number(score > against);
-      return [{ win, length: element(own.characters, at), otherLength: element(other.characters, at) }];
+      return [{ win, length: element(own.characters, index), otherLength: element(other.characters, index) }];
     }),
   );
 
 const decided = ({ low, high }: SeedEstimate): boolean => low > 0 || high < 0;
 
 const pairs = <T>(all: readonly T[]): [T, T][] =>
-  all.flatMap((a, at) => all.slice(at + 1).map((b): [T, T] => [a, b]));
+  all.flatMap((a, index) => all.slice(index + 1).map((b): [T, T] => [a, b]));
 
 const differencesOf = (
   a: RunGroup,
@@ -112,7 +112,7 @@ const groupResults = (
   const centre = centreOf(policies);
   if (means === undefined || centre === undefined) return undefined;
   const front = frontOf(means);
-  const points = policies.map((policy, at): ComparedPoint => {
+  const points = policies.map((policy, index): ComparedPoint => {
     const results = objectives.flatMap((objective) => {
       const random = stream(seed, "compare", group.name, policy.label, objective);
       const scores = scoresOf(policy, objective);
@@ -132,7 +132,7 @@ const groupResults = (
       label: policy.label,
       ...(policy.mix === undefined ? {} : { mix: policy.mix }),
       results: Object.fromEntries(results),
-      onFront: front.includes(at),
+      onFront: front.includes(index),
       distinct: mean(policy.bySeed.map((one) => one.distinct)),
       words: mean(policy.bySeed.flatMap(({ words }) => words)),
       ...(far === undefined ? {} : { kl: far }),
@@ -176,8 +176,8 @@ export const compareGroups = (groups: readonly RunGroup[], options: CompareOptio
   );
   const shares = values.every((value) => value === null || (value >= 0 && value <= 1));
   const along = (at: number): number[] => all.map((point) => element(point, at, "objective"));
-  const reference = objectives.map((_, at) => (shares ? 0 : Math.min(...along(at))));
-  const best = objectives.map((_, at) => Math.max(...along(at)));
+  const reference = objectives.map((_, index) => (shares ? 0 : Math.min(...along(index))));
+  const best = objectives.map((_, index) => Math.max(...along(index)));
   const notes: string[] = [];
   const differences: Comparison["differences"] = [];
   for (const [a, b] of pairs(groups)) {
@@ -233,7 +233,7 @@ export const compareRuns = async (
   const groups = await readGroups(folders);
   const comparison = compareGroups(groups, options);
   const standing = comparison.groups.flatMap(({ name, centre }) => {
-    const group = groups.find((one) => one.name === name);
+    const group = groups.find((group) => group.name === name);
     return group === undefined ? [] : [{ group, label: centre }];
   });
   return { ...comparison, samples: await sideBySide(standing) };

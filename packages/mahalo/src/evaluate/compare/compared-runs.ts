@@ -129,7 +129,9 @@ const readRun = async (folder: string): Promise<{ results: Results; policies: Po
   const policies = results.sweep.points.flatMap((point) => {
     const own = read.get(point.label);
     if (own === undefined) return [];
-    const missing = Array.from({ length: prompts }, (_, at) => at).filter((at) => !(at in own.responses));
+    const missing = Array.from({ length: prompts }, (_, index) => index).filter(
+      (at) => !(at in own.responses),
+    );
     if (missing.length > 0 || own.responses.length > prompts) {
       const which = missing.length > 0 ? `no answer to prompt ${missing[0]}` : "more answers than prompts";
       throw new MahaloError("E_RESULTS", `${path}: ${point.label} has ${which} of ${prompts}`, {
@@ -139,7 +141,7 @@ const readRun = async (folder: string): Promise<{ results: Results; policies: Po
     // An answer that the file has no verdict on was not judged.
     const scores = objectives.map((name): [string, (number | null)[]] => [
       name,
-      Array.from(own.responses, (_, at) => own.scores[name]?.[at] ?? null),
+      Array.from(own.responses, (_, index) => own.scores[name]?.[index] ?? null),
     ]);
     return [answersOf(point, { ...own, scores: Object.fromEntries(scores) })];
   });

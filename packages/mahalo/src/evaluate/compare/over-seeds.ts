@@ -12,7 +12,7 @@ export const policiesOf = ({ parts }: RunGroup): OverSeeds[] =>
     .slice(0, 1)
     .flatMap(({ policies }) => policies)
     .flatMap(({ label, mix }) => {
-      const bySeed = parts.flatMap(({ policies }) => policies.find((one) => one.label === label) ?? []);
+      const bySeed = parts.flatMap(({ policies }) => policies.find((policy) => policy.label === label) ?? []);
       return bySeed.length === parts.length ? [{ label, mix, bySeed }] : [];
     });
 
@@ -39,4 +39,4 @@ export const onSharedSeeds = (a: RunGroup, b: RunGroup): [RunGroup, RunGroup] =>
 
 /** Whether both sides answered the same prompts, so that they can be compared prompt by prompt. */
 export const samePrompts = (a: readonly RunPart[], b: readonly RunPart[]): boolean =>
-  a.length > 0 && a.length === b.length && a.every(({ asked }, at) => asked === b[at]?.asked);
+  a.length > 0 && a.length === b.length && a.every(({ asked }, index) => asked === b[index]?.asked);

@@ -37,7 +37,7 @@ describe("over seeds", () => {
   });
 
   test("an interval holds what seeds do: seeds that disagree widen it", () => {
-    const prompts = Array.from({ length: 50 }, (_, at) => at % 2);
+    const prompts = Array.from({ length: 50 }, (_, index) => index % 2);
     const alike = pairedOverSeeds([prompts, prompts], [prompts.map(() => 0), prompts.map(() => 0)], random());
     const apart = pairedOverSeeds(
       [prompts.map(() => 1), prompts.map(() => 0)],

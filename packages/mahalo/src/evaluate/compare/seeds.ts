@@ -11,7 +11,7 @@ export type Draw = { seed: number; prompts: readonly number[] };
 
 /** The whole data as a draw: every seed, and each of its prompts once. `prompts` are the numbers of each seed's. */
 export const everyPrompt = (prompts: readonly number[]): Draw[] =>
-  prompts.map((count, seed) => ({ seed, prompts: Array.from({ length: count }, (_, at) => at) }));
+  prompts.map((count, seed) => ({ seed, prompts: Array.from({ length: count }, (_, index) => index) }));
 
 /** Options of {@link overSeeds}. */
 export type SeedOptions = {
@@ -71,8 +71,8 @@ export const drawnMean = (scores: SeedScores, draws: readonly Draw[]): number | 
   for (const { seed, prompts } of draws) {
     const own = scores[seed];
     let [total, judged] = [0, 0];
-    for (const at of prompts) {
-      const score = own?.[at];
+    for (const prompt of prompts) {
+      const score = own?.[prompt];
       if (score === null || score === undefined) continue;
       total += score;
       judged += 1;

@@ -22,8 +22,8 @@ export const sideBySide = async (standing: readonly Standing[]): Promise<Sample[
     const own = (await readResults(join(part.folder, "results.json"))).sweep?.samples ?? [];
     const called = label === group.name ? label : `${group.name}, ${label}`;
     if (found.length === 0) found = own.map((sample) => ({ ...sample, replies: [] }));
-    found = found.map((sample, at) => {
-      const reply = own[at]?.replies.find((one) => one.label === label);
+    found = found.map((sample, index) => {
+      const reply = own[index]?.replies.find((reply) => reply.label === label);
       return reply === undefined
         ? sample
         : { ...sample, replies: [...sample.replies, { ...reply, label: called }] };

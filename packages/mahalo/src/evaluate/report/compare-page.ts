@@ -50,21 +50,21 @@ export const verdictOf = ({ a, b, difference, decided }: Comparison["differences
 };
 
 const differenceRows = ({ differences, shares }: Comparison): Insert[] =>
-  differences.map((one): Insert => {
-    const asShares = shares && one.of !== "hypervolume";
+  differences.map((difference): Insert => {
+    const asShares = shares && difference.of !== "hypervolume";
     const wins =
-      one.win === undefined
+      difference.win === undefined
         ? "–"
-        : `${formatResult(one.win.win, true)}, ${formatResult(one.win.controlled, true)}`;
-    return markup`<tr><th scope="row">${one.a} − ${one.b}</th><td class="words">${one.of}</td>${estimateCell(one.difference, asShares)}<td>${wins}</td><td class="words">${verdictOf(one)}</td></tr>`;
+        : `${formatResult(difference.win.win, true)}, ${formatResult(difference.win.controlled, true)}`;
+    return markup`<tr><th scope="row">${difference.a} − ${difference.b}</th><td class="words">${difference.of}</td>${estimateCell(difference.difference, asShares)}<td>${wins}</td><td class="words">${verdictOf(difference)}</td></tr>`;
   });
 
 /** A row a policy, a column an objective; a loss that is decided is told in words, not by colour alone. */
 const gainRows = ({ gains, objectives, shares }: Comparison): Insert[] => {
   const rows = new Map<string, Comparison["gains"]>();
-  for (const one of gains) {
-    const key = JSON.stringify([one.name, one.label]);
-    rows.set(key, [...(rows.get(key) ?? []), one]);
+  for (const gain of gains) {
+    const key = JSON.stringify([gain.name, gain.label]);
+    rows.set(key, [...(rows.get(key) ?? []), gain]);
   }
   return [...rows.values()].map((row): Insert => {
     const cells = objectives.map((objective): Insert => {
@@ -93,8 +93,8 @@ export const comparePage = (comparison: Comparison, metrics: MethodMetrics = {})
   const { groups, objectives, reference, notes, gains, samples } = comparison;
   const names = groups.map(({ name }) => name);
   const figures = panelsOf(objectives).map(
-    (panel, at): Insert =>
-      markup`<figure class="wide"><div class="scroll" tabindex="0" role="region" aria-label="Chart of ${panel[1]} against ${panel[0]}">${frontChart(comparison, panel, `front-${at}`)}</div><figcaption>Means over seeds and prompts, a mark a policy; lines join the points of a group that none of its others beats on these two objectives. The table below has the numbers.</figcaption></figure>`,
+    (panel, index): Insert =>
+      markup`<figure class="wide"><div class="scroll" tabindex="0" role="region" aria-label="Chart of ${panel[1]} against ${panel[0]}">${frontChart(comparison, panel, `front-${index}`)}</div><figcaption>Means over seeds and prompts, a mark a policy; lines join the points of a group that none of its others beats on these two objectives. The table below has the numbers.</figcaption></figure>`,
   );
   return pageFrame({ kind: "mahalo comparison", name: names.join(", ") }, [
     notes.length > 0 && markup`<ul>${notes.map((note): Insert => markup`<li>${note}</li>`)}</ul>`,

@@ -12,8 +12,8 @@ const section = (rows: readonly MetricsRow[]): string =>
 
 /** Pairs over two layers, one layer and none; four measured steps, and one that measured nothing. */
 const rows: MetricsRow[] = [
-  ...[0.4, 0.2, -0.1, -0.3].map((cosine, at) => ({
-    step: 1 + 2 * at,
+  ...[0.4, 0.2, -0.1, -0.3].map((cosine, index) => ({
+    step: 1 + 2 * index,
     loss: 1,
     "conflict/a~b": cosine,
     "conflict/a~b/layer_00": cosine + 0.1,
@@ -81,7 +81,7 @@ test("draws one layer, the rest alone, one step, and no layers", () => {
 });
 
 test("counts the steps in which gradients were projected, measured or not", () => {
-  const projected = [2, 0, 1].map((count, at) => ({ step: at + 1, "conflict/projections": count }));
+  const projected = [2, 0, 1].map((count, index) => ({ step: index + 1, "conflict/projections": count }));
   const sentence = "In 2 of 3 steps gradients pointed apart";
   expect(section(projected)).toContain(sentence);
   expect(section(projected)).not.toContain("<svg");

@@ -10,7 +10,7 @@ import { formatInterval, formatResult } from "./sweep-chart.ts";
 
 /** The objectives of each panel: every two of them. */
 export const panelsOf = (objectives: readonly string[]): [x: string, y: string][] =>
-  objectives.flatMap((x, at) => objectives.slice(at + 1).map((y): [string, string] => [x, y]));
+  objectives.flatMap((x, index) => objectives.slice(index + 1).map((y): [string, string] => [x, y]));
 
 const meanOf = ({ results }: ComparedPoint, objective: string): number =>
   need(results[objective], `a result on ${objective}`).mean;

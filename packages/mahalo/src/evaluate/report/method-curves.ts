@@ -40,7 +40,7 @@ export const methodCurves = (
   objectives: readonly string[],
 ): Insert => {
   const lookOf = (name: string): number => Math.max(0, names.indexOf(name));
-  const panels = objectives.flatMap((objective, at) =>
+  const panels = objectives.flatMap((objective, index) =>
     shown.flatMap(([metric, title]): Insert[] => {
       const train = names.flatMap((name) => {
         const rows = metrics[name];
@@ -48,7 +48,7 @@ export const methodCurves = (
         return points.length === 0 ? [] : [{ name, points }];
       });
       if (train.length === 0) return [];
-      const id = `method-curve-${at}-${metric.replaceAll("/", "-")}`;
+      const id = `method-curve-${index}-${metric.replaceAll("/", "-")}`;
       return [panel({ id, title: `${objective}: ${title}`, train, lookOf, raw: false, keyed: true })];
     }),
   );

@@ -24,7 +24,7 @@ test("the title of the y axis stands clear of the ticks, and inside the picture"
 });
 
 test("twelve series all look different, by their marks and by their lines", () => {
-  const all = Array.from({ length: 12 }, (_, at) => at);
+  const all = Array.from({ length: 12 }, (_, index) => index);
   expect(seriesCount).toBe(12);
   expect(new Set(all.map((at) => String(mark(at, [0, 0])))).size).toBe(12);
   expect(

@@ -11,11 +11,11 @@ const stepScores = ({ steps }: Sample["replies"][number]): Insert => {
     [],
   );
   if (longest.length === 0) return false;
-  const items = longest.map(({ text }, at): Insert => {
+  const items = longest.map(({ text }, index): Insert => {
     // A model of whole answers has one score, which stands at the last step.
     const scores = named.flatMap(([objective, own]) => {
       const found =
-        own.length === longest.length ? own[at] : at === longest.length - 1 ? own.at(-1) : undefined;
+        own.length === longest.length ? own[index] : index === longest.length - 1 ? own.at(-1) : undefined;
       return found === undefined ? [] : [`${objective} ${formatNumber(found.score)}`];
     });
     return markup`<li>${text.trim()}<small>${scores.join(" · ")}</small></li>`;

@@ -53,7 +53,7 @@ const steeringSentence = (
 ): Markup => {
   const share = areShares(sweep);
   const result = (label: string): string => {
-    const point = sweep.points.find((one) => one.label === label);
+    const point = sweep.points.find((point) => point.label === label);
     return formatResult(
       need(point?.results[objective], `the result of ${label} on ${objective}`).mean,
       share,
@@ -115,7 +115,7 @@ const accuracyTable = (
 /** Every head's accuracy on every objective's held-out pairs, as a table; the head's own objective is marked. */
 export const pairAccuracySection = (found: PairAccuracy): Markup => {
   const cell = (head: string, objective: string) =>
-    found.cells.find((one) => one.head === head && one.objective === objective);
+    found.cells.find((cell) => cell.head === head && cell.objective === objective);
   const rewards =
     found.reference !== undefined &&
     markup`<h3>By reward</h3><p>Share of held-out pairs whose chosen response gained on the rejected one against ${found.reference}, which is what preference training asks for.</p>${accuracyTable(found, "Pair accuracy by reward", (head, objective) => cell(head, objective)?.rewardAccuracy)}`;

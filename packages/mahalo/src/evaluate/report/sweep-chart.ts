@@ -65,7 +65,10 @@ const layout = ({ points }: SweepResults): Layout => {
   }
   const xOf = (point: SweepPoint): number => mixes.indexOf(point);
   const xTicks = mixes.map(
-    (point, at): Tick => ({ at, label: names.map((name) => weightText(weightIn(point.mix, name))) }),
+    (point, index): Tick => ({
+      at: index,
+      label: names.map((name) => weightText(weightIn(point.mix, name))),
+    }),
   );
   return {
     ordered: mixes,

@@ -37,7 +37,7 @@ const loadChanged = (name: TinyName, change: (tensors: Tensors) => void): Promis
     cpSync(tinyFolder(name), dir, { recursive: true });
     const store = openSafetensors(tinyFolder(name));
     scope(() => {
-      const tensors: Tensors = new Map(store.names.map((one) => [one, store.tensor(one)]));
+      const tensors: Tensors = new Map(store.names.map((name) => [name, store.tensor(name)]));
       change(tensors);
       writeSafetensors(join(dir, "model.safetensors"), tensors);
     });
@@ -59,7 +59,7 @@ const namesOf = (name: TinyName): string[] => {
   const store = openSafetensors(tinyFolder(name));
   const names = [...store.names];
   store.close();
-  return names.filter((one) => !/\.layers\.[^1]/.test(one));
+  return names.filter((name) => !/\.layers\.[^1]/.test(name));
 };
 
 describe.each(tinyNames)("weights of %s", (name) => {
@@ -109,10 +109,10 @@ describe.each(tinyNames)("weights of %s", (name) => {
         const [before, head] = [hidden(), base.float().toFloat32Array()];
         noGrad(() =>
           scope(() => {
-            for (const [i, one] of heads.entries()) {
-              ops.add_(one.float(), normal(i, one.value.shape));
-              one.syncFromMaster();
-              ops.add_(one.value, normal(i, one.value.shape).to(compute));
+            for (const [i, head] of heads.entries()) {
+              ops.add_(head.float(), normal(i, head.value.shape));
+              head.syncFromMaster();
+              ops.add_(head.value, normal(i, head.value.shape).to(compute));
             }
           }),
         );

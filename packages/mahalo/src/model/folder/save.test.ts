@@ -132,9 +132,9 @@ describe("a saved model", () => {
       const model = await tinyModel("tiny-qwen2");
       const adapters = addLora(model.backbone, { rank: 2, alpha: 4 }, stream(1, "lora"));
       const random = stream(2, "update");
-      for (const one of adapters) {
-        const { master } = one;
-        const noise = ops.randn(one.value.shape).mul(0.1 + 0.01 * random.next());
+      for (const adapter of adapters) {
+        const { master } = adapter;
+        const noise = ops.randn(adapter.value.shape).mul(0.1 + 0.01 * random.next());
         if (master !== undefined) noGrad(() => ops.add_(master, noise));
       }
       const before = weightsOf(model);

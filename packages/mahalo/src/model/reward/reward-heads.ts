@@ -58,7 +58,7 @@ export class RewardHead implements HeadWeights {
   }
 
   dispose(): void {
-    for (const one of this.#weights.values()) one.dispose();
+    for (const weight of this.#weights.values()) weight.dispose();
   }
 }
 

@@ -121,7 +121,11 @@ export const loadRewardModel = async (
       : { in: "prompt", names };
   const rewards = new RewardHeads(chooseHeads(source, named, stored, options), told);
   // The output heads of a language model have nothing to do here.
-  named.checkAllTaken(["lm_head.weight", "base.weight", ...objectives.map((one) => `heads.${one}.weight`)]);
+  named.checkAllTaken([
+    "lm_head.weight",
+    "base.weight",
+    ...objectives.map((objective) => `heads.${objective}.weight`),
+  ]);
   return {
     config,
     tokenizer,

@@ -41,7 +41,10 @@ export const gradientsWith = (
       name,
       load().toFloat32Array(),
     ]),
-    ...heads.map((one): [string, Float32Array] => [one.name, gradientAsWeight(one).value.toFloat32Array()]),
+    ...heads.map((head): [string, Float32Array] => [
+      head.name,
+      gradientAsWeight(head).value.toFloat32Array(),
+    ]),
   ]);
 };
 

@@ -5,7 +5,12 @@ import { type Backbone, type Linear, linearParameters } from "../transformer/bac
 
 /** All linear maps of a backbone. */
 export function linears(backbone: Backbone): Linear[] {
-  return backbone.weights.layers.flatMap((one) => [one.qkv, one.attentionOut, one.gateUp, one.down]);
+  return backbone.weights.layers.flatMap((layer) => [
+    layer.qkv,
+    layer.attentionOut,
+    layer.gateUp,
+    layer.down,
+  ]);
 }
 
 /** Adds every adapter's update to its weight and sets the adapter aside; returns what {@link unmergeLora} needs. */

@@ -44,7 +44,7 @@ const batchOf = (lengths: readonly (readonly number[])[]): PackedBatch => {
   return packed(
     lengths.map(([prompt, ...completions]) => ({
       prompt: ids(prompt),
-      completions: completions.map((one) => ids(one)),
+      completions: completions.map((completion) => ids(completion)),
     })),
   );
 };

@@ -39,7 +39,7 @@ const learn = (
     const { backbone } = model;
     const pass = backbone.train(tokensOf(batch), attend, { checkpoint });
     pass.backward((slopes_TD ?? normal(5, pass.hidden_TD.shape)).to(backbone.compute));
-    for (const one of parameters) one.syncGradient();
+    for (const parameter of parameters) parameter.syncGradient();
     const gradients = gradientsOf(model);
     clearGradients(model);
     return { hidden: pass.hidden_TD.toFloat32Array(), gradients };
@@ -222,7 +222,9 @@ describe("frozen parts", () => {
     (checkpoint) =>
       withModel("float32", (model) => {
         const { gradients } = learn(model, trainOnly(model, []), BATCH, { checkpoint });
-        expect([...gradients.values()].every((one) => one.every((value) => value === 0))).toBe(true);
+        expect([...gradients.values()].every((gradient) => gradient.every((value) => value === 0))).toBe(
+          true,
+        );
       }),
   );
 });
@@ -253,20 +255,20 @@ describe("in bfloat16", () => {
       const parameters = trainAll(model);
       const answer = (): Float32Array => noGrad(() => scope(() => hiddenOf(model, BATCH).toFloat32Array()));
       const read = (of: (one: Parameter) => Tensor): Float32Array[] =>
-        parameters.map((one) => of(one).toFloat32Array());
+        parameters.map((parameter) => of(parameter).toFloat32Array());
       const grow = (): void =>
         noGrad(() =>
           scope(() => {
-            for (const one of parameters) {
+            for (const parameter of parameters) {
               // A step of 2^-14 of each weight; bfloat16's is 2^-8 at least.
-              ops.add_(one.float(), one.value.to("float32"), { alpha: 2 ** -14 });
-              one.syncFromMaster();
+              ops.add_(parameter.float(), parameter.value.to("float32"), { alpha: 2 ** -14 });
+              parameter.syncFromMaster();
             }
           }),
         );
       // Masters begin on numbers that bfloat16 holds, far from where it rounds the other way.
       noGrad(() => {
-        for (const one of parameters) ops.copy_(one.float(), one.value);
+        for (const parameter of parameters) ops.copy_(parameter.float(), parameter.value);
       });
       const [before, masters, values] = [answer(), read((one) => one.float()), read((one) => one.value)];
       const distances = (now: readonly Float32Array[]): number[] =>
@@ -280,9 +282,9 @@ describe("in bfloat16", () => {
       for (let step = 0; step < 80; step++) grow();
       expect(distances(read((one) => one.value)).every((one) => one > 2 ** -9)).toBe(true);
       expect(normDistance(answer(), before)).toBeGreaterThan(0);
-      for (const one of parameters) {
-        const rounded = one.float().to("bfloat16").toFloat32Array();
-        expect(normDistance(one.value.toFloat32Array(), rounded), one.name).toBe(0);
+      for (const parameter of parameters) {
+        const rounded = parameter.float().to("bfloat16").toFloat32Array();
+        expect(normDistance(parameter.value.toFloat32Array(), rounded), parameter.name).toBe(0);
       }
     }));
 });

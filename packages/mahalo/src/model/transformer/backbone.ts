@@ -207,8 +207,8 @@ export class Backbone {
    */
   #firstTrainable(): number {
     if (this.weights.embedding.trainable) return -1;
-    const layer = this.weights.layers.findIndex((one) =>
-      [...layerParameters(one), ...adapterParameters(one)].some((parameter) => parameter.trainable),
+    const layer = this.weights.layers.findIndex((layer) =>
+      [...layerParameters(layer), ...adapterParameters(layer)].some((parameter) => parameter.trainable),
     );
     if (layer >= 0) return layer;
     return this.weights.layers.length + (this.weights.norm.trainable ? 0 : 1);

@@ -144,7 +144,7 @@ const passOf = async (
     return scope(() => {
       const pass = model.backbone.train(tokensOf(batch), packedAttention(batch));
       pass.backward(normal(5, pass.hidden_TD.shape).to(compute));
-      for (const one of parameters) one.syncGradient();
+      for (const parameter of parameters) parameter.syncGradient();
       return { hidden: hiddenOf(model, batch).toFloat32Array(), gradients: gradientsOf(model) };
     });
   } finally {
@@ -164,7 +164,9 @@ describe.each(tinyNames)("%s", (name) => {
     for (const [parameter, gradient] of plain.gradients) {
       expect(normDistance(own.gradients.get(parameter) ?? [], gradient), parameter).toBeLessThan(most);
     }
-    expect([...own.gradients.values()].filter((one) => one.some((g) => g !== 0)).length).toBeGreaterThan(10);
+    expect(
+      [...own.gradients.values()].filter((gradient) => gradient.some((g) => g !== 0)).length,
+    ).toBeGreaterThan(10);
   });
 
   test.each([

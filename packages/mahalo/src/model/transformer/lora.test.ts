@@ -54,9 +54,9 @@ const apart = (actual: readonly Float32Array[], expected: readonly Float32Array[
 const shake = (parameters: readonly Parameter[], scale = 0.2): void =>
   noGrad(() =>
     scope(() => {
-      for (const [i, one] of parameters.entries()) {
-        ops.add_(one.float(), normal(i, one.value.shape, scale));
-        one.syncFromMaster();
+      for (const [i, parameter] of parameters.entries()) {
+        ops.add_(parameter.float(), normal(i, parameter.value.shape, scale));
+        parameter.syncFromMaster();
       }
     }),
   );
@@ -79,7 +79,7 @@ const learn = (model: LanguageModel, parameters: readonly Parameter[], checkpoin
   scope(() => {
     const pass = model.backbone.train(tokensOf(BATCH), packedAttention(BATCH), { checkpoint });
     pass.backward(normal(5, pass.hidden_TD.shape).to(model.backbone.compute));
-    for (const one of parameters) one.syncGradient();
+    for (const parameter of parameters) parameter.syncGradient();
   });
 
 const read = (x: Tensor | null | undefined): Float32Array => x?.toFloat32Array() ?? new Float32Array();
@@ -94,7 +94,7 @@ describe.each(tinyNames)("%s", (name) => {
       expect(normDistance(hidden(model), before)).toBe(0);
       // Three maps for query, key and value, two for gate and up, and two more in each layer; A and B of each.
       expect(parameters).toHaveLength(14 * model.config.layers);
-      expect(new Set(parameters.map((one) => one.name)).size).toBe(parameters.length);
+      expect(new Set(parameters.map((parameter) => parameter.name)).size).toBe(parameters.length);
     }));
 
   test("with merged adapters answers as with them beside, and unmerged gets its weights back", () =>
@@ -117,7 +117,7 @@ describe.each(tinyNames)("%s", (name) => {
       expect(adapters(model)).toHaveLength(merged.size);
       expect(normDistance(hidden(model), beside)).toBeLessThan(1e-5);
       // Two float32 sums: each rounds to half a unit in the last place of what is not above |W| + |delta|.
-      const largest = Math.max(...deltas.map((one) => Math.max(...one.map(Math.abs)))) + 1;
+      const largest = Math.max(...deltas.map((delta) => Math.max(...delta.map(Math.abs)))) + 1;
       for (const [i, now] of weights(model).entries()) {
         const most = Math.max(...now.map((one, j) => Math.abs(one - (before[i]?.[j] ?? Number.NaN))));
         expect(most).toBeLessThanOrEqual(largest * 2 ** -23);
@@ -134,7 +134,7 @@ describe.each(tinyNames)("%s", (name) => {
         learn(model, parameters, checkpoint);
         const all = model.backbone.parameters();
         expect(all.map((one) => one.gradient)).toEqual(all.map(() => null));
-        const learnt = parameters.map((one) => read(one.gradient));
+        const learnt = parameters.map((parameter) => read(parameter.gradient));
         const own = adapters(model);
 
         const merged = mergeLora(model.backbone);
@@ -178,7 +178,7 @@ describe.each(tinyNames)("%s", (name) => {
 
         mergeLora(model.backbone);
         for (const dir of ["saved", "mix"]) {
-          expect(openSafetensors(join(folder, dir)).names.filter((one) => /lora/.test(one))).toEqual([]);
+          expect(openSafetensors(join(folder, dir)).names.filter((name) => /lora/.test(name))).toEqual([]);
           const loaded = await loadModel(join(folder, dir));
           expect(apart(weights(loaded), weights(model))).toBe(0);
           expect(normDistance(hidden(loaded), answer)).toBeLessThan(1e-5);
@@ -230,7 +230,7 @@ describe("new adapters", () => {
             expect(read(up_MR.value).every((one) => one === 0)).toBe(true);
           }
         }
-        const values = parameters.map((one) => read(one.value));
+        const values = parameters.map((parameter) => read(parameter.value));
         mergeLora(model.backbone);
         return values;
       };
@@ -254,10 +254,10 @@ describe("new adapters", () => {
   test("that are frozen take no gradient", () =>
     withModel("tiny-llama", (model) => {
       const parameters = addLora(model.backbone, OPTIONS, stream(1, "lora"));
-      for (const one of parameters) one.trainable = false;
+      for (const parameter of parameters) parameter.trainable = false;
       learn(model, parameters);
       learn(model, parameters, true);
-      expect(parameters.map((one) => one.gradient)).toEqual(parameters.map(() => null));
+      expect(parameters.map((parameter) => parameter.gradient)).toEqual(parameters.map(() => null));
     }));
 
   test.each(["float32", "bfloat16"] as const)("in %s are freed with their model", async (compute) => {

@@ -107,8 +107,8 @@ test("the packaged model's log-probabilities move little", async () => {
   const vocabulary = wanted.length / ids.length;
   /** Mean distance of the log-probabilities of the text's own next tokens. */
   const distance = (own: Float32Array): number => {
-    const gaps = ids.slice(1).map((id, at) => {
-      const place = at * vocabulary + id;
+    const gaps = ids.slice(1).map((id, index) => {
+      const place = index * vocabulary + id;
       return Math.abs((own[place] ?? Number.NaN) - (wanted[place] ?? Number.NaN));
     });
     return gaps.reduce((sum, gap) => sum + gap, 0) / gaps.length;

@@ -15,7 +15,7 @@ export class NamedTensors {
   readonly #taken = new Set<string>();
 
   constructor(tensors: Iterable<SourceTensor>, origin: string) {
-    this.#byName = new Map([...tensors].map((one) => [one.name, one]));
+    this.#byName = new Map([...tensors].map((tensor) => [tensor.name, tensor]));
     this.#origin = origin;
   }
 

@@ -221,12 +221,12 @@ const runLocked = async <R>(
   const origin = await provenance();
   await options.begin?.(redoFrom >= names.length && states.every(({ state }) => state === "fresh"));
   const outcomes: StageOutcome[] = [];
-  for (const [at, state] of states.entries()) {
-    if (at > last) break;
+  for (const [index, state] of states.entries()) {
+    if (index > last) break;
     throwIfAborted(signal, "running the recipe", resumes);
     const stage = stages.find(({ name }) => name === state.name) as Stage<R>;
     const own = join(folder, state.name);
-    const redo = at >= redoFrom;
+    const redo = index >= redoFrom;
     if (state.state === "fresh" && !redo) {
       log(`${state.name}: fresh, kept${verify ? " (every file read)" : ""}`);
       outcomes.push({ name: state.name, did: "kept", seconds: 0, folder: own });

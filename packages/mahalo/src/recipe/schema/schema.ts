@@ -255,8 +255,8 @@ const checkRecipe = (recipe: Recipe, context: z.core.$RefinementCtx): void => {
     context.addIssue({ code: "custom", path: ["sft"], message });
   }
   if (Array.isArray(recipe.evaluate.mixes)) {
-    for (const [at, mix] of recipe.evaluate.mixes.entries()) {
-      const path = ["evaluate", "mixes", at];
+    for (const [index, mix] of recipe.evaluate.mixes.entries()) {
+      const path = ["evaluate", "mixes", index];
       for (const name of Object.keys(mix)) {
         // Of a head that the model brings with it, the recipe may know nothing.
         if (adds || heads.includes(name)) continue;
@@ -276,12 +276,12 @@ const checkRecipe = (recipe: Recipe, context: z.core.$RefinementCtx): void => {
     const message = "needs reward models to guide by; give the recipe a reward block";
     context.addIssue({ code: "custom", path: ["guide"], message });
   }
-  for (const [at, weights] of (recipe.guide?.weights ?? []).entries()) {
+  for (const [index, weights] of (recipe.guide?.weights ?? []).entries()) {
     for (const name of Object.keys(weights)) {
       if (names.includes(name)) continue;
       context.addIssue({
         code: "custom",
-        path: ["guide", "weights", at, name],
+        path: ["guide", "weights", index, name],
         message: `unknown objective "${name}". ${didYouMean(name, names)}`,
         params: { recipe: "unknown-objective" },
       });

@@ -12,7 +12,7 @@ let folder = "";
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), "mahalo-collect-"));
   const lines = (rows: readonly unknown[]): string => rows.map((row) => `${JSON.stringify(row)}\n`).join("");
-  const numbers = Array.from({ length: 20 }, (_, at) => at);
+  const numbers = Array.from({ length: 20 }, (_, index) => index);
   const problem = (at: number) => ({ prompt: `${at} and 1?`, answer: at + 1 });
   await writeFile(join(folder, "problems.jsonl"), lines([...numbers, 3, 4].map(problem)));
   await writeFile(
@@ -67,7 +67,7 @@ test("all turns of a conversation are on one side, whole or as prompts", async (
 });
 
 test("a file has as many rows as it likes: 150,000 pass through every step", async () => {
-  const lines = Array.from({ length: 150_000 }, (_, at) => `{"prompt":"${at}"}\n`);
+  const lines = Array.from({ length: 150_000 }, (_, index) => `{"prompt":"${index}"}\n`);
   await writeFile(join(folder, "many.jsonl"), lines.join(""));
   const { open } = await collect("  a: { prompts: { path: many.jsonl } }\n");
   expect(open.train.length + open.heldOut.length).toBe(150_000);

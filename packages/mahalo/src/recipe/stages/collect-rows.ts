@@ -227,10 +227,10 @@ const fromGenerators = (
  */
 const drawPrompts = (prompts: readonly HeldOutPrompt[], seed: number): HeldOutPrompt[] => {
   const distinctPrompts = new Map<string, HeldOutPrompt>();
-  for (const one of prompts) {
-    const key = promptKey(one.prompt);
-    if (one.answer !== undefined || distinctPrompts.get(key)?.answer === undefined)
-      distinctPrompts.set(key, one);
+  for (const prompt of prompts) {
+    const key = promptKey(prompt.prompt);
+    if (prompt.answer !== undefined || distinctPrompts.get(key)?.answer === undefined)
+      distinctPrompts.set(key, prompt);
   }
   return stream(seed, "data", "prompts").shuffle([...distinctPrompts.values()]);
 };

@@ -36,10 +36,10 @@ let folder = "";
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), "mahalo-data-stage-"));
   const rows = (objective: string): string =>
-    Array.from({ length: 20 }, (_, at) =>
+    Array.from({ length: 20 }, (_, index) =>
       JSON.stringify({
-        prompt: `question ${at}`,
-        chosen: `${objective} good ${at % 5}`,
+        prompt: `question ${index}`,
+        chosen: `${objective} good ${index % 5}`,
         rejected: `${objective} bad`,
       }),
     ).join("\n");
@@ -103,8 +103,8 @@ describe("rows of files", () => {
   test("learn from files and from chosen responses where sft.from lists both", async () => {
     await writeFile(
       join(folder, "worked.jsonl"),
-      Array.from({ length: 8 }, (_, at) =>
-        JSON.stringify({ prompt: `worked ${at}`, completion: `So ${at}` }),
+      Array.from({ length: 8 }, (_, index) =>
+        JSON.stringify({ prompt: `worked ${index}`, completion: `So ${index}` }),
       ).join("\n"),
     );
     const both = recipe(["data.heldOut=0.25", "sft.from=[{ path: worked.jsonl }, chosen]"]);

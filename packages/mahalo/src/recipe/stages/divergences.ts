@@ -53,14 +53,14 @@ const along = (
   answers: readonly (EncodedAnswer | undefined)[],
   label: string,
 ): number[] => {
-  const some = answers.flatMap((one) => one ?? []);
+  const some = answers.flatMap((answer) => answer ?? []);
   if (some.length === 0) return answers.map(() => 0);
   const head_VD = mix === undefined ? policy.heads.base.value : policy.heads.mix(mix);
   const own = statesOf(policy, some, head_VD, { label: `evaluate ${label}, divergence` });
   const before = { label: `evaluate ${label}, divergence from the model before align` };
   const found = answerKl(own, statesOf(reference, some, reference.heads.base.value, before));
   let at = 0;
-  return answers.map((one) => (one === undefined ? 0 : element(found, at++)));
+  return answers.map((answer) => (answer === undefined ? 0 : element(found, at++)));
 };
 
 /**

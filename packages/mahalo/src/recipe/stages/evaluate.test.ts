@@ -18,8 +18,8 @@ let folder = "";
 beforeAll(async () => {
   silenceProgress(true);
   folder = await mkdtemp(join(tmpdir(), "mahalo-evaluate-"));
-  const rows = Array.from({ length: 8 }, (_, at) =>
-    JSON.stringify({ prompt: `say ${at}`, chosen: `yes ${at}`, rejected: `no ${at}` }),
+  const rows = Array.from({ length: 8 }, (_, index) =>
+    JSON.stringify({ prompt: `say ${index}`, chosen: `yes ${index}`, rejected: `no ${index}` }),
   );
   await writeFile(join(folder, "pairs.jsonl"), rows.join("\n"));
 });
@@ -49,9 +49,9 @@ const fake = () => {
   const asked: string[] = [];
   const answer: Answer = async (_model, prompts, { mix, onAnswer }) => {
     asked.push(JSON.stringify(mix ?? "base"));
-    return prompts.map((_, at) => {
+    return prompts.map((_, index) => {
       onAnswer();
-      return at / prompts.length < (mix?.engagement ?? 0)
+      return index / prompts.length < (mix?.engagement ?? 0)
         ? "Add them up. What do you get?"
         : "The answer is 0.";
     });

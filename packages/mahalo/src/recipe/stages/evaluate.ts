@@ -176,14 +176,14 @@ const sweep = async (
           ...{ model, baseline, merged, prompts },
           policies: mixesOf(recipe, model).map((mix, index) => {
             const label = mix === undefined ? onlyPolicy(context) : formatMix(mix);
-            const own = outcome.answers.filter((one) => one.label === label);
+            const own = outcome.answers.filter((answer) => answer.label === label);
             return { label, mix, name: `mix-${index}`, responses: own.map(({ response }) => response) };
           }),
         });
   const answers = new JsonlWriter(join(folder, "answers.jsonl"));
-  for (const one of outcome.answers) {
-    const kl = moved.get(one.label)?.[one.prompt];
-    answers.write(kl === undefined ? one : { ...one, kl });
+  for (const answer of outcome.answers) {
+    const kl = moved.get(answer.label)?.[answer.prompt];
+    answers.write(kl === undefined ? answer : { ...answer, kl });
   }
   answers.close();
   const { steering } = outcome;

@@ -57,6 +57,6 @@ export const withMerged = async <T>(
       model.dispose();
     }
   } finally {
-    for (const one of members.values()) one.dispose();
+    for (const member of members.values()) member.dispose();
   }
 };

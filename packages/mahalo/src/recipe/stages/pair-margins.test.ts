@@ -34,13 +34,13 @@ test("every head's margins equal those of a pass of its own", async () => {
     }));
     const alone = logProbs(model, rows, { maxTokensPerMicrobatch: 64, weightOf: () => head });
     for (const objective of ["a", "b"]) {
-      const wanted = alone.flatMap(([chosen, rejected], at) =>
-        pairs[at]?.objective === objective ? [sum(chosen) - sum(rejected)] : [],
+      const wanted = alone.flatMap(([chosen, rejected], index) =>
+        pairs[index]?.objective === objective ? [sum(chosen) - sum(rejected)] : [],
       );
       const margins = found.find((one) => one.head === label && one.objective === objective)?.margins ?? [];
       expect(margins).toHaveLength(wanted.length);
-      margins.forEach((margin, at) => {
-        expect(margin).toBeCloseTo(wanted[at] ?? Number.NaN, 4);
+      margins.forEach((margin, index) => {
+        expect(margin).toBeCloseTo(wanted[index] ?? Number.NaN, 4);
       });
     }
   }

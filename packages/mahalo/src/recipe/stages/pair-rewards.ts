@@ -98,7 +98,7 @@ const scoredGaps = async (
     const { maxTokensPerMicrobatch } = align;
     const scores = scoreSteps(model, responses, { maxTokensPerMicrobatch, signal: context.signal });
     const score = (at: number): number => element(element(scores, at, "response"), 0);
-    return pairs.map((_, at) => score(2 * at) - score(2 * at + 1));
+    return pairs.map((_, index) => score(2 * index) - score(2 * index + 1));
   } finally {
     model.dispose();
   }

@@ -30,8 +30,8 @@ test.each([
   ["{ maxSteps: 2, batchSize: 4, precision: f32, unified: prompt }", ["unified"], "prompt", "hard"],
 ] as const)("%s", (reward, names, objectivesIn, kind) =>
   withFolder(async (folder) => {
-    const rows = Array.from({ length: 10 }, (_, at) =>
-      JSON.stringify({ prompt: `say ${at}`, chosen: `yes ${at}`, rejected: `no ${at}` }),
+    const rows = Array.from({ length: 10 }, (_, index) =>
+      JSON.stringify({ prompt: `say ${index}`, chosen: `yes ${index}`, rejected: `no ${index}` }),
     );
     writeFileSync(join(folder, "a.jsonl"), rows.join("\n"));
     const outcome = await runRecipe(parseRecipe(text(folder, reward), "recipe.yaml", { folder }), {

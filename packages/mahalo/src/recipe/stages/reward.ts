@@ -101,7 +101,9 @@ const trainOne = async (
   const schedule = scheduleRows(rows.train, objectives, reward, seed);
   const model = await open(context, reward, planned);
   try {
-    const weights = Object.fromEntries(objectives.map((one) => [one, recipe.objectives[one]?.weight ?? 1]));
+    const weights = Object.fromEntries(
+      objectives.map((objective) => [objective, recipe.objectives[objective]?.weight ?? 1]),
+    );
     const task = rewardTask(model, { rows: rows.train, heldOut: rows.heldOut, ...schedule, weights });
     const trained = setTrainable(model, options.train, model.rewards.parameters(), seed);
     const last = await train(model, task, options, trained, { folder, seed, signal });

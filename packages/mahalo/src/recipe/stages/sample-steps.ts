@@ -25,9 +25,9 @@ const scoredBy = (
   samples: readonly Sample[],
   { recipe, signal }: StageContext<Recipe>,
 ): Sample[] => {
-  const rows = samples.flatMap(({ prompt, replies }, at) =>
+  const rows = samples.flatMap(({ prompt, replies }, index) =>
     replies.flatMap(({ response }, reply): ScorableRow[] =>
-      response.trim() === "" ? [] : [{ form: "response", prompt, response, origin: placeOf(at, reply) }],
+      response.trim() === "" ? [] : [{ form: "response", prompt, response, origin: placeOf(index, reply) }],
     ),
   );
   const problems = new Problems({ maxBadShare: 1 });

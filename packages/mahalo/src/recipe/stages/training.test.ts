@@ -9,8 +9,8 @@ test("the rows that steps reach make the very batches of all rows", () => {
   fc.assert(
     fc.property(size, size, fc.integer({ min: 1, max: 9 }), fc.nat(99), (a, b, maxSteps, seed) => {
       const rows = [
-        ...Array.from({ length: a }, (_, at) => ({ objective: "a", at })),
-        ...Array.from({ length: b }, (_, at) => ({ objective: "b", at })),
+        ...Array.from({ length: a }, (_, index) => ({ objective: "a", at: index })),
+        ...Array.from({ length: b }, (_, index) => ({ objective: "b", at: index })),
       ];
       const whole = scheduleRows(rows, ["a", "b"], { batchSize: 4, epochs: 3, maxSteps }, seed);
       const reached = reachedRows(rows, whole);

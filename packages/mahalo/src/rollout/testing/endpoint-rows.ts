@@ -13,11 +13,11 @@ export const asModel = ({ body }: SeenCall, choice = 0): string => {
 
 /** Responses of two lines and a last one, each with its own words. */
 export const endpointRows = (count: number): RolloutSource[] =>
-  Array.from({ length: count }, (_, at) => ({
+  Array.from({ length: count }, (_, index) => ({
     objective: "accuracy",
     kind: "verifiable" as const,
-    prompt: `What is ${at} and 1?`,
-    response: `We have ${at}.\nOne more.\n\nIt is ${at + 1}.`,
-    answer: String(at + 1),
-    origin: { file: "rows.jsonl", line: at + 1 },
+    prompt: `What is ${index} and 1?`,
+    response: `We have ${index}.\nOne more.\n\nIt is ${index + 1}.`,
+    answer: String(index + 1),
+    origin: { file: "rows.jsonl", line: index + 1 },
   }));

@@ -31,13 +31,15 @@ export const textJudge = (): Judge & { asked: number } => {
 
 /** Rows whose responses have two to four steps. */
 export const rows = (count: number): RolloutSource[] =>
-  Array.from({ length: count }, (_, at) => ({
+  Array.from({ length: count }, (_, index) => ({
     objective: "accuracy",
     kind: "verifiable" as const,
-    prompt: `What is ${at} and ${at % 3}?`,
-    response: ["It", "is", "so", "that", "we", "add", "and", "count", "on"].slice(0, 5 + (at % 5)).join(" "),
-    answer: String(at + (at % 3)),
-    origin: { file: "rows.jsonl", line: at + 1 },
+    prompt: `What is ${index} and ${index % 3}?`,
+    response: ["It", "is", "so", "that", "we", "add", "and", "count", "on"]
+      .slice(0, 5 + (index % 5))
+      .join(" "),
+    answer: String(index + (index % 3)),
+    origin: { file: "rows.jsonl", line: index + 1 },
   }));
 
 /** The tiny model as a generator that samples short answers. */

@@ -100,7 +100,7 @@ const modelGuide = (
   );
   const names = Object.fromEntries(named.map(({ objective, name }) => [objective, name]));
   const objectives = named.map(({ objective }) => objective);
-  const twice = objectives.find((one, at) => objectives.indexOf(one) !== at);
+  const twice = objectives.find((objective, index) => objectives.indexOf(objective) !== index);
   if (twice !== undefined) {
     const [{ model: folder } = { model: "" }] = guides;
     throw new MahaloError("E_GUIDE_NAME", `guide ${folder}: is named for "${twice}" twice`, {

@@ -76,9 +76,9 @@ describe("scores", () => {
       const steps = texts.map((text) => stepOf(root, text));
       const found = await scorer.score(steps);
       expect(scorer.tokens - before).toBe(steps.reduce((sum, { ids }) => sum + ids.length, 0));
-      for (const [at, { scores }] of found.entries()) {
+      for (const [index, { scores }] of found.entries()) {
         for (const name of scorer.objectives)
-          expect(scores[name]).toBeCloseTo(whole(model, name, steps[at]?.ids ?? []), 4);
+          expect(scores[name]).toBeCloseTo(whole(model, name, steps[index]?.ids ?? []), 4);
       }
     }));
 
@@ -174,7 +174,7 @@ describe("states", () => {
       objectives: ["fine"],
       tokens: 0,
       begin: async () => 7,
-      score: async (steps) => steps.map((_, at) => ({ state: 10 + at, scores: { fine: 1 } })),
+      score: async (steps) => steps.map((_, index) => ({ state: 10 + index, scores: { fine: 1 } })),
       drop: (state) => dropped.push(state),
       dispose: () => undefined,
     };

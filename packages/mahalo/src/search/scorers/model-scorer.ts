@@ -40,7 +40,7 @@ type Plan = { row: number; shared: number; ids: readonly number[] };
 export const sameTokens = (a: Tokenizer, b: Tokenizer): boolean => {
   if (a === b) return true;
   if (a.vocabSize !== b.vocabSize || String(a.eosIds) !== String(b.eosIds)) return false;
-  const sample = Array.from({ length: 512 }, (_, at) => Math.floor((at * a.vocabSize) / 512));
+  const sample = Array.from({ length: 512 }, (_, index) => Math.floor((index * a.vocabSize) / 512));
   const text = "So 12 + 7 = 19.\n\nThe answer is \\boxed{19}, isn't it? Žluťoučký kůň 🙂";
   return (
     sample.every((id) => a.decode([id]) === b.decode([id])) &&
@@ -61,7 +61,7 @@ export const modelScorer = (model: RewardModel, options: ModelScorerOptions): Sc
   const { tokenizer: guided, chat = true, names = {}, cached } = options;
   const { tokenizer, template, config, rewards } = model;
   const objectives = options.objectives ?? rewards.objectives;
-  for (const one of objectives) rewards.get(one);
+  for (const objective of objectives) rewards.get(objective);
   const exact = sameTokens(guided, tokenizer);
   const encoding = {
     tokenizer,
@@ -70,9 +70,9 @@ export const modelScorer = (model: RewardModel, options: ModelScorerOptions): Sc
     maxPromptTokens: Number.MAX_SAFE_INTEGER,
     maxTokens: Number.MAX_SAFE_INTEGER,
   };
-  const groups = rewards.objectivesIn === "heads" ? [objectives] : objectives.map((one) => [one]);
+  const groups = rewards.objectivesIn === "heads" ? [objectives] : objectives.map((objective) => [objective]);
   const views = groups.map(
-    (own): View => ({ objectives: own, scorer: incrementalScorer(model, { objectives: own, cached }) }),
+    (group): View => ({ objectives: group, scorer: incrementalScorer(model, { objectives: group, cached }) }),
   );
   const states = new States<State>();
   let tokens = 0;
@@ -108,7 +108,7 @@ export const modelScorer = (model: RewardModel, options: ModelScorerOptions): Sc
     return { row, shared, ids: whole.slice(shared) };
   };
   return {
-    objectives: objectives.map((one) => names[one] ?? one),
+    objectives: objectives.map((objective) => names[objective] ?? objective),
     get tokens() {
       return tokens;
     },
@@ -128,7 +128,7 @@ export const modelScorer = (model: RewardModel, options: ModelScorerOptions): Sc
       const scores = steps.map((): Record<string, number> => ({}));
       const rows = steps.map((): number[] => []);
       // All that may be refused comes before the first fork, so that nothing is left behind.
-      const plans = views.map((view, at) => steps.map((step) => planOf(step, view, at)));
+      const plans = views.map((view, index) => steps.map((step) => planOf(step, view, index)));
       for (const [{ objectives: own, scorer }, plan] of zip(views, plans)) {
         const extensions = zip(plan, rows).map(([{ row, shared, ids }, forks]) => {
           const fork = scorer.fork(row, shared);
@@ -152,12 +152,12 @@ export const modelScorer = (model: RewardModel, options: ModelScorerOptions): Sc
     drop(id) {
       const { rows } = states.get(id);
       states.drop(id);
-      for (const [at, [{ scorer }, row]] of zip(views, rows).entries()) {
+      for (const [index, [{ scorer }, row]] of zip(views, rows).entries()) {
         const last = scorer.rows - 1;
         scorer.removeRow(row);
         // The last row has taken the number of the one that is gone.
         if (row === last) continue;
-        for (const state of states.values()) if (state.rows[at] === last) state.rows[at] = row;
+        for (const state of states.values()) if (state.rows[index] === last) state.rows[index] = row;
       }
     },
     dispose() {

@@ -83,7 +83,8 @@ describe.each(strategies.names)("%s", (strategy: string) => {
     const fast = await guided(asked);
     const slow = await guided(asked, { cached: false });
     expect(shape(fast)).toEqual(shape(slow));
-    for (const [at, score] of scoresOf(slow).entries()) expect(scoresOf(fast)[at]).toBeCloseTo(score, 4);
+    for (const [index, score] of scoresOf(slow).entries())
+      expect(scoresOf(fast)[index]).toBeCloseTo(score, 4);
     expect(treeSchema.parse(JSON.parse(JSON.stringify(fast)))).toEqual(fast);
   });
 
@@ -122,7 +123,8 @@ describe.each(strategies.names)("%s", (strategy: string) => {
     const [wanted = []] = scoreSteps(rewardModel, [
       { prompt: promptIds, response, ends, objective: "accuracy" },
     ]);
-    for (const [at, node] of line.entries()) expect(node.scores?.accuracy).toBeCloseTo(wanted[at] ?? 0, 4);
+    for (const [index, node] of line.entries())
+      expect(node.scores?.accuracy).toBeCloseTo(wanted[index] ?? 0, 4);
   });
 });
 
@@ -169,7 +171,7 @@ describe("what is chosen", () => {
     const answers = plain.nodes.filter(({ finish }) => finish !== undefined);
     expect(answers).toHaveLength(9);
     const lineText = (id: number | undefined): string => {
-      const node = plain.nodes.find((one) => one.id === id);
+      const node = plain.nodes.find((node) => node.id === id);
       return node === undefined ? "" : lineText(node.parent) + node.text;
     };
     for (const { id } of answers) {
@@ -183,7 +185,7 @@ describe("what is chosen", () => {
     const texts: string[][] = [];
     const counted = (given: readonly string[]): number[] => {
       texts.push([...given]);
-      return given.map((_, at) => (at === 0 ? 0 : 1));
+      return given.map((_, index) => (index === 0 ? 0 : 1));
     };
     const asked = request({ strategy: "dvts", width: 3, choose: "majority" });
     const tree = await guided(asked, { vote: counted });

@@ -10,8 +10,8 @@ import { States } from "./states.ts";
  * @throws MahaloError E_GUIDE_NAME where two scores have the same name
  */
 export const severalScorers = (scorers: readonly Scorer[]): Scorer => {
-  const objectives = scorers.flatMap((one) => one.objectives);
-  const twice = objectives.find((name, at) => objectives.indexOf(name) !== at);
+  const objectives = scorers.flatMap((scorer) => scorer.objectives);
+  const twice = objectives.find((name, index) => objectives.indexOf(name) !== index);
   if (twice !== undefined) {
     throw new MahaloError("E_GUIDE_NAME", `guidance: two scores are called "${twice}"`, {
       hint: "give one of them a name of its own: NAME=MODEL#OBJECTIVE",
@@ -22,7 +22,7 @@ export const severalScorers = (scorers: readonly Scorer[]): Scorer => {
   const states = new States<readonly number[]>();
   /** Drops what the first scorers have made, where a later one has failed. */
   const forget = (made: readonly (readonly number[])[]): void => {
-    for (const own of made) for (const [at, state] of own.entries()) scorers[at]?.drop(state);
+    for (const own of made) for (const [index, state] of own.entries()) scorers[index]?.drop(state);
   };
   return {
     objectives,
@@ -42,8 +42,11 @@ export const severalScorers = (scorers: readonly Scorer[]): Scorer => {
     async score(steps, signal) {
       const found: StepScores[][] = [];
       try {
-        for (const [at, scorer] of scorers.entries()) {
-          const mine = steps.map((step) => ({ ...step, from: element(states.get(step.from), at, "state") }));
+        for (const [index, scorer] of scorers.entries()) {
+          const mine = steps.map((step) => ({
+            ...step,
+            from: element(states.get(step.from), index, "state"),
+          }));
           found.push(await scorer.score(mine, signal));
         }
       } catch (error) {

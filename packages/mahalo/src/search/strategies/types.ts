@@ -58,7 +58,7 @@ export const keepBest = (competitors: readonly Competitor[], keep: number, candi
   const total = (at: number): number => element(competitors, at, "competitor").total;
   const order = [...competitors.keys()].sort((a, b) => total(b) - total(a) || a - b);
   const kept = new Set(order.slice(0, keep));
-  return competitors.map((_, at) => (kept.has(at) ? candidates : 0));
+  return competitors.map((_, index) => (kept.has(index) ? candidates : 0));
 };
 
 /** The path with the highest total; the first of equals. */

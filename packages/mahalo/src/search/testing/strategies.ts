@@ -19,8 +19,8 @@ export const rebase: Strategy = {
   step: (competitors, { candidates }) => {
     const live = competitors.filter(({ node }) => node.finish === undefined);
     const budget = candidates - (competitors.length - live.length);
-    const parts = new Map(shares(live).map((share, at) => [live[at], Math.round(budget * share)]));
-    return competitors.map((one) => parts.get(one) ?? 1);
+    const parts = new Map(shares(live).map((share, index) => [live[index], Math.round(budget * share)]));
+    return competitors.map((competitor) => parts.get(competitor) ?? 1);
   },
 };
 

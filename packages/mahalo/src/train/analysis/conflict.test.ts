@@ -156,9 +156,9 @@ describe("a step by objectives", () => {
     const scale = expected.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
     expect(distance(found, expected) / scale).toBeLessThan(1e-4);
     expect(metrics).toHaveProperty("conflict/projections");
-    for (const [at, name] of OBJECTIVES.entries()) {
+    for (const [index, name] of OBJECTIVES.entries()) {
       const head = `heads.${name}.weight`;
-      const [ours, theirs] = [gradients.get(head) ?? [], own[at]?.get(head) ?? []];
+      const [ours, theirs] = [gradients.get(head) ?? [], own[index]?.get(head) ?? []];
       expect(distance(ours, theirs)).toBe(0);
     }
   });

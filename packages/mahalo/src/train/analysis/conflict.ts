@@ -159,6 +159,6 @@ export const passByObjective = (
     });
     return found;
   } finally {
-    for (const own of gradients.values()) for (const one of own) one?.dispose();
+    for (const gradient of gradients.values()) for (const one of gradient) one?.dispose();
   }
 };

@@ -93,11 +93,11 @@ test("sums along each answer: 0 from the model itself, and what its moved head i
   scope(() => {
     const head_VD = moved.heads.base.value.mul(2);
     const all = answerKl(statesOf(moved, answers, head_VD), base);
-    const alone = answers.flatMap((one) =>
-      answerKl(statesOf(moved, [one], head_VD), statesOf(model, [one], model.heads.base.value)),
+    const alone = answers.flatMap((answer) =>
+      answerKl(statesOf(moved, [answer], head_VD), statesOf(model, [answer], model.heads.base.value)),
     );
     expect(all.every((value) => value > 0)).toBe(true);
-    for (const [at, value] of all.entries()) expect(value).toBeCloseTo(alone[at] ?? Number.NaN, 4);
+    for (const [index, value] of all.entries()) expect(value).toBeCloseTo(alone[index] ?? Number.NaN, 4);
   });
   for (const one of [model, moved]) one.dispose();
 });

@@ -110,9 +110,9 @@ export const statesOf = (
   const lengths = states.map(({ length }) => length / width);
   const hidden = new Float32Array(lengths.reduce((total, length) => total + length, 0) * width);
   let at = 0;
-  for (const own of states) {
-    hidden.set(own, at);
-    at += own.length;
+  for (const state of states) {
+    hidden.set(state, at);
+    at += state.length;
   }
   return { hidden, lengths, head_VD };
 };

@@ -5,7 +5,7 @@ import { mathShepherd } from "./math-shepherd.ts";
 
 const text = (...tags: string[]): string =>
   ["Ann has 3 pens + 4 more. How many? Step 1: 3 + 4 = 7 ", "\nStep 2: 7 - 1 = 6 ", "\nThe answer is: 6 "]
-    .map((part, at) => part + (tags[at] ?? ""))
+    .map((part, index) => part + (tags[index] ?? ""))
     .join("");
 const read = (input: string, label: string) => mathShepherd.read({ input, label, task: "GSM8K" });
 

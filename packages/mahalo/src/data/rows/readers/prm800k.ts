@@ -64,7 +64,7 @@ export const prm800k: RowReader = {
     return rows.map((steps) => ({
       ...common,
       completions: steps.map(({ text }) => text),
-      labels: steps.map((one) => one.label),
+      labels: steps.map((step) => step.label),
     }));
   },
 };

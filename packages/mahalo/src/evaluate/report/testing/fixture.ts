@@ -101,10 +101,10 @@ export const inventedResults = (): Results => {
             },
           ],
           reference: "19",
-          replies: replies.map((reply, at) => ({
+          replies: replies.map((reply, index) => ({
             ...reply,
             // One answer without scores, as of a reply that was empty.
-            ...(at === 0
+            ...(index === 0
               ? {}
               : {
                   steps: {
