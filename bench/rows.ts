@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { z } from "zod";
 import { parseJson } from "../packages/mahalo/src/core/json.ts";
 import { writeJsonLines } from "../packages/mahalo/src/core/json-lines.ts";
-import { stream } from "../packages/mahalo/src/core/random.ts";
+import { rng } from "../packages/mahalo/src/core/random.ts";
 import { loadPreferences, locateRows, type RowSource } from "../packages/mahalo/src/data/rows/load.ts";
 import { textOrMessagesSchema } from "../packages/mahalo/src/data/rows/messages.ts";
 import { type PreferenceRow, promptKey } from "../packages/mahalo/src/data/rows/rows.ts";
@@ -47,7 +47,7 @@ export type BenchRow = z.output<typeof benchRowSchema>;
 /** One pair of each prompt, in an order that the seed decides: no prompt counts twice. */
 const onePerPrompt = (rows: readonly PreferenceRow[], seed: number): PreferenceRow[] => [
   ...new Map(
-    stream(seed, "bench", "rows")
+    rng(seed, "bench", "rows")
       .shuffle([...rows])
       .map((row) => [promptKey(row.prompt), row]),
   ).values(),

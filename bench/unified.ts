@@ -16,7 +16,7 @@ import { describeError, MahaloError } from "@mahalo/torch";
 import { bootstrapInterval } from "../packages/mahalo/src/core/bootstrap.ts";
 import { areaUnderCurve } from "../packages/mahalo/src/core/label-metrics.ts";
 import { mean } from "../packages/mahalo/src/core/mean.ts";
-import { stream } from "../packages/mahalo/src/core/random.ts";
+import { rng } from "../packages/mahalo/src/core/random.ts";
 import { Problems } from "../packages/mahalo/src/data/rows/problems.ts";
 import { type PreferenceRow, promptKey } from "../packages/mahalo/src/data/rows/rows.ts";
 import { loadRewardModel } from "../packages/mahalo/src/model/reward/reward-model.ts";
@@ -119,7 +119,7 @@ const compare = (names: Named, what: string, prompts: readonly Observed[]): void
   const round = (value: number | undefined): number | null =>
     value === undefined ? null : Number(value.toFixed(3));
   const told = (of: (some: readonly Observed[]) => number | undefined) => {
-    const [low, high] = bootstrapInterval(prompts, of, stream(0, "unified", names.unified)) ?? [];
+    const [low, high] = bootstrapInterval(prompts, of, rng(0, "unified", names.unified)) ?? [];
     return [round(of(prompts)), round(low), round(high)];
   };
   const difference = (some: readonly Observed[]): number | undefined => {

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { z } from "zod";
 import { parseJson } from "../../packages/mahalo/src/core/json.ts";
 import { writeJsonLines } from "../../packages/mahalo/src/core/json-lines.ts";
-import { stream } from "../../packages/mahalo/src/core/random.ts";
+import { rng } from "../../packages/mahalo/src/core/random.ts";
 import type { Columns } from "../../packages/mahalo/src/data/rows/columns.ts";
 import { loadExamples, locateRows } from "../../packages/mahalo/src/data/rows/load.ts";
 import { type ExampleRow, promptKey } from "../../packages/mahalo/src/data/rows/rows.ts";
@@ -43,7 +43,7 @@ const loadSolutions = async (): Promise<ExampleRow[]> => {
       byPrompt.set(key, [...(byPrompt.get(key) ?? []), row]);
     }
   }
-  return stream(0, "bench", "solutions")
+  return rng(0, "bench", "solutions")
     .shuffle([...byPrompt.values()])
     .flat();
 };

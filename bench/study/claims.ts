@@ -1,5 +1,5 @@
 /** The claims that a study decides, each a pure function from scores by seed and prompt to a verdict with its intervals. */
-import { stream } from "../../packages/mahalo/src/core/random.ts";
+import { rng } from "../../packages/mahalo/src/core/random.ts";
 import {
   type Draw,
   drawnMean,
@@ -60,7 +60,7 @@ export const findingOf = (
   bound: number,
   { resamples = 1000, seed = 0 }: Omit<Rule, "objectives">,
 ): Finding | undefined => {
-  const found = overSeeds(promptsOf(policies), figure, stream(seed, "study", claim, of), { resamples });
+  const found = overSeeds(promptsOf(policies), figure, rng(seed, "study", claim, of), { resamples });
   return found === undefined ? undefined : finding(of, found, bound);
 };
 
@@ -73,7 +73,7 @@ const beats = (
   { resamples = 1000, seed = 0 }: Rule,
 ): Finding | undefined => {
   const of = `${objective}: ${a.label} - ${b.label}`;
-  const random = stream(seed, "study", claim, of);
+  const random = rng(seed, "study", claim, of);
   const found = pairedOverSeeds(a.scores[objective] ?? [], b.scores[objective] ?? [], random, { resamples });
   return found === undefined ? undefined : finding(of, found, 0);
 };

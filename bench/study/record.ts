@@ -9,7 +9,7 @@ import { readGroups, runPartSchema } from "../../packages/mahalo/src/evaluate/co
 import { guidedScoresSchema } from "../../packages/mahalo/src/evaluate/guidance.ts";
 import { readResults } from "../../packages/mahalo/src/evaluate/results.ts";
 import { provenance } from "../../packages/mahalo/src/recipe/engine/provenance.ts";
-import { readStamp } from "../../packages/mahalo/src/recipe/engine/stage-manifest.ts";
+import { readStageManifest } from "../../packages/mahalo/src/recipe/engine/stage-manifest.ts";
 import { readMetrics } from "../../packages/mahalo/src/train/metrics.ts";
 import { readGuided } from "./guided.ts";
 import { methodNames, policyMethod, type SeedPlan, type StudyRun } from "./plan.ts";
@@ -55,7 +55,7 @@ const hoursOf = async (folder: string, { method }: StudyRun): Promise<number> =>
   const others = takenOver(method);
   let seconds = 0;
   for (const stage of allStages.filter((name) => !others.includes(name)))
-    seconds += (await readStamp(join(folder, stage)))?.seconds ?? 0;
+    seconds += (await readStageManifest(join(folder, stage)))?.seconds ?? 0;
   return seconds / 3600;
 };
 

@@ -1,6 +1,6 @@
 /** Claim (e): one reward model for all objectives of a domain, against a model for each. */
 import { mean } from "../../packages/mahalo/src/core/mean.ts";
-import { stream } from "../../packages/mahalo/src/core/random.ts";
+import { rng } from "../../packages/mahalo/src/core/random.ts";
 import { pairedOverSeeds } from "../../packages/mahalo/src/evaluate/compare/seeds.ts";
 import type { Rule } from "./claims.ts";
 import type { SeedRecord } from "./record.ts";
@@ -48,7 +48,7 @@ export const unifiedNear = (aucs: ReadonlyMap<string, Aucs>, rule: Rule): Verdic
   const findings = [...aucs].map(([name, { unified, specialised }]): Finding | undefined => {
     const of = `${name}: AUC unified - specialised`;
     const rows = [unified, specialised].map((values) => values.map((value) => [value]));
-    const difference = pairedOverSeeds(rows[0] ?? [], rows[1] ?? [], stream(seed, "study", "e", name), {
+    const difference = pairedOverSeeds(rows[0] ?? [], rows[1] ?? [], rng(seed, "study", "e", name), {
       resamples,
     });
     if (difference === undefined) return undefined;

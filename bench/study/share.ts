@@ -2,7 +2,7 @@
 import { cp, link, readdir, rename, rm } from "node:fs/promises";
 import { dirname, join, relative } from "node:path";
 import { ensureDir, errorCode, fileError } from "../../packages/mahalo/src/core/files.ts";
-import { readStamp } from "../../packages/mahalo/src/recipe/engine/stage-manifest.ts";
+import { readStageManifest } from "../../packages/mahalo/src/recipe/engine/stage-manifest.ts";
 import type { Method } from "./plan.ts";
 
 /** Stages that come before a method does anything of its own. */
@@ -46,10 +46,10 @@ const linkFolder = async (from: string, to: string): Promise<void> => {
 export const shareStages = async (from: string, to: string, stages: readonly string[]): Promise<string[]> => {
   const linked: string[] = [];
   for (const stage of stages) {
-    const stamp = await readStamp(join(from, stage));
+    const stamp = await readStageManifest(join(from, stage));
     if (stamp?.status !== "done") continue;
     const [target, beside] = [join(to, stage), join(to, `.${stage}.linking`)];
-    const known = await readStamp(target);
+    const known = await readStageManifest(target);
     if (known?.key === stamp.key && known.status === "done") continue;
     await rm(beside, { recursive: true, force: true });
     await linkFolder(join(from, stage), beside);

@@ -20,7 +20,7 @@ const readLine = (line: string): unknown => {
  *
  * @throws MahaloError E_FILE_READ
  */
-export async function* keptLines<T>(path: string, schema: z.ZodType<T>): AsyncGenerator<T> {
+export async function* cachedLines<T>(path: string, schema: z.ZodType<T>): AsyncGenerator<T> {
   try {
     checkRegular(path);
     for await (const line of createInterface({ input: createReadStream(path), crlfDelay: Infinity })) {

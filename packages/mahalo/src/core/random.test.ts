@@ -1,7 +1,7 @@
 /** Random streams repeat, and do not disturb each other. */
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { Random, stream } from "./random.ts";
+import { Random, rng } from "./random.ts";
 import { normal } from "./testing/normal.ts";
 
 const draw = (random: Random, count: number): number[] => Array.from({ length: count }, () => random.bits());
@@ -12,13 +12,13 @@ test("follows the published recurrence of xoshiro128**", () => {
 });
 
 test("one seed and name give one stream; another seed or name another", () => {
-  expect(draw(stream(7, "a", "b"), 8)).toEqual(draw(stream(7, "a", "b"), 8));
-  expect(draw(stream(7, "a", "b"), 8)).not.toEqual(draw(stream(8, "a", "b"), 8));
-  expect(draw(stream(7, "a", "b"), 8)).not.toEqual(draw(stream(7, "ab"), 8));
+  expect(draw(rng(7, "a", "b"), 8)).toEqual(draw(rng(7, "a", "b"), 8));
+  expect(draw(rng(7, "a", "b"), 8)).not.toEqual(draw(rng(8, "a", "b"), 8));
+  expect(draw(rng(7, "a", "b"), 8)).not.toEqual(draw(rng(7, "ab"), 8));
 });
 
 test("uniform, whole and normal numbers have the moments they should have", () => {
-  const random = stream(3, "moments");
+  const random = rng(3, "moments");
   const count = 20_000;
   let sum = 0;
   let normalSum = 0;
@@ -42,7 +42,7 @@ test("a shuffle keeps every item and leaves its input alone", () => {
   fc.assert(
     fc.property(fc.array(fc.integer()), fc.integer(), (items, seed) => {
       const before = [...items];
-      const shuffled = stream(seed, "shuffle").shuffle(items);
+      const shuffled = rng(seed, "shuffle").shuffle(items);
       expect(items).toEqual(before);
       expect(shuffled.toSorted((a, b) => a - b)).toEqual(before.toSorted((a, b) => a - b));
     }),
@@ -50,6 +50,6 @@ test("a shuffle keeps every item and leaves its input alone", () => {
 });
 
 test("an empty choice is an error", () => {
-  expect(() => stream(0, "x").pick([])).toThrow("integer(n)");
-  expect(() => stream(0, "x").integer(1.5)).toThrow("integer(n)");
+  expect(() => rng(0, "x").pick([])).toThrow("integer(n)");
+  expect(() => rng(0, "x").integer(1.5)).toThrow("integer(n)");
 });

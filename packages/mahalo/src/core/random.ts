@@ -10,7 +10,7 @@ const rotl = (x: number, k: number): number => ((x << k) | (x >>> (32 - k))) >>>
 /**
  * A pseudo-random generator: xoshiro128** (Blackman and Vigna 2018), 128 bits of state, period 2^128 - 1.
  *
- * Make one with {@link stream}. Not for secrets.
+ * Make one with {@link rng}. Not for secrets.
  */
 export class Random {
   readonly #words: RandomState;
@@ -85,9 +85,9 @@ export class Random {
  * The state is the first 128 bits of SHA-256 over seed and names, so streams of different names are independent and
  * adding one never changes another.
  *
- * @example const order = stream(recipe.seed, "train", "order", String(epoch));
+ * @example const order = rng(recipe.seed, "train", "order", String(epoch));
  */
-export const stream = (seed: number, ...names: string[]): Random => {
+export const rng = (seed: number, ...names: string[]): Random => {
   const digest = createHash("sha256")
     .update(JSON.stringify([seed, ...names]))
     .digest();

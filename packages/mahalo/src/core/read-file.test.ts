@@ -14,7 +14,7 @@ import { loadRecipe } from "../recipe/load.ts";
 import { allRollouts } from "../rollout/file.ts";
 import { readTraces } from "../search/trace-file.ts";
 import { readMetrics } from "../train/metrics.ts";
-import { keptLines } from "./cached-lines.ts";
+import { cachedLines } from "./cached-lines.ts";
 import { hashFile } from "./files.ts";
 import { readJsonFile } from "./json.ts";
 import { isThere, maxTextBytes, readText, readTextSync } from "./read-file.ts";
@@ -44,7 +44,7 @@ const readers: [string, (path: string) => unknown][] = [
   ["a recipe", loadRecipe],
   ["traces", readTraces],
   ["rollouts", allRollouts],
-  ["kept verdicts", (path) => drain(keptLines(path, z.unknown()))],
+  ["kept verdicts", (path) => drain(cachedLines(path, z.unknown()))],
   ["metrics", readMetrics],
   ["GGUF", openGguf],
   ["safetensors", openSafetensors],

@@ -62,7 +62,7 @@ const commands: fc.Arbitrary<Command[]> = fc.array(
 const obey = (decoder: Decoder, command: Command): number[] => {
   const read = (hidden: Tensor): number[] => [...hidden.toFloat32Array()];
   if (command.kind === "begin") {
-    const row = decoder.begin(command.ids);
+    const row = decoder.addPrefixRow(command.ids);
     const held = decoder.ids(row);
     expect(command.ids.slice(0, held.length)).toEqual(held);
     return scope(() => read(decoder.extend([{ row, ids: command.ids.slice(held.length) }])));
@@ -96,7 +96,7 @@ const obey = (decoder: Decoder, command: Command): number[] => {
       decoder.removeRow(row);
       return [];
     case "park":
-      decoder.park(row);
+      decoder.insertPrefix(row);
       return [];
   }
 };
@@ -115,8 +115,8 @@ describe.each(names)("%s", (name) => {
           uncachedDecoder(model),
           cachedDecoder(model),
           cachedDecoder(model, { fused: false }),
-          // So little for parked rows that they come and go.
-          cachedDecoder(model, { maxParkedBytes: 3 * pageBytes(shapeOf(model)) }),
+          // So little for cached prefixes that they come and go.
+          cachedDecoder(model, { maxCachedPrefixBytes: 3 * pageBytes(shapeOf(model)) }),
         ];
         try {
           for (const command of list) {
@@ -136,7 +136,7 @@ describe.each(names)("%s", (name) => {
   });
 });
 
-describe("parked rows", () => {
+describe("cached prefixes", () => {
   const code = (body: () => unknown): string | undefined => {
     try {
       body();
@@ -148,7 +148,7 @@ describe("parked rows", () => {
   const ids = (length: number, by: number): number[] =>
     Array.from({ length }, (_, index) => 3 + ((7 * index + 31 * by + index * by) % 200));
   const read = (decoder: Decoder, text: readonly number[]): number => {
-    const row = decoder.begin(text);
+    const row = decoder.addPrefixRow(text);
     scope(() => decoder.extend([{ row, ids: text.slice(decoder.ids(row).length) }]));
     return row;
   };
@@ -156,16 +156,16 @@ describe("parked rows", () => {
   test("give way, the least recently used first, when memory runs short, and live rows never do", () => {
     const model = modelOf("tiny-llama");
     const page = pageBytes(shapeOf(model));
-    const decoder = cachedDecoder(model, { maxBytes: 6 * page, maxParkedBytes: 6 * page });
+    const decoder = cachedDecoder(model, { maxBytes: 6 * page, maxCachedPrefixBytes: 6 * page });
     for (const by of [1, 2, 3]) {
       read(decoder, ids(2 * PAGE_POSITIONS, by));
-      decoder.park(0);
+      decoder.insertPrefix(0);
     }
     expect(decoder.usedBytes).toBe(6 * page);
     // The first is used again, so the second goes.
-    expect(decoder.shared([...ids(2 * PAGE_POSITIONS, 1), 5])).toBe(2 * PAGE_POSITIONS);
+    expect(decoder.matchPrefix([...ids(2 * PAGE_POSITIONS, 1), 5])).toBe(2 * PAGE_POSITIONS);
     const live = read(decoder, ids(2 * PAGE_POSITIONS, 4));
-    const lengths = [1, 2, 3].map((by) => decoder.shared([...ids(2 * PAGE_POSITIONS, by), 5]));
+    const lengths = [1, 2, 3].map((by) => decoder.matchPrefix([...ids(2 * PAGE_POSITIONS, by), 5]));
     expect(lengths).toEqual([2 * PAGE_POSITIONS, 0, 2 * PAGE_POSITIONS]);
     const more = read(decoder, ids(4 * PAGE_POSITIONS, 5));
     expect(decoder.usedBytes).toBe(6 * page);
@@ -187,18 +187,18 @@ describe("parked rows", () => {
     const decoder = cachedDecoder(model);
     for (const length of [40, 20, 40, 70]) {
       read(decoder, ids(length, 1));
-      decoder.park(0);
+      decoder.insertPrefix(0);
     }
     expect(decoder.usedBytes).toBe(3 * page);
     decoder.dispose();
   });
 
-  test("a row that shares a page with a parked one goes on when there is no page for a copy", () => {
+  test("a row that shares a page with a cached one goes on when there is no page for a copy", () => {
     const model = modelOf("tiny-llama");
     const page = pageBytes(shapeOf(model));
-    const decoder = cachedDecoder(model, { maxBytes: page, maxParkedBytes: page });
+    const decoder = cachedDecoder(model, { maxBytes: page, maxCachedPrefixBytes: page });
     read(decoder, ids(20, 1));
-    decoder.park(0);
+    decoder.insertPrefix(0);
     const row = read(decoder, [...ids(20, 1), 7]);
     expect(decoder.ids(row)).toHaveLength(21);
     expect(decoder.usedBytes).toBe(page);

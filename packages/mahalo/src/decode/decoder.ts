@@ -37,12 +37,12 @@ export type Decoder = {
   fork(row: number, length?: number): number;
   /** Drops a row; the last row takes its number. */
   removeRow(row: number): void;
-  /** As {@link removeRow}, but what the row holds may be found by {@link shared} and {@link begin} as long as it fits. */
-  park(row: number): void;
-  /** How many of the first of these tokens some row, parked ones included, holds already; never all of them. */
-  shared(ids: readonly number[]): number;
-  /** Adds a row that begins with what is {@link shared} of these tokens, which is none of their last one. */
-  begin(ids: readonly number[]): number;
+  /** As {@link removeRow}, but what the row holds may be found by {@link matchPrefix} and {@link addPrefixRow} as long as it fits. */
+  insertPrefix(row: number): void;
+  /** How many of the first tokens some row, cached prefixes included, holds already; never all of them. */
+  matchPrefix(ids: readonly number[]): number;
+  /** Adds a row that holds the first tokens that {@link matchPrefix} finds; never all of them. */
+  addPrefixRow(ids: readonly number[]): number;
   /** Whether rows fit in the memory bound if they grow to these lengths, whatever they share. */
   fits(lengths: readonly number[]): boolean;
   /** Bytes that rows of these lengths need if they share nothing. */
@@ -51,7 +51,7 @@ export type Decoder = {
   readonly maxBytes: number;
   /** Bytes of the cache, used or not. */
   readonly bytes: number;
-  /** Bytes that rows hold, parked ones included; what several hold counts once. */
+  /** Bytes that rows hold, cached prefixes included; what several hold counts once. */
   readonly usedBytes: number;
   dispose(): void;
 };
@@ -59,12 +59,12 @@ export type Decoder = {
 /** Options of {@link cachedDecoder}. */
 export type DecoderOptions = KvCacheOptions &
   CachedAttentionOptions & {
-    /** Most bytes of parked rows. Default 256 MiB, or half of `maxBytes` where that is less. */
-    maxParkedBytes?: number | undefined;
+    /** Most bytes of cached prefixes. Default 256 MiB, or half of `maxBytes` where that is less. */
+    maxCachedPrefixBytes?: number | undefined;
   };
 
-/** Most bytes of parked rows, where nothing else is said. */
-const PARKED_BYTES = 2 ** 28;
+/** Most bytes of cached prefixes, where nothing else is said. */
+const CACHED_PREFIX_BYTES = 2 ** 28;
 
 const deviceOf = (model: LanguageModel): string => model.backbone.weights.embedding.value.device;
 
@@ -101,14 +101,17 @@ export const cachedDecoder = (model: LanguageModel, options: DecoderOptions = {}
   const device = deviceOf(model);
   const { maxBytes = defaultMaxBytes(device), fused } = options;
   const cache = KvCache.for(config, backbone.compute, device, { maxBytes });
-  const parked = new PrefixCache(cache, options.maxParkedBytes ?? Math.min(PARKED_BYTES, maxBytes / 2));
+  const prefixes = new PrefixCache(
+    cache,
+    options.maxCachedPrefixBytes ?? Math.min(CACHED_PREFIX_BYTES, maxBytes / 2),
+  );
   const held: { ids: number[]; row: KvRow }[] = [];
   const at = (row: number): { ids: number[]; row: KvRow } => need(held[row], row);
   const add = (ids: number[], row: KvRow): number => held.push({ ids, row }) - 1;
   /** The longest beginning of tokens that a row holds, live or parked; the last token is always read. */
   const longest = (ids: readonly number[]): { row: KvRow; length: number } | undefined => {
     const before = ids.slice(0, -1);
-    const [live, kept] = [longestHeld(before, held), parked.find(before)];
+    const [live, kept] = [longestHeld(before, held), prefixes.match(before)];
     const best = (live?.length ?? 0) >= (kept?.length ?? 0) ? live : kept;
     return best && { row: best.held.row, length: best.length };
   };
@@ -149,13 +152,13 @@ export const cachedDecoder = (model: LanguageModel, options: DecoderOptions = {}
     fork: (row, length = at(row).ids.length) =>
       add(at(row).ids.slice(0, length), cache.fork(at(row).row, length)),
     removeRow: (row) => cache.free(removeAt(held, row).row),
-    park(row) {
+    insertPrefix(row) {
       const gone = removeAt(held, row);
       if (gone.ids.length === 0) cache.free(gone.row);
-      else parked.keep(gone.ids, gone.row);
+      else prefixes.insert(gone.ids, gone.row);
     },
-    shared: (ids) => longest(ids)?.length ?? 0,
-    begin(ids) {
+    matchPrefix: (ids) => longest(ids)?.length ?? 0,
+    addPrefixRow(ids) {
       const from = longest(ids);
       return from === undefined
         ? add([], cache.open())
@@ -165,7 +168,7 @@ export const cachedDecoder = (model: LanguageModel, options: DecoderOptions = {}
     bytesFor: (lengths) => lengths.reduce((sum, length) => sum + pagesOf(length), 0) * cache.pages.pageBytes,
     dispose() {
       held.length = 0;
-      parked.clear();
+      prefixes.clear();
       cache.dispose();
     },
   };
@@ -220,11 +223,11 @@ export const uncachedDecoder = (model: LanguageModel): Decoder => {
     removeRow(row) {
       removeAt(held, row);
     },
-    park(row) {
+    insertPrefix(row) {
       removeAt(held, row);
     },
-    shared: longest,
-    begin: (ids) => add(ids.slice(0, longest(ids))),
+    matchPrefix: longest,
+    addPrefixRow: (ids) => add(ids.slice(0, longest(ids))),
     fits: () => true,
     bytesFor: () => 0,
     dispose() {

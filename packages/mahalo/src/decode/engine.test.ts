@@ -61,14 +61,14 @@ const drain = (engine: Engine): void => {
   }
 };
 
-type Action = { kind: "submit"; request: number } | { kind: "step" } | { kind: "cancel"; job: number };
+type Action = { kind: "submit"; request: number } | { kind: "step" } | { kind: "cancel"; handle: number };
 
 const actions: fc.Arbitrary<Action[]> = fc.array(
   fc.oneof(
     fc.record({ kind: fc.constant("submit" as const), request: fc.nat(requests.length - 1) }),
     fc.constant<Action>({ kind: "step" }),
     fc.constant<Action>({ kind: "step" }),
-    fc.record({ kind: fc.constant("cancel" as const), job: fc.nat(20) }),
+    fc.record({ kind: fc.constant("cancel" as const), handle: fc.nat(20) }),
   ),
   { minLength: 1, maxLength: 24 },
 );
@@ -84,23 +84,24 @@ describe("an engine", () => {
         (list, batchSize, sharePrefixes, pages) => {
           const maxBytes = pages === null ? undefined : pages * pageBytes(shapeOf());
           const engine = new Engine(model, { batchSize, sharePrefixes, maxBytes });
-          const jobs: { job: RequestHandle; request: number; events: AnswerEvent[] }[] = [];
+          const handles: { handle: RequestHandle; request: number; events: AnswerEvent[] }[] = [];
           for (const action of list) {
             if (action.kind === "step") engine.step();
-            else if (action.kind === "cancel") jobs[action.job % Math.max(1, jobs.length)]?.job.cancel();
+            else if (action.kind === "cancel")
+              handles[action.handle % Math.max(1, handles.length)]?.handle.cancel();
             else {
               const { request } = action;
               const events: AnswerEvent[] = [];
               const one = requests[request] as GenerateRequest;
-              const job = engine.submit(one, "request", (event) => events.push(event));
-              jobs.push({ job, request, events });
+              const handle = engine.submit(one, "request", (event) => events.push(event));
+              handles.push({ handle, request, events });
             }
             expect(engine.active).toBeLessThanOrEqual(batchSize);
             if (maxBytes !== undefined) expect(engine.usedBytes).toBeLessThanOrEqual(maxBytes);
           }
           drain(engine);
-          for (const { job, request, events } of jobs) {
-            job.throwIfFailed();
+          for (const { handle, request, events } of handles) {
+            handle.throwIfFailed();
             const whole = expected[request];
             if (whole === undefined) throw new Error("no answer");
             const ids = events.flatMap((event) => (event.type === "token" ? [event.id] : []));
@@ -121,11 +122,11 @@ describe("an engine", () => {
     const list = Array.from({ length: 6 }, (_, index): GenerateRequest => {
       return { ids: prompt(40, index), maxNewTokens: 20, mix: { a: 1 } };
     });
-    const jobs = list.map((request) => engine.submit(request));
+    const handles = list.map((request) => engine.submit(request));
     engine.step();
     // Two pages each.
     expect([engine.active, engine.waiting]).toEqual([2, 4]);
-    const ids = await Promise.all(jobs.map(async (job) => (await job.completion()).ids));
+    const ids = await Promise.all(handles.map(async (handle) => (await handle.completion()).ids));
     expect(engine.usedBytes).toBeLessThanOrEqual(maxBytes);
     engine.close();
     expect(ids).toEqual((await generateAll(model, list)).map((one) => one.ids));
@@ -224,8 +225,8 @@ describe("an engine", () => {
       };
     };
     const engine = new Engine(model, { batchSize: 1, decoder });
-    const jobs = [requests[0], requests[0]].map((one) => engine.submit(one ?? { ids: [1] }));
-    const [first, second] = jobs;
+    const handles = [requests[0], requests[0]].map((one) => engine.submit(one ?? { ids: [1] }));
+    const [first, second] = handles;
     engine.step();
     engine.step();
     broken = false;
@@ -236,13 +237,13 @@ describe("an engine", () => {
 
   test("steps only while somebody reads, and ends with its readers when it is closed", async () => {
     const engine = new Engine(model);
-    const job = engine.submit({ ids: [5], maxNewTokens: 50 });
-    expect((await job.next()).value).toMatchObject({ type: "token" });
+    const handle = engine.submit({ ids: [5], maxNewTokens: 50 });
+    expect((await handle.next()).value).toMatchObject({ type: "token" });
     await new Promise((done) => setTimeout(done, 5));
     expect(engine.active).toBe(1);
     engine.close();
-    expect((await job.next()).done).toBe(true);
-    await expect(job.completion()).rejects.toMatchObject({ code: "E_INTERRUPTED" });
+    expect((await handle.next()).done).toBe(true);
+    await expect(handle.completion()).rejects.toMatchObject({ code: "E_INTERRUPTED" });
     expect(() => engine.submit({ ids: [5] })).toThrow(/closed/);
     engine.close();
   });
@@ -250,18 +251,18 @@ describe("an engine", () => {
   test("may be told anything by those who listen, in the middle of a step", async () => {
     const engine = new Engine(model, { batchSize: 2 });
     const events: string[] = [];
-    const jobs: RequestHandle[] = [];
-    jobs.push(
+    const handles: RequestHandle[] = [];
+    handles.push(
       engine.submit({ ids: [5, 17, 200], mix: { a: 1 }, maxNewTokens: 20 }, "first", (event) => {
         events.push(event.type);
         engine.step();
-        if (events.length === 2) jobs.push(engine.submit(requests[0] ?? { ids: [1] }));
-        if (events.length === 3) jobs[0]?.cancel();
+        if (events.length === 2) handles.push(engine.submit(requests[0] ?? { ids: [1] }));
+        if (events.length === 3) handles[0]?.cancel();
       }),
     );
     drain(engine);
     expect(events).toEqual(["token", "token", "token"]);
-    expect(await jobs[1]?.completion()).toEqual(expected[0]);
+    expect(await handles[1]?.completion()).toEqual(expected[0]);
     const last = engine.submit({ ids: [5], maxNewTokens: 9 }, "last", () => engine.close());
     engine.step();
     expect(last.over).toBe(true);

@@ -5,9 +5,9 @@ import { element, lastOf, zip } from "../core/need.ts";
 import type { LanguageModel } from "../model/folder/load.ts";
 import { cachedDecoder, type Decoder } from "./decoder.ts";
 import type { AnswerEvent } from "./events.ts";
-import { joinRows } from "./join.ts";
 import { memoryError } from "./kv/kv-pages.ts";
 import { type Choice, nextTokens } from "./next-tokens.ts";
+import { prefill } from "./prefill.ts";
 import { type Completion, type GenerateRequest, Sequence } from "./request.ts";
 
 /** Options of an {@link Engine}. */
@@ -33,10 +33,10 @@ const checkPositive = (name: string, value: number, code: string): void => {
 };
 
 /** A request under way, as the engine sees it. */
-type Task = { answer: Sequence; job: RequestHandle; emit(event: AnswerEvent): void };
+type Task = { answer: Sequence; handle: RequestHandle; emit(event: AnswerEvent): void };
 
 /** What a {@link RequestHandle} needs of its engine. */
-type Host = { turn(): Promise<void>; cancel(job: RequestHandle): void };
+type Scheduler = { turn(): Promise<void>; cancel(handle: RequestHandle): void };
 
 /**
  * A submitted request: an iterable of what happens, that ends with a `done` event.
@@ -45,13 +45,13 @@ type Host = { turn(): Promise<void>; cancel(job: RequestHandle): void };
  * cancels the request.
  */
 export class RequestHandle implements AsyncIterableIterator<AnswerEvent, void, undefined> {
-  readonly #host: Host;
+  readonly #scheduler: Scheduler;
   readonly #events: AnswerEvent[] = [];
   #over = false;
   #failure: { error: unknown } | undefined;
 
-  constructor(host: Host) {
-    this.#host = host;
+  constructor(scheduler: Scheduler) {
+    this.#scheduler = scheduler;
   }
 
   /** Whether the request has been answered, cancelled, or has failed. */
@@ -85,7 +85,7 @@ export class RequestHandle implements AsyncIterableIterator<AnswerEvent, void, u
     if (this.#over) return;
     this.#over = true;
     this.#events.length = 0;
-    this.#host.cancel(this);
+    this.#scheduler.cancel(this);
   }
 
   /** The next event. @throws what went wrong with this request */
@@ -95,7 +95,7 @@ export class RequestHandle implements AsyncIterableIterator<AnswerEvent, void, u
       if (event !== undefined) return { done: false, value: event };
       this.throwIfFailed();
       if (this.#over) return { done: true, value: undefined };
-      await this.#host.turn();
+      await this.#scheduler.turn();
     }
   }
 
@@ -129,8 +129,8 @@ export class RequestHandle implements AsyncIterableIterator<AnswerEvent, void, u
  *
  * @example
  * const engine = new Engine(model);
- * const job = engine.submit({ ids, mix: { accuracy: 1 } });
- * for await (const event of job) if (event.type === "token") process.stdout.write(event.text);
+ * const handle = engine.submit({ ids, mix: { accuracy: 1 } });
+ * for await (const event of handle) if (event.type === "token") process.stdout.write(event.text);
  * engine.close();
  */
 export class Engine {
@@ -178,7 +178,7 @@ export class Engine {
    * Takes a request in; it joins at the next step with room.
    *
    * @param where what errors call the request
-   * @param listen called with every event as it happens, inside the step; the job then gives none
+   * @param listen called with every event as it happens, inside the step; the handle then gives none
    * @throws MahaloError what a wrong request throws; E_KV_MEMORY for one that could never fit in memory; E_ENGINE_CLOSED
    */
   submit(request: GenerateRequest, where = "request", listen?: (event: AnswerEvent) => void): RequestHandle {
@@ -190,16 +190,16 @@ export class Engine {
       const what = `${where}: an answer of up to ${answer.mostTokens} tokens with its prompt`;
       throw memoryError(what, this.#decoder.bytesFor(needed), this.#decoder.maxBytes);
     }
-    const job = new RequestHandle({
+    const handle = new RequestHandle({
       turn: () => this.turn(),
       cancel: (one) => this.#cancel(one),
     });
     const emit = (event: AnswerEvent): void => {
-      if (listen === undefined) job.push(event);
+      if (listen === undefined) handle.push(event);
       else listen(event);
     };
-    this.#waiting.push({ answer, job, emit });
-    return job;
+    this.#waiting.push({ answer, handle, emit });
+    return handle;
   }
 
   /** One step soon, once what else is due has had its turn; all who wait share it. */
@@ -226,7 +226,7 @@ export class Engine {
       this.#join();
       this.#leave();
     } catch (error) {
-      for (const { job } of this.#tasks) if (!job.over) job.fail(error);
+      for (const { handle } of this.#tasks) if (!handle.over) handle.fail(error);
       this.#leave();
     } finally {
       this.#stepping = false;
@@ -250,7 +250,7 @@ export class Engine {
     try {
       scope(() => {
         const prompts = joining.map(({ answer }) => answer.promptIds);
-        for (const { prompts: at, rows, hidden_ND } of joinRows(this.#decoder, prompts, {
+        for (const { prompts: at, rows, hidden_ND } of prefill(this.#decoder, prompts, {
           share: this.#share,
         })) {
           const own = at.map((index) => element(joining, index, "joining request"));
@@ -260,7 +260,7 @@ export class Engine {
         }
       });
     } catch (error) {
-      for (const { job } of joining) if (!job.over) job.fail(error);
+      for (const { handle } of joining) if (!handle.over) handle.fail(error);
       while (this.#decoder.rows > first) this.#decoder.removeRow(this.#decoder.rows - 1);
       this.#tasks.length = first;
     }
@@ -285,11 +285,11 @@ export class Engine {
 
   /** Each row takes its token in and says what happened. */
   #take(tasks: readonly Task[], choices: readonly Choice[]): void {
-    for (const [index, { answer, job, emit }] of [...tasks].entries()) {
+    for (const [index, { answer, handle, emit }] of [...tasks].entries()) {
       const choice = choices[index];
-      if (choice === undefined || job.over) continue;
+      if (choice === undefined || handle.over) continue;
       if ("error" in choice) {
-        job.fail(choice.error);
+        handle.fail(choice.error);
         continue;
       }
       const { id, logprob } = choice;
@@ -298,23 +298,23 @@ export class Engine {
       if (step) emit({ type: "step", steps: answer.steps, tokens: answer.ids.length });
       if (finish === undefined) continue;
       emit({ type: "done", completion: answer.completion(finish) });
-      job.finish();
+      handle.finish();
     }
   }
 
   /** Rows whose requests are over leave; what they hold stays for others that begin alike. */
   #leave(): void {
     for (let at = this.#tasks.length - 1; at >= 0; at--) {
-      if (!this.#tasks[at]?.job.over) continue;
-      if (this.#share) this.#decoder.park(at);
+      if (!this.#tasks[at]?.handle.over) continue;
+      if (this.#share) this.#decoder.insertPrefix(at);
       else this.#decoder.removeRow(at);
       const last = this.#tasks.pop();
       if (last !== undefined && at < this.#tasks.length) this.#tasks[at] = last;
     }
   }
 
-  #cancel(job: RequestHandle): void {
-    const at = this.#waiting.findIndex((one) => one.job === job);
+  #cancel(handle: RequestHandle): void {
+    const at = this.#waiting.findIndex((one) => one.handle === handle);
     if (at >= 0) this.#waiting.splice(at, 1);
     else if (!this.#stepping && !this.#closed) this.#leave();
   }
@@ -323,7 +323,7 @@ export class Engine {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    for (const { job } of [...this.#waiting, ...this.#tasks]) job.cancel();
+    for (const { handle } of [...this.#waiting, ...this.#tasks]) handle.cancel();
     this.#waiting.length = 0;
     this.#tasks.length = 0;
     this.#decoder.dispose();

@@ -41,15 +41,15 @@ export async function* generate(
   const engine = new Engine(model, { ...options, sharePrefixes });
   try {
     const events: GenerateEvent[] = [];
-    const jobs = requests.map((request, index) =>
+    const handles = requests.map((request, index) =>
       engine.submit(request, `request ${index + 1}`, (event) => events.push({ ...event, index })),
     );
-    let open = jobs;
+    let open = handles;
     while (open.length > 0) {
       throwIfAborted(signal, "generating");
       await engine.turn();
       yield* events.splice(0);
-      for (const job of open) if (job.over) job.throwIfFailed();
+      for (const handle of open) if (handle.over) handle.throwIfFailed();
       open = open.filter(({ over }) => !over);
     }
   } finally {

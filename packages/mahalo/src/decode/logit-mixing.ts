@@ -52,9 +52,9 @@ const jointDecoder = (decoders: readonly Decoder[]): Decoder => {
     fork: (row, length) => all((one) => one.fork(row, length)),
     removeRow: (row) => all((one) => one.removeRow(row)),
     // What the models keep of rows that left may differ, so nothing is kept.
-    park: (row) => all((one) => one.removeRow(row)),
-    shared: () => 0,
-    begin: () => all((one) => one.addRow()),
+    insertPrefix: (row) => all((one) => one.removeRow(row)),
+    matchPrefix: () => 0,
+    addPrefixRow: () => all((one) => one.addRow()),
     fits: (lengths) => decoders.every((decoder) => decoder.fits(lengths)),
     bytesFor: (lengths) => sum((one) => one.bytesFor(lengths)),
     dispose: () => all((one) => one.dispose()),

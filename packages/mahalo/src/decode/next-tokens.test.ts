@@ -2,7 +2,7 @@
 import { MahaloError, ops, scope, tensor } from "@mahalo/torch";
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { stream } from "../core/random.ts";
+import { rng } from "../core/random.ts";
 import { chooseToken, samplingOf } from "./sampling.ts";
 
 const settings = fc.record({
@@ -20,7 +20,7 @@ const row = fc.tuple(
 );
 
 const logitsOf = ([size, kinds, spread, seed]: [number, number, number, number]): Float32Array => {
-  const random = stream(seed, "logits");
+  const random = rng(seed, "logits");
   return Float32Array.from(
     { length: size },
     () => ((Math.floor(random.next() * kinds) / kinds) * 2 - 1) * spread,
@@ -46,7 +46,7 @@ test.each(["float32", "bfloat16"] as const)("of %s logits are those of the list 
             topP,
             minP,
           ]);
-          const random = stream(seed, "draw");
+          const random = rng(seed, "draw");
           const drawn = ops.drawTokens(
             logits_NV,
             tensor(Float64Array.from(flat), { shape: [samplings.length, 4] }),
@@ -57,7 +57,7 @@ test.each(["float32", "bfloat16"] as const)("of %s logits are those of the list 
             logits_NV.toFloat32Array().slice(0, own.length),
           ] as const;
         });
-        const random = stream(seed, "draw");
+        const random = rng(seed, "draw");
         const expected = samplings.map((sampling) => chooseToken(values.slice(), sampling, () => [], random));
         expect(ids).toEqual(expected);
       },

@@ -3,7 +3,7 @@ import { MahaloError } from "@mahalo/torch";
 import { z } from "zod";
 import { append } from "../core/append.ts";
 import { checkValue } from "../core/json.ts";
-import { type Random, stream } from "../core/random.ts";
+import { type Random, rng } from "../core/random.ts";
 import { type StepBoundary, StepScanner, stepBoundarySchema } from "../data/tokens/steps.ts";
 import type { LanguageModel } from "../model/folder/load.ts";
 import type { Mix } from "../model/heads/heads.ts";
@@ -118,7 +118,7 @@ export class Sequence {
     this.mostTokens = Math.min(ids.length + maxNewTokens, maxPositions);
     this.#model = model;
     this.#request = request;
-    this.#random = stream(seed, "generate");
+    this.#random = rng(seed, "generate");
     this.#limit = maxNewTokens;
     this.#stream = new TextStream(model.tokenizer, stop);
     this.#scanner = step === undefined ? undefined : new StepScanner(model.tokenizer, step);

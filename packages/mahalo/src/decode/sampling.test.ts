@@ -1,7 +1,7 @@
 /** Sampling: settings, the distribution they leave, and draws from it. */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { type Random, stream } from "../core/random.ts";
+import { type Random, rng } from "../core/random.ts";
 import {
   chooseToken,
   drawToken,
@@ -111,7 +111,7 @@ describe("draws", () => {
   test("come as often as their probabilities say (chi-square, 3 degrees of freedom)", () => {
     const values = logits(0, 1, 2, 0.5);
     const expected = probabilities(values, { temperature: 1 });
-    const random = stream(7, "test");
+    const random = rng(7, "test");
     const draws = 20_000;
     const counts = [0, 0, 0, 0];
     const distribution = tokenDistribution(values.slice(), samplingOf({ temperature: 1 }), []);
@@ -127,8 +127,8 @@ describe("draws", () => {
     expect(chiSquare).toBeLessThan(16.27);
   });
   test("take one number of the stream each, greedy or not", () => {
-    const one = stream(1, "a");
-    const other = stream(1, "a");
+    const one = rng(1, "a");
+    const other = rng(1, "a");
     drawToken(tokenDistribution(logits(1, 2), samplingOf({}), []), one);
     drawToken(tokenDistribution(logits(1, 2), samplingOf({ temperature: 1 }), []), other);
     const rest = (random: Random): number[] => Array.from({ length: 8 }, () => random.bits());
@@ -172,7 +172,7 @@ test("a draw from all tokens is, number for number, the one through the list of 
       (values, temperature, repetitionPenalty, seed) => {
         const sampling = samplingOf({ temperature, repetitionPenalty });
         const draw = (direct: boolean): number[] => {
-          const random = stream(seed, "draws");
+          const random = rng(seed, "draws");
           return Array.from({ length: 5 }, () =>
             chooseToken(Float32Array.from(values), sampling, () => [0, 1], random, { direct }),
           );
@@ -181,7 +181,7 @@ test("a draw from all tokens is, number for number, the one through the list of 
       },
     ),
   );
-  const random = stream(1, "draws");
+  const random = rng(1, "draws");
   expect(() =>
     chooseToken(Float32Array.of(Number.NaN), samplingOf({ temperature: 1 }), () => [], random),
   ).toThrow(/not finite/);

@@ -1,6 +1,6 @@
 /** Answers of the batch under way, kept on disk as they come, so that a run that breaks off pays for none twice. */
 import { z } from "zod";
-import { keptLines } from "../core/cached-lines.ts";
+import { cachedLines } from "../core/cached-lines.ts";
 import { JsonlWriter, writeJsonLines } from "../core/json-lines.ts";
 import { finishes } from "../decode/request.ts";
 import type { Sample } from "./samples.ts";
@@ -13,7 +13,7 @@ const lineSchema = z.strictObject({
 });
 
 /** An open file of answers. */
-export type KeptAnswers = {
+export type CachedAnswers = {
   /** Answers of this batch that are there already, by key. */
   known: ReadonlyMap<string, Sample>;
   /** Keeps an answer. */
@@ -29,10 +29,13 @@ export type KeptAnswers = {
  * @param batch keys of all answers of the batch
  * @throws MahaloError E_FILE_READ, E_FILE_WRITE
  */
-export const keptAnswers = async (path: string, batch: readonly { key: string }[]): Promise<KeptAnswers> => {
+export const cachedAnswers = async (
+  path: string,
+  batch: readonly { key: string }[],
+): Promise<CachedAnswers> => {
   const keys = new Set(batch.map(({ key }) => key));
   const known = new Map<string, Sample>();
-  for await (const { key, text, finish, tokens } of keptLines(path, lineSchema)) {
+  for await (const { key, text, finish, tokens } of cachedLines(path, lineSchema)) {
     if (keys.has(key)) known.set(key, { text, finish, tokens });
   }
   const lines = [...known].map(([key, answer]) => ({ key, ...answer }));

@@ -3,7 +3,7 @@ import { MahaloError } from "@mahalo/torch";
 import { z } from "zod";
 import { throwIfAborted } from "../core/interrupt.ts";
 import { checkValue, parseJson } from "../core/json.ts";
-import { stream } from "../core/random.ts";
+import { rng } from "../core/random.ts";
 import { type Redact, redactor, redactValue } from "../core/redact.ts";
 import { backoff, PassingFailure, retry } from "../core/retry.ts";
 import { dropBody, readBody, tooLarge } from "./body.ts";
@@ -50,7 +50,7 @@ export class Endpoint {
   /** Takes the API key out of what the server says, which may say it again. */
   readonly #redact: Redact;
   readonly #clock: Clock;
-  readonly #random = stream(process.pid, "endpoint", "retry");
+  readonly #random = rng(process.pid, "endpoint", "retry");
   readonly #used: Usage = { calls: 0, tokens: 0 };
   /** No request is sent before this time, in milliseconds since 1970. */
   #notBefore = 0;

@@ -1,6 +1,6 @@
 /** Choosing among samples: ties, votes, unread answers, and the figures of a case worked out by hand. */
 import { describe, expect, test } from "vitest";
-import { stream } from "../core/random.ts";
+import { rng } from "../core/random.ts";
 import { bestBy, bestOf, type Candidate, majority } from "./best-of.ts";
 
 const one = (score: number, steps: number[], vote?: number): Candidate => ({ score, steps, vote });
@@ -36,7 +36,7 @@ test("figures of two prompts by hand", () => {
     [one(1, [0.2, 0.9], 7), one(0, [0.5, 0.4], 8), one(0, [0.1, 0.3], 8), one(0, [0.1, 0.1], 9)],
     [one(0, [0.3, 0.2], 1), one(1, [0.6, 0.8], 2), one(1, [0.2, 0.1], 2), one(0, [0.0, 0.0])],
   ];
-  const found = bestOf(prompts, stream(0, "test"));
+  const found = bestOf(prompts, rng(0, "test"));
   expect(found.prompts).toBe(2);
   expect(found.samples).toBe(4);
   expect(found.one.mean).toBe(0.375);
@@ -53,11 +53,11 @@ test("figures of two prompts by hand", () => {
   // 1 of the first prompt; of the second 3 in 4, since 0.1 lies below 0.2.
   expect(found.promptAuc).toMatchObject({ mean: 0.875, n: 2 });
   expect(found.stepAuc?.low).toBeLessThanOrEqual(found.stepAuc?.mean ?? 0);
-  expect(bestOf(prompts, stream(0, "test"))).toEqual(found);
+  expect(bestOf(prompts, rng(0, "test"))).toEqual(found);
 });
 
 test("without answers that state anything there are no votes, without wrong ones no curve", () => {
-  const found = bestOf([[one(1, [0.1]), one(1, [0.2])]], stream(0, "test"));
+  const found = bestOf([[one(1, [0.1]), one(1, [0.2])]], rng(0, "test"));
   expect(found.votes).toBeUndefined();
   expect([found.stepAuc, found.promptAuc]).toEqual([undefined, undefined]);
   expect(found.one.mean).toBe(1);

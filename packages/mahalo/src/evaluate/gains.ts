@@ -1,5 +1,5 @@
 /** What alignment did to every objective: each policy against the model before it, where a loss is interference. */
-import { stream } from "../core/random.ts";
+import { rng } from "../core/random.ts";
 import type { RunGroup } from "./compare/compared-runs.ts";
 import type { Comparison } from "./compare/comparison.ts";
 import { onSharedSeeds, policiesOf, samePrompts, scoresOf } from "./compare/over-seeds.ts";
@@ -27,7 +27,7 @@ export const gainsOf = (
     if (reference === undefined) return [];
     return policiesOf(own).flatMap((policy) =>
       objectives.flatMap((of): Comparison["gains"] => {
-        const random = stream(seed, "compare", "gain", group.name, policy.label, of);
+        const random = rng(seed, "compare", "gain", group.name, policy.label, of);
         const gain = pairedOverSeeds(scoresOf(policy, of), scoresOf(reference, of), random, { resamples });
         return gain === undefined
           ? []

@@ -3,7 +3,7 @@ import { z } from "zod";
 import { mean } from "../core/mean.ts";
 import { freeName } from "../core/names.ts";
 import { need, zip } from "../core/need.ts";
-import { stream } from "../core/random.ts";
+import { rng } from "../core/random.ts";
 import { type Estimate, estimate, pairedDifference } from "./intervals.ts";
 import { estimateSchema } from "./results.ts";
 
@@ -83,7 +83,7 @@ export const guidedPoint = (
   const gains: Record<string, Estimate> = {};
   for (const [objective, own] of Object.entries(scores)) {
     const judged = own.filter((score) => score !== null);
-    const random = stream(seed, "guide", "bootstrap", objective, label);
+    const random = rng(seed, "guide", "bootstrap", objective, label);
     if (judged.length > 0) results[objective] = estimate(judged, random);
     const pairs =
       unguided === undefined

@@ -1,7 +1,7 @@
 /** Tests of the intervals, against published values and by properties. */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { stream } from "../core/random.ts";
+import { rng } from "../core/random.ts";
 import { normal } from "../core/testing/normal.ts";
 import { bootstrapMean, estimate, pairedDifference, wilson } from "./intervals.ts";
 
@@ -51,8 +51,8 @@ describe("the bootstrap", () => {
   const values = Array.from({ length: 100 }, (_, index) => (index % 10) / 10);
 
   test("is repeatable by its stream and near the normal interval", () => {
-    const one = bootstrapMean(values, stream(1, "boot"));
-    expect(bootstrapMean(values, stream(1, "boot"))).toEqual(one);
+    const one = bootstrapMean(values, rng(1, "boot"));
+    expect(bootstrapMean(values, rng(1, "boot"))).toEqual(one);
     expect(one.mean).toBeCloseTo(0.45, 10);
     const half = 1.96 * (0.2872 / 10);
     expect(one.low).toBeCloseTo(0.45 - half, 1);
@@ -60,30 +60,30 @@ describe("the bootstrap", () => {
   });
 
   test("of a constant is that constant", () => {
-    expect(bootstrapMean([0.5, 0.5], stream(1))).toMatchObject({ mean: 0.5, low: 0.5, high: 0.5, n: 2 });
+    expect(bootstrapMean([0.5, 0.5], rng(1))).toMatchObject({ mean: 0.5, low: 0.5, high: 0.5, n: 2 });
   });
 
   test("of paired values drops what the pairs share", () => {
-    const random = stream(3, "values");
+    const random = rng(3, "values");
     const shared = values.map(() => 10 * normal(random));
     const paired = pairedDifference(
       shared.map((value) => value + 0.3),
       shared,
-      stream(1),
+      rng(1),
     );
     expect(paired.low).toBeCloseTo(0.3, 6);
     expect(paired.high).toBeCloseTo(0.3, 6);
-    expect(() => pairedDifference([1], [], stream(1))).toThrow(/as many/);
+    expect(() => pairedDifference([1], [], rng(1))).toThrow(/as many/);
   });
 
   test("refuses no values and values that are not finite", () => {
-    expect(() => bootstrapMean([], stream(1))).toThrow(/at least one/);
-    expect(() => estimate([], stream(1))).toThrow(/at least one/);
-    expect(() => bootstrapMean([1, Number.NaN], stream(1))).toThrow(/finite/);
+    expect(() => bootstrapMean([], rng(1))).toThrow(/at least one/);
+    expect(() => estimate([], rng(1))).toThrow(/at least one/);
+    expect(() => bootstrapMean([1, Number.NaN], rng(1))).toThrow(/finite/);
   });
 });
 
 test("scores of 0 and 1 get Wilson's interval, others the bootstrap's", () => {
-  expect(estimate([0, 1, 1], stream(1))).toEqual(wilson(2, 3));
-  expect(estimate([0, 0.5, 1], stream(1)).method).toBe("bootstrap");
+  expect(estimate([0, 1, 1], rng(1))).toEqual(wilson(2, 3));
+  expect(estimate([0, 0.5, 1], rng(1)).method).toBe("bootstrap");
 });

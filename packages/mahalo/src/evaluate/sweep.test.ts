@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { stream } from "../core/random.ts";
+import { rng } from "../core/random.ts";
 import { makeJudge } from "../judges/registry.ts";
 import { formatMix, mixGrid } from "./mixes.ts";
 import { pairAccuracy } from "./pair-accuracy.ts";
@@ -60,7 +60,7 @@ describe("the sweep", () => {
     label: `a=${accuracy}`,
     mix: { accuracy, engagement: 1 - accuracy },
     respond: async (asked) => {
-      const random = stream(accuracy * 100, "policy");
+      const random = rng(accuracy * 100, "policy");
       return asked.map((_, index) =>
         random.next() < accuracy ? `The answer is ${index + 1}.` : "What do you think?",
       );

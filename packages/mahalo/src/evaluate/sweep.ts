@@ -1,7 +1,7 @@
 /** The sweep: every mix answers the same held-out prompts, every objective's judge scores every answer. */
 import { MahaloError } from "@mahalo/torch";
 import { element, need, zip } from "../core/need.ts";
-import { stream } from "../core/random.ts";
+import { rng } from "../core/random.ts";
 import type { Message } from "../data/rows/messages.ts";
 import type { Judge, Verdict } from "../judges/types.ts";
 import { weightIn } from "../model/heads/mix-weight.ts";
@@ -102,10 +102,7 @@ const judgePolicy = async (
         { hint: "look at the reason, and change the judge's options" },
       );
     }
-    point.results[objective] = estimate(
-      judged,
-      stream(seed, "evaluate", "bootstrap", objective, policy.label),
-    );
+    point.results[objective] = estimate(judged, rng(seed, "evaluate", "bootstrap", objective, policy.label));
   }
   return { policy, point, scores, answers };
 };
@@ -121,7 +118,7 @@ const steer = (objective: string, judged: readonly Judged[], seed: number): Stee
     return [];
   }
   const [ownResult, otherResult] = [own.point.results[objective], other.point.results[objective]];
-  const random = stream(seed, "evaluate", "steering", objective);
+  const random = rng(seed, "evaluate", "steering", objective);
   // Prompts on which either answer was not judged say nothing about the difference.
   const scoresOf = ({ scores }: Judged): (number | null)[] =>
     need(scores[objective], `scores on ${objective}`);
@@ -190,7 +187,7 @@ export const runSweep = async (options: SweepOptions): Promise<SweepOutcome> => 
     judged.push(one);
     onPolicy?.(one.point, judged.length, policies.length);
   }
-  const shown = stream(seed, "evaluate", "samples")
+  const shown = rng(seed, "evaluate", "samples")
     .shuffle(prompts.map((_, index) => index))
     .slice(0, samples);
   return {

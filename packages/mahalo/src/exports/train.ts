@@ -12,7 +12,7 @@ export {
   type PairLogProbs,
   type PairLoss,
   type PairLossOptions,
-  type PairOutcome,
+  type PairLossResult,
   pairLoss,
 } from "../train/losses.ts";
 export { type ModpoOptions, modpo } from "../train/methods/modpo.ts";

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { MahaloError } from "@mahalo/torch";
 import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { itemKey, keptJudge } from "./cached.ts";
+import { cachedJudge, itemKey } from "./cached.ts";
 import type { Judge, JudgedItem } from "./types.ts";
 
 let folder = "";
@@ -38,7 +38,7 @@ const counting = (failAt = Number.POSITIVE_INFINITY) => {
   };
   return { judge, asked };
 };
-const kept = (judge: Judge, content: unknown = "options") => keptJudge(judge, { folder, content });
+const kept = (judge: Judge, content: unknown = "options") => cachedJudge(judge, { folder, content });
 
 describe("kept verdicts", () => {
   test("a second judge of the same content asks nothing and says the same", async () => {
@@ -54,7 +54,7 @@ describe("kept verdicts", () => {
     const file = join(folder, "rubric.txt");
     writeFileSync(file, "one");
     const score = (content: unknown, one: JudgedItem) =>
-      keptJudge(judge, { folder, content, files: [{ option: "file", path: file }] }).score([one]);
+      cachedJudge(judge, { folder, content, files: [{ option: "file", path: file }] }).score([one]);
     await score("a", item("x", 1));
     await score("a", item("x", 1));
     expect(asked).toHaveLength(1);

@@ -1,8 +1,8 @@
-/** Verdicts kept on disk by content: what a judge has judged once it is not asked again, not even after a crash. */
+/** Verdicts cached on disk by content: what a judge has judged once it is not asked again, not even after a crash. */
 import { join } from "node:path";
 import { MahaloError } from "@mahalo/torch";
 import { z } from "zod";
-import { keptLines } from "../core/cached-lines.ts";
+import { cachedLines } from "../core/cached-lines.ts";
 import { ensureDir, hashBytes, hashFile } from "../core/files.ts";
 import { canonicalJson } from "../core/json.ts";
 import { JsonlWriter } from "../core/json-lines.ts";
@@ -10,7 +10,7 @@ import { element } from "../core/need.ts";
 import { messageKey } from "../data/rows/messages.ts";
 import { itemName, type Judge, type JudgedItem, type Verdict } from "./types.ts";
 
-/** Options of {@link keptJudge}. */
+/** Options of {@link cachedJudge}. */
 export type KeptOptions = {
   /** Folder of the verdicts; made where it is missing. */
   folder: string;
@@ -36,7 +36,7 @@ export const itemKey = ({ prompt, response, reference }: JudgedItem): string | u
 /** Reads a file of verdicts. */
 const readVerdicts = async (path: string): Promise<Map<string, Verdict>> => {
   const verdicts = new Map<string, Verdict>();
-  for await (const { key, score, reason } of keptLines(path, lineSchema))
+  for await (const { key, score, reason } of cachedLines(path, lineSchema))
     verdicts.set(key, { score, reason });
   return verdicts;
 };
@@ -65,7 +65,7 @@ const withPlace = (error: unknown, added: number, path: string): unknown => {
  *
  * One process at a time may write to a folder; a run's folder is locked.
  */
-export const keptJudge = (judge: Judge, { folder, content, files = [] }: KeptOptions): Judge => {
+export const cachedJudge = (judge: Judge, { folder, content, files = [] }: KeptOptions): Judge => {
   let opened: Promise<{ path: string; verdicts: Map<string, Verdict> }> | undefined;
   const open = async () => {
     const hashes = await Promise.all(

@@ -88,7 +88,7 @@ export const chatJudge: JudgeKind<"chat", ChatJudgeOptions> = {
     const { rubric, labels, asks, temperature, maxNewTokens, request } = options;
     return { ...endpointContent(options), rubric, labels, asks, temperature, maxNewTokens, request };
   },
-  kept: () => true,
+  cached: () => true,
   make: (options) => {
     const endpoint = new Endpoint(options);
     const names = Object.keys(options.labels);

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { z } from "zod";
 import { checkValue } from "../core/json.ts";
 import { Registry } from "../core/registry.ts";
-import { keptJudge } from "./cached.ts";
+import { cachedJudge } from "./cached.ts";
 import { chatJudge } from "./chat.ts";
 import { functionJudge } from "./function.ts";
 import { mathJudge } from "./math.ts";
@@ -21,7 +21,7 @@ type Declared = {
   /** As {@link JudgeKind.content} says, with the kind's name and its version. */
   content: { kind: string; version: string; options: unknown };
   files: JudgeFile[];
-  kept: boolean;
+  cached: boolean;
   needsAnswer: boolean;
   verdictsOn: VerdictsOn;
   make(): Judge;
@@ -62,7 +62,7 @@ const registered = <Options extends object>(judge: JudgeKind<string, Options>): 
         ...pathsOf(files),
         ...pathsOf(folders).flatMap(({ option, path }) => filesOfFolder(option, path)),
       ],
-      kept: judge.kept?.(options) === true,
+      cached: judge.cached?.(options) === true,
       needsAnswer: judge.needsAnswer === true,
       verdictsOn: judge.verdictsOn,
       make: () => judge.make(options),
@@ -117,9 +117,9 @@ export type MakeJudgeOptions = {
  * const [verdict] = await judge.score([{ prompt, response }]);
  */
 export const makeJudge = (declaration: unknown, where: string, { cache }: MakeJudgeOptions = {}): Judge => {
-  const { content, files, kept, make } = declared(declaration, where);
+  const { content, files, cached, make } = declared(declaration, where);
   const judge = make();
-  return kept && cache !== undefined ? keptJudge(judge, { folder: cache, content, files }) : judge;
+  return cached && cache !== undefined ? cachedJudge(judge, { folder: cache, content, files }) : judge;
 };
 
 /**

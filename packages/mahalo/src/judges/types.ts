@@ -69,7 +69,7 @@ export type JudgeKind<Kind extends string, Options> = {
   /** Raised when equal options would give other verdicts than before. Default "1". */
   readonly version?: string;
   /** Whether verdicts are kept on disk: where one costs more than reading a line. Default: they are not. */
-  kept?(options: Options): boolean;
+  cached?(options: Options): boolean;
 };
 
 /** An item's name in messages. */

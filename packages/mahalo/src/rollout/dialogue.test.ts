@@ -19,7 +19,7 @@ import {
 import { type RolloutRow, readRollouts } from "./file.ts";
 import type { GenerationRequest, RolloutGenerator } from "./generator.ts";
 import { runRollouts } from "./monte-carlo.ts";
-import { tinyContinuer } from "./testing/rollouts.ts";
+import { tinyGenerator } from "./testing/rollouts.ts";
 
 beforeAll(() => silenceProgress(true));
 afterAll(() => silenceProgress(false));
@@ -42,15 +42,15 @@ const dialogue = (messages: readonly Message[], line = 1): Dialogue => ({
 });
 
 /** A student that says which message it answers and with what seed. */
-const echo = (): RolloutGenerator & { jobs: GenerationRequest[] } => {
+const echo = (): RolloutGenerator & { requests: GenerationRequest[] } => {
   const student = {
     name: "echo",
     content: "echo",
-    jobs: [] as GenerationRequest[],
+    requests: [] as GenerationRequest[],
     prepare: (prompt: GenerationRequest["row"]["prompt"]) => ({ prompt, promptIds: [], steps: [] }),
-    run: async (jobs: readonly GenerationRequest[]) => {
-      student.jobs.push(...jobs);
-      return jobs.map(({ row: { prompt }, seed }) => ({
+    run: async (requests: readonly GenerationRequest[]) => {
+      student.requests.push(...requests);
+      return requests.map(({ row: { prompt }, seed }) => ({
         text: `re ${typeof prompt === "string" ? prompt : prompt.at(-1)?.content} (${seed % 97})`,
         steps: 0,
         finish: "end" as const,
@@ -146,7 +146,7 @@ describe("a dialogue", () => {
       replies.every(({ from, steps, text }) => from === 1 && steps === 1 && text.startsWith("re Well done!")),
     ).toBe(true);
     expect(new Set(replies.map(({ text }) => text)).size).toBe(3);
-    expect(student.jobs[0]?.row.prompt).toEqual(studentView(lesson, "You are Ann."));
+    expect(student.requests[0]?.row.prompt).toEqual(studentView(lesson, "You are Ann."));
     expect(seen.slice(0, 3).map(({ prompt }) => prompt)).toEqual([lesson, lesson, lesson]);
   });
 
@@ -180,7 +180,7 @@ describe("the student's view", () => {
 
 test("one of our models plays the student, the same each time", async () => {
   const model = await tinyModel("tiny-llama");
-  const student = tinyContinuer(model);
+  const student = tinyGenerator(model);
   const replies = async () => {
     const { written } = await run([dialogue(lesson)], { student, samples: 2, persona: "Be Ann." });
     return written[1]?.rollouts.map(({ text }) => text);

@@ -30,7 +30,7 @@ import type { Continuation } from "./generator.ts";
 import { planResponses, type RunRolloutsOptions, runRollouts } from "./monte-carlo.ts";
 import { rollOutDialogues } from "./rollout.ts";
 import { asModel, endpointRows } from "./testing/endpoint-rows.ts";
-import { textJudge, tinyContinuer } from "./testing/rollouts.ts";
+import { textJudge, tinyGenerator } from "./testing/rollouts.ts";
 import { answerSteps, answerText } from "./text.ts";
 
 let server: TestEndpoint;
@@ -107,8 +107,8 @@ describe("from a prompt", () => {
     );
     const generator = open({ perRequest: 5, concurrency: 1 });
     const row = generator.prepare("Well?", undefined);
-    const jobs = Array.from({ length: 6 }, (_, index) => ({ row, from: 0, seed: index }));
-    const made = await generator.run(jobs);
+    const requests = Array.from({ length: 6 }, (_, index) => ({ row, from: 0, seed: index }));
+    const made = await generator.run(requests);
     expect(made.map(({ text }) => text)).toEqual(["5 0 0", "5 0 1", "3 2 0", "3 2 1", "1 4 0", "1 5 0"]);
     expect(server.seen.map(({ body }) => [body.n, body.seed])).toEqual([
       [5, 0],
@@ -160,7 +160,7 @@ describe("from a step", () => {
   test("completions get the very tokens that our own generation has, and steps end at the same ones", async () => {
     const model = await tinyModel("tiny-llama", { training: false });
     const step = { by: "line" } as const;
-    const own = tinyContinuer(model, {
+    const own = tinyGenerator(model, {
       stepEnds: (ids) => stepEnds(model.tokenizer, ids, step),
       boundary: step,
     });
@@ -194,14 +194,14 @@ describe("from a step", () => {
     };
     const step = { by: "line" } as const;
     const ends = (ids: readonly number[]): number[] => stepEnds(model.tokenizer, ids, step);
-    const own = tinyContinuer(model, { stepEnds: ends, boundary: step, maxNewTokens: 20 });
+    const own = tinyGenerator(model, { stepEnds: ends, boundary: step, maxNewTokens: 20 });
     const theirs = open({ api: "completions" }, { local, sampling });
-    const jobs = endpointRows(2).flatMap(({ prompt, response }) => {
+    const requests = endpointRows(2).flatMap(({ prompt, response }) => {
       const row = own.prepare(prompt, response);
       return [0, 1, 2].map((from) => ({ row, from, seed: 7 + from }));
     });
     const told = (made: Continuation[]) => made.map(({ text, finish }) => ({ text, finish }));
-    expect(told(await theirs.run(jobs))).toEqual(told(await own.run(jobs)));
+    expect(told(await theirs.run(requests))).toEqual(told(await own.run(requests)));
     model.dispose();
   });
 

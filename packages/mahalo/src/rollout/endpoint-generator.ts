@@ -8,7 +8,7 @@ import { promptMessages } from "../data/rows/rows.ts";
 import { type StepBoundary, stepEnds } from "../data/tokens/steps.ts";
 import { cutText, textStepEnds } from "../data/tokens/text-steps.ts";
 import { type SamplingInput, samplingOf } from "../decode/sampling.ts";
-import { keptAnswers } from "../endpoint/cached-answers.ts";
+import { cachedAnswers } from "../endpoint/cached-answers.ts";
 import { Endpoint } from "../endpoint/endpoint.ts";
 import { mapInOrder } from "../endpoint/limiter.ts";
 import { endpointContent, endpointShape } from "../endpoint/options.ts";
@@ -71,16 +71,16 @@ export type EndpointRolloutOptions = EncodeRowOptions & {
   cache?: string | undefined;
 };
 
-/** A job with its place among all, and what its answer is kept under. */
-type Asked = { job: GenerationRequest; at: number; key: string };
+/** A request with its place among all, and what its answer is kept under. */
+type Asked = { request: GenerationRequest; at: number; key: string };
 
 /** Jobs that one request answers: the same prefix, at most `size` together. */
 const requestsOf = (asked: readonly Asked[], size: number): Asked[][] => {
   const groups: Asked[][] = [];
   for (const one of asked) {
     const group = groups.at(-1);
-    const before = group?.[0]?.job;
-    const same = before?.row === one.job.row && before.from === one.job.from;
+    const before = group?.[0]?.request;
+    const same = before?.row === one.request.row && before.from === one.request.from;
     if (group !== undefined && same && group.length < size) group.push(one);
     else groups.push([one]);
   }
@@ -130,7 +130,7 @@ export const endpointGenerator = (
     return { text, steps: from + added, finish, tokens, cuts };
   };
 
-  /** Asks for answers to jobs of one prefix, until each has one. */
+  /** Asks for answers to requests of one prefix, until each has one. */
   const ask = async (
     group: readonly Asked[],
     signals: { signal: AbortSignal | undefined; ending: AbortSignal },
@@ -140,14 +140,14 @@ export const endpointGenerator = (
       const open = group.slice(done);
       const [first] = open;
       if (first === undefined) return;
-      const start = startOf(first.job);
+      const start = startOf(first.request);
       const room =
         local !== undefined && "tokens" in start
           ? local.config.maxPositions - start.tokens.length
           : Number.POSITIVE_INFINITY;
       const wanted = {
         count: open.length,
-        seed: first.job.seed,
+        seed: first.request.seed,
         ...{ temperature, topP, topK, minP, request },
         maxNewTokens: Math.min(maxNewTokens, room),
       };
@@ -194,16 +194,16 @@ export const endpointGenerator = (
       const steps = cutText(text, textStepEnds(text, step, local?.tokenizer));
       return { prompt, promptIds: [], steps: steps.map((step) => ({ text: step, ids: [] })) };
     },
-    async run(jobs, { signal, onDone } = {}) {
-      const asked = jobs.map((job, index): Asked => {
-        const key = replies === undefined ? "" : hashBytes(canonicalJson([startOf(job), job.seed]));
-        return { job, at: index, key };
+    async run(requests, { signal, onDone } = {}) {
+      const asked = requests.map((request, index): Asked => {
+        const key = replies === undefined ? "" : hashBytes(canonicalJson([startOf(request), request.seed]));
+        return { request, at: index, key };
       });
-      const kept = replies === undefined ? undefined : await keptAnswers(replies, asked);
+      const kept = replies === undefined ? undefined : await cachedAnswers(replies, asked);
       const answers: Continuation[] = [];
-      const take = ({ job, at, key }: Asked, answer: Sample, known = false): void => {
+      const take = ({ request, at, key }: Asked, answer: Sample, known = false): void => {
         if (!known) kept?.add(key, answer);
-        answers[at] = continuation(job, answer);
+        answers[at] = continuation(request, answer);
         onDone?.();
       };
       try {

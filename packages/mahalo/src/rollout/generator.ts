@@ -56,8 +56,8 @@ export type RolloutGenerator = {
    * @throws RowProblem for a row that cannot be continued
    */
   prepare(prompt: Prompt, response: string | undefined): Prepared;
-  /** One answer a job, in order. An answer depends on its job alone, not on its company. */
-  run(jobs: readonly GenerationRequest[], options?: GenerationOptions): Promise<Continuation[]>;
+  /** One answer a request, in order. An answer depends on its request alone, not on its company. */
+  run(requests: readonly GenerationRequest[], options?: GenerationOptions): Promise<Continuation[]>;
 };
 
 /** How our own model continues. */
@@ -114,13 +114,13 @@ export const modelGenerator = (model: LanguageModel, options: ModelGeneratorOpti
       const { promptIds, ids } = encodeRow(model, prompt, response, { chat, maxPromptTokens });
       return { prompt, promptIds, steps: cutIds(tokenizer, ids, stepEnds) };
     },
-    async run(jobs, { signal, onDone } = {}) {
-      const rows = new Map([...new Set(jobs.map(({ row }) => row))].map((row, place) => [row, place]));
-      const placed = jobs.map(({ row, from, seed }, index) => {
+    async run(requests, { signal, onDone } = {}) {
+      const rows = new Map([...new Set(requests.map(({ row }) => row))].map((row, place) => [row, place]));
+      const placed = requests.map(({ row, from, seed }, index) => {
         const prefix = row.steps.slice(0, from).flatMap(({ ids }) => ids);
         return {
           index,
-          place: need(rows.get(row), "a job's row"),
+          place: need(rows.get(row), "a request's row"),
           from,
           promptIds: row.promptIds,
           prefix,
@@ -129,10 +129,10 @@ export const modelGenerator = (model: LanguageModel, options: ModelGeneratorOpti
       });
       // The longest prefix of a row first: the others begin with copies of it.
       const order = placed.toSorted((a, b) => a.place - b.place || b.from - a.from || a.index - b.index);
-      const requests = order.map(({ promptIds, prefix, seed }): GenerateRequest => {
+      const prompts = order.map(({ promptIds, prefix, seed }): GenerateRequest => {
         return { ids: [...promptIds, ...prefix], mix, sampling, maxNewTokens, seed };
       });
-      const completions = await generateAll(model, requests, {
+      const completions = await generateAll(model, prompts, {
         batchSize,
         decoder,
         sharePrefixes,

@@ -24,7 +24,7 @@ import {
   type RunRolloutsOptions,
   runRollouts,
 } from "./monte-carlo.ts";
-import { rollTiny, rows, textJudge, tinyContinuer } from "./testing/rollouts.ts";
+import { rollTiny, rows, textJudge, tinyGenerator } from "./testing/rollouts.ts";
 
 let model: LanguageModel;
 beforeAll(async () => {
@@ -41,7 +41,7 @@ type Given = { sources?: RolloutSource[]; generator?: RolloutGenerator; judge?: 
 
 const run = async (
   out: string,
-  { sources = rows(3), generator = tinyContinuer(model), judge = textJudge(), ...rest }: Given = {},
+  { sources = rows(3), generator = tinyGenerator(model), judge = textJudge(), ...rest }: Given = {},
 ) => {
   const tasks = planResponses(sources, generator, { samples: 3, ...rest });
   const summary = await runRollouts(tasks, {
@@ -121,7 +121,7 @@ describe("a response", () => {
   test("with labels that are not one a step is left out and counted", () =>
     withFolder(async (folder) => {
       const problems = new Problems();
-      const generator = tinyContinuer(model);
+      const generator = tinyGenerator(model);
       const sources = rows(2).map((row, index) => ({ ...row, labels: [1, 0, index].slice(0, 3) }));
       const tasks = planResponses(sources, generator, {}, problems);
       expect(tasks.map(({ row }) => row.labels)).toEqual([[1, 0, 0]]);
@@ -138,7 +138,7 @@ describe("a response", () => {
     const problems = new Problems({ maxBadShare: 1 });
     const [row] = rows(1);
     const long = { ...row, response: "It is so. ".repeat(200) } as RolloutSource;
-    expect(planResponses([long], tinyContinuer(model), {}, problems)).toEqual([]);
+    expect(planResponses([long], tinyGenerator(model), {}, problems)).toEqual([]);
     expect(problems.summary()).toMatch(/too-long.*rows\.jsonl:1: its \d+ tokens leave no room/s);
   });
 });
@@ -148,19 +148,19 @@ test("a prompt beyond maxPromptTokens is cut as training cuts it, and is answere
   const { tokenizer, template } = model;
   const source = { ...rows(1)[0], prompt, response: undefined } as RolloutSource;
   const problems = new Problems({ maxBadShare: 1 });
-  expect(planResponses([source], tinyContinuer(model), {}, problems)).toEqual([]);
-  const generator = tinyContinuer(model, { maxPromptTokens: 24 });
+  expect(planResponses([source], tinyGenerator(model), {}, problems)).toEqual([]);
+  const generator = tinyGenerator(model, { maxPromptTokens: 24 });
   const [task] = planResponses([source], generator, { samples: 1 });
   const wanted = encodePrompt(prompt, { tokenizer, template, maxPromptTokens: 24 });
-  expect(task?.made[0]?.job.row.promptIds).toEqual(wanted);
+  expect(task?.made[0]?.request.row.promptIds).toEqual(wanted);
   expect(wanted.length).toBeLessThanOrEqual(24);
   expect(tokenizer.decode(wanted)).toMatch(
     /^<\|im_start\|>user\n.*Now\?<\|im_end\|>\n<\|im_start\|>assistant\n$/s,
   );
-  expect(await generator.run(task?.made.map(({ job }) => job) ?? [])).toHaveLength(1);
+  expect(await generator.run(task?.made.map(({ request }) => request) ?? [])).toHaveLength(1);
   // A file of rollouts without the cut is another file; without the setting its keys stay what they were.
-  expect(generator.content).not.toEqual(tinyContinuer(model).content);
-  expect(canonicalJson(tinyContinuer(model).content)).not.toContain("maxPromptTokens");
+  expect(generator.content).not.toEqual(tinyGenerator(model).content);
+  expect(canonicalJson(tinyGenerator(model).content)).not.toContain("maxPromptTokens");
 });
 
 describe("answers", () => {
@@ -168,20 +168,20 @@ describe("answers", () => {
     withFolder(async (folder) => {
       const shared = await run(join(folder, "shared.jsonl"));
       const plain = await run(join(folder, "plain.jsonl"), {
-        generator: tinyContinuer(model, { sharePrefixes: false, batchSize: 1, decoder: uncachedDecoder }),
+        generator: tinyGenerator(model, { sharePrefixes: false, batchSize: 1, decoder: uncachedDecoder }),
       });
       expect(readFileSync(join(folder, "shared.jsonl"))).toEqual(readFileSync(join(folder, "plain.jsonl")));
       expect(shared.summary.rollouts).toBe(plain.summary.rollouts);
       // And without any of this file's code: prompt and prefix as one prompt, alone.
-      const generator = tinyContinuer(model);
+      const generator = tinyGenerator(model);
       const tasks = planResponses(rows(3), generator, { samples: 3 });
       const samples = tasks.flatMap((task) => task.made);
-      const answers = await generator.run(samples.map(({ job }) => job));
-      for (const [index, { job, from }] of samples.entries()) {
-        const prefix = job.row.steps.slice(0, from).flatMap(({ ids }) => ids);
-        const request = { ids: [...job.row.promptIds, ...prefix], seed: job.seed };
+      const answers = await generator.run(samples.map(({ request }) => request));
+      for (const [index, { request, from }] of samples.entries()) {
+        const prefix = request.row.steps.slice(0, from).flatMap(({ ids }) => ids);
+        const prompt = { ids: [...request.row.promptIds, ...prefix], seed: request.seed };
         const [alone] = await generateAll(model, [
-          { ...request, sampling: { temperature: 1 }, maxNewTokens: 12 },
+          { ...prompt, sampling: { temperature: 1 }, maxNewTokens: 12 },
         ]);
         const ids = alone?.finish === "end" ? alone.ids.slice(0, -1) : (alone?.ids ?? []);
         const whole = model.tokenizer.decode([...prefix, ...ids], { skipSpecial: true });
@@ -270,7 +270,7 @@ describe("a file", () => {
       const out = join(folder, "rollouts.jsonl");
       await run(out);
       for (const other of [{ weights: "other" }, { sampling: { temperature: 0.5 } }, { maxNewTokens: 3 }]) {
-        const generator = tinyContinuer(model, other);
+        const generator = tinyGenerator(model, other);
         await expect(run(out, { generator })).rejects.toMatchObject({ code: "E_ROLLOUT_OTHER" });
       }
     }));
@@ -299,7 +299,7 @@ test("a run that is killed loses no more than a batch, and its successor makes t
     expect(await ended).toBe("SIGKILL");
     const kept = lines();
     expect(kept).toBeLessThan(count);
-    const generator = tinyContinuer(model);
+    const generator = tinyGenerator(model);
     const { summary } = await run(out, { sources: rows(count), generator });
     // A batch has one row or two here.
     expect(summary.kept).toBeGreaterThanOrEqual(kept - 1);
@@ -329,6 +329,6 @@ test("an abort ends between two tokens, and the file goes on from its last batch
   }));
 
 test("settings that cannot be are refused", async () => {
-  expect(() => planResponses(rows(1), tinyContinuer(model), { samples: -1 })).toThrow(/samples: -1/);
+  expect(() => planResponses(rows(1), tinyGenerator(model), { samples: -1 })).toThrow(/samples: -1/);
   await expect(run("never-written.jsonl", { batchSize: 0 })).rejects.toThrow(/batchSize: 0/);
 });

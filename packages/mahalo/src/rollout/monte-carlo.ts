@@ -5,7 +5,7 @@ import { resumes, throwIfAborted } from "../core/interrupt.ts";
 import { canonicalJson } from "../core/json.ts";
 import { element, zip } from "../core/need.ts";
 import { progress } from "../core/progress.ts";
-import { stream } from "../core/random.ts";
+import { rng } from "../core/random.ts";
 import type { Answer } from "../data/rows/answers.ts";
 import { messageKey } from "../data/rows/messages.ts";
 import { type Origin, type ProblemStep, Problems } from "../data/rows/problems.ts";
@@ -32,7 +32,7 @@ export type RolloutSource = {
 
 /** An answer that is to be made. */
 export type RolloutSample = {
-  job: GenerationRequest;
+  request: GenerationRequest;
   /** Its number among those from the same prefix. */
   sample: number;
   /** How many of the row's steps it follows. */
@@ -99,7 +99,7 @@ export type RolloutSummary = {
 export const sampleSeed = (seed: number, prompt: Prompt, prefix: string, sample: number): number => {
   const turns = promptMessages(prompt).map(messageKey);
   // 31 bits, since endpoints take signed 32-bit seeds.
-  return stream(seed, "rollout", hashBytes(canonicalJson([turns, prefix])), String(sample)).integer(2 ** 31);
+  return rng(seed, "rollout", hashBytes(canonicalJson([turns, prefix])), String(sample)).integer(2 ** 31);
 };
 
 /** The answers that are to go on behind `from` steps of a prepared row. @throws MahaloError E_ROLLOUT */
@@ -116,7 +116,7 @@ export const samplesFrom = (
     .map(({ text }) => text)
     .join("");
   return Array.from({ length: samples }, (_, sample) => ({
-    job: { row, from, seed: sampleSeed(seed, row.prompt, prefix, sample) },
+    request: { row, from, seed: sampleSeed(seed, row.prompt, prefix, sample) },
     sample,
     from,
   }));
@@ -190,7 +190,7 @@ const keyOf = (
   // The rest of a prepared row follows from the row and the generator.
   const asked = made.map(
     ({
-      job: {
+      request: {
         row: { prompt },
         seed,
       },
@@ -241,10 +241,10 @@ const runBatch = async (
   onDone: () => void,
 ): Promise<Rollout[][]> => {
   const asked = tasks.flatMap(({ made }, task) => made.map((one) => ({ task, one })));
-  const jobs = asked.map(({ one }) => one.job);
-  const answers = jobs.length === 0 ? [] : ((await generator?.run(jobs, { signal, onDone })) ?? []);
-  if (answers.length !== jobs.length) {
-    throw wrongCount(generator?.name ?? "no generator", answers.length, jobs.length);
+  const requests = asked.map(({ one }) => one.request);
+  const answers = requests.length === 0 ? [] : ((await generator?.run(requests, { signal, onDone })) ?? []);
+  if (answers.length !== requests.length) {
+    throw wrongCount(generator?.name ?? "no generator", answers.length, requests.length);
   }
   const endings: { task: number; ending: Ending }[] = zip(answers, asked).map(([answer, { task, one }]) => ({
     task,

@@ -4,7 +4,7 @@ import { append } from "../core/append.ts";
 import { checkValue } from "../core/json.ts";
 import { mean } from "../core/mean.ts";
 import { element, need } from "../core/need.ts";
-import { stream } from "../core/random.ts";
+import { rng } from "../core/random.ts";
 import { type Origin, Problems } from "../data/rows/problems.ts";
 import { type PreferenceRow, promptKey } from "../data/rows/rows.ts";
 import type { RolloutRow } from "./file.ts";
@@ -96,7 +96,7 @@ export const pairsFromRollouts = (
   }
   if (cut > 0) step.skip("answers that ended at their length limit", cut);
   return [...groups].flatMap(([key, { row, origin, samples }]): MadePair[] => {
-    const chosen = choosePairs(samples, options, stream(seed, "pairs", key));
+    const chosen = choosePairs(samples, options, rng(seed, "pairs", key));
     if (chosen.length === 0) step.skip("no two answers of a prompt differ enough in score");
     const at = (index: number): { text: string; place: SamplePlace } => {
       const { text, score, place } = element(samples, index, "sample");

@@ -2,7 +2,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { z } from "zod";
-import { stream } from "../core/random.ts";
+import { rng } from "../core/random.ts";
 import { type ChosenPair, choosePairs, pairOptionsSchema } from "./scored-pairs.ts";
 
 const choose = (
@@ -13,7 +13,7 @@ const choose = (
   choosePairs(
     scores.map((score, index) => ({ text: `answer ${index}`, score })),
     pairOptionsSchema.parse(options),
-    stream(seed, "pairs"),
+    rng(seed, "pairs"),
   );
 
 describe("best against worst", () => {
@@ -64,7 +64,7 @@ test("samples without a verdict, and repeated texts, are passed over", () => {
     { text: "same", score: 1 },
     { text: "same", score: 0 },
   ];
-  expect(choosePairs(samples, pairOptionsSchema.parse({}), stream(0, "pairs"))).toEqual([]);
+  expect(choosePairs(samples, pairOptionsSchema.parse({}), rng(0, "pairs"))).toEqual([]);
 });
 
 test("wrong options are refused by name", () => {
@@ -85,7 +85,7 @@ describe("for any samples", () => {
   test("pairs are few enough, all different, apart by the margin, and of different texts", () => {
     fc.assert(
       fc.property(samples, options, fc.nat(), (list, given, seed) => {
-        const pairs = choosePairs(list, given, stream(seed, "pairs"));
+        const pairs = choosePairs(list, given, rng(seed, "pairs"));
         expect(pairs.length).toBeLessThanOrEqual(given.perPrompt);
         expect(new Set(pairs.map((pair) => JSON.stringify(pair))).size).toBe(pairs.length);
         for (const { chosen, rejected } of pairs) {

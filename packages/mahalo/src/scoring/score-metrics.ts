@@ -5,7 +5,7 @@ import { bootstrapInterval, type Interval } from "../core/bootstrap.ts";
 import { areaUnderCurve, calibrationError, correlation, scoreMargin } from "../core/label-metrics.ts";
 import { mean } from "../core/mean.ts";
 import { element } from "../core/need.ts";
-import { stream } from "../core/random.ts";
+import { rng } from "../core/random.ts";
 import { promptKey } from "../data/rows/rows.ts";
 import { headKinds } from "../model/reward/head-kinds/registry.ts";
 import type { JudgedScore, ScoredRow, StepwiseScore } from "./score-rows.ts";
@@ -79,7 +79,7 @@ const intervalOf = <T>(
   return bootstrapInterval(
     [...prompts.values()],
     (drawn) => figure(drawn.flat()),
-    stream(0, "score", "bootstrap"),
+    rng(0, "score", "bootstrap"),
   );
 };
 

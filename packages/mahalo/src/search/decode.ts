@@ -71,9 +71,9 @@ export async function* decode(
   }
   const host = engine ?? new Engine(model, { ...options, batchSize: 1 });
   try {
-    const job = host.submit(request);
+    const handle = host.submit(request);
     // Whoever stops reading, and an abort, cancel the request.
-    for await (const event of job) {
+    for await (const event of handle) {
       yield event;
       throwIfAborted(signal, "generating");
     }

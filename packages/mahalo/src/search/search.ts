@@ -2,7 +2,7 @@
 import { MahaloError } from "@mahalo/torch";
 import { throwIfAborted } from "../core/interrupt.ts";
 import { element, zip } from "../core/need.ts";
-import { type Random, stream } from "../core/random.ts";
+import { type Random, rng } from "../core/random.ts";
 import type { Prompt } from "../data/rows/rows.ts";
 import { cachedDecoder, type Decoder } from "../decode/decoder.ts";
 import { type Completion, type GenerateRequest, Sequence } from "../decode/request.ts";
@@ -136,7 +136,7 @@ class Search {
   }
 
   #random(key: string): Random {
-    return stream(this.#request.seed ?? 0, "search", key);
+    return rng(this.#request.seed ?? 0, "search", key);
   }
 
   /** Candidates of the first step, which all go on from the prompt. */

@@ -3,7 +3,7 @@ import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, truncateSync, wri
 import { join } from "node:path";
 import { Optimizer, type Tensor, tensor, type UpdateRule } from "@mahalo/torch";
 import { describe, expect, test } from "vitest";
-import { stream } from "../core/random.ts";
+import { rng } from "../core/random.ts";
 import { normal } from "../core/testing/normal.ts";
 import { withFolder } from "../model/testing/tiny.ts";
 import { type ComputeDType, type Parameter, parameter } from "../model/transformer/parameters.ts";
@@ -29,7 +29,7 @@ const makeState = ({
   updates?: number;
   steps?: number;
 } = {}): State => {
-  const random = stream(seed, "checkpoint");
+  const random = rng(seed, "checkpoint");
   const noise = (shape: readonly number[]): Tensor =>
     tensor(
       Float32Array.from({ length: shape.reduce((all, size) => all * size, 1) }, () => normal(random)),

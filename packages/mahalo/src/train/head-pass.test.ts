@@ -2,7 +2,7 @@
 import { backward, ops, scope, type Tensor, tensor } from "@mahalo/torch";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { stream } from "../core/random.ts";
+import { rng } from "../core/random.ts";
 import { normal } from "../core/testing/normal.ts";
 import { distance } from "../model/testing/tiny.ts";
 import { type ComputeDType, type Parameter, parameter } from "../model/transformer/parameters.ts";
@@ -24,7 +24,7 @@ type Case = {
 type Sizes = { positions: number; width: number; words: number; seed: number };
 
 const makeCase = ({ positions, width, words, seed }: Sizes): Case => {
-  const random = stream(seed, "head-pass");
+  const random = rng(seed, "head-pass");
   const normals = (length: number) => Float32Array.from({ length }, () => normal(random));
   return {
     positions,

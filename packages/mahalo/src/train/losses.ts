@@ -16,7 +16,7 @@ export type PairLogProbs = {
 };
 
 /** What a loss makes of a pair. */
-export type PairOutcome = {
+export type PairLossResult = {
   loss: number;
   /** d(loss)/d(chosen). */
   dChosen: number;
@@ -27,7 +27,7 @@ export type PairOutcome = {
 };
 
 /** The loss of one pair. */
-export type PairLoss = (pair: PairLogProbs) => PairOutcome;
+export type PairLoss = (pair: PairLogProbs) => PairLossResult;
 
 /** What a loss may be told. */
 export type PairLossOptions = {

@@ -1,7 +1,7 @@
 /** Options of a run: what decays, how long the warm-up is, and the update rules under their names. */
 import { Optimizer, tensor } from "@mahalo/torch";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { stream } from "../core/random.ts";
+import { rng } from "../core/random.ts";
 import type { LanguageModel } from "../model/folder/load.ts";
 import { tinyModel } from "../model/testing/tiny.ts";
 import { addLora } from "../model/transformer/lora.ts";
@@ -18,7 +18,7 @@ describe("weight decay", () => {
 
   test("spares vectors, that is norms and biases, and nothing else", async () => {
     const qwen3 = await tinyModel("tiny-qwen3");
-    const adapters = addLora(qwen3.backbone, { rank: 2, alpha: 2 }, stream(1, "lora"));
+    const adapters = addLora(qwen3.backbone, { rank: 2, alpha: 2 }, rng(1, "lora"));
     const all = [model, qwen3].flatMap(({ backbone }) => backbone.parameters());
     expect(all.some(({ name }) => name.endsWith(".bias"))).toBe(true);
     expect(all.some(({ name }) => name.endsWith("q_norm.weight"))).toBe(true);

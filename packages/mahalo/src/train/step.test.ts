@@ -2,7 +2,7 @@
 import { liveTensors, noGrad, tensor } from "@mahalo/torch";
 import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { stream } from "../core/random.ts";
+import { rng } from "../core/random.ts";
 import { normal } from "../core/testing/normal.ts";
 import type { LanguageModel } from "../model/folder/load.ts";
 import { trainAll } from "../model/testing/gradients.ts";
@@ -60,7 +60,7 @@ const select = (train: TrainOptions["train"]): Parameter[] =>
 
 /** Adapters begin at zero, where half of their gradients are zero too: gives every one some value. */
 const stir = (parameters: readonly Parameter[]): void => {
-  const random = stream(5, "stir");
+  const random = rng(5, "stir");
   for (const { name, value } of parameters) {
     if (!name.startsWith("lora.")) continue;
     const noise = Float32Array.from({ length: value.numel }, () => 0.1 * normal(random));

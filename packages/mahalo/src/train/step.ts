@@ -1,7 +1,7 @@
 /** One training step, top to bottom: forward, loss, backward, clipping, optimizer. */
 import { clipGradNorm, gradNorm, noGrad, type Optimizer, ops, scope, type Tensor } from "@mahalo/torch";
 import { lookUp, need, zip } from "../core/need.ts";
-import { stream } from "../core/random.ts";
+import { rng } from "../core/random.ts";
 import { packedAttention } from "../model/transformer/attention.ts";
 import type { Parameter } from "../model/transformer/parameters.ts";
 import { batchTokens } from "../model/transformer/tokens.ts";
@@ -48,7 +48,7 @@ export function trainStep<R>(state: TrainState<R>, step: number): Metrics {
   };
   const { every, project } = options.conflict ?? { every: 0, project: false };
   const measured = every > 0 && step % every === 0;
-  const random = stream(state.seed, "conflict", String(step));
+  const random = rng(state.seed, "conflict", String(step));
   const conflict =
     measured || project
       ? passByObjective(rows, parameters, backward, { forwardWithoutGrad: measured, project, random })

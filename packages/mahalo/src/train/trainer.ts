@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { MahaloError, Optimizer, schedule } from "@mahalo/torch";
 import { zip } from "../core/need.ts";
 import { type Progress, progress } from "../core/progress.ts";
-import { stream } from "../core/random.ts";
+import { rng } from "../core/random.ts";
 import { layerParameters } from "../model/transformer/backbone.ts";
 import { addLora } from "../model/transformer/lora.ts";
 import type { Parameter } from "../model/transformer/parameters.ts";
@@ -39,7 +39,7 @@ export const setTrainable = (
   const chosen = (): Parameter[] => {
     if (train === "full") return backbone.parameters();
     if (train === "heads") return [];
-    if ("lora" in train) return addLora(backbone, train.lora, stream(seed, "lora"));
+    if ("lora" in train) return addLora(backbone, train.lora, rng(seed, "lora"));
     const { layers, norm } = backbone.weights;
     return [...layers.slice(Math.max(0, layers.length - train.lastLayers)).flatMap(layerParameters), norm];
   };

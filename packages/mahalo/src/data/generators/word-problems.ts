@@ -2,7 +2,7 @@
 import { MahaloError } from "@mahalo/torch";
 import { z } from "zod";
 import { need } from "../../core/need.ts";
-import { type Random, stream } from "../../core/random.ts";
+import { type Random, rng } from "../../core/random.ts";
 import type { PreferenceRow } from "../rows/rows.ts";
 import type { Generated, GeneratedProblem, GeneratedRow, Generator } from "./types.ts";
 import { asked, type Step, step, told, toldAndInvited, toldWrong } from "./word-problem-replies.ts";
@@ -187,8 +187,8 @@ export const wordProblemSets = (
   options: WordProblemOptions,
   seed: number,
 ): { train: WordProblem[]; heldOut: WordProblem[] } => ({
-  train: drawProblems(options.problems, false, stream(seed, "word-problems", "train"), options),
-  heldOut: drawProblems(options.heldOut, true, stream(seed, "word-problems", "held-out"), options),
+  train: drawProblems(options.problems, false, rng(seed, "word-problems", "train"), options),
+  heldOut: drawProblems(options.heldOut, true, rng(seed, "word-problems", "held-out"), options),
 });
 
 const pairs = ({ steps }: WordProblem, random: Random, options: WordProblemOptions) => [
@@ -249,8 +249,8 @@ const toRows = (
 export const generateWordProblems = (options: WordProblemOptions, seed: number): Generated => {
   const { train, heldOut } = wordProblemSets(options, seed);
   return {
-    train: toRows(train, "train", stream(seed, "word-problems", "train", "replies"), options),
-    heldOut: toRows(heldOut, "held-out", stream(seed, "word-problems", "held-out", "replies"), options),
+    train: toRows(train, "train", rng(seed, "word-problems", "train", "replies"), options),
+    heldOut: toRows(heldOut, "held-out", rng(seed, "word-problems", "held-out", "replies"), options),
     problems: heldOut.map(
       ({ text, answer }, index): GeneratedProblem => ({
         prompt: [{ role: "user", content: text }],

@@ -1,7 +1,7 @@
 /** Chooses rows: a seeded held-out split by prompt, and a limit for each objective. */
 import { MahaloError } from "@mahalo/torch";
 import { lookUp } from "../../core/need.ts";
-import { stream } from "../../core/random.ts";
+import { rng } from "../../core/random.ts";
 import { type Prompt, promptKey } from "./rows.ts";
 
 /** What splitting needs of a row. */
@@ -91,7 +91,7 @@ export const limitRows = <Row extends { objective: string }>(
 ): Row[] => {
   if (limit === undefined) return [...rows];
   const drawn = [...groupBy(rows.entries(), ([, row]) => row.objective)].flatMap(([objective, own]) =>
-    stream(seed, "data", "limit", objective).shuffle(own).slice(0, limit),
+    rng(seed, "data", "limit", objective).shuffle(own).slice(0, limit),
   );
   return drawn.sort(([a], [b]) => a - b).map(([, row]) => row);
 };
@@ -99,7 +99,7 @@ export const limitRows = <Row extends { objective: string }>(
 /** Prompts in the order they are drawn; one prompt's place among others does not depend on which others there are. */
 const drawOrder = (keys: readonly string[], seed: number): string[] =>
   keys
-    .map((key) => ({ key, draw: stream(seed, "data", "held-out", key).next() }))
+    .map((key) => ({ key, draw: rng(seed, "data", "held-out", key).next() }))
     .sort((a, b) => a.draw - b.draw || (a.key < b.key ? -1 : 1))
     .map(({ key }) => key);
 

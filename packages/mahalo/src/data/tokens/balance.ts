@@ -1,7 +1,7 @@
 /** Balanced batches: every objective in every optimiser step, in an order that seed, epoch and step alone decide. */
 import { MahaloError } from "@mahalo/torch";
 import { element, zip } from "../../core/need.ts";
-import { stream } from "../../core/random.ts";
+import { rng } from "../../core/random.ts";
 
 /** Rows of one objective in a batch, as indices into that objective's own list of rows. */
 export type BatchPart = { objective: string; rows: number[] };
@@ -132,7 +132,7 @@ const passes = (seed: number): ((objective: string, count: number, pass: number)
     kept.set(objective, mine);
     const known = mine.get(pass);
     if (known !== undefined) return known;
-    const made = stream(seed, "train", "order", objective, String(pass)).shuffle([...Array(count).keys()]);
+    const made = rng(seed, "train", "order", objective, String(pass)).shuffle([...Array(count).keys()]);
     for (const old of mine.keys()) if (Math.abs(old - pass) > 1) mine.delete(old);
     mine.set(pass, made);
     return made;

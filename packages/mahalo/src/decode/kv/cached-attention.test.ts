@@ -2,7 +2,7 @@
 import { liveTensors, MahaloError, ops, scope, type Tensor, tensor } from "@mahalo/torch";
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { stream } from "../../core/random.ts";
+import { rng } from "../../core/random.ts";
 import { cachedAttention } from "./cached-attention.ts";
 import { KvCache, type KvRow, type KvSpan } from "./kv-cache.ts";
 import { PAGE_POSITIONS } from "./kv-pages.ts";
@@ -11,7 +11,7 @@ import { PAGE_POSITIONS } from "./kv-pages.ts";
 
 const layers = 2;
 const random = (size: readonly number[], seed: number): Tensor => {
-  const generator = stream(seed, "attention");
+  const generator = rng(seed, "attention");
   const count = size.reduce((product, one) => product * one, 1);
   return tensor(
     Float32Array.from({ length: count }, () => 4 * generator.next() - 2),

@@ -34,7 +34,7 @@ export class PrefixCache {
   readonly #cache: KvCache;
   readonly #maxPages: number;
   /** In the order of their last use. */
-  readonly #kept = new Set<Held>();
+  readonly #cached = new Set<Held>();
 
   /** @param maxBytes most that is kept, a page that several rows hold being counted for each */
   constructor(cache: KvCache, maxBytes: number) {
@@ -44,32 +44,32 @@ export class PrefixCache {
   }
 
   /** The row that begins most like `ids`, and how far; it counts as used. */
-  find(ids: readonly number[]): { held: Held; length: number } | undefined {
-    const best = longestHeld(ids, this.#kept);
+  match(ids: readonly number[]): { held: Held; length: number } | undefined {
+    const best = longestHeld(ids, this.#cached);
     if (best !== undefined) {
-      this.#kept.delete(best.held);
-      this.#kept.add(best.held);
+      this.#cached.delete(best.held);
+      this.#cached.add(best.held);
     }
     return best;
   }
 
   /** Keeps a row that nobody goes on with; the row belongs to this cache from now on. */
-  keep(ids: readonly number[], row: KvRow): void {
-    for (const one of [...this.#kept]) {
+  insert(ids: readonly number[], row: KvRow): void {
+    for (const one of [...this.#cached]) {
       const common = commonLength(one.ids, ids);
       if (common === ids.length) {
         // Another holds all of it.
         this.#cache.free(row);
-        this.#kept.delete(one);
-        this.#kept.add(one);
+        this.#cached.delete(one);
+        this.#cached.add(one);
         return;
       }
       if (common === one.ids.length) this.#drop(one);
     }
-    this.#kept.add({ ids, row });
+    this.#cached.add({ ids, row });
     let pages = 0;
-    for (const one of this.#kept) pages += one.row.pages.length;
-    for (const one of this.#kept) {
+    for (const one of this.#cached) pages += one.row.pages.length;
+    for (const one of this.#cached) {
       if (pages <= this.#maxPages) break;
       pages -= one.row.pages.length;
       this.#drop(one);
@@ -77,7 +77,7 @@ export class PrefixCache {
   }
 
   #drop(one: Held): void {
-    this.#kept.delete(one);
+    this.#cached.delete(one);
     this.#cache.free(one.row);
   }
 
@@ -85,7 +85,7 @@ export class PrefixCache {
   #reclaim(pages: number): void {
     const { pages: store } = this.#cache;
     const goal = store.usedBytes - pages * store.pageBytes;
-    for (const one of this.#kept) {
+    for (const one of this.#cached) {
       if (store.usedBytes <= goal) return;
       this.#drop(one);
     }
@@ -93,6 +93,6 @@ export class PrefixCache {
 
   /** Lets all rows go. */
   clear(): void {
-    for (const one of [...this.#kept]) this.#drop(one);
+    for (const one of [...this.#cached]) this.#drop(one);
   }
 }

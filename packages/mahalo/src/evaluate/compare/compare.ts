@@ -2,7 +2,7 @@
 import { append } from "../../core/append.ts";
 import { mean } from "../../core/mean.ts";
 import { element, need, zip } from "../../core/need.ts";
-import { stream } from "../../core/random.ts";
+import { rng } from "../../core/random.ts";
 import { winRates } from "../answer-metrics.ts";
 import { coverage, type FrontPoint, frontOf, hypervolume, leastRegret } from "../front.ts";
 import { gainsOf } from "../gains.ts";
@@ -68,7 +68,7 @@ const differencesOf = (
   const [ownPolicies, otherPolicies] = [policiesOf(a), policiesOf(b)];
   const [own, other] = [centreOf(ownPolicies), centreOf(otherPolicies)];
   if (own === undefined || other === undefined) return [];
-  const random = (of: string) => stream(seed, "compare", a.name, b.name, of);
+  const random = (of: string) => rng(seed, "compare", a.name, b.name, of);
   const between = objectives.flatMap((objective): Comparison["differences"] => {
     const difference = pairedOverSeeds(
       scoresOf(own, objective),
@@ -114,7 +114,7 @@ const groupResults = (
   const front = frontOf(means);
   const points = policies.map((policy, index): ComparedPoint => {
     const results = objectives.flatMap((objective) => {
-      const random = stream(seed, "compare", group.name, policy.label, objective);
+      const random = rng(seed, "compare", group.name, policy.label, objective);
       const scores = scoresOf(policy, objective);
       const found = overSeeds(prompts, (draws) => drawnMean(scores, draws), random, { resamples });
       return found === undefined ? [] : [[objective, found] as const];
@@ -125,7 +125,7 @@ const groupResults = (
       : overSeeds(
           prompts,
           (draws) => drawnMean(kl, draws),
-          stream(seed, "compare", group.name, policy.label, "kl"),
+          rng(seed, "compare", group.name, policy.label, "kl"),
           { resamples },
         );
     return {
@@ -138,7 +138,7 @@ const groupResults = (
       ...(far === undefined ? {} : { kl: far }),
     };
   });
-  const random = stream(seed, "compare", group.name, "hypervolume");
+  const random = rng(seed, "compare", group.name, "hypervolume");
   const volume = overSeeds(
     prompts,
     (draws) => {

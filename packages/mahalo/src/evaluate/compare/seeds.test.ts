@@ -1,10 +1,10 @@
 /** The bootstrap over seeds and prompts: examples, and what its intervals must hold. */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { stream } from "../../core/random.ts";
+import { rng } from "../../core/random.ts";
 import { drawnMean, overSeeds, pairedOverSeeds } from "./seeds.ts";
 
-const random = () => stream(3, "seeds");
+const random = () => rng(3, "seeds");
 const scores = fc.array(
   fc.array(fc.double({ min: 0, max: 1, noNaN: true }), { minLength: 1, maxLength: 6 }),
   {

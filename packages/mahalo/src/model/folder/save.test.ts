@@ -3,7 +3,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFil
 import { join } from "node:path";
 import { noGrad, openSafetensors, ops } from "@mahalo/torch";
 import { describe, expect, test } from "vitest";
-import { stream } from "../../core/random.ts";
+import { rng } from "../../core/random.ts";
 import { distance, IDS, logitsOf, type TinyName, tinyModel, tinyNames, withFolder } from "../testing/tiny.ts";
 import { addLora } from "../transformer/lora.ts";
 import { type LanguageModel, loadModel } from "./load.ts";
@@ -130,8 +130,8 @@ describe("a saved model", () => {
   test("has low-rank adapters merged in, and leaves the model in memory as it was", () =>
     withFolder(async (folder) => {
       const model = await tinyModel("tiny-qwen2");
-      const adapters = addLora(model.backbone, { rank: 2, alpha: 4 }, stream(1, "lora"));
-      const random = stream(2, "update");
+      const adapters = addLora(model.backbone, { rank: 2, alpha: 4 }, rng(1, "lora"));
+      const random = rng(2, "update");
       for (const adapter of adapters) {
         const { master } = adapter;
         const noise = ops.randn(adapter.value.shape).mul(0.1 + 0.01 * random.next());

@@ -2,7 +2,7 @@
 import { noGrad, ops, scope, tensor } from "@mahalo/torch";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { stream } from "../../core/random.ts";
+import { rng } from "../../core/random.ts";
 import { normal } from "../../core/testing/normal.ts";
 import { distance, IDS, logitsOf, tinyModel } from "../testing/tiny.ts";
 import { type ComputeDType, parameter } from "../transformer/parameters.ts";
@@ -23,7 +23,7 @@ const randomHeads = (
   seed: number,
   { rows = 7, width = 5, std = 0.5, compute = "float32" as ComputeDType } = {},
 ): Heads => {
-  const random = stream(seed, "test");
+  const random = rng(seed, "test");
   const weights = tensor(
     Float32Array.from({ length: rows * width }, () => normal(random)),
     {

@@ -1,7 +1,7 @@
 /** Output heads: one for each objective, and their mixes merged into one matrix. */
 import { Generator, gradEnabled, keep, MahaloError, noGrad, ops, scope, type Tensor } from "@mahalo/torch";
 import { linear } from "../../core/products.ts";
-import { stream } from "../../core/random.ts";
+import { rng } from "../../core/random.ts";
 import { listNames, nearest } from "../../core/suggest.ts";
 import type { Int8Weight, Kernels } from "../transformer/kernels.ts";
 import { type ComputeDType, type Parameter, parameter } from "../transformer/parameters.ts";
@@ -137,7 +137,7 @@ export class Heads {
     for (const name of objectives) {
       if (this.#byName.has(name))
         throw new MahaloError("E_HEAD_EXISTS", `the model has a head for "${name}" already`);
-      const generator = new Generator(stream(seed, "head", name).integer(2 ** 31));
+      const generator = new Generator(rng(seed, "head", name).integer(2 ** 31));
       const from = this.#base.float();
       const weights = noGrad(() =>
         scope(() => keep(ops.add(from, ops.randn(from.shape, { generator }), { alpha: std }).to("float32"))),

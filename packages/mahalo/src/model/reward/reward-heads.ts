@@ -1,6 +1,6 @@
 /** Reward heads: small maps from the hidden state behind a step to the step's score. */
 import { keep, MahaloError, type Tensor, tensor } from "@mahalo/torch";
-import { stream } from "../../core/random.ts";
+import { rng } from "../../core/random.ts";
 import { listNames, nearest } from "../../core/suggest.ts";
 import { Parameter } from "../transformer/parameters.ts";
 import type { HeadWeights, RewardHeadKind } from "./head-kinds/kind.ts";
@@ -86,7 +86,7 @@ export const newHead = (spec: HeadSpec, hiddenSize: number, seed: number): Rewar
   makeHead(spec, hiddenSize, {
     training: true,
     load: (name, shape) => {
-      const random = stream(seed, "reward-head", spec.name, name);
+      const random = rng(seed, "reward-head", spec.name, name);
       const bound = name.endsWith("bias") ? 0 : 1 / Math.sqrt(hiddenSize);
       const size = shape.reduce((product, length) => product * length, 1);
       const values = Float32Array.from({ length: size }, () => (2 * random.next() - 1) * bound);

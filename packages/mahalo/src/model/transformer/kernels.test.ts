@@ -3,7 +3,7 @@ import { MahaloError, noGrad, ops, scope, type Tensor, tensor } from "@mahalo/to
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { type Body, derivativeExcess, differentiate, normal } from "../../../../torch/src/testing/compare.ts";
-import { stream } from "../../core/random.ts";
+import { rng } from "../../core/random.ts";
 import type { ModelConfig } from "../folder/model-config.ts";
 import { clearGradients, gradientsOf, normDistance, trainAll } from "../testing/gradients.ts";
 import { hiddenOf, packed, type TinyName, tinyModel, tinyNames, tokensOf } from "../testing/tiny.ts";
@@ -216,7 +216,7 @@ test("rows with gradients, or with adapters, go the way that knows them", async 
     trainAll(model);
     expect(answer().length).toBeGreaterThan(0);
     expect(() => noGrad(answer)).toThrow("not for these");
-    const adapters = addLora(model.backbone, { rank: 2, alpha: 4 }, stream(0, "lora"));
+    const adapters = addLora(model.backbone, { rank: 2, alpha: 4 }, rng(0, "lora"));
     expect(noGrad(answer).length).toBeGreaterThan(0);
     expect(adapters.length).toBeGreaterThan(0);
   } finally {

@@ -4,7 +4,7 @@ import { liveTensors, MahaloError, noGrad, openSafetensors, ops, scope, type Ten
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { normal } from "../../../../torch/src/testing/compare.ts";
-import { stream } from "../../core/random.ts";
+import { rng } from "../../core/random.ts";
 import { type LanguageModel, type LoadOptions, loadModel } from "../folder/load.ts";
 import { exportMix, saveModel } from "../folder/save.ts";
 import { clearGradients, normDistance, trainAll } from "../testing/gradients.ts";
@@ -90,7 +90,7 @@ describe.each(tinyNames)("%s", (name) => {
       // By the same kernels before and after: those for few rows know no adapters, and sum in another order.
       model.backbone.kernels = { ...model.backbone.kernels, rowwise: undefined };
       const before = hidden(model);
-      const parameters = addLora(model.backbone, OPTIONS, stream(1, "lora"));
+      const parameters = addLora(model.backbone, OPTIONS, rng(1, "lora"));
       expect(normDistance(hidden(model), before)).toBe(0);
       // Three maps for query, key and value, two for gate and up, and two more in each layer; A and B of each.
       expect(parameters).toHaveLength(14 * model.config.layers);
@@ -99,7 +99,7 @@ describe.each(tinyNames)("%s", (name) => {
 
   test("with merged adapters answers as with them beside, and unmerged gets its weights back", () =>
     withModel(name, (model) => {
-      const parameters = addLora(model.backbone, OPTIONS, stream(1, "lora"));
+      const parameters = addLora(model.backbone, OPTIONS, rng(1, "lora"));
       shake(parameters);
       const [before, beside] = [weights(model), hidden(model)];
       const deltas = adapters(model).map((one) => read(one.delta()));
@@ -129,7 +129,7 @@ describe.each(tinyNames)("%s", (name) => {
     (checkpoint) =>
       withModel(name, (model) => {
         trainAll(model);
-        const parameters = addLora(model.backbone, OPTIONS, stream(1, "lora"));
+        const parameters = addLora(model.backbone, OPTIONS, rng(1, "lora"));
         shake(parameters);
         learn(model, parameters, checkpoint);
         const all = model.backbone.parameters();
@@ -168,7 +168,7 @@ describe.each(tinyNames)("%s", (name) => {
     withFolder((folder) =>
       withModel(name, async (model) => {
         model.heads.addNoisyCopies(["accuracy", "wit"], { seed: 3, std: 0.05, compute: "float32" });
-        shake(addLora(model.backbone, OPTIONS, stream(1, "lora")));
+        shake(addLora(model.backbone, OPTIONS, rng(1, "lora")));
         const [before, answer] = [weights(model), hidden(model)];
         await saveModel(model, join(folder, "saved"));
         await exportMix(model, { accuracy: 1, wit: 3 }, join(folder, "mix"));
@@ -196,7 +196,7 @@ test("merged weights answer like the adapters at any rank and scale", () =>
         fc.double({ min: 0.01, max: 64, noNaN: true }),
         fc.integer({ min: 0, max: 1000 }),
         (rank, alpha, seed) => {
-          shake(addLora(model.backbone, { rank, alpha }, stream(seed, "lora")), 0.02);
+          shake(addLora(model.backbone, { rank, alpha }, rng(seed, "lora")), 0.02);
           const beside = hidden(model);
           const merged = mergeLora(model.backbone);
           expect(normDistance(hidden(model), beside)).toBeLessThan(1e-4);
@@ -215,7 +215,7 @@ describe("new adapters", () => {
   test("depend on the seed alone: A is uniform below 1 / sqrt(N), B zero", () =>
     withModel("tiny-llama", (model) => {
       const draw = (seed: number): Float32Array[] => {
-        const parameters = addLora(model.backbone, OPTIONS, stream(seed, "lora"));
+        const parameters = addLora(model.backbone, OPTIONS, rng(seed, "lora"));
         for (const { weight } of linears(model.backbone)) expect(weight.trainable).toBe(false);
         for (const { parts } of adapters(model)) {
           for (const { down_RN, up_MR, outputs } of parts) {
@@ -241,9 +241,9 @@ describe("new adapters", () => {
 
   test("are refused where there are some, which would be lost", () =>
     withModel("tiny-llama", (model) => {
-      shake(addLora(model.backbone, OPTIONS, stream(1, "lora")));
+      shake(addLora(model.backbone, OPTIONS, rng(1, "lora")));
       const [answer, live] = [hidden(model), liveTensors()];
-      const again = (): unknown => addLora(model.backbone, OPTIONS, stream(2, "lora"));
+      const again = (): unknown => addLora(model.backbone, OPTIONS, rng(2, "lora"));
       expect(again).toThrow(MahaloError);
       expect(again).toThrow(/adapters already/);
       expect([normDistance(hidden(model), answer), liveTensors()]).toEqual([0, live]);
@@ -253,7 +253,7 @@ describe("new adapters", () => {
 
   test("that are frozen take no gradient", () =>
     withModel("tiny-llama", (model) => {
-      const parameters = addLora(model.backbone, OPTIONS, stream(1, "lora"));
+      const parameters = addLora(model.backbone, OPTIONS, rng(1, "lora"));
       for (const parameter of parameters) parameter.trainable = false;
       learn(model, parameters);
       learn(model, parameters, true);
@@ -263,7 +263,7 @@ describe("new adapters", () => {
   test.each(["float32", "bfloat16"] as const)("in %s are freed with their model", async (compute) => {
     const before = liveTensors();
     const model = await tinyModel("tiny-llama", { compute });
-    const parameters = addLora(model.backbone, OPTIONS, stream(1, "lora"));
+    const parameters = addLora(model.backbone, OPTIONS, rng(1, "lora"));
     learn(model, parameters);
     model.dispose();
     expect(liveTensors()).toBe(before);
@@ -275,7 +275,7 @@ describe("in bfloat16", () => {
     withModel(
       "tiny-qwen3",
       (model) => {
-        shake(addLora(model.backbone, OPTIONS, stream(1, "lora")));
+        shake(addLora(model.backbone, OPTIONS, rng(1, "lora")));
         const [before, beside] = [weights(model), hidden(model)];
         const merged = mergeLora(model.backbone);
         for (const { weight } of linears(model.backbone)) {
@@ -296,7 +296,7 @@ describe("in bfloat16", () => {
     withModel(
       "tiny-qwen3",
       (model) => {
-        shake(addLora(model.backbone, OPTIONS, stream(1, "lora")), 0.05);
+        shake(addLora(model.backbone, OPTIONS, rng(1, "lora")), 0.05);
         const before = weights(model);
         unmergeLora(mergeLora(model.backbone));
         const far = apart(weights(model), before);
@@ -311,7 +311,7 @@ test("a rank beyond the widest layer is refused before anything is made", () =>
   withModel("tiny-qwen3", (model) => {
     const before = liveTensors();
     const rank = { rank: 1_000_000, alpha: 1 };
-    expect(() => addLora(model.backbone, rank, stream(1, "lora"))).toThrow(
+    expect(() => addLora(model.backbone, rank, rng(1, "lora"))).toThrow(
       expect.objectContaining({ code: "E_LORA_RANK", exitStatus: 2 }),
     );
     expect(liveTensors()).toBe(before);

@@ -1,4 +1,4 @@
-/** What a result came from: versions and machine, kept in every stage's stamp and in results. */
+/** What a result came from: versions and machine, kept in every stage's manifest and in results. */
 import { cpus, platform, release, totalmem } from "node:os";
 import { fileURLToPath } from "node:url";
 import { hasCuda, instructionSet, torchVersion } from "@mahalo/torch";

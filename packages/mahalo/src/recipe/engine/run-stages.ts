@@ -12,7 +12,13 @@ import { didYouMean } from "../../core/suggest.ts";
 import { acquireLock } from "./lock.ts";
 import { type Provenance, provenance } from "./provenance.ts";
 import { inspectStages, type Stage, type StageContext, type StageState, stageNames } from "./stage.ts";
-import { damagedOutput, listOutputs, readStamp, type Stamp, writeStamp } from "./stage-manifest.ts";
+import {
+  damagedOutput,
+  listOutputs,
+  readStageManifest,
+  type StageManifest,
+  writeStageManifest,
+} from "./stage-manifest.ts";
 
 const move = async (from: string, to: string): Promise<boolean> => {
   try {
@@ -25,14 +31,14 @@ const move = async (from: string, to: string): Promise<boolean> => {
 };
 
 /** Folder that outputs of a key are moved to, and looked for when that key is wanted again. */
-const shelf = (folder: string, name: string, key: string): string =>
+const staleFolder = (folder: string, name: string, key: string): string =>
   join(folder, "stale", `${name}-${key.slice(0, 12)}`);
 
-/** Takes a stage's folder out of the way: kept on the shelf under its key, or under a number if it has none. */
+/** Takes a stage's folder out of the way: kept on the staleFolder under its key, or under a number if it has none. */
 const moveAway = async (
   folder: string,
   name: string,
-  stamp: Stamp | undefined,
+  manifest: StageManifest | undefined,
 ): Promise<string | undefined> => {
   const from = join(folder, name);
   const content = await readdir(from).catch((error: unknown) => {
@@ -41,7 +47,7 @@ const moveAway = async (
   });
   if (content.length === 0) return undefined;
   await ensureDir(join(folder, "stale"));
-  const wanted = shelf(folder, name, stamp?.key ?? "unknown");
+  const wanted = staleFolder(folder, name, manifest?.key ?? "unknown");
   for (let number = 1; ; number++) {
     const to = number === 1 ? wanted : `${wanted}-${number}`;
     const taken = await readdir(to).then(
@@ -96,17 +102,17 @@ const prepare = async (
   folder: string,
   state: StageState,
   { redo, verify, log }: { redo: boolean; verify: boolean; log: (line: string) => void },
-): Promise<Stamp | undefined> => {
-  if (state.state === "resumable" && !redo) return state.stamp;
-  const away = await moveAway(folder, state.name, state.stamp);
+): Promise<StageManifest | undefined> => {
+  if (state.state === "resumable" && !redo) return state.manifest;
+  const away = await moveAway(folder, state.name, state.manifest);
   if (away !== undefined) log(`${state.name}: moved the former outputs to ${away}`);
   if (redo || state.key === undefined) return undefined;
-  const kept = shelf(folder, state.name, state.key);
-  const stamp = away === kept ? undefined : await readStamp(kept);
-  if (stamp?.key !== state.key || (await damagedOutput(kept, stamp, { verify })) !== undefined)
+  const kept = staleFolder(folder, state.name, state.key);
+  const manifest = away === kept ? undefined : await readStageManifest(kept);
+  if (manifest?.key !== state.key || (await damagedOutput(kept, manifest, { verify })) !== undefined)
     return undefined;
   await move(kept, join(folder, state.name));
-  return stamp;
+  return manifest;
 };
 
 /** Runs one stage; gives the seconds that this process worked on it, and those of all that did. */
@@ -114,7 +120,7 @@ const runOne = async <R>(
   stage: Stage<R>,
   state: StageState,
   context: Omit<StageContext<R>, "resumed" | "ingredients">,
-  from: Stamp | undefined,
+  from: StageManifest | undefined,
   origin: Provenance,
 ): Promise<{ seconds: number; inAll: number }> => {
   const { ingredients, key } = state;
@@ -123,7 +129,7 @@ const runOne = async <R>(
   }
   const began = performance.now();
   const worked = (): number => (from?.seconds ?? 0) + (performance.now() - began) / 1000;
-  const stamp: Stamp = {
+  const manifest: StageManifest = {
     format: 1,
     status: "started",
     key,
@@ -135,24 +141,24 @@ const runOne = async <R>(
     outputs: {},
   };
   await ensureDir(context.folder);
-  await writeStamp(context.folder, stamp);
+  await writeStageManifest(context.folder, manifest);
   try {
     await stage.run({ ...context, ingredients, resumed: from !== undefined });
   } catch (error) {
     // Only the time worked is lost where the disk is full; the first error is the one to tell.
-    await writeStamp(context.folder, { ...stamp, seconds: worked() }).catch(() => undefined);
+    await writeStageManifest(context.folder, { ...manifest, seconds: worked() }).catch(() => undefined);
     throw error;
   }
   const outputs = await listOutputs(context.folder);
   const inAll = worked();
-  await writeStamp(context.folder, {
-    ...stamp,
+  await writeStageManifest(context.folder, {
+    ...manifest,
     status: "done",
     finishedAt: new Date().toISOString(),
     seconds: inAll,
     outputs,
   });
-  return { seconds: inAll - stamp.seconds, inAll };
+  return { seconds: inAll - manifest.seconds, inAll };
 };
 
 /** What became of stages that are all fresh, in a folder that cannot be written to; undefined where one is not. */

@@ -1,4 +1,4 @@
-/** The stamp of a stage's folder: what its outputs were made from, so that only what is stale is made anew. */
+/** The manifest of a stage's folder: what its outputs were made from, so that only what is stale is made anew. */
 import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
@@ -26,14 +26,14 @@ export type Ingredients = z.infer<typeof ingredientsSchema>;
 /** The content hash of a stage: equal ingredients, equal key. */
 export const keyOf = (ingredients: Ingredients): string => hashBytes(canonicalJson(ingredients));
 
-/** What a stamp says of one output. */
+/** What a manifest says of one output. */
 const outputSchema = z.strictObject({
   size: z.number().describe("Bytes."),
   changed: z.string().describe("Time of its last change, in nanoseconds since 1970."),
   sha256: z.string(),
 });
 
-/** What a stamp says of one output. */
+/** What a manifest says of one output. */
 export type OutputFile = z.infer<typeof outputSchema>;
 
 /** What `stage.json` in a stage's folder holds. */
@@ -53,12 +53,12 @@ export const stampSchema = z.strictObject({
 });
 
 /** What `stage.json` in a stage's folder holds. */
-export type Stamp = z.infer<typeof stampSchema>;
+export type StageManifest = z.infer<typeof stampSchema>;
 
 const fileName = "stage.json";
 
-/** The stamp of a folder; undefined where there is none or it cannot be read, which means that its content is unknown. */
-export const readStamp = async (folder: string): Promise<Stamp | undefined> => {
+/** The manifest of a folder; undefined where there is none or it cannot be read, which means that its content is unknown. */
+export const readStageManifest = async (folder: string): Promise<StageManifest | undefined> => {
   try {
     return parseJson(await readText(join(folder, fileName)), stampSchema, join(folder, fileName));
   } catch {
@@ -66,16 +66,16 @@ export const readStamp = async (folder: string): Promise<Stamp | undefined> => {
   }
 };
 
-/** Writes a folder's stamp, atomically. */
-export const writeStamp = (folder: string, stamp: Stamp): Promise<void> =>
-  writeJsonFile(join(folder, fileName), stamp);
+/** Writes a folder's manifest, atomically. */
+export const writeStageManifest = (folder: string, manifest: StageManifest): Promise<void> =>
+  writeJsonFile(join(folder, fileName), manifest);
 
 const describeFile = async (path: string): Promise<Omit<OutputFile, "sha256">> => {
   const { size, mtimeNs } = await stat(path, { bigint: true });
   return { size: Number(size), changed: mtimeNs.toString() };
 };
 
-/** Files below a folder, the stamp itself and what is half written left out; sorted by name. */
+/** Files below a folder, the manifest itself and what is half written left out; sorted by name. */
 export const listOutputs = async (folder: string): Promise<Record<string, OutputFile>> => {
   const entries = await readdir(folder, { recursive: true, withFileTypes: true }).catch((error: unknown) => {
     throw fileError("E_FILE_READ", "list", folder, error);
@@ -99,15 +99,15 @@ export type DamageOptions = {
   hash?: (path: string) => Promise<string>;
 };
 
-/** The first output of a stamp that is gone or has another content, or undefined when all are there. */
+/** The first output of a manifest that is gone or has another content, or undefined when all are there. */
 export const damagedOutput = async (
   folder: string,
-  stamp: Stamp,
+  manifest: StageManifest,
   { verify = false, hash = hashFile }: DamageOptions = {},
 ): Promise<string | undefined> => {
-  for (const [name, written] of Object.entries(stamp.outputs)) {
+  for (const [name, written] of Object.entries(manifest.outputs)) {
     const path = join(folder, name);
-    // A stamp of an earlier version may list what a killed process left.
+    // A manifest of an earlier version may list what a killed process left.
     if (isLeftover(name)) continue;
     try {
       const found = await describeFile(path);

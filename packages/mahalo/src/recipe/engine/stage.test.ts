@@ -7,7 +7,7 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { throwIfAborted } from "../../core/interrupt.ts";
 import { type RunStagesOptions, runStages } from "./run-stages.ts";
 import { inspectStages, type Stage } from "./stage.ts";
-import { readStamp } from "./stage-manifest.ts";
+import { readStageManifest } from "./stage-manifest.ts";
 
 type Toy = { data: { rows: number }; align: { beta: number } | false; evaluate: { mixes: number } };
 
@@ -159,12 +159,12 @@ describe("only what is stale is made anew", () => {
     const path = join(folder, "align", "out");
     const stampPath = join(folder, "align", "stage.json");
     await writeFile(path, (await readFile(path, "utf8")).replace("align", "alibn"));
-    // As a flipped bit on the disk leaves it: the time of change is the one that the stamp has.
+    // As a flipped bit on the disk leaves it: the time of change is the one that the manifest has.
     const { mtimeNs } = await stat(path, { bigint: true });
-    const stamp = await readFile(stampPath, "utf8");
-    const written = (await readStamp(join(folder, "align")))?.outputs.out;
+    const manifest = await readFile(stampPath, "utf8");
+    const written = (await readStageManifest(join(folder, "align")))?.outputs.out;
     if (typeof written !== "object") throw new Error("no such output");
-    await writeFile(stampPath, stamp.replace(written.changed, mtimeNs.toString()));
+    await writeFile(stampPath, manifest.replace(written.changed, mtimeNs.toString()));
     expect((await run()).map(({ did }) => did)).toEqual(["kept", "kept", "kept"]);
     expect((await run(toy, { verify: true })).map(({ did }) => did)).toEqual(["kept", "ran", "kept"]);
     expect((await run(toy, { verify: true })).map(({ did }) => did)).toEqual(["kept", "kept", "kept"]);
@@ -175,9 +175,9 @@ describe("only what is stale is made anew", () => {
     const { run } = pipeline();
     await run();
     const path = join(folder, "align", "stage.json");
-    const stamp = JSON.parse(await readFile(path, "utf8"));
-    const outputs = { out: stamp.outputs.out.size, part: 5, ".model.0123456789ab.tmp/config.json": 7 };
-    await writeFile(path, JSON.stringify({ ...stamp, outputs }));
+    const manifest = JSON.parse(await readFile(path, "utf8"));
+    const outputs = { out: manifest.outputs.out.size, part: 5, ".model.0123456789ab.tmp/config.json": 7 };
+    await writeFile(path, JSON.stringify({ ...manifest, outputs }));
     expect((await states())[1]).toEqual(["align", "fresh"]);
   });
 
@@ -233,7 +233,7 @@ describe("a stage that was cut short", () => {
     const { ran, run } = pipeline();
     expect((await run()).map(({ did }) => did)).toEqual(["kept", "resumed", "ran"]);
     expect(ran).toEqual(["align resumed", "evaluate"]);
-    expect(await readStamp(join(folder, "align"))).toMatchObject({ status: "done", resumes: 1 });
+    expect(await readStageManifest(join(folder, "align"))).toMatchObject({ status: "done", resumes: 1 });
   });
 
   test("begins anew, from an empty folder, when its inputs changed meanwhile", async () => {
@@ -277,14 +277,17 @@ test("what a killed run left half written is never an output, and the next run t
   await writeFile(join(folder, "lock.0123456789ab"), "");
   await writeFile(join(folder, ".0123456789ab.tmp"), "");
   await run();
-  expect(Object.keys((await readStamp(join(folder, "align")))?.outputs ?? {})).toEqual(["out", "part"]);
+  expect(Object.keys((await readStageManifest(join(folder, "align")))?.outputs ?? {})).toEqual([
+    "out",
+    "part",
+  ]);
   await leave(join(folder, "align"));
   expect((await run()).map(({ did }) => did)).toEqual(["kept", "kept", "kept"]);
   expect((await readdir(join(folder, "align"))).sort()).toEqual(["out", "part", "stage.json"]);
   expect((await readdir(folder)).sort()).toEqual(["align", "data", "evaluate", "hashes.json"]);
 });
 
-test("files in a stage's folder that no stamp explains are moved away, not mixed", async () => {
+test("files in a stage's folder that no manifest explains are moved away, not mixed", async () => {
   await mkdir(join(folder, "data"), { recursive: true });
   await writeFile(join(folder, "data", "foreign"), "x");
   await pipeline().run();

@@ -9,8 +9,8 @@ import {
   differences,
   type Ingredients,
   keyOf,
-  readStamp,
-  type Stamp,
+  readStageManifest,
+  type StageManifest,
 } from "./stage-manifest.ts";
 
 /** What a stage's body gets. */
@@ -57,8 +57,8 @@ export type StageState = {
   /** Content hash; undefined while files it reads are not on this machine. */
   key: string | undefined;
   ingredients: Ingredients | undefined;
-  /** Stamp of what its folder holds now. */
-  stamp: Stamp | undefined;
+  /** StageManifest of what its folder holds now. */
+  manifest: StageManifest | undefined;
 };
 
 /** Options of {@link inspectStages}. */
@@ -79,7 +79,7 @@ const chain = <R>(stages: readonly Stage<R>[], recipe: R): Stage<R>[] =>
 export const stageNames = <R>(stages: readonly Stage<R>[], recipe: R): string[] =>
   chain(stages, recipe).map(({ name }) => name);
 
-/** A value as a stamp holds it: fields that are undefined are left out. */
+/** A value as a manifest holds it: fields that are undefined are left out. */
 const toJson = (value: unknown): Ingredients["recipe"] => z.json().parse(JSON.parse(JSON.stringify(value)));
 
 const describe = async (
@@ -89,16 +89,16 @@ const describe = async (
   pending: readonly string[],
   damage: DamageOptions,
 ): Promise<StageState> => {
-  const stamp = await readStamp(folder);
+  const manifest = await readStageManifest(folder);
   const key = ingredients === undefined ? undefined : keyOf(ingredients);
-  const common = { name, key, ingredients, stamp };
+  const common = { name, key, ingredients, manifest };
   if (ingredients === undefined)
-    return { ...common, state: stamp === undefined ? "new" : "stale", reasons: [...pending] };
-  if (stamp === undefined) return { ...common, state: "new", reasons: ["it was never run"] };
-  if (stamp.key !== key)
-    return { ...common, state: "stale", reasons: differences(stamp.ingredients, ingredients) };
-  if (stamp.status === "started") return { ...common, state: "resumable", reasons: ["it was cut short"] };
-  const damaged = await damagedOutput(folder, stamp, damage);
+    return { ...common, state: manifest === undefined ? "new" : "stale", reasons: [...pending] };
+  if (manifest === undefined) return { ...common, state: "new", reasons: ["it was never run"] };
+  if (manifest.key !== key)
+    return { ...common, state: "stale", reasons: differences(manifest.ingredients, ingredients) };
+  if (manifest.status === "started") return { ...common, state: "resumable", reasons: ["it was cut short"] };
+  const damaged = await damagedOutput(folder, manifest, damage);
   if (damaged !== undefined)
     return { ...common, state: "stale", reasons: [`its file ${damaged} is gone or was changed`] };
   return { ...common, state: "fresh", reasons: [] };

@@ -5,7 +5,7 @@ import { z } from "zod";
 import { resumes, throwIfAborted } from "../../core/interrupt.ts";
 import { readJsonFile } from "../../core/json.ts";
 import { element } from "../../core/need.ts";
-import { stream } from "../../core/random.ts";
+import { rng } from "../../core/random.ts";
 import { Problems } from "../../data/rows/problems.ts";
 import { bestOf, type Candidate } from "../../evaluate/best-of.ts";
 import type { BestOf } from "../../evaluate/results.ts";
@@ -91,7 +91,7 @@ export const bestOfRollouts = async (context: StageContext<Recipe>): Promise<Bes
     const model = await loadRewardModel(folder);
     try {
       const prompts = candidatesOf(model, objective, rows, context);
-      results.push({ objective, model: name, ...bestOf(prompts, stream(recipe.seed, "best-of", objective)) });
+      results.push({ objective, model: name, ...bestOf(prompts, rng(recipe.seed, "best-of", objective)) });
     } finally {
       model.dispose();
     }

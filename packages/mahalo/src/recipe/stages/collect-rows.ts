@@ -1,7 +1,7 @@
 /** The rows of a recipe as text: read or generated, limited, and split by prompt over all that reads them. */
 import { append } from "../../core/append.ts";
 import { canonicalJson } from "../../core/json.ts";
-import { stream } from "../../core/random.ts";
+import { rng } from "../../core/random.ts";
 import { generateRows } from "../../data/generators/registry.ts";
 import type { Generated } from "../../data/generators/types.ts";
 import {
@@ -232,7 +232,7 @@ const drawPrompts = (prompts: readonly HeldOutPrompt[], seed: number): HeldOutPr
     if (prompt.answer !== undefined || distinctPrompts.get(key)?.answer === undefined)
       distinctPrompts.set(key, prompt);
   }
-  return stream(seed, "data", "prompts").shuffle([...distinctPrompts.values()]);
+  return rng(seed, "data", "prompts").shuffle([...distinctPrompts.values()]);
 };
 
 /** Chosen responses as examples; one that several pairs share is learnt once. */

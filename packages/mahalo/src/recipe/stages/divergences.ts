@@ -10,7 +10,7 @@ import { answerKl, type EncodedAnswer, statesOf } from "../../train/analysis/div
 import type { StageContext } from "../engine/stage.ts";
 import type { Recipe } from "../schema/schema.ts";
 import { type Merged, withMerged } from "./merged-policies.ts";
-import { keptAnswers, withModel } from "./prompts.ts";
+import { cachedAnswers, withModel } from "./prompts.ts";
 
 /** A policy that answered: what it is called, its mix, the name of its kept file, and its answers. */
 export type Answered = {
@@ -80,7 +80,7 @@ export const divergences = async (
   await withModel(baseline, context, async (reference) => {
     for (const { label, mix, name, responses } of policies) {
       throwIfAborted(signal, "evaluating", resumes);
-      const kept = await keptAnswers(context, `kl-${name}`, z.array(z.number()), async () => {
+      const kept = await cachedAnswers(context, `kl-${name}`, z.array(z.number()), async () => {
         const answers = encoded(reference, prompts, responses, recipe.data);
         return merged === undefined || mix === undefined
           ? along(model, mix, reference, answers, label)

@@ -5,7 +5,7 @@ import { z } from "zod";
 import { resumes, throwIfAborted } from "../../core/interrupt.ts";
 import { JsonlWriter } from "../../core/json-lines.ts";
 import { progress } from "../../core/progress.ts";
-import { stream } from "../../core/random.ts";
+import { rng } from "../../core/random.ts";
 import { describeReason } from "../../data/rows/problems.ts";
 import type { LogitMixture } from "../../decode/logit-mixing.ts";
 import { bootstrapMean } from "../../evaluate/intervals.ts";
@@ -18,7 +18,7 @@ import type { LanguageModel } from "../../model/folder/load.ts";
 import { weightIn } from "../../model/heads/mix-weight.ts";
 import { provenance } from "../engine/provenance.ts";
 import { needFolder, type Stage, type StageContext } from "../engine/stage.ts";
-import { readStamp } from "../engine/stage-manifest.ts";
+import { readStageManifest } from "../engine/stage-manifest.ts";
 import type { EvaluateOptions, Recipe } from "../schema/schema.ts";
 import { modelFiles, rowSourceFiles, sourceInputs } from "../sources.ts";
 import { bestOfRollouts, rewardMetricsOf } from "./best-of.ts";
@@ -28,7 +28,7 @@ import { forJudges, judgeInputs, judgeSources } from "./judges.ts";
 import { mergedOf, mergedSources, withMerged } from "./merged-policies.ts";
 import { pairMargins } from "./pair-margins.ts";
 import { statedWeights } from "./prompted.ts";
-import { askedIds, evaluationPrompts, keptAnswers, withModel } from "./prompts.ts";
+import { askedIds, cachedAnswers, evaluationPrompts, withModel } from "./prompts.ts";
 import { withStepScores } from "./sample-steps.ts";
 import { modelFolder } from "./training.ts";
 
@@ -108,7 +108,7 @@ const sweep = async (
     mix: SweepMix | undefined,
     { decoder, system }: { decoder?: LogitMixture["decoder"] | undefined; system?: string } = {},
   ): Promise<string[]> =>
-    keptAnswers(context, name, z.array(z.string()), async () => {
+    cachedAnswers(context, name, z.array(z.string()), async () => {
       throwIfAborted(signal, "evaluating", resumes);
       const bar = progress({ label: `evaluate ${label}`, total: prompts.length, unit: "answers" });
       let done = 0;
@@ -191,7 +191,7 @@ const sweep = async (
   const points = outcome.points.map((point) => {
     const own = moved.get(point.label);
     if (own === undefined) return point;
-    return { ...point, kl: bootstrapMean(own, stream(seed, "evaluate", "bootstrap", "kl", point.label)) };
+    return { ...point, kl: bootstrapMean(own, rng(seed, "evaluate", "bootstrap", "kl", point.label)) };
   });
   return { prompts: prompts.length, decoding: decodingOf(evaluate), points, steering, samples };
 };
@@ -232,7 +232,7 @@ const stageTimes = async ({ folderOf }: Context): Promise<Results["stages"]> => 
   const times: Results["stages"] = [];
   for (const name of ["data", "sft", "rollout", "pairs", "reward", "align"]) {
     const folder = folderOf(name);
-    const stamp = folder === undefined ? undefined : await readStamp(folder);
+    const stamp = folder === undefined ? undefined : await readStageManifest(folder);
     if (stamp !== undefined) times.push({ name, seconds: stamp.seconds });
   }
   return times;

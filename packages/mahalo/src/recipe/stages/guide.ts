@@ -31,7 +31,7 @@ import type { GuideOptions } from "../schema/guide.ts";
 import type { Recipe } from "../schema/schema.ts";
 import { modelFiles } from "../sources.ts";
 import { forJudges, judgeInputs, judgeSources } from "./judges.ts";
-import { askedIds, evaluationPrompts, keptAnswers, withModel } from "./prompts.ts";
+import { askedIds, cachedAnswers, evaluationPrompts, withModel } from "./prompts.ts";
 import { modelFolder } from "./training.ts";
 
 type Context = StageContext<Recipe>;
@@ -206,7 +206,7 @@ export const guideStage: Stage<Recipe> = {
                 .filter((part) => part !== "")
                 .join(" · ");
               // By number, since labels are rounded.
-              const answers = await keptAnswers(context, `point-${points.length}`, answersSchema, () =>
+              const answers = await cachedAnswers(context, `point-${points.length}`, answersSchema, () =>
                 respond(model, prompts, { mix, guidance, label }, context, options),
               );
               const what = {

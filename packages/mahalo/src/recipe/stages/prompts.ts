@@ -5,7 +5,7 @@ import { MahaloError } from "@mahalo/torch";
 import type { z } from "zod";
 import { writeJsonFile } from "../../core/files.ts";
 import { readJsonFile } from "../../core/json.ts";
-import { stream } from "../../core/random.ts";
+import { rng } from "../../core/random.ts";
 import type { Answer } from "../../data/rows/answers.ts";
 import { loadPrompts, locateRows } from "../../data/rows/load.ts";
 import type { Message } from "../../data/rows/messages.ts";
@@ -38,7 +38,7 @@ export const evaluationPrompts = async (
     return all.slice(0, count).map(({ prompt, answer }) => toPrompt(prompt, answer));
   }
   const all = await loadPrompts(await locateRows(from), { signal });
-  const drawn = stream(recipe.seed, "evaluate", "prompts").shuffle(all);
+  const drawn = rng(recipe.seed, "evaluate", "prompts").shuffle(all);
   return drawn
     .slice(0, Math.min(count, from.limit ?? count))
     .map(({ prompt, answer }) => toPrompt(promptMessages(prompt), answer));
@@ -92,7 +92,7 @@ export const withModel = async <T>(
  *
  * @param name of the file; another for every policy of the stage
  */
-export const keptAnswers = async <T>(
+export const cachedAnswers = async <T>(
   { folder }: Pick<Context, "folder">,
   name: string,
   schema: z.ZodType<T>,

@@ -43,7 +43,7 @@ export const rows = (count: number): RolloutSource[] =>
   }));
 
 /** The tiny model as a generator that samples short answers. */
-export const tinyContinuer = (
+export const tinyGenerator = (
   model: LanguageModel,
   options: Partial<ModelGeneratorOptions> = {},
 ): RolloutGenerator =>
@@ -72,7 +72,7 @@ export const rollTiny = async (
 ): Promise<void> => {
   const model = await tinyModel("tiny-llama");
   try {
-    const generator = tinyContinuer(model);
+    const generator = tinyGenerator(model);
     const tasks = planResponses(rows(count), generator, { samples: 3 });
     const text = textJudge();
     const judge: Judge = {

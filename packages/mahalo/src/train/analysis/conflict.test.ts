@@ -1,7 +1,7 @@
 /** Conflicts of gradients: exact cosines, PCGrad by inner products as by vectors, and a step that is otherwise the same. */
 import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { stream } from "../../core/random.ts";
+import { rng } from "../../core/random.ts";
 import type { LanguageModel } from "../../model/folder/load.ts";
 import { clearGradients, gradientsOf, trainAll } from "../../model/testing/gradients.ts";
 import { distance, withFolder } from "../../model/testing/tiny.ts";
@@ -22,7 +22,7 @@ const gramOf = (vectors: readonly number[][]): number[][] =>
   vectors.map((a) => vectors.map((b) => dot(a, b)));
 
 /** PCGrad as it is written down, over vectors. */
-const plain = (vectors: readonly number[][], random: ReturnType<typeof stream>): number[] => {
+const plain = (vectors: readonly number[][], random: ReturnType<typeof rng>): number[] => {
   const sum = (vectors[0] ?? []).map(() => 0);
   for (const [i, vector] of vectors.entries()) {
     let own = [...vector];
@@ -49,11 +49,11 @@ describe("projection of conflicting gradients", () => {
   test("by inner products is projection of the vectors", () => {
     fc.assert(
       fc.property(vectors, fc.nat(), (all, seed) => {
-        const { coefficients } = projectConflicts(gramOf(all), stream(seed, "order"));
+        const { coefficients } = projectConflicts(gramOf(all), rng(seed, "order"));
         const found = (all[0] ?? []).map((_, d) =>
           all.reduce((sum, vector, k) => sum + (coefficients[k] ?? 0) * (vector[d] ?? 0), 0),
         );
-        for (const [d, value] of plain(all, stream(seed, "order")).entries())
+        for (const [d, value] of plain(all, rng(seed, "order")).entries())
           expect(found[d]).toBeCloseTo(value, 6);
       }),
     );
@@ -64,14 +64,14 @@ describe("projection of conflicting gradients", () => {
       [1, 2, 0],
       [0, 1, 5],
     ]);
-    expect(projectConflicts(gram, stream(0))).toEqual({ coefficients: [1, 1], projections: 0 });
+    expect(projectConflicts(gram, rng(0))).toEqual({ coefficients: [1, 1], projections: 0 });
   });
 
   test("of two objectives leaves neither worse off, to first order", () => {
     fc.assert(
       fc.property(vectors, (all) => {
         const two = all.slice(0, 2);
-        const sum = plain(two, stream(1));
+        const sum = plain(two, rng(1));
         for (const own of two) expect(dot(sum, own)).toBeGreaterThan(-1e-9);
       }),
     );
@@ -82,7 +82,7 @@ describe("projection of conflicting gradients", () => {
       [1, -1],
       [-1, 4],
     ];
-    expect(projectConflicts(gram, stream(0))).toEqual({ coefficients: [2, 1.25], projections: 2 });
+    expect(projectConflicts(gram, rng(0))).toEqual({ coefficients: [2, 1.25], projections: 2 });
     expect(cosines(gram, ["brief", "kind"])).toEqual({ "brief~kind": -0.5 });
     expect(
       cosines(
@@ -119,7 +119,7 @@ describe("a step by objectives", () => {
       pass(rows.filter(({ objective }) => objective === only));
       return { metrics: {}, gradients: gradientsOf(model) };
     }
-    const metrics = passByObjective(rows, trained, pass, { forwardWithoutGrad, project, random: stream(1) });
+    const metrics = passByObjective(rows, trained, pass, { forwardWithoutGrad, project, random: rng(1) });
     return { metrics, gradients: gradientsOf(model) };
   };
   const isShared = (name: string): boolean => !name.startsWith("heads.");
@@ -150,7 +150,7 @@ describe("a step by objectives", () => {
     const { metrics, gradients } = step(false, true);
     const expected = plain(
       own.map((one) => flat(one)),
-      stream(1),
+      rng(1),
     );
     const found = flat(gradients);
     const scale = expected.reduce((most, value) => Math.max(most, Math.abs(value)), 0);

@@ -2,7 +2,7 @@
 import { scope, tensor } from "@mahalo/torch";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { stream } from "../../core/random.ts";
+import { rng } from "../../core/random.ts";
 import { tinyModel } from "../../model/testing/tiny.ts";
 import { answerKl, positionKl, statesOf } from "./divergence.ts";
 
@@ -20,7 +20,7 @@ const plainKl = (p: readonly number[], q: readonly number[]): number => {
 };
 
 const numbers = (count: number, seed: number, of: string): number[] => {
-  const random = stream(seed, of);
+  const random = rng(seed, of);
   return Array.from({ length: count }, () => 4 * random.next() - 2);
 };
 

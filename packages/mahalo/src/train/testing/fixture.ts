@@ -1,7 +1,7 @@
 /** Tiny models with heads, pairs of two objectives, and the MAH-DPO batch loss the plain way: whole rows under autograd. */
 import { backward, ops, scope, type Tensor, tensor } from "@mahalo/torch";
 import { lookUp } from "../../core/need.ts";
-import { stream } from "../../core/random.ts";
+import { rng } from "../../core/random.ts";
 import { unpackedRows } from "../../data/testing/unpacked-rows.ts";
 import type { EncodedPair } from "../../data/tokens/encode.ts";
 import { completionIds, type PackedBatch, predictors } from "../../data/tokens/packing.ts";
@@ -48,7 +48,7 @@ const LENGTHS = [
 
 /** Pairs of seeded token ids: five of one objective and three of the other. */
 export const PAIRS: readonly EncodedPair[] = LENGTHS.map(([objective, ...lengths], index) => {
-  const random = stream(7, "pairs", String(index));
+  const random = rng(7, "pairs", String(index));
   const [prompt, chosen, rejected] = lengths.map((length) =>
     Array.from({ length }, () => 3 + random.integer(250)),
   );

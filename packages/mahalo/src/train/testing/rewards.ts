@@ -2,7 +2,7 @@
 
 import { backward, ops, scope, type Tensor, tensor } from "@mahalo/torch";
 import { lookUp, zip } from "../../core/need.ts";
-import { stream } from "../../core/random.ts";
+import { rng } from "../../core/random.ts";
 import { unpackedRows } from "../../data/testing/unpacked-rows.ts";
 import type { EncodedPair } from "../../data/tokens/encode.ts";
 import type { RewardModel } from "../../model/reward/reward-model.ts";
@@ -20,7 +20,7 @@ import { accumulateGradients } from "../step.ts";
 import type { Task } from "../task.ts";
 
 const ids = (name: string, length: number): number[] => {
-  const random = stream(7, "rewards", name);
+  const random = rng(7, "rewards", name);
   return Array.from({ length }, () => 3 + random.integer(250));
 };
 

@@ -1,5 +1,5 @@
 /** An invented run for tests of the report: no number here was measured. */
-import { stream } from "../../../core/random.ts";
+import { rng } from "../../../core/random.ts";
 import { normal } from "../../../core/testing/normal.ts";
 import type { MetricsRow } from "../../../train/metrics.ts";
 import { wilson } from "../../intervals.ts";
@@ -172,7 +172,7 @@ export const inventedCosines = (pair: string, progress: number, noise: number): 
 
 /** Metrics of an invented fine-tuning and an invented alignment that measured its conflicts. */
 export const inventedMetrics = (): StageMetrics => {
-  const random = stream(0, "invented-metrics");
+  const random = rng(0, "invented-metrics");
   const steps = (count: number, row: (progress: number) => Record<string, number>): MetricsRow[] =>
     Array.from({ length: count }, (_, index) => ({ step: index + 1, ...row((index + 1) / count) }));
   const noise = (size: number): number => size * normal(random);

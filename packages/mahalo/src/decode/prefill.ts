@@ -10,10 +10,10 @@ import { commonLength } from "./kv/prefix-cache.ts";
 const leastShared = 16;
 
 /** Prompts that were read in one pass, by their place in the list, and the hidden state behind each: [N, D]. */
-export type Joined = { prompts: readonly number[]; rows: readonly number[]; hidden_ND: Tensor };
+export type Prefilled = { prompts: readonly number[]; rows: readonly number[]; hidden_ND: Tensor };
 
 /** Where a prompt begins: with what rows hold, or with the first `length` tokens of an earlier prompt of the list. */
-export type JoinSource = { prompt: number; length: number } | undefined;
+export type PrefillSource = { prompt: number; length: number } | undefined;
 
 /**
  * For each prompt the earlier one that it begins like, where that is worth more than what rows hold of it.
@@ -22,10 +22,10 @@ export type JoinSource = { prompt: number; length: number } | undefined;
  *
  * @param held how much of a prompt rows hold
  */
-export const planJoin = (
+export const planPrefill = (
   prompts: readonly (readonly number[])[],
   held: (prompt: readonly number[]) => number,
-): JoinSource[] => {
+): PrefillSource[] => {
   const first: number[] = [];
   return prompts.map((prompt, index) => {
     let best: { prompt: number; length: number } | undefined;
@@ -42,21 +42,21 @@ export const planJoin = (
 /**
  * Puts prompts into new rows of a decoder.
  *
- * @param share begin with what rows hold already, parked ones included; without it every prompt is read whole
+ * @param share begin with what rows hold already, cached prefixes included; without it every prompt is read whole
  * @returns in one or two passes every prompt's row and hidden state, which belong to the caller's scope
  */
-export const joinRows = (
+export const prefill = (
   decoder: Decoder,
   prompts: readonly (readonly number[])[],
   { share }: { share: boolean },
-): Joined[] => {
+): Prefilled[] => {
   const held = (prompt: readonly number[]): number => {
-    const length = decoder.shared(prompt);
+    const length = decoder.matchPrefix(prompt);
     return length >= leastShared ? length : 0;
   };
-  const plan = share ? planJoin(prompts, held) : prompts.map((): JoinSource => undefined);
+  const plan = share ? planPrefill(prompts, held) : prompts.map((): PrefillSource => undefined);
   const rows: number[] = [];
-  const pass = (members: readonly number[]): Joined[] => {
+  const pass = (members: readonly number[]): Prefilled[] => {
     if (members.length === 0) return [];
     const extensions = members.map((index) => {
       const row = element(rows, index, "the row of prompt");
@@ -69,7 +69,7 @@ export const joinRows = (
     plan.flatMap((source, index) => ((source !== undefined) === later ? [index] : []));
   const open = (index: number): void => {
     const prompt = element(prompts, index, "prompt");
-    rows[index] = share && held(prompt) > 0 ? decoder.begin(prompt) : decoder.addRow();
+    rows[index] = share && held(prompt) > 0 ? decoder.addPrefixRow(prompt) : decoder.addRow();
   };
   const first = members(false);
   const second = members(true);

@@ -6,7 +6,7 @@ import type { LanguageModel } from "../model/folder/load.ts";
 import { type TinyName, tinyModel } from "../model/testing/tiny.ts";
 import { cachedDecoder, type Decoder, uncachedDecoder } from "./decoder.ts";
 import { type GenerateOptions, generateAll } from "./generate.ts";
-import { joinRows, planJoin } from "./join.ts";
+import { planPrefill, prefill } from "./prefill.ts";
 import type { GenerateRequest } from "./request.ts";
 
 const models = new Map<TinyName, LanguageModel>();
@@ -36,7 +36,7 @@ describe("a plan", () => {
 
   test("lets later prompts begin with what an earlier one reads", () => {
     const a = stem(40, 1);
-    expect(planJoin([a, a.slice(0, 30), stem(30, 2)], none)).toEqual([
+    expect(planPrefill([a, a.slice(0, 30), stem(30, 2)], none)).toEqual([
       undefined,
       { prompt: 0, length: 29 },
       undefined,
@@ -45,17 +45,17 @@ describe("a plan", () => {
 
   test("goes on from rows where they hold as much", () => {
     const a = stem(40, 1);
-    expect(planJoin([a, a.slice(0, 30)], (prompt) => Math.min(29, prompt.length))).toEqual([
+    expect(planPrefill([a, a.slice(0, 30)], (prompt) => Math.min(29, prompt.length))).toEqual([
       undefined,
       undefined,
     ]);
-    expect(planJoin([a, a.slice(0, 30)], () => 28)).toEqual([undefined, { prompt: 0, length: 29 }]);
+    expect(planPrefill([a, a.slice(0, 30)], () => 28)).toEqual([undefined, { prompt: 0, length: 29 }]);
   });
 
   test("lets short common beginnings be read again", () => {
     const a = stem(15, 1);
     expect(
-      planJoin(
+      planPrefill(
         [
           [...a, 5],
           [...a, 6],
@@ -71,7 +71,7 @@ describe("a plan", () => {
       .map(([by, length, end]) => [...stem(length, by), 210 + end]);
     fc.assert(
       fc.property(fc.array(ids, { minLength: 1, maxLength: 8 }), fc.nat(40), (prompts, held) => {
-        const plan = planJoin(prompts, () => held);
+        const plan = planPrefill(prompts, () => held);
         for (const [index, source] of plan.entries()) {
           if (source === undefined) continue;
           const { prompt, length } = source;
@@ -199,16 +199,16 @@ test("without sharing every prompt is read whole", async () => {
   expect(read).toBe(60);
 });
 
-test("prompts begin with what live and parked rows hold, and leave these as they are", () => {
+test("prompts begin with what live and cached prefixes hold, and leave these as they are", () => {
   const model = modelOf("tiny-llama");
   const decoder = cachedDecoder(model);
   const [a, b] = [stem(40, 1), stem(40, 2)];
   scope(() => {
-    joinRows(decoder, [a, b], { share: true });
-    decoder.park(0);
+    prefill(decoder, [a, b], { share: true });
+    decoder.insertPrefix(0);
     expect([0].map((row) => decoder.ids(row))).toEqual([b]);
     const before = decoder.usedBytes;
-    const joined = joinRows(decoder, [[...b, 5], [...a, 6], [...b.slice(0, 20), 7], a], { share: true });
+    const joined = prefill(decoder, [[...b, 5], [...a, 6], [...b.slice(0, 20), 7], a], { share: true });
     expect(joined.flatMap(({ prompts }) => prompts).toSorted()).toEqual([0, 1, 2, 3]);
     const rows = joined.flatMap(({ prompts, rows }) =>
       prompts.map((prompt, index) => ({ prompt, ids: decoder.ids(rows[index] ?? 0) })),
