@@ -1,6 +1,6 @@
 /** Counts behind a plan: what reward models learn from, by what each objective brings. */
 import { expect, test } from "vitest";
-import { boundedCounts, measuredCounts, rewardCounts, rolloutCounts } from "./counts.ts";
+import { boundedRows, countsOf, rewardCounts } from "./counts.ts";
 import { parseRecipe } from "./load.ts";
 
 const recipe = (set: string[] = []) =>
@@ -31,14 +31,13 @@ evaluate: { pairAccuracy: false }
   );
 const bounded = (set: string[] = []) => {
   const given = recipe(set);
-  const rolled = rolloutCounts(given, undefined);
-  const counts = boundedCounts(given, rolled);
-  return { counts, reward: counts && rewardCounts(given, counts, rolled) };
+  const counts = countsOf(given, boundedRows(given));
+  return { counts, reward: rewardCounts(given, counts) };
 };
 
 test("limits of sources bound them: sampled answers, dialogues' turns, steps of files, and pairs where nothing else is", () => {
   const { counts, reward } = bounded();
-  expect(counts).toMatchObject({ measured: false, pairs: 40 * 2 + 7, objectives: 2, examples: 3 });
+  expect(counts).toMatchObject({ pairs: 40 * 2 + 7, objectives: 2, examples: 3 });
   expect(reward).toEqual({ steps: 40 * 4 + 5 * 4 + 9, pairs: 7 });
   // A head that compares learns from pairs.
   expect(bounded(["reward.heads.accuracy=bradley-terry"]).reward).toEqual({ steps: 29, pairs: 87 });
@@ -49,9 +48,13 @@ test("limits of sources bound them: sampled answers, dialogues' turns, steps of 
 test("a source without a limit leaves what depends on it unknown", () => {
   expect(bounded(["objectives.rated.steps={path: e.jsonl}"])).toMatchObject({
     counts: { pairs: 87 },
-    reward: undefined,
+    reward: { steps: Number.NaN, pairs: 7 },
   });
-  expect(bounded(["objectives.liked.pairs={path: d.jsonl}"]).counts).toBeUndefined();
+  expect(bounded(["objectives.liked.pairs={path: d.jsonl}"])).toMatchObject({
+    counts: { pairs: Number.NaN, promptTokens: Number.NaN, examples: 3 },
+    reward: { pairs: Number.NaN },
+  });
+  expect(bounded(["objectives.accuracy.prompts={path: a.jsonl}"]).counts.pairs).toBeNaN();
 });
 
 test("what the data stage has counted is taken as it is", () => {
@@ -71,9 +74,8 @@ test("what the data stage has counted is taken as it is", () => {
     rows: { seen: 0, bad: 0, reasons: {}, skipped: {}, notes: {} },
   };
   const given = recipe();
-  const rolled = rolloutCounts(given, summary) ?? new Map();
-  const counts = measuredCounts(given, summary, rolled);
-  expect(counts).toMatchObject({ measured: true, pairs: 46, objectives: 2, heldOutPairs: 1 });
+  const counts = countsOf(given, summary);
+  expect(counts).toMatchObject({ pairs: 46, objectives: 2, heldOutPairs: 1 });
   expect([...counts.pairsOf]).toEqual([
     ["accuracy", 40],
     ["talk", 0],
@@ -81,5 +83,5 @@ test("what the data stage has counted is taken as it is", () => {
     ["rated", 0],
   ]);
   expect(counts.heldOutOf.get("liked")).toBe(1);
-  expect(rewardCounts(given, counts, rolled)).toEqual({ steps: 20 * 4 + 2 * 4 + 8, pairs: 6 });
+  expect(rewardCounts(given, counts)).toEqual({ steps: 20 * 4 + 2 * 4 + 8, pairs: 6 });
 });

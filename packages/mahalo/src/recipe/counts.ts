@@ -1,7 +1,8 @@
-/** How many rows a recipe's stages work on: counted by the data stage, or bounded by limits before it has run. */
+/** How many rows a recipe's stages work on: as they were counted, or bounded by limits before they can be read. */
+import { lookUp, need } from "../core/need.ts";
 import { generateRows } from "../data/generators/registry.ts";
 import { headKinds } from "../model/reward/head-kinds/registry.ts";
-import type { DataCounts, RewardCounts } from "./estimate.ts";
+import type { RewardCounts } from "./estimate.ts";
 import {
   madePairs,
   pairSource,
@@ -15,136 +16,91 @@ import type { ObjectiveOptions, Recipe, RowSource } from "./schema/schema.ts";
 import { exampleSources, learnsChosen } from "./schema/training.ts";
 import type { DataSummary } from "./stages/data-files.ts";
 import { headKindOf } from "./stages/reward-rows.ts";
+import type { DataCounts } from "./work.ts";
 
-/** Counts of the data, and of what each objective has to train on; a bound where the data stage has not run. */
+/** What is counted of rows: by the data stage, by reading them now, or by limits. */
+export type RowCounts = Pick<DataSummary, "objectives" | "examples">;
+
+/** Counts of the data, and of what each objective has to train on and to roll out. */
 export type Counted = DataCounts & {
-  measured: boolean;
   pairsOf: ReadonlyMap<string, number>;
   heldOutOf: ReadonlyMap<string, number>;
-  /** Labelled responses of files; undefined while a file without a limit has not been read. */
-  stepsOf: ReadonlyMap<string, number | undefined>;
+  /** Labelled responses of files. */
+  stepsOf: ReadonlyMap<string, number>;
+  /** Prompts or dialogues that are rolled out. */
+  toRollOut: ReadonlyMap<string, number>;
 };
 
-/** Counts of a data stage that has run; of pairs that are still to be made, the most there can be. */
-export const measuredCounts = (
-  recipe: Recipe,
-  summary: DataSummary,
-  rolled: Map<string, number>,
-): Counted => {
-  const { objectives, examples } = summary;
+/** Rows of sources, at most. */
+const limitOf = (sources: readonly RowSource[]): number =>
+  sources.reduce((sum, { limit = Number.NaN }) => sum + limit, 0);
+
+/** Tokens of a row, at most. */
+const longestTokens = ({ data }: Recipe): { prompt: number; response: number } => {
+  const prompt = Math.min(data.maxPromptTokens, data.maxTokens / 2);
+  return { prompt, response: data.maxTokens - prompt };
+};
+
+/** Upper bounds out of limits and generators; NaN for what a file without a limit holds, and all that rests on it. */
+export const boundedRows = (recipe: Recipe): RowCounts => {
+  const { data, seed, sft } = recipe;
+  const meanTokens = longestTokens(recipe);
+  const sides = (train: number) => ({ train, heldOut: Math.min(train * data.heldOut, data.maxHeldOut) });
+  const objectives = Object.entries(recipe.objectives).map(([name, options]) => {
+    const { generator, prompts, dialogues, steps } = options;
+    const generated = (): number => {
+      const { name: kind, ...rest } = generator ?? { name: "" };
+      const { train } = generateRows(kind, rest, seed, `objectives.${name}.generator`);
+      return train.filter(({ objective }) => objective === name).length;
+    };
+    const pairs = generator === undefined ? limitOf(sourceList(pairSource(options))) : generated();
+    const toRollOut = limitOf(sourceList(prompts ?? dialogues));
+    return [
+      name,
+      { ...sides(pairs), toRollOut, steps: sides(limitOf(sourceList(steps))), meanTokens },
+    ] as const;
+  });
+  const chosen = learnsChosen(sft) ? objectives.reduce((sum, [, { train }]) => sum + train, 0) : 0;
+  const examples = chosen + limitOf(exampleSources(sft).map(({ source }) => source));
+  return { objectives: Object.fromEntries(objectives), examples: { ...sides(examples), meanTokens } };
+};
+
+/** Counts behind all costs; of pairs that are still to be made, the most there can be. */
+export const countsOf = (recipe: Recipe, { objectives, examples }: RowCounts): Counted => {
+  const toRollOut = new Map(
+    rolledOut(recipe.objectives).map((name) => {
+      // Rows to roll out are named only where there are any.
+      const { toRollOut: rows = 0 } = need(objectives[name], "an objective's counts");
+      return [name, rows];
+    }),
+  );
   const all = Object.entries(objectives).map(([name, { train, heldOut, meanTokens }]) => {
-    const made = madePairCount(recipe, name, rolled);
+    const made = madePairs(need(recipe.objectives[name], "an objective"));
+    if (made === undefined) return { name, train, heldOut, meanTokens };
+    const from = need(rolloutsOf(recipe.objectives, name), "rollouts to make pairs of");
     // Of answers that are not there yet no more is known than how long they may be.
-    const block = recipe.objectives[rolloutsOf(recipe.objectives, name) ?? ""];
-    const longest = block === undefined ? 0 : rolloutBlock(block).maxNewTokens;
-    const tokens =
-      made > 0 ? { prompt: examples.meanTokens.prompt, response: Math.min(longest, 128) } : meanTokens;
-    return { name, train: train + made, heldOut, meanTokens: tokens };
+    const { maxNewTokens } = rolloutBlock(need(recipe.objectives[from], "an objective"));
+    const tokens = { prompt: examples.meanTokens.prompt, response: Math.min(maxNewTokens, 128) };
+    return { name, train: train + made.perPrompt * lookUp(toRollOut, from), heldOut, meanTokens: tokens };
   });
   const pairs = all.reduce((sum, { train }) => sum + train, 0);
   const weighted = (part: "prompt" | "response"): number =>
-    all.reduce((sum, { train, meanTokens }) => sum + train * meanTokens[part], 0) / Math.max(1, pairs);
+    all.reduce((sum, { train, meanTokens }) => sum + train * meanTokens[part], 0) / pairs;
+  const exampleTokens = examples.train === 0 ? longestTokens(recipe) : examples.meanTokens;
+  const tokens = pairs === 0 ? exampleTokens : { prompt: weighted("prompt"), response: weighted("response") };
   return {
     pairs,
     objectives: all.filter(({ train }) => train > 0).length,
     examples: examples.train,
+    exampleTokens,
+    heldOutExamples: examples.heldOut,
     heldOutPairs: all.reduce((sum, { heldOut }) => sum + heldOut, 0),
-    promptTokens: weighted("prompt"),
-    responseTokens: weighted("response"),
-    measured: true,
+    promptTokens: tokens.prompt,
+    responseTokens: tokens.response,
     pairsOf: new Map(all.map(({ name, train }) => [name, train])),
     heldOutOf: new Map(all.map(({ name, heldOut }) => [name, heldOut])),
     stepsOf: new Map(Object.entries(objectives).map(([name, { steps }]) => [name, steps?.train ?? 0])),
-  };
-};
-
-/** Rows of sources, at most; undefined while a file without a limit has not been read. */
-const limitOf = (sources: readonly RowSource[]): number | undefined =>
-  sources.reduce<number | undefined>(
-    (sum, { limit }) => (sum === undefined || limit === undefined ? undefined : sum + limit),
-    0,
-  );
-
-/** Prompts of an objective to roll out, at most; undefined as in {@link limitOf}. */
-const promptLimit = ({ prompts, dialogues }: ObjectiveOptions): number | undefined =>
-  limitOf(sourceList(prompts ?? dialogues));
-
-/** Rows to roll out by objective: counted by the data stage, or bounded by the limits of sources. */
-export const rolloutCounts = (
-  recipe: Recipe,
-  summary: DataSummary | undefined,
-): Map<string, number> | undefined => {
-  const counts = new Map<string, number>();
-  for (const name of rolledOut(recipe.objectives)) {
-    const objective = recipe.objectives[name] as ObjectiveOptions;
-    // Default: the data stage names no rows to roll out where there are none.
-    const known = summary === undefined ? promptLimit(objective) : (summary.objectives[name]?.toRollOut ?? 0);
-    if (known === undefined) return undefined;
-    counts.set(name, known);
-  }
-  return counts;
-};
-
-/** Pairs that will be made for an objective, at most. */
-const madePairCount = (recipe: Recipe, name: string, rolled: Map<string, number>): number => {
-  const objective = recipe.objectives[name];
-  const made = objective === undefined ? undefined : madePairs(objective);
-  return made === undefined
-    ? 0
-    : made.perPrompt * (rolled.get(rolloutsOf(recipe.objectives, name) ?? "") ?? 0);
-};
-
-/** Examples of files to fine-tune on, at most; undefined as in {@link limitOf}. */
-const exampleLimit = ({ sft }: Recipe): number | undefined =>
-  limitOf(exampleSources(sft).map(({ source }) => source));
-
-/** Upper bounds out of limits and generators; undefined while a file without a limit has not been read. */
-export const boundedCounts = (
-  recipe: Recipe,
-  rolled: Map<string, number> | undefined,
-): Counted | undefined => {
-  const { data, objectives } = recipe;
-  const pairsOf = new Map<string, number>();
-  let known = 0;
-  for (const [objective, options] of Object.entries(objectives)) {
-    const { generator } = options;
-    const pairs = pairSource(options);
-    if (generator !== undefined) {
-      const { name, ...rest } = generator;
-      const { train } = generateRows(name, rest, recipe.seed, `objectives.${objective}.generator`);
-      const own = train.filter((row) => row.objective === objective).length;
-      pairsOf.set(objective, own);
-      known += own;
-    } else if (pairs !== undefined) {
-      if (pairs.limit === undefined) return undefined;
-      pairsOf.set(objective, pairs.limit);
-      known += pairs.limit;
-    } else if (madePairs(options) !== undefined) {
-      if (rolled === undefined) return undefined;
-      pairsOf.set(objective, madePairCount(recipe, objective, rolled));
-    }
-  }
-  const examples = exampleLimit(recipe);
-  if (examples === undefined) return undefined;
-  const sizes = [...pairsOf.values()];
-  const pairs = sizes.reduce((sum, size) => sum + size, 0);
-  const heldOutOf = new Map(
-    [...pairsOf].map(([name, size]) => [name, Math.min(size * data.heldOut, data.maxHeldOut)]),
-  );
-  const promptTokens = Math.min(data.maxPromptTokens, data.maxTokens / 2);
-  return {
-    pairs,
-    objectives: sizes.length,
-    examples: examples + (learnsChosen(recipe.sft) ? known : 0),
-    heldOutPairs: [...heldOutOf.values()].reduce((sum, size) => sum + size, 0),
-    promptTokens,
-    responseTokens: data.maxTokens - promptTokens,
-    measured: false,
-    pairsOf,
-    heldOutOf,
-    stepsOf: new Map(
-      Object.entries(objectives).map(([name, { steps }]) => [name, limitOf(sourceList(steps))]),
-    ),
+    toRollOut,
   };
 };
 
@@ -161,29 +117,24 @@ const labelledRows = (source: ObjectiveOptions, { samples: taken }: RelabelBlock
 
 /**
  * Rows that reward models learn from, at most: labelled steps of files and of rollouts, and pairs where a head compares
- * or there are no steps; undefined where they are not known.
+ * or there are no steps.
  */
-export const rewardCounts = (
-  { reward, ...recipe }: Recipe,
-  { pairsOf, stepsOf }: Counted,
-  rolled: ReadonlyMap<string, number> | undefined,
-): RewardCounts | undefined => {
+export const rewardCounts = (recipe: Recipe, { pairsOf, stepsOf, toRollOut }: Counted): RewardCounts => {
+  const { reward, objectives } = recipe;
   const counts = { steps: 0, pairs: 0 };
   if (reward === false) return counts;
-  const { objectives } = recipe;
   for (const [name, objective] of Object.entries(objectives)) {
     const from = rolloutsOf(objectives, name) ?? "";
     const source = objectives[from];
     const made =
       objective.relabel === undefined || source === undefined
         ? 0
-        : (rolled?.get(from) ?? Number.NaN) * labelledRows(source, objective.relabel);
-    const steps = (stepsOf.get(name) ?? Number.NaN) + made;
-    if (Number.isNaN(steps)) return undefined;
+        : lookUp(toRollOut, from) * labelledRows(source, objective.relabel);
+    const steps = lookUp(stepsOf, name) + made;
     const kind = headKindOf({ ...recipe, reward }, reward, name);
     const compares =
       reward.unified !== "prompt" && kind !== "by labels" && headKinds.get(kind).steps === undefined;
-    if (steps === 0 || compares) counts.pairs += pairsOf.get(name) ?? 0;
+    if (steps === 0 || compares) counts.pairs += lookUp(pairsOf, name);
     else counts.steps += steps;
   }
   return counts;

@@ -1,164 +1,90 @@
-/** A rough estimate of a run's time and memory, from counts, the model's shape and a measured matrix-product rate. */
+/** The time and memory of each stage, out of counts, the model's shape, and this machine's measured speeds. */
 import { totalmem } from "node:os";
-import type { GemmRates } from "../core/speed.ts";
+import { need } from "../core/need.ts";
 import { computeDType } from "../model/transformer/precision.ts";
 import type { RewardOptions } from "./schema/reward.ts";
 import type { RolloutBlock } from "./schema/rollout.ts";
 import type { AlignOptions, EvaluateOptions, SftOptions, TrainingOptions } from "./schema/schema.ts";
+import {
+  decodingBytes,
+  loraRank,
+  type ModelShape,
+  sizeOf,
+  soupBytes,
+  trainedLayers,
+  trainedParameters,
+  trainingBytes,
+} from "./shapes.ts";
+import {
+  bodySeconds,
+  type Cost,
+  type DataCounts,
+  exampleRow,
+  layerSeconds,
+  pairRow,
+  type Row,
+  readSeconds,
+  type Speeds,
+  stepSeconds,
+  type Work,
+} from "./work.ts";
 
-/** Sizes of a model that its cost depends on. */
-export type ModelShape = {
-  layers: number;
-  hiddenSize: number;
-  intermediateSize: number;
-  heads: number;
-  kvHeads: number;
-  headDim: number;
-  vocabSize: number;
-};
+const stepsOf = ({ maxSteps, epochs, batchSize }: TrainingOptions, rows: number): number =>
+  Math.min(maxSteps ?? Number.POSITIVE_INFINITY, Math.ceil((rows * epochs) / batchSize));
 
-/** How much data there is; tokens are means a row. */
-export type DataCounts = {
-  /** Training pairs of all objectives. */
-  pairs: number;
-  /** Objectives that have pairs. */
-  objectives: number;
-  /** Fine-tuning examples. */
-  examples: number;
-  heldOutPairs: number;
-  promptTokens: number;
-  responseTokens: number;
-};
-
-/** Seconds of work, and bytes held at its peak. */
-export type Cost = { seconds: number; bytes: number };
-
-/**
- * Share of the measured matrix-product rate that training and prefill reach: attention, norms, the optimiser and
- * small matrices take the rest. Measured on SmolLM2-135M with 2 cores: 0.6 to 0.8 in f32, 0.55 to 0.65 in bf16.
- */
-const efficiency = { f32: 0.65, bf16: 0.55 };
-
-/** Bytes a second that decoding reads weights with; a machine with 2 cores reads about 30 GB/s. */
-const readRate = 20e9;
-
-/** Weights of the linear layers: attention and MLP. */
-export const backboneParameters = (model: ModelShape): number => {
-  const { layers, hiddenSize: d, intermediateSize, heads, kvHeads, headDim } = model;
-  return layers * d * (2 * heads * headDim + 2 * kvHeads * headDim + 3 * intermediateSize);
-};
-
-const headParameters = ({ hiddenSize, vocabSize }: ModelShape): number => hiddenSize * vocabSize;
-
-/** Share of the layers whose weights get gradients. */
-const trainedShare = (options: TrainingOptions, model: ModelShape): number => {
-  if (options.train === "full" || "lora" in options.train) return 1;
-  return Math.min(1, options.train.lastLayers / model.layers);
-};
-
-/** Operations of a forward pass through the layers: 2 P a token, and 4 L H E s / 2 for causal attention over s tokens. */
-const bodyForward = (model: ModelShape, tokens: number, length: number): number =>
-  tokens * (2 * backboneParameters(model) + 2 * model.layers * model.heads * model.headDim * length);
-
-/** Operations of a head: 2 D V for each token that it reads. */
-const headForward = (model: ModelShape, tokens: number): number => tokens * 2 * headParameters(model);
-
-/** The rate that a precision computes at on this machine. */
-const rateName = (precision: TrainingOptions["precision"]): keyof GemmRates =>
-  computeDType(precision) === "bfloat16" ? "bf16" : "f32";
-
-/** What a training stage computes; tokens are those of a row. */
-type Work = {
-  /** Rows of an epoch. */
-  rows: number;
-  tokens: number;
-  headTokens: number;
-  length: number;
-  /** Heads that are trained, and heads that are only held. */
-  heads: number;
-  keptHeads: number;
-};
-
-/** Bytes of a value that is computed with. */
-const sizeOf = (dtype: keyof GemmRates): number => (dtype === "bf16" ? 2 : 4);
-
-/** Rows of all steps of a stage. */
-const rowsOfSteps = ({ maxSteps, epochs, batchSize }: TrainingOptions, rows: number): number =>
-  batchSize * Math.min(maxSteps ?? Number.POSITIVE_INFINITY, Math.ceil((rows * epochs) / batchSize));
-
-/** Bytes of a process that has loaded libtorch and no model yet, as measured. */
-const processBytes = 300e6;
-
-/**
- * Values that a token of a training pass keeps until its gradients are there, as measured on 12 layers in f32 at 512 and
- * 4,096 tokens: 1.06 times (12 D + 4 I) a layer. Layers without gradients keep as much until the pass ends, low-rank
- * updates 2.8 times as much; checkpointing keeps D a layer, and 3.4 times a layer's values while one is computed again.
- */
-const valuesPerToken = (options: TrainingOptions, model: ModelShape): number => {
-  const ofLayer = 12 * model.hiddenSize + 4 * model.intermediateSize;
-  if (options.checkpointing) return model.layers * model.hiddenSize + 3.4 * ofLayer;
-  return (options.train !== "full" && "lora" in options.train ? 2.8 : 1) * model.layers * ofLayer;
+/** How often held-out rows are measured. */
+const evaluationsOf = ({ evaluateEvery: every }: TrainingOptions, steps: number): number => {
+  if (every === "never") return 0;
+  return every === 0 ? 1 : Math.ceil(steps / every);
 };
 
 /**
- * Bytes at the peak of a training pass.
+ * Seconds of optimiser steps: layers that train cost what forward and backward were measured to, those below a forward.
  *
- * f32 master weights (4 P), their gradients (4 P of what is trained), optimiser state (8, 4 or 0 a trained weight),
- * a bf16 copy (2 P) in bf16, kept activations of one pass, and logits of one chunk of 512 positions with gradient. A pass
- * has no more tokens than a batch's rows.
+ * @param heads heads that are trained
  */
-const trainingBytes = (
+const trainSeconds = (
   options: TrainingOptions,
   model: ModelShape,
-  { heads, keptHeads, tokens }: Pick<Work, "heads" | "keptHeads" | "tokens">,
-  dtype: keyof GemmRates,
+  { row, rows, heads }: { row: Row; rows: number; heads: number },
+  speeds: Speeds,
 ): number => {
-  const backbone = backboneParameters(model);
-  const embedding = headParameters(model);
-  const weights = backbone + embedding + (heads + keptHeads) * headParameters(model);
-  const lora = options.train !== "full" && "lora" in options.train ? options.train.lora.rank : undefined;
-  const trainedBackbone =
-    lora === undefined
-      ? backbone * trainedShare(options, model) + (options.train === "full" ? embedding : 0)
-      : model.layers * lora * (10 * model.hiddenSize + 4 * model.intermediateSize);
-  const trained = trainedBackbone + heads * headParameters(model);
-  const state = { adamw: 8, rmsprop: 4, sgd: 0 }[options.optimizer];
-  const passTokens = Math.min(options.maxTokensPerMicrobatch, options.batchSize * tokens);
+  const steps = stepsOf(options, rows);
+  const trained = trainedLayers(options, model);
+  const forward = layerSeconds(speeds.forward, speeds.attention, row.length);
+  const learnt =
+    loraRank(options) === undefined ? speeds.train : need(speeds.lora, "the speed of low-rank updates");
+  const backward =
+    layerSeconds(learnt, speeds.attentionTrain, row.length) + (options.checkpointing ? forward : 0);
+  const token = (model.layers - trained) * forward + trained * backward;
   return (
-    processBytes +
-    weights * (4 + (dtype === "bf16" ? 2 : 0)) +
-    trained * (4 + state) +
-    passTokens * valuesPerToken(options, model) * sizeOf(dtype) +
-    2 * 512 * model.vocabSize * 4
+    steps * options.batchSize * (row.tokens * token + row.headTokens * speeds.headTrain) +
+    steps * trainedParameters(options, model, heads) * speeds.update
   );
 };
 
-const trainingCost = (options: TrainingOptions, model: ModelShape, rates: GemmRates, work: Work): Cost => {
-  const dtype = rateName(options.precision);
-  const body = bodyForward(model, work.tokens, work.length);
-  const head = headForward(model, work.headTokens);
-  // A backward pass costs one forward for the gradients of activations and one for those of trained weights; heads are
-  // always trained, low-rank updates cost next to nothing.
-  const share = trainedShare(options, model);
-  const weightGradients = options.train !== "full" && "lora" in options.train ? 0.1 : share;
-  const factor = 1 + share + weightGradients + (options.checkpointing ? share : 0);
-  const operations = rowsOfSteps(options, work.rows) * (body * factor + 3 * head);
-  return {
-    seconds: operations / (rates[dtype] * efficiency[dtype]),
-    bytes: trainingBytes(options, model, work, dtype),
-  };
-};
+const workOf = (options: TrainingOptions, seconds: Work["seconds"]): Work => ({
+  compute: computeDType(options.precision),
+  lora: loraRank(options) !== undefined,
+  seconds,
+});
 
 /** Cost of supervised fine-tuning. */
-export const sftCost = (options: SftOptions, model: ModelShape, data: DataCounts, rates: GemmRates): Cost =>
-  trainingCost(options, model, rates, {
-    rows: data.examples,
-    tokens: data.promptTokens + data.responseTokens,
-    headTokens: data.responseTokens,
-    length: data.promptTokens + data.responseTokens,
-    heads: 1,
-    keptHeads: 0,
-  });
+export const sftCost = (options: SftOptions, model: ModelShape, data: DataCounts): Cost => {
+  const row = exampleRow(data.exampleTokens);
+  const rows = data.examples;
+  const measured = evaluationsOf(options, stepsOf(options, rows)) * data.heldOutExamples;
+  const held = { heads: 1, keptHeads: 0, tokens: row.tokens };
+  return {
+    bytes: trainingBytes(options, model, held, computeDType(options.precision)),
+    work: workOf(
+      options,
+      (speeds) =>
+        trainSeconds(options, model, { row, rows, heads: 1 }, speeds) +
+        measured * readSeconds(model, row, speeds),
+    ),
+  };
+};
 
 /** What aligning by a method passes over. */
 export type AlignCounts = {
@@ -182,47 +108,45 @@ export type AlignCounts = {
  * What the reference and rewarding models read is each pair once that steps reach, an objective having an equal share of
  * them, and the held-out pairs; rewarding models are taken to be as large as the policy, with a head over the vocabulary.
  * With a frozen backbone, hidden states of each such pair are computed once and kept, so that steps cost the heads alone
- * (3 forwards: one, and two for gradients) and no layer has gradients or kept activations.
+ * and no layer has gradients or kept activations.
  */
 export const alignCost = (
   options: AlignOptions,
   counts: AlignCounts,
   model: ModelShape,
   data: DataCounts,
-  rates: GemmRates,
 ): Cost => {
-  const work: Work = {
-    rows: counts.rows,
-    tokens: data.promptTokens + 2 * data.responseTokens,
-    headTokens: 2 * data.responseTokens,
-    length: data.promptTokens + data.responseTokens,
-    heads: counts.heads,
-    keptHeads: counts.keptHeads,
-  };
-  const dtype = rateName(options.precision);
-  const rate = rates[dtype] * efficiency[dtype];
-  const [body, head] = [bodyForward(model, work.tokens, work.length), headForward(model, work.headTokens)];
-  const share = rowsOfSteps(options, work.rows) / Math.max(1, counts.pairs.length);
+  const row = pairRow(data);
+  const { rows, heads, keptHeads, frozen } = counts;
+  const steps = stepsOf(options, rows);
+  const share = (options.batchSize * steps) / Math.max(1, counts.pairs.length);
   const read = counts.pairs.reduce((sum, size) => sum + Math.min(size, share), counts.heldOut);
-  const readings = (counts.readings * read * (body + head)) / rate;
-  if (!counts.frozen) {
-    const { seconds, bytes } = trainingCost(options, model, rates, work);
-    return { seconds: seconds + readings, bytes };
-  }
-  const heads: AlignOptions = { ...options, train: { lastLayers: 0 }, checkpointing: false };
-  const kept = read * work.headTokens * model.hiddenSize * sizeOf(dtype);
+  const measured = evaluationsOf(options, steps) * counts.heldOut;
+  // What is kept of a frozen backbone is no more than a quarter of the machine's memory.
+  const kept = read * row.headTokens * model.hiddenSize * sizeOf(computeDType(options.precision));
+  const trained: AlignOptions = frozen
+    ? { ...options, train: { lastLayers: 0 }, checkpointing: false }
+    : options;
+  // Of a frozen backbone steps read what is kept.
+  const stepRow = frozen ? { ...row, tokens: 0 } : row;
+  const held = { heads, keptHeads, tokens: row.tokens };
   return {
-    seconds: readings + (read * body + 3 * head * rowsOfSteps(options, work.rows)) / rate,
-    // No more than a quarter of the machine's memory is kept.
-    bytes: trainingBytes(heads, model, work, dtype) + Math.min(kept, totalmem() / 4),
+    bytes:
+      trainingBytes(trained, model, held, computeDType(options.precision)) +
+      (frozen ? Math.min(kept, totalmem() / 4) : 0),
+    work: workOf(
+      trained,
+      (speeds) =>
+        counts.readings * read * readSeconds(model, row, speeds) +
+        (frozen ? read * bodySeconds(model, row, speeds) : 0) +
+        trainSeconds(trained, model, { row: stepRow, rows, heads }, speeds) +
+        measured * readSeconds(model, stepRow, speeds),
+    ),
   };
 };
 
-/** Cost of merging models into a soup: seconds, and float32 weights of the soup and of the model that is added to it. */
-export const soupCost = (model: ModelShape): Cost => ({
-  seconds: 0,
-  bytes: processBytes + 2 * 4 * (backboneParameters(model) + 2 * headParameters(model)),
-});
+/** Cost of merging models into a soup. */
+export const soupCost = (model: ModelShape): Cost => ({ bytes: soupBytes(model) });
 
 /** Rows that reward models learn from: responses with labelled steps, and pairs. */
 export type RewardCounts = { steps: number; pairs: number };
@@ -236,27 +160,25 @@ export const rewardCost = (
   { steps, pairs }: RewardCounts,
   model: ModelShape,
   data: DataCounts,
-  rates: GemmRates,
 ): Cost => {
   const rows = steps + pairs;
-  if (rows === 0) return { seconds: 0, bytes: 0 };
+  if (rows === 0) return { bytes: 0 };
   const { train, ...rest } = options;
   const part: TrainingOptions =
     train === "frozen" ? { ...rest, train: { lastLayers: 0 }, epochs: 1 } : { ...rest, train };
-  return trainingCost(part, model, rates, {
-    rows,
-    tokens: data.promptTokens + (1 + pairs / rows) * data.responseTokens,
-    headTokens: 0,
-    length: data.promptTokens + data.responseTokens,
-    heads: 0,
-    keptHeads: 0,
-  });
+  const tokens = data.promptTokens + (1 + pairs / rows) * data.responseTokens;
+  const row = { tokens, headTokens: 0, length: data.promptTokens + data.responseTokens };
+  const held = { heads: 0, keptHeads: 0, tokens };
+  return {
+    bytes: trainingBytes(part, model, held, computeDType(part.precision)),
+    work: workOf(part, (speeds) => trainSeconds(part, model, { row, rows, heads: 0 }, speeds)),
+  };
 };
 
 /**
- * Cost of rolling an objective out: decoding, bound as in {@link evaluateCost}. How many steps a response has is not
- * known before it is read; four are assumed where answers begin at them. Dialogues cost something only if simulated, and
- * what an endpoint answers costs nothing here.
+ * Cost of rolling an objective out: decoding, as in {@link evaluateCost}. How many steps a response has is not known
+ * before it is read; four are assumed where answers begin at them. Dialogues cost something only if simulated, and what
+ * an endpoint answers costs nothing here.
  */
 export const rolloutCost = (
   options: RolloutBlock,
@@ -264,19 +186,18 @@ export const rolloutCost = (
   dialogues: boolean,
   model: ModelShape,
   data: DataCounts,
-  rates: GemmRates,
 ): Cost => {
-  if ((dialogues && options.simulate === "none") || options.endpoint !== undefined) {
-    return { seconds: 0, bytes: 0 };
-  }
+  if ((dialogues && options.simulate === "none") || options.endpoint !== undefined) return { bytes: 0 };
   const prefixes = options.from === "prompt" || options.from === "auto" || dialogues ? 1 : 4;
   const answers = prompts * options.samples * prefixes;
   const { maxNewTokens, parallel: batchSize } = options;
-  return evaluateCost({ maxNewTokens, batchSize, prompts: answers }, decodesOf(1), model, data, rates);
+  return evaluateCost({ maxNewTokens, batchSize, prompts: answers }, decodesOf(1), model, data);
 };
 
 /** What the policies of an evaluation take. */
 export type EvaluateCounts = {
+  /** Tokens of an answer, as far as they are known; infinite where answers may be as long as they can get. */
+  answerTokens: number;
   /** Answers to all prompts, each by one model: a policy of several models counts for each of these. */
   decodes: number;
   /** Models that answer side by side, each with keys and values of its own. */
@@ -287,62 +208,59 @@ export type EvaluateCounts = {
   /** Models that read all held-out pairs, and heads that do. */
   rankings: number;
   rankingHeads: number;
+  /** Models that read all answers of a policy, to measure how far it has moved. */
+  divergences: number;
 };
 
 /** One model that answers so many times, and ranks no pairs. */
 export const decodesOf = (decodes: number, heads = 0): EvaluateCounts => ({
+  answerTokens: Number.POSITIVE_INFINITY,
   decodes,
   sideBySide: 1,
   models: 1,
   heads,
   rankings: 0,
   rankingHeads: 0,
+  divergences: 0,
 });
 
 /**
- * Cost of answers and of held-out pair accuracy. Decoding is bound by reading the weights once a token and batch, or by
- * the products of its rows; a model made for a mix (a soup, several models side by side) decodes like any other.
+ * Cost of answers, of how far they have moved, and of held-out pair accuracy. Answers are taken to be as long as those
+ * that the model learnt from, where it did, or else as they may get; a model made for a mix (a soup, several models side by side) decodes like any other.
  */
 export const evaluateCost = (
   options: Pick<EvaluateOptions, "maxNewTokens" | "batchSize" | "prompts">,
   counts: EvaluateCounts,
   model: ModelShape,
   data: DataCounts,
-  rates: GemmRates,
 ): Cost => {
-  const dtype = rateName("auto");
-  const rate = rates[dtype] * efficiency[dtype];
-  const bytes = sizeOf(dtype);
-  const weights = backboneParameters(model) + headParameters(model);
-  const batches = Math.ceil(options.prompts / options.batchSize);
-  const perToken = Math.max(
-    (weights * bytes) / readRate,
-    (2 * weights * Math.min(options.batchSize, options.prompts)) / rate,
-  );
-  const prefill =
-    (bodyForward(model, options.prompts * data.promptTokens, data.promptTokens) +
-      headForward(model, options.prompts)) /
-    rate;
-  const answers = counts.decodes * (prefill + batches * options.maxNewTokens * perToken);
-  const pairTokens = data.promptTokens + 2 * data.responseTokens;
-  const ranking =
-    counts.rankings * bodyForward(model, pairTokens, pairTokens) +
-    counts.rankingHeads * headForward(model, 2 * data.responseTokens);
-  const cache =
-    counts.sideBySide *
-    options.batchSize *
-    (data.promptTokens + options.maxNewTokens) *
-    model.layers *
-    2 *
-    model.kvHeads *
-    model.headDim *
-    bytes;
+  const compute = computeDType("auto");
+  const { maxNewTokens, batchSize, prompts } = options;
+  const rows = Math.min(batchSize, prompts);
+  const newTokens = Math.min(maxNewTokens, counts.answerTokens);
+  const steps = Math.ceil(prompts / batchSize) * newTokens;
+  const answer = exampleRow({ prompt: data.promptTokens, response: newTokens });
+  const pair = pairRow(data);
   return {
-    seconds: answers + (data.heldOutPairs * ranking) / rate,
-    bytes:
-      processBytes +
-      (counts.models * weights + counts.heads * headParameters(model)) * (bytes + 4) +
-      cache +
-      options.batchSize * model.vocabSize * 8,
+    bytes: decodingBytes(
+      model,
+      { ...counts, rows: batchSize, length: data.promptTokens + maxNewTokens },
+      compute,
+    ),
+    work: {
+      compute,
+      lora: false,
+      seconds: (speeds) => {
+        const prefill = prompts * data.promptTokens * model.layers * speeds.prefill;
+        const ranking =
+          counts.rankings * bodySeconds(model, pair, speeds) +
+          counts.rankingHeads * pair.headTokens * speeds.head;
+        return (
+          counts.decodes * (prefill + steps * stepSeconds(model, speeds, rows)) +
+          counts.divergences * prompts * readSeconds(model, answer, speeds) +
+          data.heldOutPairs * ranking
+        );
+      },
+    },
   };
 };

@@ -100,7 +100,10 @@ describe("an error names line, field and what is known", () => {
 
 test("a key by its former name is read as the present one, and is refused beside it", () => {
   const former = (lines: string) =>
-    parseRecipe(`name: a\nmodel: m\nobjectives: { a: { pairs: { path: a.jsonl } } }\n${lines}`, "recipe.yaml");
+    parseRecipe(
+      `name: a\nmodel: m\nobjectives: { a: { pairs: { path: a.jsonl } } }\n${lines}`,
+      "recipe.yaml",
+    );
   const { sft, align } = former("sft: { tokensPerPass: 512 }\nalign: { tokensPerPass: 256 }");
   expect([sft, align]).toMatchObject([{ maxTokensPerMicrobatch: 512 }, { maxTokensPerMicrobatch: 256 }]);
   expect(() => former("sft: { tokensPerPass: 512, maxTokensPerMicrobatch: 256 }")).toThrow(

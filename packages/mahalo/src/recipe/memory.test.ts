@@ -5,9 +5,9 @@ import { join } from "node:path";
 import { MahaloError } from "@mahalo/torch";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { tinyFolder } from "../model/testing/tiny.ts";
+import { openCosts } from "./costs.ts";
 import { parseRecipe } from "./load.ts";
 import { checkMemory } from "./memory.ts";
-import { openCosts } from "./plan.ts";
 import { runRecipe } from "./run.ts";
 
 let folder = "";
@@ -32,7 +32,7 @@ evaluate: { pairAccuracy: false }
   );
 const bytesOf = async (set: readonly string[] = []): Promise<number> => {
   const given = recipe(set);
-  return (await openCosts(given, { f32: 1, bf16: 1 })).costOf("sft", given)?.bytes ?? Number.NaN;
+  return (await openCosts(given)).costOf("sft", given)?.bytes ?? Number.NaN;
 };
 const refusal = async (run: () => Promise<unknown>): Promise<MahaloError> => {
   const error = await run().then(

@@ -2,7 +2,7 @@
 import { MahaloError } from "@mahalo/torch";
 import { formatBytes } from "../core/format.ts";
 import type { Memory } from "../core/machine.ts";
-import { type Costs, openCosts } from "./plan.ts";
+import { type Costs, openCosts } from "./costs.ts";
 import type { Recipe } from "./schema/schema.ts";
 
 /** Stages that train, whose settings decide what they hold. */
@@ -63,7 +63,7 @@ export async function checkMemory(
   { total }: Memory,
   { until }: { until?: string | undefined } = {},
 ): Promise<void> {
-  const costs = await openCosts(recipe, { f32: 1, bf16: 1 });
+  const costs = await openCosts(recipe);
   const names = costs.states.map(({ name }) => name);
   const last = until === undefined ? names.length - 1 : names.indexOf(until);
   for (const { name, state } of costs.states.slice(0, last + 1)) {

@@ -34,8 +34,9 @@ const data = {
 const merged = "models: { brief: x, kind: y }";
 const rewards = "rewards: { brief: x, kind: y }";
 const trained = (align: string, known: string[] = []) => alignCounts(recipe(align), data, known);
+const examples = { examples: 0, exampleTokens: { prompt: 10, response: 20 } };
 const answered = (align: string, set: string[] = [], known: string[] = []) =>
-  evaluateCounts(recipe(align, set), known);
+  evaluateCounts(recipe(align, set), examples, known);
 
 test("every method has one budget of rows; heads, and what reads the pairs, differ", () => {
   const heads = trained("method: mah-dpo");
@@ -102,4 +103,21 @@ test("mod answers by a model for every objective; soup by one, made anew for eve
   expect(soup).toMatchObject({ decodes: 5 + 1, sideBySide: 1, heads: 0, rankings: 2, rankingHeads: 2 });
   expect(heads).toMatchObject({ decodes: 5 + 1, sideBySide: 1, heads: 2, rankings: 2, rankingHeads: 3 });
   expect([heads, soup, mod].map((one) => one?.models)).toEqual([2, 3, 3]);
+});
+
+test("two models read each policy's answers where it is measured how far it moved", () => {
+  const divergences = (align: string, ...set: string[]) => answered(align, set).divergences;
+  expect(divergences("method: mah-dpo")).toBe(2 * 5);
+  expect(divergences("method: mah-dpo", "evaluate.kl=false")).toBe(0);
+  expect(divergences(`method: soup, ${merged}`)).toBe(2 * 5);
+  expect(divergences(`method: mod, ${merged}`)).toBe(0);
+  expect(divergences("method: mah-dpo", "align=false", "sft={}")).toBe(0);
+});
+
+test("answers are as long as the examples that were learnt; those of the base model have no such length", () => {
+  const tokens = (set: string[], count: number) =>
+    evaluateCounts(recipe("method: mah-dpo", set), { ...examples, examples: count }, []).answerTokens;
+  expect(tokens([], 9)).toBe(20);
+  expect(tokens([], 0)).toBe(Number.POSITIVE_INFINITY);
+  expect(tokens(["evaluate.prompted=true"], 9)).toBe(Number.POSITIVE_INFINITY);
 });

@@ -65,7 +65,11 @@ export const alignCounts = (
  *
  * @param known as in {@link alignCounts}
  */
-export const evaluateCounts = (recipe: Recipe, known: readonly string[]): EvaluateCounts => {
+export const evaluateCounts = (
+  recipe: Recipe,
+  { examples, exampleTokens }: Pick<Counted, "examples" | "exampleTokens">,
+  known: readonly string[],
+): EvaluateCounts => {
   const { align, evaluate, objectives } = recipe;
   const { mixes } = evaluate;
   const merged = mergedOf(recipe);
@@ -84,11 +88,14 @@ export const evaluateCounts = (recipe: Recipe, known: readonly string[]): Evalua
   const further = merged === undefined ? Math.min(1, before + prompted) : Math.max(2, side);
   const ownHeads = merged === undefined ? heads.length : 0;
   return {
+    // A fine-tuned model answers about as long as its examples are; the base model, which prompts ask, as long as it may.
+    answerTokens: examples > 0 && prompted === 0 ? exampleTokens.response : Number.POSITIVE_INFINITY,
     decodes: judged ? policies * side + (evaluate.baseline ? before : 0) + prompted : 0,
     sideBySide: side,
     models: 1 + further,
     heads: ownHeads,
     rankings: ranks ? 1 + before : 0,
     rankingHeads: ranks ? Math.max(1, ownHeads) + before : 0,
+    divergences: judged && evaluate.kl && merged?.merges !== "logits" ? 2 * policies * before : 0,
   };
 };

@@ -16,6 +16,7 @@ import { planRecipe } from "./plan.ts";
 import { runRecipe } from "./run.ts";
 import { dataStage } from "./stages/data.ts";
 import { readHeldOutSteps, readSteps, readSummary } from "./stages/data-files.ts";
+import { fixedMachine } from "./testing/machine.ts";
 
 let folder = "";
 const numbers = Array.from({ length: 10 }, (_, index) => index);
@@ -132,7 +133,7 @@ describe("steps from files", () => {
   test("are enough for a recipe, which then trains a reward model alone", async () => {
     const only = ["objectives={wit: {steps: {path: train.jsonl}}}", "sft=false", "align=false"];
     const alone = recipe("alone", only);
-    const plan = await planRecipe(alone, { f32: 1e11, bf16: 1e11 });
+    const plan = await planRecipe(alone, fixedMachine());
     const { stages } = await runRecipe(alone);
     expect(stages.map(({ name }) => name)).toEqual(["data", "reward", "evaluate", "report"]);
     expect(plan.stages.map(({ name }) => name)).toEqual(stages.map(({ name }) => name));
@@ -141,7 +142,7 @@ describe("steps from files", () => {
   });
 
   test("are planned, and make the data stale when they change and only then", async () => {
-    const plan = await planRecipe(recipe("apart"), { f32: 1e11, bf16: 1e11 });
+    const plan = await planRecipe(recipe("apart"), fixedMachine());
     expect(plan.stages.every(({ state }) => state === "fresh")).toBe(true);
     const inputs = (...set: string[]) => JSON.stringify(dataStage.inputs(recipe("apart", set)));
     expect(inputs("objectives.accuracy.steps.path=other.jsonl")).toBe(inputs());

@@ -104,7 +104,7 @@ export type WeightOptions = { compute: ComputeDType; training: boolean };
 
 /** Builds the backbone's weights out of a source's tensors. */
 export const readWeights = (
-  source: NamedTensors,
+  source: Pick<NamedTensors, "take">,
   config: ModelConfig,
   options: WeightOptions,
 ): BackboneWeights => {

@@ -9,7 +9,7 @@ import { promptKey } from "../../data/rows/rows.ts";
 import { chatTemplate } from "../../data/tokens/chat-template.ts";
 import type { Tokenizer } from "../../data/tokens/tokenizer.ts";
 import { loadRecipe, parseRecipe } from "../load.ts";
-import { buildDataset, collectRows, dataStage } from "./data.ts";
+import { buildDataset, collectRows, dataStage, sampleSummary } from "./data.ts";
 import {
   readExamples,
   readHeldOutPairs,
@@ -128,6 +128,30 @@ describe("rows of files", () => {
     expect(await readPrompts(into)).toEqual(dataset.prompts);
     expect(await readSummary(into)).toEqual(summary);
   });
+});
+
+test("a sample counts all rows, and its lengths are those of some of them", async () => {
+  const encoding = { tokenizer: letters, template };
+  const { summary } = await buildDataset(recipe(), encoding);
+  // One row is refused when its pair is read: of so few the sample is the whole.
+  const { cutPrompts, cutResponses, ...whole } = summary;
+  expect(await sampleSummary(recipe(), encoding)).toMatchObject(whole);
+  expect([cutPrompts, cutResponses]).toEqual([0, 0]);
+  const rows = Array.from({ length: 450 }, (_, at) =>
+    JSON.stringify({ prompt: `question ${at}`, chosen: `yes${".".repeat(at % 7)}`, rejected: "no" }),
+  );
+  await writeFile(join(folder, "many.jsonl"), rows.join("\n"));
+  const many = recipe(["objectives={helpful: {pairs: {path: many.jsonl}}}"]);
+  const { summary: all } = await buildDataset(many, encoding);
+  const some = await sampleSummary(many, encoding);
+  const [counted, sampled] = [all, some].map(({ objectives, examples }) => ({
+    ...objectives.helpful,
+    examples,
+  }));
+  expect({ ...sampled, meanTokens: 0 }).toMatchObject({ train: counted?.train, heldOut: counted?.heldOut });
+  expect(sampled?.examples).toMatchObject({ train: all.examples.train, heldOut: all.examples.heldOut });
+  const response = ({ meanTokens }: { meanTokens?: { response: number } } = {}) => meanTokens?.response ?? 0;
+  expect(Math.abs(response(sampled) - response(counted))).toBeLessThan(0.5);
 });
 
 test("objectives that share a generator share its problems", async () => {

@@ -17,7 +17,7 @@ import type { ObjectiveOptions, Recipe, RowSource } from "../schema/schema.ts";
 import type { StepSource } from "../schema/source.ts";
 import { exampleSources, type SftOptions } from "../schema/training.ts";
 import { modelFiles, rowSourceFiles, sourceInputs } from "../sources.ts";
-import { collectRows } from "./collect-rows.ts";
+import { collectRows, type Sides, type TextRows } from "./collect-rows.ts";
 import { type DataSummary, type Dataset, writeDataset } from "./data-files.ts";
 
 export { collectRows } from "./collect-rows.ts";
@@ -25,22 +25,31 @@ export { collectRows } from "./collect-rows.ts";
 const mean = (values: readonly number[]): number =>
   values.length === 0 ? 0 : values.reduce((sum, value) => sum + value, 0) / values.length;
 
+type Encoding = Pick<EncodeOptions, "tokenizer" | "template">;
+
+/** Rows of each kind that are counted; of some of them tokens are known. */
+type Counted = Record<
+  "train" | "heldOut" | "examples" | "heldOutExamples" | "open" | "dialogues" | "steps" | "heldOutSteps",
+  readonly { objective: string }[]
+>;
+
 const summarize = (
-  dataset: Dataset,
+  counted: Counted,
+  encoded: Pick<Dataset, "train" | "examples" | "prompts">,
   objectives: readonly string[],
   problems: Problems,
   cut: Pick<DataSummary, "cutPrompts" | "cutResponses">,
 ): DataSummary => {
   const { seen, bad, reasons, skipped, notes } = problems.toJSON();
   const of = (name: string): DataSummary["objectives"][string] => {
-    const train = dataset.train.filter(({ objective }) => objective === name);
+    const train = encoded.train.filter(({ objective }) => objective === name);
     const count = (rows: readonly { objective: string }[]): number =>
       rows.filter(({ objective }) => objective === name).length;
-    const open = count(dataset.open) + count(dataset.dialogues);
-    const steps = { train: count(dataset.steps), heldOut: count(dataset.heldOutSteps) };
+    const open = count(counted.open) + count(counted.dialogues);
+    const steps = { train: count(counted.steps), heldOut: count(counted.heldOutSteps) };
     return {
-      train: train.length,
-      heldOut: count(dataset.heldOut),
+      train: count(counted.train),
+      heldOut: count(counted.heldOut),
       ...(open === 0 ? {} : { toRollOut: open }),
       ...(steps.train + steps.heldOut === 0 ? {} : { steps }),
       meanTokens: {
@@ -52,33 +61,32 @@ const summarize = (
   return {
     objectives: Object.fromEntries(objectives.map((name) => [name, of(name)])),
     examples: {
-      train: dataset.examples.length,
-      heldOut: dataset.heldOutExamples.length,
+      train: counted.examples.length,
+      heldOut: counted.heldOutExamples.length,
       meanTokens: {
-        prompt: mean(dataset.examples.map(({ prompt }) => prompt.length)),
-        response: mean(dataset.examples.map(({ response }) => response.length)),
+        prompt: mean(encoded.examples.map(({ prompt }) => prompt.length)),
+        response: mean(encoded.examples.map(({ response }) => response.length)),
       },
     },
-    prompts: dataset.prompts.length,
+    prompts: encoded.prompts.length,
     ...cut,
     rows: { seen, bad, reasons, skipped, notes },
   };
 };
 
-/**
- * Turns the rows of a recipe into the dataset that training and evaluation read.
- *
- * @throws MahaloError E_DATA_TOO_MANY_BAD, E_INTERRUPTED once `signal` is aborted, and what {@link collectRows} throws.
- */
-export const buildDataset = async (
+type Cut = Pick<DataSummary, "cutPrompts" | "cutResponses">;
+
+/** Rows as text into rows as tokens. */
+const encodeRows = async (
+  rows: TextRows,
   recipe: Recipe,
-  encoding: Pick<EncodeOptions, "tokenizer" | "template">,
-  signal?: AbortSignal,
-): Promise<{ dataset: Dataset; summary: DataSummary; problems: Problems }> => {
-  const { maxBadShare, maxPromptTokens, maxTokens, chat } = recipe.data;
-  const problems = new Problems({ maxBadShare });
-  const rows = await collectRows(recipe, problems, signal);
-  const options: EncodeOptions = { ...encoding, chat, maxPromptTokens, maxTokens };
+  encoding: Encoding,
+  problems: Problems,
+  signal: AbortSignal | undefined,
+): Promise<{ dataset: Dataset; cut: Cut }> => {
+  const { maxPromptTokens, maxTokens, chat } = recipe.data;
+  const { tokenizer, template } = encoding;
+  const options: EncodeOptions = { tokenizer, template, chat, maxPromptTokens, maxTokens };
   const pairs = (side: "train" | "heldOut") =>
     encodeWatched(pairEncoding(rows[side], options, problems), { total: rows[side].length, signal });
   const encoded = [await pairs("train"), await pairs("heldOut")] as const;
@@ -107,7 +115,63 @@ export const buildDataset = async (
     cutPrompts: encoded[0].cutPrompts + encoded[1].cutPrompts,
     cutResponses: encoded[0].cutResponses + encoded[1].cutResponses,
   };
-  return { dataset, summary: summarize(dataset, Object.keys(recipe.objectives), problems, cut), problems };
+  return { dataset, cut };
+};
+
+/**
+ * Turns the rows of a recipe into the dataset that training and evaluation read.
+ *
+ * @throws MahaloError E_DATA_TOO_MANY_BAD, E_INTERRUPTED once `signal` is aborted, and what {@link collectRows} throws.
+ */
+export const buildDataset = async (
+  recipe: Recipe,
+  encoding: Encoding,
+  signal?: AbortSignal,
+): Promise<{ dataset: Dataset; summary: DataSummary; problems: Problems }> => {
+  const problems = new Problems({ maxBadShare: recipe.data.maxBadShare });
+  const rows = await collectRows(recipe, problems, signal);
+  const { dataset, cut } = await encodeRows(rows, recipe, encoding, problems, signal);
+  const summary = summarize(dataset, dataset, Object.keys(recipe.objectives), problems, cut);
+  return { dataset, summary, problems };
+};
+
+/** Rows of each objective that are made into tokens to know how long they are. */
+const sampledRows = 100;
+
+/** Some rows of each objective, evenly out of all of them. */
+const someOf = <Row extends { objective: string }>(rows: readonly Row[]): Row[] =>
+  [...new Set(rows.map(({ objective }) => objective))].flatMap((name) => {
+    const same = rows.filter(({ objective }) => objective === name);
+    return same.filter((_, index) => index % Math.ceil(same.length / sampledRows) === 0);
+  });
+
+/**
+ * The summary that {@link buildDataset} would come to, nearly: all rows are read and split, but only some of them made
+ * into tokens, so that rows which have none are counted, too.
+ *
+ * @throws MahaloError as {@link buildDataset}
+ */
+export const sampleSummary = async (
+  recipe: Recipe,
+  encoding: Encoding,
+  signal?: AbortSignal,
+): Promise<DataSummary> => {
+  const problems = new Problems({ maxBadShare: recipe.data.maxBadShare });
+  const rows = await collectRows(recipe, problems, signal);
+  const of = <Row extends { objective: string }>({ train }: Sides<Row>): Sides<Row> => ({
+    train: someOf(train),
+    heldOut: [],
+  });
+  const some = { ...rows, ...of(rows), examples: of(rows.examples), chosen: of(rows.chosen) };
+  const { dataset, cut } = await encodeRows(some, recipe, encoding, problems, signal);
+  const counted: Counted = {
+    ...dataset,
+    train: rows.train,
+    heldOut: rows.heldOut,
+    examples: [...rows.examples.train, ...rows.chosen.train],
+    heldOutExamples: [...rows.examples.heldOut, ...rows.chosen.heldOut],
+  };
+  return summarize(counted, dataset, Object.keys(recipe.objectives), problems, cut);
 };
 
 type Sources = RowSource | readonly RowSource[];
