@@ -39,7 +39,7 @@ const usage = `Usage: npx tsx bench/decode.ts [options]
   --new-tokens N          tokens that each prompt gets, at least 2 (default 128)
   --candidates N          candidates of a step of the part search (default 5)
   --steps N               steps of a search (default 6)
-  --step-tokens N         longest step in tokens (default 48)
+  --step-tokens N         maximum length of a step in tokens (default 48)
   --rounds N              times that each pair of sides runs (default 1)
   --threads N             threads of both sides (default: all processors)
   --weights f32|bf16      how our weights are held but in the part fastest (default bf16; products add up in float32 where

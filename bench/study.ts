@@ -33,7 +33,7 @@ const usage = `Usage: npx tsx bench/study.ts [options]
   --seeds N         seeds 0 to N - 1 (default 3)
   --out DIR         the study's folder (default: runs/study)
   --records DIR     take the seeds whose records are there as they are, and write new ones there
-  --set FIELD=VALUE sets a field of every recipe, or DOMAIN:FIELD=VALUE of one; may be given again
+  --set FIELD=VALUE sets a field of every recipe, or DOMAIN:FIELD=VALUE of one; may be repeated
   --margin X        how far below a rival still counts as near it (default 0.05)
   --full            the recipes of recipes/ in place of the study's own, which are cut to what two cores can do
   --tiny            tiny recipes over a tiny model: seconds, and figures that mean nothing

@@ -14,7 +14,7 @@ import { agree, readUnit, sameDimensions } from "./units.ts";
 
 /** Options of {@link sameAnswer}. */
 export type CompareOptions = {
-  /** Largest difference of numbers of which one is written as a decimal; relative for numbers below 1. Default 1e-6. */
+  /** Largest difference between equal numbers if one is written as a decimal; relative for numbers below 1. Default 1e-6. */
   tolerance?: number;
   /** Seed of the points at which algebra is compared. Default 0. */
   seed?: number;

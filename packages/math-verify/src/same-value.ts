@@ -8,7 +8,7 @@ import { contains, type Node, variables } from "./tree.ts";
 /** What one comparison works with. */
 export type Context = {
   work: Work;
-  /** Largest difference of numbers of which one is written as a decimal; relative for numbers below 1. */
+  /** Largest difference between equal numbers if one is written as a decimal; relative for numbers below 1. */
   tolerance: number;
   seed: number;
 };

@@ -52,7 +52,7 @@ const findCompiler = async () => {
   }
   throw new SetupError(
     process.env.CXX ? `CXX=${process.env.CXX} does not run` : "no C++ compiler found (c++, g++, clang++)",
-    "install one that knows C++20 (Debian: apt-get install g++), or set CXX to one",
+    "install one that supports C++20 (Debian: apt-get install g++), or set CXX to one",
   );
 };
 
@@ -100,7 +100,7 @@ const compile = async (
       ? "the compiler ran out of memory: close other programs, or give the machine 3 GB"
       : /No space left/.test(stderr)
         ? "free some disk space"
-        : "a compiler that knows C++20 is needed (g++ 11 or clang 14 or newer); set CXX to one",
+        : "a compiler that supports C++20 is needed (g++ 11 or clang 14 or newer); set CXX to one",
   );
 };
 

@@ -116,7 +116,7 @@ export const withWheels = async ({ requirements, machine, bytes }, use) => {
         /No space left/.test(output)
           ? "free some space, or set XDG_CACHE_HOME to a folder on a larger disk"
           : /HASHES|hash/.test(output)
-            ? "the index sent another file than the one pinned in setup/pins.mjs: do not use it; try another index"
+            ? "the index sent a file that differs from the one pinned in setup/pins.mjs: do not use it; try another index"
             : "check the network and pip's configuration (pip config list), then run it again",
       );
     }

@@ -47,6 +47,6 @@ export function holdLibraries(set: InstructionSet | undefined): void {
 export function checkInstructionSet(wanted: InstructionSet | undefined, used: string, best: string): void {
   if (wanted === undefined || wanted === used) return;
   throw new MahaloError("E_ISA", `MAHALO_ISA: this processor does not have ${wanted}; its best is ${best}`, {
-    hint: "name that or a lower one, or leave it unset",
+    hint: "use that or a lower one, or leave it unset",
   });
 }

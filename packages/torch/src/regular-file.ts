@@ -21,6 +21,6 @@ export function checkRegular(path: string): Stats {
   const kind = kindOf(stat);
   if (kind === undefined) return stat;
   throw new MahaloError("E_FILE_KIND", `${path}: is ${kind}, and only regular files are read`, {
-    hint: kind === "a pipe" ? "write what comes through it into a file, and name that" : "name a file",
+    hint: kind === "a pipe" ? "write its contents to a file, and name that file" : "name a file",
   });
 }

@@ -17,7 +17,7 @@ test("a record that is missing, broken or of another form is an error that says 
   const path = join(folder, "setup.json");
   expect(() => readSetUpRecord(path)).toThrow(/setup\.json is not there/);
   writeFileSync(path, "{");
-  expect(() => readSetUpRecord(path)).toThrow(/no valid JSON/);
+  expect(() => readSetUpRecord(path)).toThrow(/not valid JSON/);
   writeFileSync(path, JSON.stringify({ ...readSetUpRecord(), format: 2 }));
   expect(() => readSetUpRecord(path)).toThrow(/format/);
 });

@@ -35,7 +35,7 @@ export const readSetUpRecord = (path: string = RECORD): SetUpRecord => {
   try {
     value = JSON.parse(readFileSync(path, "utf8"));
   } catch (cause) {
-    throw new MahaloError("E_TORCH_NOT_BUILT", `${path} is no valid JSON`, { hint, cause });
+    throw new MahaloError("E_TORCH_NOT_BUILT", `${path} is not valid JSON`, { hint, cause });
   }
   const parsed = schema.safeParse(value);
   if (parsed.success) return parsed.data;

@@ -157,7 +157,7 @@ describe("Ctrl-C", () => {
     input.from.write("again\r");
     const { status, out, err } = await chat(["--max-new-tokens", "60"], { input, onOut });
     expect(status).toBe(0);
-    expect(err).toContain("the reply was stopped, and its turn is forgotten\nmix: ");
+    expect(err).toContain("the reply was stopped, and its turn was dropped\nmix: ");
     const whole = await chat(["--max-new-tokens", "60", "--quiet"], { input: typed("hello") });
     expect(out.endsWith(whole.out)).toBe(true);
     expect(out.length).toBeGreaterThan(whole.out.length);

@@ -18,7 +18,7 @@ type ChatOptions = CommonOptions & SamplingFlags & SearchFlags & { mix?: Mix };
 const help = [
   "/mix accuracy=0.9,engagement=0.1   change the mix from the next reply on",
   "/mix                               show the mix",
-  "/reset                             forget the conversation",
+  "/reset                             clear the conversation",
   "/quit                              leave (also Ctrl-D)",
 ];
 
@@ -42,7 +42,7 @@ const obey = (
   if (name === "/quit" || name === "/exit") return false;
   if (name === "/reset") {
     chat.reset();
-    say("the conversation is forgotten");
+    say("the conversation is cleared");
   } else if (name === "/mix") {
     if (rest !== "") {
       const mix = parseMix(rest);
@@ -60,7 +60,7 @@ export const chatCommand = (io: Io): Command =>
     withSampling(
       command({
         name: "chat",
-        summary: "Talk with a model; /mix changes the mix inside the conversation.",
+        summary: "Chat with a model; /mix changes the mix within the conversation.",
         examples: [
           ["mahalo chat runs/quickstart/align/model", "all objectives alike"],
           [
@@ -69,12 +69,16 @@ export const chatCommand = (io: Io): Command =>
           ],
           [
             "mahalo chat MODEL --guide runs/tutoring/reward/engagement/model --step turn",
-            "the best of five replies each time",
+            "the best of five replies every time",
           ],
         ],
       })
         .argument("<model>", "packaged name, folder, .gguf file or hub id")
-        .option("--mix <weights>", "for example accuracy=0.7,engagement=0.3; default: all alike", parseMix),
+        .option(
+          "--mix <weights>",
+          "for example accuracy=0.7,engagement=0.3; default: equal weights",
+          parseMix,
+        ),
     ),
   ).action(async (name: string, options: ChatOptions) => {
     const output = outputOf(io, options);
@@ -137,7 +141,7 @@ const converse = async (
       } catch (error) {
         if (!(error instanceof MahaloError)) throw error;
         throwIfAborted(io.signal, "chatting");
-        if (error.code === "E_INTERRUPTED") output.note("\nthe reply was stopped, and its turn is forgotten");
+        if (error.code === "E_INTERRUPTED") output.note("\nthe reply was stopped, and its turn was dropped");
         else io.err(`${describeError(error)}\n`);
       }
       replying = undefined;

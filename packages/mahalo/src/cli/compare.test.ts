@@ -129,7 +129,7 @@ describe("is refused, with nothing written,", () => {
 
   test("one recipe and seed twice, and runs judged on other objectives", async () => {
     const [first = ""] = runs;
-    expect(await refused(first, first)).toContain(`${first}: is of the same recipe and seed as ${first}`);
+    expect(await refused(first, first)).toContain(`${first}: has the same recipe and seed as ${first}`);
     const policies = [{ label: "dpo", shares: { a: 1, c: 1 } }];
     const other = await inventRun(folder, "judged", { method: "dpo", seed: 1, policies, prompts: 12 });
     expect(await refused(first, other)).toContain("was judged on a, c, the first run on a, b");

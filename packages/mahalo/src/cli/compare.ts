@@ -44,7 +44,7 @@ const gainsText = ({ gains, objectives }: Comparison): string => {
   ]);
   const table = aligned([["method", `gain over ${over}`, ...objectives], ...rows]);
   if (!gains.some(({ decided }) => decided)) return table;
-  return `${table}\n* its interval leaves 0 out; below 0 on an objective that was not trained for, that is interference`;
+  return `${table}\n* the interval excludes 0; a loss on an objective that was not trained for is interference`;
 };
 
 const asText = (comparison: Comparison): string => {

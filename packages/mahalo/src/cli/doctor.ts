@@ -9,7 +9,7 @@ export const doctorCommand = (io: Io): Command =>
     name: "doctor",
     summary: "Show libtorch, devices, processor, memory and the measured speed of matrix products.",
     examples: [
-      ["mahalo doctor", "when it does not start, or is slower than expected"],
+      ["mahalo doctor", "if mahalo does not start, or is slower than expected"],
       ["mahalo doctor --json", "for a report"],
     ],
   }).action((options: CommonOptions) => {

@@ -18,7 +18,7 @@ export const withEndpoint = (command: Command): Command =>
   command
     .option(
       "--endpoint <url>",
-      "OpenAI-compatible endpoint that answers, up to /v1; or its declaration as in a recipe: '{baseUrl: ..., api: completions}', whose tokens MODEL's tokenizer makes",
+      "OpenAI-compatible endpoint that makes the answers, up to /v1; or its declaration as in a recipe: '{baseUrl: ..., api: completions}', with tokens from MODEL's tokenizer",
     )
     .option("--endpoint-model <name>", "name of the endpoint's model")
     .option("--endpoint-key-env <name>", "environment variable that holds the endpoint's key");
@@ -35,7 +35,7 @@ export const endpointOf = (
 ): EndpointGeneratorOptions | undefined => {
   if (endpoint === undefined) {
     if (endpointModel === undefined && endpointKeyEnv === undefined) return undefined;
-    throw usage("--endpoint-model and --endpoint-key-env say more of an --endpoint, which is missing");
+    throw usage("--endpoint-model and --endpoint-key-env need --endpoint");
   }
   const declared = endpoint.trimStart().startsWith("{")
     ? parseYaml(endpoint, "endpoint")

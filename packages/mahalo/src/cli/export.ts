@@ -20,14 +20,14 @@ export const exportCommand = (io: Io): Command =>
         "mahalo export runs/values/align/model --mix helpful=0.7,harmless=0.3 --to values-7030",
         "for transformers, vLLM and others",
       ],
-      ["mahalo export MODEL --mix accuracy=1 --to accurate --dtype bf16", "one objective, half the size"],
+      ["mahalo export MODEL --mix accuracy=1 --to accurate --dtype bf16", "one objective, at half the size"],
     ],
   })
     .argument("<model>", "folder of a multi-head model")
     .requiredOption("--mix <weights>", "for example accuracy=0.7,engagement=0.3", parseMix)
     .requiredOption("--to <dir>", "folder to write")
     .addOption(new Option("--dtype <dtype>", "type to store").choices(Object.keys(dtypes)).default("f32"))
-    .option("--force", "replace what is there, whatever it is")
+    .option("--force", "replace whatever is there")
     .action(async (name: string, { mix, to, dtype, force = false, ...common }: ExportOptions) => {
       const output = outputOf(io, common);
       const model = await loadModel(name);

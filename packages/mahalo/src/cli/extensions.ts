@@ -9,7 +9,7 @@ import { usage } from "./command.ts";
 export const extendOption = {
   flags: "--extend <file>",
   description:
-    "before the command: run a program that adds methods, judges, commands and more; may be given again",
+    "before the command: run a program that adds methods, judges, commands and more; may be repeated",
 } as const;
 
 /** The files that `--extend` names in front of the command, and the words behind them. @throws MahaloError E_CLI_USAGE */
@@ -50,7 +50,7 @@ export const loadExtensions = async (words: readonly string[]): Promise<string[]
       throw new MahaloError("E_EXTEND", `--extend ${file}: ${reason}`, {
         cause: error,
         hint: typescript
-          ? "this Node reads no TypeScript; write the program as .mjs, or use Node 22.18 or later"
+          ? "this Node does not read TypeScript; write the program as .mjs, or use Node 22.18 or later"
           : "MAHALO_DEBUG=1 shows where it failed",
       });
     }

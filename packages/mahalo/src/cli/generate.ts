@@ -68,7 +68,7 @@ export const generateCommand = (io: Io): Command =>
           ],
           [
             "mahalo generate MODEL --prompt 'What is 12 + 7?' --guide runs/math/reward/accuracy/model --trace trace.jsonl",
-            "five candidates a step, the best carried on; mahalo trace draws them",
+            "five candidates per step, the best one continues; mahalo trace draws them",
           ],
           [
             "mahalo generate MODEL --prompts questions.jsonl --guide RM:0.7,judge:math:0.3 --search best-of-n --candidates 8",
@@ -85,14 +85,14 @@ export const generateCommand = (io: Io): Command =>
         .option("--format <name>", "named format of the rows, as in a recipe")
         .option(
           "--mix <weights>",
-          "for example accuracy=0.7,engagement=0.3; may be given again; default: all alike",
+          "for example accuracy=0.7,engagement=0.3; may be repeated; default: equal weights",
           collectMix,
         )
-        .option("--out <file>", "write answers here as JSON lines; default: print them")
-        .option("--batch-size <n>", "answers made side by side", number, 16),
+        .option("--out <file>", "write answers to this file as JSON lines; default: print them")
+        .option("--batch-size <n>", "answers generated side by side", number, 16),
     ),
   )
-    .option("--trace <file>", "write what a search tried here as JSON lines")
+    .option("--trace <file>", "write what a search tried to this file as JSON lines")
     .action(async (name: string, options: GenerateOptions) => {
       const output = outputOf(io, options);
       const { prompts: file, prompt, format, mix: mixes, out, batchSize, system, trace } = options;

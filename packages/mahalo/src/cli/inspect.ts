@@ -28,7 +28,7 @@ export const inspectCommand = (io: Io): Command =>
       ["mahalo inspect recipes/values.yaml", "the first pair, or row of labelled steps, of each objective"],
       ["mahalo inspect recipes/values.yaml --rows 3 --objective harmless", "three pairs of one objective"],
       ["mahalo inspect recipes/values.yaml --sft", "fine-tuning examples instead of pairs"],
-      ["mahalo inspect recipes/math.yaml --sft --step line", "where steps end, if a line feed ends one"],
+      ["mahalo inspect recipes/math.yaml --sft --step line", "where steps end if every line is a step"],
     ],
   })
     .argument("<recipe>", "YAML file")
@@ -37,10 +37,10 @@ export const inspectCommand = (io: Io): Command =>
     .option("--sft", "examples of sft instead of pairs and labelled steps")
     .option(
       "--step <boundary>",
-      "show where this cuts responses that bring no steps: blank-line, line, sentence, sentence:12 or turn",
+      "show where this boundary cuts responses without given steps: blank-line, line, sentence, sentence:12 or turn",
       parseStepBoundary,
     )
-    .option("--set <field=value>", "override a field; may be given again", collect)
+    .option("--set <field=value>", "override a field; may be repeated", collect)
     .action(async (file: string, { set, rows, objective, sft = false, step, ...common }: InspectOptions) => {
       const { recipe } = await loadRecipe(file, set);
       const part = sft ? "examples" : "pairs";

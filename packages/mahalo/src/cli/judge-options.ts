@@ -13,7 +13,7 @@ export const parseYaml = (text: string, option: string): unknown => {
   try {
     return parse(text);
   } catch {
-    throw usage(`--${option} ${text}: is no valid JSON or YAML`);
+    throw usage(`--${option} ${text}: is not valid JSON or YAML`);
   }
 };
 

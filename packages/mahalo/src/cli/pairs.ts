@@ -23,7 +23,7 @@ type PairFlags = CommonOptions &
 export const pairsCommand = (io: Io): Command =>
   command({
     name: "pairs",
-    summary: "Make preference pairs out of rollouts.",
+    summary: "Make preference pairs from rollouts.",
     examples: [
       [
         "mahalo pairs rollouts.jsonl --take correct --per-prompt 4 --out pairs.jsonl",
@@ -37,19 +37,19 @@ export const pairsCommand = (io: Io): Command =>
     ],
   })
     .argument("<rollouts>", "file that mahalo rollout wrote")
-    .requiredOption("--out <file>", "write TRL's preference rows here, as JSON lines")
+    .requiredOption("--out <file>", "write TRL's preference rows to this file, as JSON lines")
     .addOption(
       new Option("--take <which>", "extremes: best against worst; correct: correct against incorrect")
         .choices(rolloutPairsSchema.shape.take.unwrap().options)
         .default("extremes"),
     )
-    .option("--threshold <score>", "score from which on an answer is correct", number, 0.5)
-    .option("--min-margin <difference>", "smallest difference of scores", number, 0)
-    .option("--per-prompt <n>", "most pairs of one prompt", number, 1)
-    .option("--cut", "let answers take part that ended at their length limit")
-    .option("--judge <judge>", "judge the answers anew with this one", parseJudge)
-    .option("--objective <name>", "objective of the pairs; default: the rollouts' own")
-    .option("--seed <n>", "draws which correct answer meets which incorrect one", number, 0)
+    .option("--threshold <score>", "lowest score of a correct answer", number, 0.5)
+    .option("--min-margin <difference>", "smallest difference between scores", number, 0)
+    .option("--per-prompt <n>", "maximum number of pairs per prompt", number, 1)
+    .option("--cut", "also use answers that were cut off at the length limit")
+    .option("--judge <judge>", "judge the answers again with this judge", parseJudge)
+    .option("--objective <name>", "objective of the pairs; default: that of the rollouts")
+    .option("--seed <n>", "decides which correct answer is paired with which incorrect one", number, 0)
     .action(async (file: string, options: PairFlags) => {
       const output = outputOf(io, options);
       const { take, threshold, minMargin, perPrompt, cut = false, out, judge, objective, seed } = options;

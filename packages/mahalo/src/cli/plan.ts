@@ -17,7 +17,7 @@ export const planCommand = (io: Io): Command =>
     ],
   })
     .argument("<recipe>", "YAML file")
-    .option("--set <field=value>", "override a field; may be given again", collect)
+    .option("--set <field=value>", "override a field; may be repeated", collect)
     .option("--measure", "measure this machine's speed again, which is kept from the first plan on")
     .action(async (file: string, options: CommonOptions & { set?: string[]; measure?: boolean }) => {
       const output = outputOf(io, options);

@@ -19,9 +19,9 @@ const unmet = 3;
 const statuses = `
 Exit status:
   0    done
-  1    a failure on the way: a full disk, an endpoint that does not answer, a mistake in mahalo
+  1    a failure while running: a full disk, an endpoint that does not answer, a bug in mahalo
   2    bad input: the command line, a recipe, rows or a model
-  3    nothing failed, but what was asked for is not to be had (tune: no mix reaches the target; pairs: no pair)
+  3    nothing failed, but the requested result is not available (tune: no mix reaches the target; pairs: no pair)
   130  stopped by Ctrl-C (129: by a closed terminal, SIGHUP; 143: by SIGTERM); run and rollout resume
 
 MAHALO_DEBUG=1 shows where in the code an error came from.`;
@@ -85,7 +85,7 @@ export const runCli = async (
     .option(extendOption.flags, extendOption.description)
     .addHelpText(
       "after",
-      `\nExample:\n  $ mahalo run recipes/quickstart.yaml   train, steer and report in one go\n${statuses}`,
+      `\nExample:\n  $ mahalo run recipes/quickstart.yaml   train, steer and report in one run\n${statuses}`,
     );
   for (const file of files ?? commands.items) program.addCommand(tame(file(io), io));
   const known = program.commands.map((command) => command.name());

@@ -30,7 +30,7 @@ export const relabelCommand = (io: Io): Command =>
         "mahalo relabel rollouts.jsonl --target hindsight --gamma 0.9 --out steps.jsonl",
         "quality and discounted end",
       ],
-      ["mahalo relabel rollouts.jsonl --target value --out steps.jsonl", "mean score of what goes on"],
+      ["mahalo relabel rollouts.jsonl --target value --out steps.jsonl", "mean score of the continuations"],
       ["mahalo relabel rollouts.jsonl --target hard --above 0.5 --out steps.jsonl", "0 or 1"],
       [
         "mahalo relabel rollouts.jsonl --target judge --judge '{kind: rule, asksQuestion: true}' --out steps.jsonl",
@@ -39,13 +39,13 @@ export const relabelCommand = (io: Io): Command =>
     ],
   })
     .argument("<rollouts>", "file that mahalo rollout wrote")
-    .requiredOption("--out <file>", "write TRL's stepwise rows here, as JSON lines")
+    .requiredOption("--out <file>", "write TRL's stepwise rows to this file, as JSON lines")
     .addOption(
       new Option("--target <target>", "what a step's target is")
         .choices(shape.target.unwrap().options)
         .default("hindsight"),
     )
-    .option("--gamma <g>", "how much of the end is left one step before it", number, 0.9)
+    .option("--gamma <g>", "discount of the final result per step before it", number, 0.9)
     .addOption(
       new Option("--quality <q>", "a step's own quality in hindsight").choices(
         shape.quality.unwrap().options,
@@ -54,7 +54,7 @@ export const relabelCommand = (io: Io): Command =>
     .option("--above <value>", "hard: values above it are 1 (default: 0)", number)
     .option("--above-share <share>", "hard: hindsight targets above this share of the row's largest", number)
     .addOption(
-      new Option("--samples <which>", "sampled answers as rows of their own").choices(
+      new Option("--samples <which>", "sampled answers as separate rows").choices(
         shape.samples.unwrap().options,
       ),
     )

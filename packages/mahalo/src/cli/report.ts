@@ -7,8 +7,8 @@ import { type CommonOptions, command, type Io, outputOf } from "./command.ts";
 export const reportCommand = (io: Io): Command =>
   command({
     name: "report",
-    summary: "Write a run's report.html and sweep.svg anew from its results and metrics.",
-    examples: [["mahalo report runs/quickstart", "after mahalo was updated, for example"]],
+    summary: "Write a run's report.html and sweep.svg again from its results and metrics.",
+    examples: [["mahalo report runs/quickstart", "for example after an update of mahalo"]],
   })
     .argument("<run>", "folder of a run")
     .action(async (run: string, options: CommonOptions) => {

@@ -182,7 +182,9 @@ describe("rollout", () => {
     });
     const wrong = async (...more: string[]) => (await run([...asked, "--out", at("no.jsonl"), ...more])).err;
     expect(await wrong("--endpoint", server.baseUrl)).toMatch(/--endpoint: model: .*--endpoint-model/s);
-    expect(await wrong("--endpoint-model", "big")).toContain("--endpoint, which is missing");
+    expect(await wrong("--endpoint-model", "big")).toContain(
+      "--endpoint-model and --endpoint-key-env need --endpoint",
+    );
     expect(await wrong("--endpoint", declared, "--mix", "a=1")).toContain("--mix");
     expect(await wrong("--endpoint", declared)).toContain("needs a tokenizer");
     await server.close();
@@ -195,7 +197,7 @@ describe("rollout", () => {
     expect(await errors(model, "--judge", "sun")).toContain('unknown judge "sun"');
     expect(await errors(model, "--judge", "sum", "--step", "lines")).toContain('Did you mean "line"?');
     expect(await errors(model, "--judge", "sum", "--from", "response", ...short)).toContain(
-      "problems.json:1: has no response to go on from",
+      "problems.json:1: has no response to continue",
     );
   });
 });

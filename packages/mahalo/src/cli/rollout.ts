@@ -104,11 +104,11 @@ export const rolloutCommand = (io: Io): Command =>
   withEndpoint(
     command({
       name: "rollout",
-      summary: "Go on from prompts or response steps with a model, and judge every answer.",
+      summary: "Continue prompts or response steps with a model, and judge every answer.",
       examples: [
         [
           "mahalo rollout MODEL --rows problems.jsonl --judge math --out rollouts.jsonl",
-          "8 answers a prompt, or a step of its response",
+          "8 answers per prompt, or per step of its response",
         ],
         [
           "mahalo rollout MODEL --rows gsm8k.parquet --format question-answer --from prompt --judge math --out r.jsonl",
@@ -124,24 +124,27 @@ export const rolloutCommand = (io: Io): Command =>
         ],
         [
           "mahalo rollout --endpoint http://localhost:8000/v1 --endpoint-model NAME --rows problems.jsonl --judge math --out r.jsonl",
-          "answers by an OpenAI-compatible endpoint",
+          "answers from an OpenAI-compatible endpoint",
         ],
       ],
     }),
   )
     .argument(
       "[model]",
-      "packaged name, folder, .gguf file or hub id; needed where answers are generated here",
+      "packaged name, folder, .gguf file or hub id; needed if answers are generated locally",
     )
-    .requiredOption("--rows <file>", "rows with prompt, and response or answer where there are any")
+    .requiredOption("--rows <file>", "rows with prompt, and optionally response or answer")
     .requiredOption("--judge <judge>", "kind of judge, or a declaration as in a recipe", parseJudge)
-    .requiredOption("--out <file>", "file of rollouts to write, or to go on with")
+    .requiredOption("--out <file>", "file of rollouts to write or resume")
     .option("--format <name>", "named format of the rows, as in a recipe")
     .option("--columns <map>", "column map of the rows, as in a recipe")
-    .option("--objective <name>", "objective that the rollouts are of", "accuracy")
+    .option("--objective <name>", "objective of the rollouts", "accuracy")
     .option("--samples <n>", "answers from each prefix", wholeAboveZero, 8)
     .addOption(
-      new Option("--from <where>", "where answers begin; auto: at the response's steps, else at the prompt")
+      new Option(
+        "--from <where>",
+        "where answers begin; auto: at the response's steps if there is one, else at the prompt",
+      )
         .choices(rolloutOrigins)
         .default("auto"),
     )
@@ -151,25 +154,35 @@ export const rolloutCommand = (io: Io): Command =>
       parseStepBoundary,
     )
     .option("--dialogues", "rows are dialogues; the model is the student of turns without a recorded reply")
-    .option("--simulate-all", "of dialogues, simulate recorded replies too")
-    .option("--persona <text>", "of dialogues, who the simulated student is")
-    .option("--temperature <t>", "0 takes the likeliest token", number, 1)
-    .option("--top-k <k>", "sample from the k likeliest tokens only", number, 0)
-    .option("--top-p <p>", "sample from the likeliest tokens that hold this share of probability", number, 1)
-    .option("--min-p <p>", "leave out tokens below this share of the likeliest one's probability", number, 0)
+    .option("--simulate-all", "for dialogues, simulate recorded replies too")
+    .option("--persona <text>", "for dialogues, who the simulated student is")
+    .option("--temperature <t>", "0 takes the most likely token", number, 1)
+    .option("--top-k <k>", "sample only from the k most likely tokens", number, 0)
+    .option(
+      "--top-p <p>",
+      "sample from the most likely tokens that have this share of the probability",
+      number,
+      1,
+    )
+    .option(
+      "--min-p <p>",
+      "leave out tokens below this share of the most likely token's probability",
+      number,
+      0,
+    )
     .option("--max-new-tokens <n>", "longest answer", wholeAboveZero, 256)
     .option("--max-prompt-tokens <n>", "cut longer prompts from the left; default: they are refused", number)
-    .option("--mix <weights>", "mix of the model's objectives; default: all alike", parseMix)
+    .option("--mix <weights>", "mix of the model's objectives; default: equal weights", parseMix)
     .option("--seed <n>", "the same seed gives the same answers", number, 0)
     .option(
       "--batch-size <n>",
-      "answers between two writes: the most that a killed run loses",
+      "answers between two writes to the file; a killed run loses at most these",
       wholeAboveZero,
       64,
     )
-    .option("--parallel <n>", "answers made side by side", wholeAboveZero, 16)
+    .option("--parallel <n>", "answers generated side by side", wholeAboveZero, 16)
     .addOption(
-      new Option("--precision <p>", "precision to compute in; auto takes bf16 where the processor has it")
+      new Option("--precision <p>", "precision to compute in; auto takes bf16 if the processor has it")
         .choices(["auto", "f32", "bf16"])
         .default("auto"),
     )
@@ -186,7 +199,7 @@ export const rolloutCommand = (io: Io): Command =>
         const talks = dialogues ? await loadDialogues(file, objective, { problems, signal }) : [];
         const { generator, dispose } = await openContinuer(name, options);
         try {
-          if (generator === undefined && !dialogues) throw usage("name the model that is to answer");
+          if (generator === undefined && !dialogues) throw usage("name the model that should answer");
           const asked = { ...common, signal };
           return generator === undefined || dialogues
             ? await rollOutDialogues(talks, {

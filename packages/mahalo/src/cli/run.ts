@@ -16,25 +16,21 @@ type RunOptions = CommonOptions & {
 export const runCommand = (io: Io): Command =>
   command({
     name: "run",
-    summary: "Run a recipe: data, sft, align, evaluate, report; only what is stale is made anew.",
+    summary: "Run a recipe: data, sft, align, evaluate, report; only stale stages run again.",
     examples: [
       ["mahalo run recipes/quickstart.yaml", "from nothing to a report"],
       ["mahalo run recipes/values.yaml --set align.beta=0.2", "with another setting; sft is kept"],
       ["mahalo run recipes/values.yaml --until sft", "end after a stage"],
-      ["mahalo run recipes/values.yaml --redo evaluate", "make a fresh stage anew"],
-      ["mahalo run recipes/values.yaml --verify", "after a disk's failure: make anew what was damaged"],
+      ["mahalo run recipes/values.yaml --redo evaluate", "run a fresh stage again"],
+      ["mahalo run recipes/values.yaml --verify", "after a disk failure: run again what was damaged"],
     ],
   })
     .argument("<recipe>", "YAML file")
-    .option(
-      "--set <field=value>",
-      "override a field, for example align.beta=0.2; may be given again",
-      collect,
-    )
+    .option("--set <field=value>", "override a field, for example align.beta=0.2; may be repeated", collect)
     .option("--until <stage>", "end after this stage")
-    .option("--redo <stage>", "make this stage and all after it anew")
-    .option("--verify", "read every file anew, to find damage that left its size and time alone")
-    .option("--ignore-memory", "begin even if a stage needs more memory than there is")
+    .option("--redo <stage>", "run this stage and all after it again")
+    .option("--verify", "read every file, to find damage that did not change its size and time")
+    .option("--ignore-memory", "start even if a stage needs more memory than there is")
     .action(async (file: string, options: RunOptions) => {
       const output = outputOf(io, options);
       const { recipe } = await loadRecipe(file, options.set);

@@ -45,26 +45,30 @@ export const withSampling = (command: Command): Command =>
   command
     .option(
       "--temperature <t>",
-      "0 takes the likeliest token; default: what the model's makers chose, else 0",
+      "0 takes the most likely token; default: the model's own setting, else 0",
       number,
     )
-    .option("--top-k <k>", "sample from the k likeliest tokens only", number)
-    .option("--top-p <p>", "sample from the likeliest tokens that hold this share of probability", number)
-    .option("--min-p <p>", "leave out tokens below this share of the likeliest one's probability", number)
+    .option("--top-k <k>", "sample only from the k most likely tokens", number)
+    .option(
+      "--top-p <p>",
+      "sample from the most likely tokens that have this share of the probability",
+      number,
+    )
+    .option("--min-p <p>", "leave out tokens below this share of the most likely token's probability", number)
     .option("--repetition-penalty <p>", "above 1 makes used tokens less likely", number)
-    .option("--stop <text>", "end the answer before this text; may be given again", collect)
+    .option("--stop <text>", "end the answer before this text; may be repeated", collect)
     .option("--seed <n>", "the same seed gives the same answers", number, 0)
     .option("--max-new-tokens <n>", "longest answer", number, 256)
     .option("--system <text>", "system message")
     .addOption(
-      new Option("--precision <p>", "precision to compute in; auto takes bf16 where the processor has it")
+      new Option("--precision <p>", "precision to compute in; auto takes bf16 if the processor has it")
         .choices(["auto", "f32", "bf16"])
         .default("auto"),
     )
     .addOption(
       new Option(
         "--weights <w>",
-        "how decoding holds weights: a dtype, or int8 copies, which are read twice as fast as bf16; default: as --precision",
+        "how decoding stores weights: a dtype, or int8 copies, which are read twice as fast as bf16; default: as --precision",
       ).choices([...weightsNames]),
     );
 

@@ -89,7 +89,7 @@ export const scoreCommand = (io: Io): Command =>
       ],
       [
         "mahalo score RM --rows hh.jsonl.gz --format transcript-pair --out scores.jsonl",
-        "a file in another form",
+        "a file in another format",
       ],
       ["mahalo score --judge math --rows answers.jsonl", "a judge instead of a model"],
       ["mahalo score --judge '{kind: rule, asksQuestion: true}' --rows answers.jsonl", "one with options"],
@@ -98,7 +98,7 @@ export const scoreCommand = (io: Io): Command =>
     .argument("[model]", "folder or hub id of a reward model; or name a judge with --judge")
     .requiredOption(
       "--rows <file>",
-      "rows of TRL's forms: chosen and rejected, completions (with labels), or completion (with label)",
+      "rows in TRL's formats: chosen and rejected, completions (with labels), or completion (with label)",
     )
     .option("--judge <judge>", "score with a judge: its kind, or a declaration as in a recipe", parseJudge)
     .option("--format <name>", "named format of the rows, as in a recipe")
@@ -111,15 +111,15 @@ export const scoreCommand = (io: Io): Command =>
     )
     .option(
       "--separator <text>",
-      "what stands between completions that bring no white space (default: a line feed)",
+      "text between completions that have no white space at their ends (default: a line feed)",
     )
     .option("--threshold <value>", "score and label above which a step or response is good", number, 0.5)
     .addOption(
-      new Option("--precision <p>", "precision to compute in; auto takes bf16 where the processor has it")
+      new Option("--precision <p>", "precision to compute in; auto takes bf16 if the processor has it")
         .choices(["auto", "f32", "bf16"])
         .default("auto"),
     )
-    .option("--out <file>", "write the scored rows here as JSON lines; default: print them")
+    .option("--out <file>", "write the scored rows to this file as JSON lines; default: print them")
     .action(async (name: string | undefined, options: ScoreOptions) => {
       const output = outputOf(io, options);
       const { rows: path, judge, separator, out } = options;

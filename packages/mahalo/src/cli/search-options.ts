@@ -48,25 +48,27 @@ export const withSearch = (command: Command): Command =>
   command
     .option(
       "--guide <guides>",
-      "search for answers that these like: RM[#objective][:weight],... or judge:KIND; may be given again",
+      "search for answers that these score high: RM[#objective][:weight],... or judge:KIND; may be repeated",
       collectGuides,
     )
     .addOption(
-      new Option("--search <strategy>", "how to search; default: step where there is a guide").choices(
+      new Option("--search <strategy>", "how to search; default: step if there is a guide").choices(
         strategies.names,
       ),
     )
     .option(
       "--candidates <n>",
-      "candidates of a step, or whole answers of best-of-n and votes",
+      "candidates per step, or whole answers for best-of-n and votes",
       wholeAboveZero,
     )
-    .option("--width <n>", "branches that beam keeps, subtrees of dvts", wholeAboveZero)
+    .option("--width <n>", "branches that beam keeps, subtrees for dvts", wholeAboveZero)
     .option("--step <boundary>", "what ends a step: blank-line, line, sentence:8 or turn", boundary)
-    .option("--max-steps <n>", "longest answer in steps", wholeAboveZero)
-    .option("--max-step-tokens <n>", "longest step in tokens", wholeAboveZero)
+    .option("--max-steps <n>", "maximum length of an answer in steps", wholeAboveZero)
+    .option("--max-step-tokens <n>", "maximum length of a step in tokens", wholeAboveZero)
     .addOption(
-      new Option("--aggregate <name>", "how a path's step scores become its own").choices(aggregateNames),
+      new Option("--aggregate <name>", "how the scores of a path's steps become the path's score").choices(
+        aggregateNames,
+      ),
     )
     .addOption(
       new Option("--normalize <name>", "how scores become comparable before they are weighed").choices(
@@ -76,7 +78,7 @@ export const withSearch = (command: Command): Command =>
     .addOption(
       new Option(
         "--choose <rule>",
-        "which finished answer is taken; default: the best, of majority and weighted-vote their own",
+        "how the final answer is chosen; default: the best; for majority and weighted-vote their own rule",
       ).choices(choices.names),
     )
     .option("--drop-bad-scores", "leave candidates without a finite score out, instead of an error");

@@ -10,7 +10,7 @@ export const setupCommand = (_io: Io): Command =>
     summary: "Fetch libtorch and the base model and compile the addon; only what is missing.",
     examples: [
       ["mahalo setup", "all of it, into ~/.cache/mahalo"],
-      ["LIBTORCH=/opt/libtorch mahalo setup", "with a libtorch of your own"],
+      ["LIBTORCH=/opt/libtorch mahalo setup", "with your own libtorch"],
     ],
   }).action(async () => {
     // No other command needs what fetches and compiles.

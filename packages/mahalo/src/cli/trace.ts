@@ -14,12 +14,12 @@ export const traceCommand = (io: Io): Command =>
     summary: "Draw what a guided search tried: candidates, scores and the chosen path.",
     examples: [
       ["mahalo trace trace.jsonl", "every search of the file"],
-      ["mahalo trace trace.jsonl --row 3 --kept", "the third one, without what was not carried on"],
+      ["mahalo trace trace.jsonl --row 3 --kept", "the third one, only with candidates that continued"],
     ],
   })
-    .argument("<file>", "what generate --trace has written")
-    .option("--row <n>", "draw the search of that number only, from 1", number)
-    .option("--kept", "leave candidates out that were not carried on")
+    .argument("<file>", "file that generate --trace wrote")
+    .option("--row <n>", "draw only the search with this number, from 1", number)
+    .option("--kept", "leave out candidates that did not continue")
     .option("--width <n>", "columns; default: the terminal's, else 100", number)
     .action(
       async (file: string, { row, kept, width = process.stdout.columns ?? 100, ...common }: TraceOptions) => {

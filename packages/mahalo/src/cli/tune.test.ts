@@ -78,17 +78,15 @@ describe("weights", () => {
     );
     expect(text).toMatch(/^ {2}accuracy {2}0\.5 {2}\(0\.\d+ to 0\.\d+\)$/m);
     expect(text).toMatch(/^ {2}engagement {2}0\.75 {2}\(/m);
-    expect(text).toContain(
-      "within the uncertainty; with the whole of the 95% intervals:\n--mix accuracy=0.5",
-    );
+    expect(text).toContain("within the uncertainty; with the whole 95% intervals:\n--mix accuracy=0.5");
   });
 
   test("that were measured say so, and whether targets hold at the low ends", async () => {
     const sure = await told(measured, "--target", "accuracy>=0", ...best);
     expect(sure).toMatch(/^--mix accuracy=0,engagement=1\n {2}measured\n/);
-    expect(sure).toContain("the targets hold at the low ends of the intervals, too");
+    expect(sure).toContain("the targets hold even at the low ends of the intervals");
     const unsure = await told(measured, "--target", "accuracy>=75%", ...best);
-    expect(unsure).toContain("no mix reaches the targets with the whole of its 95% intervals");
+    expect(unsure).toContain("no mix reaches the targets with its whole 95% intervals");
   });
 
   test("as JSON are the same, for a run, a folder inside it and its results.json", async () => {
@@ -132,7 +130,7 @@ test("a target that cannot be reached is told with the nearest mix and what it m
   const target = ["--target", "accuracy>=0.9", ...best];
   const text = await missedBy(...target);
   expect(text).toMatch(
-    /^cannot be reached by any mix that was measured; the nearest misses accuracy by 0\.1:\n--mix accuracy=1,engagement=0\n/,
+    /^no measured mix reaches this; the nearest misses accuracy by 0\.1:\n--mix accuracy=1,engagement=0\n/,
   );
   const json = await missedBy(...target, "--json");
   const { reached, sure, missed, cautious } = parseJson(json, tuned, "standard output");

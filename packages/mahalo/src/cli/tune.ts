@@ -35,13 +35,13 @@ const asText = ({ reached, best, sure, missed, cautious }: Tuned, targets: numbe
   if (targets === 0) return `${inWords(best)}\n`;
   if (!reached) {
     const by = missed.map((one) => `${one.objective} by ${formatNumber(one.by)}`).join(", ");
-    return `cannot be reached by any mix that was measured; the nearest misses ${by}:\n${inWords(best)}\n`;
+    return `no measured mix reaches this; the nearest misses ${by}:\n${inWords(best)}\n`;
   }
   const safer =
     cautious === undefined
-      ? "no mix reaches the targets with the whole of its 95% intervals"
-      : `with the whole of the 95% intervals:\n${inWords(cautious)}`;
-  return `${inWords(best)}\n${sure ? "  the targets hold at the low ends of the intervals, too" : `  within the uncertainty; ${safer}`}\n`;
+      ? "no mix reaches the targets with its whole 95% intervals"
+      : `with the whole 95% intervals:\n${inWords(cautious)}`;
+  return `${inWords(best)}\n${sure ? "  the targets hold even at the low ends of the intervals" : `  within the uncertainty; ${safer}`}\n`;
 };
 
 /** Solves for the mix on a run's measured front. */
@@ -50,7 +50,7 @@ export const tuneCommand = (io: Io): Command =>
     name: "tune",
     summary: "Find the weights that reach a target and are best on another objective.",
     examples: [
-      ['mahalo tune runs/math --target "accuracy>=0.6" --maximize engagement', "by the sweep of the run"],
+      ['mahalo tune runs/math --target "accuracy>=0.6" --maximize engagement', "from the sweep of the run"],
       [
         'mahalo tune runs/math/align/model --target "accuracy>=60%" --maximize engagement --json',
         "the model inside it",
@@ -60,10 +60,10 @@ export const tuneCommand = (io: Io): Command =>
     .argument("<model>", "folder of an evaluated run, or of the model inside it")
     .option(
       "--target <bound>",
-      "least result of an objective, such as accuracy>=0.6; may be given several times",
+      "lowest result of an objective, such as accuracy>=0.6; may be given several times",
       collect,
     )
-    .option("--maximize <objective>", "objective to be as good as can be")
+    .option("--maximize <objective>", "objective to make as good as possible")
     .action(
       async (
         model: string,

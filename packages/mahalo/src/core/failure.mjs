@@ -11,11 +11,10 @@ const systemHints = {
   EACCES: "check the permissions of the file and its folder",
   EPERM: "check the permissions of the file and its folder",
   EROFS: "the file system is read-only; choose another folder",
-  EISDIR: "a file is wanted, not a folder",
+  EISDIR: "it must be a file, not a folder",
   ENOTDIR: "a part of the path is a file, not a folder",
   ENOMEM: "close other programs, or use a machine with more memory",
-  EAGAIN:
-    "the system has no process or thread left to give; close other programs, or raise the limit (ulimit -u)",
+  EAGAIN: "the system has no process or thread left; close other programs, or raise the limit (ulimit -u)",
 };
 
 /**
@@ -34,7 +33,7 @@ export const explainFailure = (error) => {
     return {
       code: "E_FOLDER_GONE",
       message: "the folder that this command was started in is gone",
-      hint: "change into one that is there",
+      hint: "change into one that exists",
       status: 2,
     };
   }
@@ -44,7 +43,7 @@ export const explainFailure = (error) => {
   return {
     code: "E_INTERNAL",
     message: `unexpected error: ${name ? `${name}: ` : ""}${message.split("\n")[0]}`,
-    hint: "this is a mistake in mahalo: run the command again with MAHALO_DEBUG=1, and report what it prints as an issue",
+    hint: "this is a bug in mahalo: run the command again with MAHALO_DEBUG=1, and report what it prints as an issue",
     status: 1,
   };
 };

@@ -29,7 +29,7 @@ test.each([
   const { status, stderr } = run(code);
   expect(status).toBe(1);
   expect(stderr).toMatch(
-    /^mahalo: unexpected error: TypeError: no such thing; this is a mistake in mahalo: .*MAHALO_DEBUG=1.* {2}\(E_INTERNAL\)\n$/,
+    /^mahalo: unexpected error: TypeError: no such thing; this is a bug in mahalo: .*MAHALO_DEBUG=1.* {2}\(E_INTERNAL\)\n$/,
   );
 });
 

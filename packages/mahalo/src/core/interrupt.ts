@@ -3,7 +3,7 @@ import { setImmediate as nextTurn, setTimeout as sleep } from "node:timers/promi
 import { MahaloError } from "@mahalo/torch";
 
 /** What to do after an interruption of work that is kept as it goes. */
-export const resumes = "the same command goes on from here";
+export const resumes = "the same command resumes from here";
 
 /**
  * Throws once the caller has asked to stop.

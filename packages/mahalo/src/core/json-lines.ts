@@ -81,8 +81,8 @@ export class JsonlWriter {
     if (keepBytes !== undefined && keepBytes > size) {
       throw new MahaloError(
         "E_JSONL_SHORT",
-        `${this.path}: has ${size} bytes, fewer than the ${keepBytes} to go on from`,
-        { hint: "the file was cut or replaced; start this stage anew" },
+        `${this.path}: has ${size} bytes, fewer than the ${keepBytes} to resume from`,
+        { hint: "the file was cut or replaced; run this stage again from the start" },
       );
     }
     this.#bytes = keepBytes ?? lengthOfWholeLines(fd, size);

@@ -98,7 +98,7 @@ describe("errors of checked values name the field", () => {
 
 test("a syntax error names line and column", () => {
   expect(errorOf(() => parseJson('{\n "name": "a",\n]', schema, "a.json")).message).toMatch(
-    /^a\.json:3: is no valid JSON \(column 1\)/,
+    /^a\.json:3: is not valid JSON \(column 1\)/,
   );
   expect(errorOf(() => parseJson("", schema, "rows.jsonl:7")).message).toBe("rows.jsonl:7: is empty");
   expect(errorOf(() => parseJson("{", schema, "rows.jsonl:7"))).toMatchObject({
@@ -162,7 +162,9 @@ test("a syntax error names one column, also where the text ends with a line feed
       return error instanceof Error ? error.message : error;
     }
   };
-  expect(message('{"prompt": "abc"\n')).toMatch(/^rows:1: is no valid JSON \(column 17\): Expected [^0-9]*$/);
+  expect(message('{"prompt": "abc"\n')).toMatch(
+    /^rows:1: is not valid JSON \(column 17\): Expected [^0-9]*$/,
+  );
   expect(message('{"a":1,}')).toMatch(/\(column 8\): [^0-9]*$/);
   expect(message('{"a":\n 1,}\n')).toMatch(/^rows:1:2: .*\(column 4\): [^0-9]*$/);
 });

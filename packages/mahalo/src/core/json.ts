@@ -93,7 +93,7 @@ export const parseJson = <T>(
     const what =
       plain.trim() === ""
         ? "is empty"
-        : `is no valid JSON${column}: ${offset === undefined ? message : message.replace(/ at position .*$/s, "")}`;
+        : `is not valid JSON${column}: ${offset === undefined ? message : message.replace(/ at position .*$/s, "")}`;
     throw new MahaloError("E_JSON_SYNTAX", `${place}: ${what}`, { cause: error });
   }
   return checkValue(value, schema, where, options);

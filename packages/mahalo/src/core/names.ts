@@ -9,7 +9,7 @@ export const isFreeName = (name: string): boolean => !(name in Object.prototype)
 export const freeName = z
   .string()
   .min(1)
-  .refine(isFreeName, { error: "is a name that the language keeps for itself; choose another" });
+  .refine(isFreeName, { error: "is a name reserved by JavaScript; choose another" });
 
 /**
  * Paths of all keys `__proto__` inside a value. Schemas drop them without a word, so what is written there would be lost.

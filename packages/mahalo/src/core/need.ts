@@ -8,7 +8,7 @@ import { MahaloError } from "@mahalo/torch";
  */
 export function bug(message: string): never {
   throw new MahaloError("E_INTERNAL", message, {
-    hint: "this is a mistake in mahalo; please report it",
+    hint: "this is a bug in mahalo; please report it",
     exitStatus: 1,
   });
 }

@@ -49,7 +49,7 @@ export class Registry<T> {
       refuse("a name is a letter or digit, then letters, digits, '.', '_' or '-'");
     const items = [...this.#items];
     const place = after === undefined ? items.length : this.names.indexOf(after) + 1;
-    if (place === 0 && after !== undefined) refuse(`is to come after "${after}", which is not registered`);
+    if (place === 0 && after !== undefined) refuse(`must come after "${after}", which is not registered`);
     this.#items = new Map(items.toSpliced(place, 0, [name, item]));
     additions += 1;
   }

@@ -121,14 +121,18 @@ export const answerPrompts = async (
 export const readPromptFile = async (file: RowFile, signal?: AbortSignal): Promise<PromptRow[]> => {
   if (!file.path.endsWith(".txt")) return loadPrompts(file, { signal });
   if (file.format !== undefined) {
-    throw new MahaloError("E_DATA_FORMAT", `${file.path}: a .txt file is a prompt a line and has no format`, {
-      hint: "leave the format out, or give rows as JSON lines",
-    });
+    throw new MahaloError(
+      "E_DATA_FORMAT",
+      `${file.path}: a .txt file has one prompt per line and no format`,
+      {
+        hint: "leave the format out, or give rows as JSON lines",
+      },
+    );
   }
   const text = await readText(file.path);
   const rows = text.split(/\r?\n/).flatMap((prompt, index): PromptRow[] => {
     return prompt.trim() === "" ? [] : [{ prompt, origin: { file: file.path, line: index + 1 } }];
   });
   if (rows.length > 0) return rows;
-  throw new MahaloError("E_DATA_NO_ROWS", `${file.path}: no prompt`, { hint: "write one prompt a line" });
+  throw new MahaloError("E_DATA_NO_ROWS", `${file.path}: no prompt`, { hint: "write one prompt per line" });
 };

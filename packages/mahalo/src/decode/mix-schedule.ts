@@ -78,7 +78,7 @@ export class MixSchedule {
     if (objectives.length === 0) {
       if (plan === undefined) return undefined;
       throw new MahaloError("E_MIX_NO_HEADS", `${where}: mix: the model has no heads for objectives`, {
-        hint: "leave the mix out, or use a model that align has made",
+        hint: "leave the mix out, or use a model from align",
       });
     }
     const even = (): Mix => Object.fromEntries(objectives.map((name) => [name, 1]));
@@ -90,7 +90,7 @@ export class MixSchedule {
     const phases = checkValue<MixPhase[]>(one, phasesSchema, `${where}: mix`, { code: "E_MIX_SCHEDULE" });
     const unit = phases.map(({ from }) => from && unitOf(from)).find((one) => one !== undefined) ?? "token";
     if (unit === "step" && !steps) {
-      refuse(where, "mix", "phases by steps need to know what ends a step", 'set step, as in step: "line"');
+      refuse(where, "mix", "phases by step need to know what ends a step", 'set step, as in step: "line"');
     }
     let before = -1;
     const ready = phases.map(({ from, mix }, index): Phase => {

@@ -14,12 +14,18 @@ const share = z.number().min(0).max(1);
  */
 export function samplingShape(temperature = 0) {
   return {
-    temperature: z.number().nonnegative().default(temperature).describe("0 takes the likeliest token."),
-    topK: z.int().nonnegative().default(0).describe("Sample from the k likeliest tokens only; 0 is all."),
-    topP: share.default(1).describe("Sample from the likeliest tokens that hold this share of probability."),
+    temperature: z.number().nonnegative().default(temperature).describe("0 takes the most likely token."),
+    topK: z
+      .int()
+      .nonnegative()
+      .default(0)
+      .describe("Sample only from the k most likely tokens; 0 means all."),
+    topP: share
+      .default(1)
+      .describe("Sample from the most likely tokens that have this share of the probability."),
     minP: share
       .default(0)
-      .describe("Leave out tokens below this share of the likeliest token's probability."),
+      .describe("Leave out tokens below this share of the most likely token's probability."),
     repetitionPenalty: z.number().positive().default(1).describe("Above 1 makes used tokens less likely."),
   };
 }

@@ -7,12 +7,12 @@ import type { CallOptions, Endpoint } from "./endpoint.ts";
 /** Options of a completion that decide its text, one by one, for schemas that add their own. */
 export const completionShape = {
   temperature: samplingShape().temperature,
-  maxNewTokens: z.int().positive().default(512).describe("Longest reply, in tokens."),
+  maxNewTokens: z.int().positive().default(512).describe("Maximum length of a reply, in tokens."),
   request: z
     .record(z.string(), z.json())
     .default({})
     .describe(
-      "Further fields of the request, for example { seed: 1 }; null takes out one that is sent otherwise, for endpoints that refuse it.",
+      "Further fields of the request, for example { seed: 1 }; null removes a field that is otherwise sent, for endpoints that refuse it.",
     ),
 };
 

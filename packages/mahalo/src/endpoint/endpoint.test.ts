@@ -187,7 +187,7 @@ describe("a failure that may pass is tried again", () => {
     expect(server.seen.length).toBeGreaterThan(1);
     server.usually = fault;
     await expect(ask(open({ timeout: 0.05, tries: 1 }).endpoint)).rejects.toThrow(
-      "no whole reply within 0.05 s",
+      "no complete reply within 0.05 s",
     );
   });
 
@@ -331,7 +331,7 @@ describe("an abort", () => {
 test.each([
   ["localhost:8000", /http/],
   ["nonsense", /address/],
-  ["http://user:secret@host/v1", /no user name/],
+  ["http://user:secret@host/v1", /must not contain a user name/],
   ["https://host/v1?key=secret", /path/],
 ])("%s is no base URL, and its secrets are not repeated", (baseUrl, message) => {
   const result = endpointSchema.safeParse({ baseUrl, model: "m" });

@@ -112,7 +112,7 @@ export class Endpoint {
       giveUp: (failure, failures) => {
         const tried = failures === 1 ? "" : ` (tried ${failures} times)`;
         return new MahaloError("E_ENDPOINT_FAILED", `${url}: ${failure.message}${tried}`, {
-          hint: "check that the endpoint is there and well; raise tries or timeout where it is slow",
+          hint: "check that the endpoint is running; raise tries or timeout if it is slow",
           exitStatus: 1,
           cause: failure,
         });
@@ -156,7 +156,7 @@ export class Endpoint {
         "E_ENDPOINT_BUDGET",
         `${this.options.baseUrl}: the budget of ${over} is used up`,
         {
-          hint: "raise budget.calls or budget.tokens to go on",
+          hint: "raise budget.calls or budget.tokens to continue",
         },
       );
     }
@@ -193,7 +193,7 @@ export class Endpoint {
     } catch (error) {
       if (error instanceof PassingFailure || error instanceof MahaloError) throw error;
       if (stop.signal.aborted)
-        throw new PassingFailure(`no whole reply within ${timeout} s`, { cause: error });
+        throw new PassingFailure(`no complete reply within ${timeout} s`, { cause: error });
       // Without fetch's own error, whose text may hold the key.
       throw new PassingFailure(`the connection failed: ${networkReason(error, this.#redact)}`);
     } finally {

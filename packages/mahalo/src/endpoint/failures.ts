@@ -67,7 +67,7 @@ export const statusFailure = (
     return fail("E_ENDPOINT_DENIED", "check the API key in the variable that apiKeyEnv names");
   }
   if (status === 404 || status === 405) {
-    return fail("E_ENDPOINT_NOT_FOUND", "check baseUrl, which mostly ends with /v1, and the model's name");
+    return fail("E_ENDPOINT_NOT_FOUND", "check baseUrl, which usually ends with /v1, and the model's name");
   }
   if (status < 400) {
     const to = headers.location === null ? "" : ` to ${oneLine(redact(headers.location))}`;
@@ -75,7 +75,7 @@ export const statusFailure = (
       hint: "give the endpoint's own address as baseUrl",
     });
   }
-  return fail("E_ENDPOINT_REFUSED", "the endpoint takes no such request; its reason is above");
+  return fail("E_ENDPOINT_REFUSED", "the endpoint refuses such a request; its reason is above");
 };
 
 /** The reason why a request did not get through, out of fetch's error, whose text may hold what was sent. */

@@ -58,7 +58,7 @@ const ended = {
     .nullish()
     .refine((word) => !word || finishes.has(word), {
       error: ({ input }) =>
-        `"${String(input)}" is no end of an answer (known: ${[...finishes.keys()].join(", ")})`,
+        `"${String(input)}" is not a reason why an answer ended (known: ${[...finishes.keys()].join(", ")})`,
     }),
   // The stop string that was met, as vLLM and SGLang say it.
   stop_reason: z.unknown().optional(),

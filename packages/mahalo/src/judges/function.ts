@@ -51,7 +51,7 @@ const load = async (file: string): Promise<JudgeFunction> => {
   } catch (error) {
     throw fail(
       `${file}: cannot be loaded: ${textOf(error)}`,
-      "it must be an ES module; where TypeScript cannot be loaded, give it as .mjs",
+      "it must be an ES module; if TypeScript cannot be loaded, write it as .mjs",
       error,
     );
   }
@@ -105,14 +105,14 @@ export const functionJudge: JudgeKind<"function", FunctionJudgeOptions> = {
           } catch (error) {
             throw fail(
               `${file}: throws on ${where}: ${textOf(error)}`,
-              "mend the function, or return null to abstain",
+              "fix the function, or return null to abstain",
               error,
             );
           }
           const result = resultSchema.safeParse(given);
           if (!result.success) {
             throw fail(
-              `${file}: gives ${shown(given)} for ${where}, which is no score in [0, 1]`,
+              `${file}: gives ${shown(given)} for ${where}, which is not a score in [0, 1]`,
               "return a number from 0 to 1, { score, reason }, or null to abstain",
             );
           }

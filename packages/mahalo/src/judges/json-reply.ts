@@ -12,7 +12,7 @@ export type JsonCheck = (response: string) => string | undefined;
 
 const compile = (schema: JsonSchema) => {
   if (schema.$async !== undefined) {
-    throw new MahaloError("E_JUDGE_OPTIONS", "$async is no keyword of JSON schema");
+    throw new MahaloError("E_JUDGE_OPTIONS", "$async is not a keyword of JSON schema");
   }
   // Unknown keywords are refused, so that a misspelt one is not passed over; formats are annotations, as the standard
   // has it.
@@ -31,7 +31,7 @@ export const jsonSchemaFault = (schema: JsonSchema): string | undefined => {
     compile(schema);
     return undefined;
   } catch (error) {
-    return `is no JSON schema of draft 2020-12: ${error instanceof Error ? error.message : String(error)}`;
+    return `is not a JSON schema of draft 2020-12: ${error instanceof Error ? error.message : String(error)}`;
   }
 };
 

@@ -38,7 +38,7 @@ export const parseLabel = (text: string, labels: readonly string[]): ParsedLabel
   const answer = jsonAnswer(text);
   if (answer !== undefined) {
     const label = find(answer.label);
-    if (label === undefined) return { fault: `"${oneLine(answer.label)}" is none of the labels` };
+    if (label === undefined) return { fault: `"${oneLine(answer.label)}" is not one of the labels` };
     return { label, reason: oneLine(answer.reason ?? "") };
   }
   // Longest first, so that of "not right" and "right" the former is found.

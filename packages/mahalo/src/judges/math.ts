@@ -11,7 +11,7 @@ export const mathOptions = z.strictObject({
     .min(0)
     .default(1e-6)
     .describe(
-      "Largest difference of numbers of which one is written as a decimal; relative for numbers below 1.",
+      "Largest difference between equal numbers if one is written as a decimal; relative for numbers below 1.",
     ),
 });
 

@@ -15,13 +15,10 @@ import type { JudgeKind, Verdict } from "./types.ts";
 /** Options of the judge `model`. */
 export const modelJudgeOptions = z.strictObject({
   model: z.string().min(1).describe("Folder or hub id of a reward model."),
-  objective: z
-    .string()
-    .optional()
-    .describe("Which of the model's objectives judges. Default: the only one there is."),
+  objective: z.string().optional().describe("Which of the model's objectives judges. Default: its only one."),
   step: stepBoundarySchema
     .optional()
-    .describe("What ends a step. Default: what the model was trained on, else the reply is one step."),
+    .describe("What ends a step. Default: as the model was trained, else the whole reply is one step."),
   aggregate: z
     .enum(aggregateNames)
     .default("last")
@@ -29,8 +26,8 @@ export const modelJudgeOptions = z.strictObject({
   precision: z
     .enum(["auto", "f32", "bf16"])
     .default("auto")
-    .describe("Precision to compute in; auto takes bf16 where the processor has it."),
-  batchSize: z.int().positive().default(64).describe("Replies that are read before verdicts are told."),
+    .describe("Precision to compute in; auto takes bf16 if the processor has it."),
+  batchSize: z.int().positive().default(64).describe("Replies that are read before verdicts are reported."),
 });
 
 /** Options of {@link modelJudge}, defaults filled in. */

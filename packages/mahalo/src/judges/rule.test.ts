@@ -30,15 +30,15 @@ describe("JSON schema", () => {
   });
 
   test.each([
-    ["The answer is 19.", /no valid JSON/],
+    ["The answer is 19.", /not valid JSON/],
     ["", /empty/],
-    ['Here it is:\n```json\n{"steps": ["add"], "answer": 19}\n```', /no valid JSON/],
-    ['{"steps": ["add"], "answer": 19} {}', /no valid JSON/],
+    ['Here it is:\n```json\n{"steps": ["add"], "answer": 19}\n```', /not valid JSON/],
+    ['{"steps": ["add"], "answer": 19} {}', /not valid JSON/],
     ['{"steps": ["add"]}', /required property 'answer'/],
     ['{"steps": [], "answer": 1}', /\/steps .*fewer than 1/],
     ['{"steps": [1], "answer": 1}', /\/steps\/0 must be string/],
     ['{"steps": ["a"], "answer": 1, "b": 1}', /additional properties/],
-    ['{"steps": ["a"], "answer": NaN}', /no valid JSON/],
+    ['{"steps": ["a"], "answer": NaN}', /not valid JSON/],
     ["null", /must be object/],
   ])("does not fit: %s", async (response, reason) => {
     expect(await verdict({ jsonSchema }, response)).toEqual({

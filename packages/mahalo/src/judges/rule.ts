@@ -166,7 +166,7 @@ const judgeOne = (item: JudgedItem, index: number, rule: Ready): Verdict => {
       "E_JUDGE_TIME",
       `${itemName(item, index)}: the judge "rule" takes longer than ${timeLimit / 1000} s`,
       {
-        hint: "a pattern with a repetition inside a repetition, such as (a+)+, takes time without bound; write it with one",
+        hint: "a pattern with a repetition inside a repetition, such as (a+)+, can take forever; write it with one repetition",
       },
     );
   }

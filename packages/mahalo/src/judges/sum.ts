@@ -11,7 +11,7 @@ export const sumOptions = z.strictObject({
   lastNumber: z
     .boolean()
     .default(true)
-    .describe("Where no form of final answer is found, take the last number outside questions."),
+    .describe("If no final answer is found, take the last number outside questions."),
   tolerance: z
     .number()
     .min(0)

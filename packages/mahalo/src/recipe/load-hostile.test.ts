@@ -76,7 +76,7 @@ describe("of very many faults the first ten are told", () => {
 
 test("a key that stands twice is refused at its second place, at any depth", () => {
   expect(refusal("name: a\nalign: { beta: 1,\n  beta: 2 }\n").message).toMatch(
-    /^recipe\.yaml:3: is no valid YAML .*"beta" stands twice/,
+    /^recipe\.yaml:3: is not valid YAML .*"beta" stands twice/,
   );
 });
 

@@ -90,9 +90,9 @@ describe("an error names line, field and what is known", () => {
         'recipe.yaml:4: objectives.engagment.generator: word-problems makes no pairs for an objective "engagment". Did you mean "engagement"?',
     });
   });
-  test("of text that is no YAML, and of keys given twice", () => {
+  test("of text that is not YAML, and of keys given twice", () => {
     expect(errorOf("name: a\nmodel: [\n")).toMatchObject({ code: "E_RECIPE_SYNTAX" });
-    expect(errorOf("name: a\nname: b\n").message).toMatch(/^recipe\.yaml:2: is no valid YAML/);
+    expect(errorOf("name: a\nname: b\n").message).toMatch(/^recipe\.yaml:2: is not valid YAML/);
     expect(errorOf("name: *none\n")).toMatchObject({ code: "E_RECIPE_SYNTAX" });
     expect(errorOf("").message).toBe("recipe.yaml: must be a map, not null");
   });

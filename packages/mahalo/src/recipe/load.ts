@@ -37,7 +37,7 @@ const parseOverride = (text: string): { path: string[]; value: unknown } => {
   try {
     return { path, value: parse(text.slice(at + 1)) };
   } catch (error) {
-    throw new MahaloError("E_RECIPE_SET", `--set ${text}: the value is no valid YAML`, { cause: error });
+    throw new MahaloError("E_RECIPE_SET", `--set ${text}: the value is not valid YAML`, { cause: error });
   }
 };
 
@@ -145,7 +145,7 @@ const repeatedKey = (document: Document): { key: string; offset: number } | unde
 const readDocument = (text: string, file: string, lines: LineCounter): Document => {
   const fail = (offset: number, message: string, cause?: unknown): MahaloError => {
     const { line, col } = lines.linePos(offset);
-    const what = `${file}:${line}: is no valid YAML (column ${col}): ${message}`;
+    const what = `${file}:${line}: is not valid YAML (column ${col}): ${message}`;
     return new MahaloError("E_RECIPE_SYNTAX", what, { cause });
   };
   if (text.length > longestRecipe) {
@@ -159,7 +159,7 @@ const readDocument = (text: string, file: string, lines: LineCounter): Document 
     throw fail(fault.pos[0], deep ? "it is nested too deeply" : fault.message, fault);
   }
   const repeated = repeatedKey(document);
-  if (repeated !== undefined) throw fail(repeated.offset, `the key "${repeated.key}" stands twice`);
+  if (repeated !== undefined) throw fail(repeated.offset, `the key "${repeated.key}" is there twice`);
   return document;
 };
 
@@ -167,7 +167,7 @@ const readDocument = (text: string, file: string, lines: LineCounter): Document 
  * Parses and checks the text of a recipe.
  *
  * @param file what messages begin with.
- * @throws MahaloError E_RECIPE_SYNTAX for text that is no YAML; E_RECIPE_SET for an override without field or value;
+ * @throws MahaloError E_RECIPE_SYNTAX for text that is not YAML; E_RECIPE_SET for an override without field or value;
  *   E_RECIPE_UNKNOWN_KEY, E_RECIPE_UNKNOWN_OBJECTIVE or E_RECIPE_FIELD for fields, with line and the nearest known name.
  *
  * @example parseRecipe(text, "recipe.yaml", { set: ["align.beta=0.2"] }).align
@@ -229,7 +229,7 @@ const readRecipe = (text: string, file: string, options: ParseRecipeOptions): Re
     return offset === undefined || path.length === 0 ? file : `${file}:${lines.linePos(offset).line}`;
   };
   if (unusable !== undefined) {
-    const what = `${locate(unusable)}: ${formatPath(unusable)}: is a name that the language keeps for itself`;
+    const what = `${locate(unusable)}: ${formatPath(unusable)}: is a name reserved by JavaScript`;
     throw new MahaloError("E_RECIPE_FIELD", `${what}; choose another`);
   }
   const issues = result.error?.issues ?? [];

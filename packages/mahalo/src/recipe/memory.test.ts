@@ -49,7 +49,7 @@ test("a stage that needs more than there is is refused once rows are counted, wi
   const memory = { total, available: total };
   const { code, message, hint, exitStatus } = await refusal(() => runRecipe(recipe(), { memory }));
   expect({ code, exitStatus }).toEqual({ code: "E_RUN_MEMORY", exitStatus: 2 });
-  expect(message).toMatch(/^sft: needs about \d+ MB of memory, and there are \d+ MB$/);
+  expect(message).toMatch(/^sft: needs about \d+ MB of memory, but only \d+ MB is available$/);
   const [, set = ""] = /this would fit: --set (sft\.maxTokensPerMicrobatch=\d+);/.exec(hint ?? "") ?? [];
   expect(await bytesOf([set])).toBeLessThanOrEqual(total);
   await checkMemory(recipe([set, "align=false"]), memory);
@@ -58,5 +58,5 @@ test("a stage that needs more than there is is refused once rows are counted, wi
   const { stages } = await runRecipe(recipe(), { memory, until: "sft", ignoreMemory: true });
   expect(stages.map(({ did }) => did)).toEqual(["kept", "ran"]);
   const tiny = await refusal(() => checkMemory(recipe(["sft.epochs=2"]), { total: 1e6, available: 1e6 }));
-  expect(tiny.hint).toContain("take a smaller model");
+  expect(tiny.hint).toContain("use a smaller model");
 });

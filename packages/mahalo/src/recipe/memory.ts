@@ -73,12 +73,12 @@ export async function checkMemory(
     const settings = fittingSettings(recipe, stage, costs, total);
     throw new MahaloError(
       "E_RUN_MEMORY",
-      `${stage}: needs about ${formatBytes(cost.bytes)} of memory, and there are ${formatBytes(total)}`,
+      `${stage}: needs about ${formatBytes(cost.bytes)} of memory, but only ${formatBytes(total)} is available`,
       {
         hint:
           settings === undefined
-            ? "take a smaller model, or a machine with more memory; --ignore-memory runs it nonetheless"
-            : `this would fit: ${settings}; --ignore-memory runs it as it is`,
+            ? "use a smaller model, or a machine with more memory; --ignore-memory runs it anyway"
+            : `this would fit: ${settings}; --ignore-memory runs it unchanged`,
       },
     );
   }

@@ -126,7 +126,7 @@ describe("a dialogue", () => {
     const one = [turn("user", "Hi"), turn("assistant", "Hello! What is 2 + 2?"), turn("user", "4")];
     expect(planDialogues([dialogue(one), dialogue(lesson)], {}, problems)).toHaveLength(1);
     expect(problems.toJSON().skipped[unlabelled.single]).toBe(1);
-    expect(problems.summary()).toContain("1 row left out: the dialogue has one assistant turn only");
+    expect(problems.summary()).toContain("1 row left out: the dialogue has only one assistant turn");
   });
 
   test("whose turn has no recorded reply is answered by the simulated student, so many times", async () => {

@@ -19,7 +19,7 @@ export type TutorTurn = { before: Message[]; turn: string; reply: string | undef
 
 /** Why a dialogue or a turn gives no label, in words fit for a report. */
 export const unlabelled = {
-  single: "the dialogue has one assistant turn only",
+  single: "the dialogue has only one assistant turn",
   opening: "the assistant's turn opens the dialogue, so it answers nothing",
   unanswered: "the assistant's turn has no recorded reply, and no student is simulated",
 } as const;

@@ -29,7 +29,9 @@ describe("what cannot be is said before anything is asked", () => {
   });
   test("a plain prompt without a chat template by way of chat", () => {
     const generator = open({}, { chat: false });
-    expect(() => generator.prepare("Once upon a time", undefined)).toThrow(/api: chat sends no plain prompt/);
+    expect(() => generator.prepare("Once upon a time", undefined)).toThrow(
+      /api: chat cannot send a plain prompt/,
+    );
     expect(generator.prepare([{ role: "user", content: "Hi" }], undefined).steps).toEqual([]);
   });
   test("a key that is not there", () => {

@@ -256,7 +256,9 @@ describe("an answer's end", () => {
     const row = generator.prepare("Well?", undefined);
     await expect(generator.run([{ row, from: 0, seed: 0 }])).rejects.toMatchObject({
       code: "E_ENDPOINT_FAILED",
-      message: expect.stringMatching(/finish_reason.*"tool_calls" is no end of an answer.*tried 2 times/s),
+      message: expect.stringMatching(
+        /finish_reason.*"tool_calls" is not a reason why an answer ended.*tried 2 times/s,
+      ),
     });
   });
 });

@@ -23,7 +23,7 @@ export const endpointGeneratorSchema = z.strictObject({
     .enum(["chat", "completions"])
     .default("chat")
     .describe(
-      "chat: messages, and a step is gone on from by continue_final_message; completions: the very tokens, made by the tokenizer.",
+      "chat: messages, with continue_final_message to continue from a step; completions: the exact tokens, made by the tokenizer.",
     ),
   tokenizer: z
     .string()
@@ -37,12 +37,12 @@ export const endpointGeneratorSchema = z.strictObject({
     .positive()
     .max(128)
     .default(1)
-    .describe("Answers asked for in one request (n); above 1 they share one seed."),
+    .describe("Answers per request (n); above 1 they share one seed."),
   request: z
     .record(z.string(), z.json())
     .default({})
     .describe(
-      "Further fields of the request, for example { top_k: 20 }; null takes out one that is sent otherwise, for endpoints that refuse it.",
+      "Further fields of the request, for example { top_k: 20 }; null removes a field that is otherwise sent, for endpoints that refuse it.",
     ),
 });
 
@@ -186,7 +186,7 @@ export const endpointGenerator = (
         return { prompt, promptIds, steps: cutIds(local.tokenizer, ids, ends) };
       }
       if (typeof prompt === "string" && !chat) {
-        throw new MahaloError("E_ROLLOUT", `${options.baseUrl}: api: chat sends no plain prompt`, {
+        throw new MahaloError("E_ROLLOUT", `${options.baseUrl}: api: chat cannot send a plain prompt`, {
           hint: "take api: completions, or data.chat: true",
         });
       }

@@ -135,8 +135,8 @@ export const openRollouts = async (
       if (row.key !== wanted[number - 1]) {
         throw new MahaloError(
           "E_ROLLOUT_OTHER",
-          `${path}:${number}: is a rollout of other rows, another model or judge, or other settings`,
-          { hint: "give another file, or delete this one to start anew" },
+          `${path}:${number}: is a rollout with different rows, model, judge or settings`,
+          { hint: "give another file, or delete this one to start over" },
         );
       }
       rows.push(row);

@@ -156,7 +156,7 @@ const planResponse = (
   const prepared = generator.prepare(prompt, response);
   const steps = prepared.steps.map(({ text }) => text);
   if (labels !== undefined && labels.length !== steps.length) {
-    step.skip("their labels are not as many as the steps at the chosen boundary");
+    step.skip("the number of labels differs from the number of steps at the chosen boundary");
     return [];
   }
   const first = steps.length === 0 || options.fromPrompt === true ? 0 : 1;

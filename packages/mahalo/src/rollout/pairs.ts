@@ -16,7 +16,7 @@ export const rolloutPairsSchema = pairOptionsSchema.extend({
   cut: z
     .boolean()
     .default(false)
-    .describe("Whether answers that ended at their length limit may be in a pair."),
+    .describe("Whether answers that were cut off at the length limit may be in a pair."),
 });
 
 /** Checked options of {@link pairsFromRollouts}. */

@@ -16,19 +16,19 @@ export const relabelOptionsSchema = z.strictObject({
     .enum(["hindsight", "value", "hard", "judge"])
     .default("hindsight")
     .describe(
-      "hindsight: a step's quality and the discounted end; value: mean score of what goes on from it; hard: 0 or 1 out of these; judge: a judge's score of the response up to the step.",
+      "hindsight: a step's quality and the discounted end; value: mean score of the answers that continue from it; hard: 0 or 1 from these; judge: a judge's score of the response up to the step.",
     ),
   gamma: z
     .number()
     .min(0)
     .max(1)
     .default(0.9)
-    .describe("How much of the end is left one step before it, in hindsight."),
+    .describe("Discount of the final result per step before it, in hindsight."),
   quality: z
     .enum(["auto", "labels", "none", "value", "judge"])
     .default("auto")
     .describe(
-      "A step's own quality in hindsight: the data's labels, 0, its Monte-Carlo value, or a judge's score; auto takes labels where there are any.",
+      "A step's own quality in hindsight: the data's labels, 0, its Monte-Carlo value, or a judge's score; auto takes labels if there are any.",
     ),
   above: z.number().default(0).describe("hard: values above it are 1."),
   aboveShare: z
@@ -41,7 +41,7 @@ export const relabelOptionsSchema = z.strictObject({
     .enum(["auto", "all", "none"])
     .default("auto")
     .describe(
-      "Whether sampled answers become rows themselves; auto: of prompts without a recorded response.",
+      "Whether sampled answers become rows themselves; auto: for prompts without a recorded response.",
     ),
 });
 

@@ -112,7 +112,7 @@ export const rollOutRows = (
   const { samples, seed, from = "auto" } = options;
   const missing = rows.find(({ response }) => response === undefined);
   if (missing !== undefined && (from === "response" || from === "both")) {
-    throw new MahaloError("E_ROLLOUT", `${formatOrigin(missing.origin)}: has no response to go on from`, {
+    throw new MahaloError("E_ROLLOUT", `${formatOrigin(missing.origin)}: has no response to continue`, {
       hint: "map a response column, or roll out from the prompt",
     });
   }
@@ -164,7 +164,7 @@ export const rollOutDialogues = (
   const { generator, samples, seed, problems = new Problems() } = options;
   const asked = student || simulateAll === true ? { student: generator } : {};
   if ((student || simulateAll === true) && generator === undefined) {
-    throw new MahaloError("E_ROLLOUT", "a student is to be simulated, but no model is named");
+    throw new MahaloError("E_ROLLOUT", "simulating a student needs a model");
   }
   return carryOut(
     planDialogues(

@@ -10,13 +10,13 @@ export const pairOptionsSchema = z.strictObject({
     .describe(
       "extremes: the best against the worst, then the next best against the next worst; correct: any sample that reaches the threshold against any that does not.",
     ),
-  threshold: z.number().default(0.5).describe("Score from which on a sample counts as correct."),
+  threshold: z.number().default(0.5).describe("Lowest score of a correct sample."),
   minMargin: z
     .number()
     .nonnegative()
     .default(0)
-    .describe("Smallest difference of scores that makes a pair; equal scores never do."),
-  perPrompt: z.int().positive().default(1).describe("Most pairs of one prompt."),
+    .describe("Smallest difference between scores that makes a pair; equal scores never do."),
+  perPrompt: z.int().positive().default(1).describe("Maximum number of pairs per prompt."),
 });
 
 /** Checked options of {@link choosePairs}. */

@@ -19,16 +19,22 @@ export const searchSchema = z.strictObject({
     .positive()
     .default(5)
     .describe(
-      "Candidates of a step; of best-of-n and the votes whole answers; of beam and dvts of each branch.",
+      "Candidates per step; for best-of-n and the votes whole answers; for beam and dvts per branch.",
     ),
-  width: z.int().positive().default(4).describe("Branches that beam keeps; subtrees of dvts."),
+  width: z.int().positive().default(4).describe("Branches that beam keeps; subtrees for dvts."),
   step: stepBoundarySchema.prefault("blank-line"),
-  maxSteps: z.int().positive().default(20).describe("Longest answer in steps."),
-  maxStepTokens: z.int().positive().default(512).describe("Longest step in tokens; it is cut there."),
+  maxSteps: z.int().positive().default(20).describe("Maximum length of an answer, in steps."),
+  maxStepTokens: z
+    .int()
+    .positive()
+    .default(512)
+    .describe("Maximum length of a step, in tokens; it is cut there."),
   aggregate: z
     .enum(aggregateNames)
     .default("last")
-    .describe("How the scores of a path's steps become its own; last is what a score of prefixes means."),
+    .describe(
+      "How the scores of a path's steps become the path's score; use last for scores of whole prefixes.",
+    ),
   normalize: z
     .enum(normalizations)
     .default("raw")
@@ -37,13 +43,13 @@ export const searchSchema = z.strictObject({
     .schema()
     .optional()
     .describe(
-      "Which of the finished answers is taken: the best, or by votes of what they state, plain or weighted by their scores. Default: the strategy's own.",
+      "How the final answer is chosen: the best one, or by a vote on what the answers state, plain or weighted by their scores. Default: the strategy's own rule.",
     ),
   boxed: z.boolean().default(true).describe("A whole \\boxed{} answer ends the response with its step."),
   badScores: z
     .enum(["fail", "drop"])
     .default("fail")
-    .describe("What becomes of a candidate without a finite score: an error, or it is left out."),
+    .describe("What happens to a candidate without a finite score: an error, or it is left out."),
   batchSize: z.int().positive().default(32).describe("Candidates decoded side by side."),
 });
 

@@ -139,7 +139,7 @@ export const takeScores = (
   throw new MahaloError(
     "E_SEARCH_SCORE",
     `step ${step}, candidate ${id}: its score for "${bad}" is ${scores[bad] ?? "missing"}`,
-    { hint: "set badScores to drop to leave such candidates out", exitStatus: 1 },
+    { hint: "set badScores: drop to leave out such candidates", exitStatus: 1 },
   );
 };
 

@@ -90,13 +90,13 @@ export const saveCheckpoint = async (
   }
 };
 
-const removal = "remove the checkpoint: the same command then begins this training at its first step";
+const removal = "remove the checkpoint: the same command then starts this training at its first step";
 
 /** Refuses weights that are not exactly those of the parameters; copying would spread a smaller shape over a larger one. */
 const checkWeights = (path: string, weights: TensorStore, parameters: readonly Parameter[]): void => {
   const refuse = (what: string): never => {
     throw new MahaloError("E_CHECKPOINT", `${path}: ${what}`, {
-      hint: `${removal}; or go on with the options it was made with`,
+      hint: `${removal}; or continue with the options it was made with`,
     });
   };
   for (const { name, value } of parameters) {
@@ -152,7 +152,7 @@ const readCheckpoint = async (
       "E_CHECKPOINT",
       `${path}: made for a run of ${state.steps} steps, this one has ${steps}`,
       {
-        hint: `${removal}; or go on with the options it was made with`,
+        hint: `${removal}; or continue with the options it was made with`,
       },
     );
   }

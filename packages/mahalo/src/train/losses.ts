@@ -151,16 +151,16 @@ export type PairLossSpec = {
 /** Options that only some losses read, and what they are to one that does not. */
 const optionMeanings = {
   smoothing: "is a form of the sigmoid loss",
-  gamma: "is the margin that SimPO asks for",
+  gamma: "is SimPO's target margin",
 } as const;
 
 /** Losses by name; a new one is a function above and a line here, or is added by a program. */
 export const pairLosses = new Registry<PairLossSpec>("preference loss", {
   sigmoid: { summary: "DPO's", reference: true, beta: 0.1, reads: ["smoothing"], make: sigmoid },
   ipo: { summary: "IPO's squared distance", reference: true, beta: 0.1, reads: [], make: ipo },
-  "ipo-norm": { summary: "IPO of means a token", reference: true, beta: 0.1, reads: [], make: ipoNorm },
+  "ipo-norm": { summary: "IPO with means per token", reference: true, beta: 0.1, reads: [], make: ipoNorm },
   simpo: {
-    summary: "SimPO, means a token without a reference",
+    summary: "SimPO, means per token without a reference",
     reference: false,
     beta: 2,
     reads: ["smoothing", "gamma"],
@@ -199,7 +199,7 @@ export const pairLoss = (name: string, options: PairLossOptions = {}): PairLoss 
   if (!(beta > 0 && Number.isFinite(beta))) refuse(`beta: ${beta} is not above 0`);
   if (!(smoothing >= 0 && smoothing < 0.5)) refuse(`smoothing: ${smoothing} is not between 0 and 0.5`);
   if (gamma !== undefined && !(gamma >= 0 && Number.isFinite(gamma)))
-    refuse(`gamma: ${gamma} is not a number from 0 on`);
+    refuse(`gamma: ${gamma} is not a number of at least 0`);
   const unread = unreadOption(name, options);
   if (unread !== undefined) refuse(`${unread.option}: ${unread.message}`);
   return spec.make({ beta, smoothing, gamma });

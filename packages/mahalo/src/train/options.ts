@@ -8,7 +8,7 @@ export type TrainOptions = {
   optimizer: keyof typeof optimizerRules;
   weightDecay: number;
   schedule: "constant" | "linear" | "cosine";
-  /** Linear warm-up: below 1 a share of all steps, from 1 on a number of steps. */
+  /** Linear warm-up: below 1 a share of all steps, otherwise a number of steps. */
   warmup: number;
   /** Tokens of one forward and backward pass. */
   maxTokensPerMicrobatch: number;

@@ -170,7 +170,7 @@ export const train = async <R>(
           "E_INTERRUPTED",
           `${task.name}: interrupted after step ${done} of ${task.steps}`,
           {
-            hint: "the same command goes on from here",
+            hint: "the same command resumes from here",
             exitStatus: 1,
           },
         );

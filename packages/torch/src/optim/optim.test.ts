@@ -280,7 +280,7 @@ test("state of other parameters or another rule is refused, and nothing changes"
     [new Map([...state].filter(([name]) => name !== "w.exp_avg")), /"w\.exp_avg" is missing/],
     [new Map([...state, ["w.exp_avg", tensor([1])]]), /"w\.exp_avg" is float32 \[1\]/],
     [new Map([...state, ["w.exp_avg", moment.to("bfloat16")]]), /is bfloat16/],
-    [new Map([...state, ["w.step", tensor([0], { dtype: "int64" })]]), /no count of updates/],
+    [new Map([...state, ["w.step", tensor([0], { dtype: "int64" })]]), /not a count of updates/],
     [new Map([...state, ["w.momentum_buffer", moment]]), /belongs to no parameter/],
   ];
   for (const [broken, says] of cases) expect(() => optimizer.loadState(broken)).toThrow(says);

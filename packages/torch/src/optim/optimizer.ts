@@ -158,7 +158,7 @@ export class Optimizer {
     const loaded = this.#slots.map((slot) => {
       if (!state.has(`${slot.name}.step`)) return { slot, step: 0, sources: [] };
       const step = read(`${slot.name}.step`);
-      if (step.numel !== 1 || !(step.item() >= 1)) throw bad(`"${slot.name}.step" is no count of updates`);
+      if (step.numel !== 1 || !(step.item() >= 1)) throw bad(`"${slot.name}.step" is not a count of updates`);
       const sources = this.#rule.buffers.map((buffer) => {
         const values = read(`${slot.name}.${buffer}`);
         const { shape, dtype } = slot.parameter;

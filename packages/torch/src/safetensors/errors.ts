@@ -6,7 +6,7 @@ const HINTS: Record<string, string> = {
   EACCES: "check the permissions of the file and its folder",
   ENOSPC: "free some disk space",
   EDQUOT: "free some disk space: the quota is used up",
-  EISDIR: "a file is wanted, not a folder",
+  EISDIR: "it must be a file, not a folder",
   EROFS: "the file system is read-only; choose another folder",
 };
 

@@ -119,7 +119,7 @@ const checkLayout = (tensors: readonly TensorEntry[], dataStart: number, fileByt
     const label = `tensor ${JSON.stringify(name)}`;
     if (start < end) throw bad(`${file}: ${label}: its data overlaps ${last} by ${end - start} bytes`);
     if (start > end)
-      throw bad(`${file}: ${label}: a hole of ${start - end} bytes lies between ${last} and its data`);
+      throw bad(`${file}: ${label}: there is a hole of ${start - end} bytes between ${last} and its data`);
     end = start + bytes;
     last = `the data of ${label}`;
     if (end > fileBytes) {
@@ -164,7 +164,7 @@ export const parseHeader = (json: Uint8Array, fileBytes: number, file: string): 
   if (!text.startsWith("{")) throw bad(`${file}: header does not begin with "{"`);
   const value = parseJson(text, file);
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
-    throw bad(`${file}: header is no JSON object`);
+    throw bad(`${file}: header is not a JSON object`);
   }
   const dataStart = LENGTH_BYTES + json.byteLength;
   const tensors: TensorEntry[] = [];

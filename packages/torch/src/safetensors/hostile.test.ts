@@ -180,7 +180,7 @@ const HOSTILE: [name: string, bytes: Uint8Array, says: RegExp][] = [
   ],
   ["nesting that would overflow the stack", file(`{"w":${"[".repeat(1_000_000)}`), /nested more than/],
   ["a string without an end", file('{"w'), /has no end/],
-  ["a word that is no JSON", file('{"w":undefined}'), /undefined is no JSON value/],
+  ["a word that is no JSON", file('{"w":undefined}'), /undefined is not a JSON value/],
 ];
 
 test.each(HOSTILE)("%s is refused", (_, bytes, says) => {
@@ -229,9 +229,9 @@ const indexed = (text: string): (() => unknown) => {
 };
 
 test.each([
-  ["a shard outside the folder", '{"weight_map":{"w":"../a.safetensors"}}', /no file name of a shard/],
-  ["an absolute shard", '{"weight_map":{"w":"/etc/a.safetensors"}}', /no file name of a shard/],
-  ["a shard of another kind", '{"weight_map":{"w":"a.bin"}}', /no file name of a shard/],
+  ["a shard outside the folder", '{"weight_map":{"w":"../a.safetensors"}}', /not the file name of a shard/],
+  ["an absolute shard", '{"weight_map":{"w":"/etc/a.safetensors"}}', /not the file name of a shard/],
+  ["a shard of another kind", '{"weight_map":{"w":"a.bin"}}', /not the file name of a shard/],
   [
     "a shard that is missing",
     '{"weight_map":{"w":"b.safetensors"}}',
@@ -272,7 +272,7 @@ test("a tensor that lies in two shards is refused: which of them is meant is not
   const map = { w: "a.safetensors", a: "a.safetensors", b: "b.safetensors" };
   writeFileSync(join(place, "model.safetensors.index.json"), JSON.stringify({ weight_map: map }));
   expect(() => openSafetensors(place)).toThrow(
-    /"w" is listed in a\.safetensors, but lies in b\.safetensors too or instead/,
+    /"w" is listed in a\.safetensors, but is in b\.safetensors too or instead/,
   );
 });
 

@@ -38,7 +38,7 @@ const readIndex = (path: string): ReadonlyMap<string, string> => {
     // A name from outside must not lead out of the folder.
     if (shard !== basename(shard) || !shard.endsWith(".safetensors")) {
       throw bad(
-        `${path}: weight_map: ${JSON.stringify(name)}: ${JSON.stringify(shard)} is no file name of a shard`,
+        `${path}: weight_map: ${JSON.stringify(name)}: ${JSON.stringify(shard)} is not the file name of a shard`,
       );
     }
   }
@@ -72,7 +72,7 @@ export class ShardedSafetensors implements TensorStore {
         const listed = index.get(name);
         if (listed === undefined || listed === shard) continue;
         const text = JSON.stringify(name);
-        throw bad(`${path}: weight_map: ${text} is listed in ${listed}, but lies in ${shard} too or instead`);
+        throw bad(`${path}: weight_map: ${text} is listed in ${listed}, but is in ${shard} too or instead`);
       }
     }
     const files = new Map<string, SafetensorsFile>();

@@ -160,7 +160,8 @@ export const parseStrictJson = (text: string, where: string, options: StrictJson
     if (first === '"') return string();
     const word = match(LETTERS);
     if (word === "") return number();
-    if (word !== "true" && word !== "false" && word !== "null") fail(`${word.slice(0, 20)} is no JSON value`);
+    if (word !== "true" && word !== "false" && word !== "null")
+      fail(`${word.slice(0, 20)} is not a JSON value`);
     at += word.length;
     return word === "null" ? null : word === "true";
   };

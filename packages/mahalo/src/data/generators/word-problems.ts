@@ -22,10 +22,10 @@ const share = z.number().min(0).max(1);
 
 /** Options of the word-problem generator. */
 export const wordProblemOptions = z.strictObject({
-  problems: z.int().min(1).default(600).describe("Problems to train on; each gives one pair an objective."),
+  problems: z.int().min(1).default(600).describe("Problems to train on; each gives one pair per objective."),
   heldOut: z.int().min(0).default(120).describe("Held-out problems, with other numbers or other templates."),
-  largest: z.int().min(10).max(999).default(50).describe("No number of a sum or difference is above this."),
-  largestFactor: z.int().min(2).max(20).default(6).describe("No factor of a product is above this."),
+  largest: z.int().min(10).max(999).default(50).describe("Largest number in a sum or difference."),
+  largestFactor: z.int().min(2).max(20).default(6).describe("Largest factor in a product."),
   twoStep: share.default(0.2).describe("Share of problems that need two steps."),
   multiply: share.default(0.25).describe("Share of one-step problems that are products."),
   withhold: share

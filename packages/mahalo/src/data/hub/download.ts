@@ -100,7 +100,7 @@ const appendBody = async (
       throwIfStopping("downloading", resumes);
       let timer: NodeJS.Timeout | undefined;
       const stalled = new Promise<never>((_, reject) => {
-        timer = setTimeout(() => reject(new PassingFailure("the connection went silent")), patience.stall);
+        timer = setTimeout(() => reject(new PassingFailure("the connection stalled")), patience.stall);
       });
       let piece: Awaited<ReturnType<typeof reader.read>>;
       try {
@@ -148,7 +148,7 @@ const fetchRest = async (
     // The server cannot go on from here: what is there is longer than the file, or of another one.
     await response.body?.cancel();
     await rm(partial, { force: true });
-    throw new PassingFailure("the download has to begin anew");
+    throw new PassingFailure("the download has to start again");
   }
   let handle: FileHandle;
   try {
@@ -251,7 +251,7 @@ export const downloadFile = async (
       if (wrong !== undefined) {
         await rm(partial, { force: true });
         throw new MahaloError("E_HUB_CHECKSUM", `${what}: the downloaded file ${wrong}; it was removed`, {
-          hint: "try again; if it stays so, the server or a proxy on the way gives wrong data",
+          hint: "try again; if it happens again, the server or a proxy sends wrong data",
           exitStatus: 1,
         });
       }

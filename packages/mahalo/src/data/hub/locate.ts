@@ -47,7 +47,7 @@ const settingsOf = (options: HubOptions): HubSettings => hubSettings(options.env
 const offlineError = (settings: HubSettings, repo: Repo, file?: string): MahaloError =>
   new MahaloError(
     "E_HUB_OFFLINE",
-    `${nameOf(repo, file)}: is neither in the cache ${settings.cache}${settings.mirror ? ` nor under ${settings.mirror}` : ""}, and HF_HUB_OFFLINE forbids to fetch it`,
+    `${nameOf(repo, file)}: is neither in the cache ${settings.cache}${settings.mirror ? ` nor under ${settings.mirror}` : ""}, and HF_HUB_OFFLINE forbids fetching it`,
     { hint: "unset HF_HUB_OFFLINE, or put the file under MAHALO_MIRROR as <owner>/<name>/<file>" },
   );
 

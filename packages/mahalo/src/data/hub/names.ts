@@ -39,12 +39,12 @@ export const isRelativePath = (text: string): boolean =>
  */
 export const checkRepo = (kind: RepoKind, id: string, revision = "main"): Repo => {
   if (!isRepoId(id)) {
-    throw new MahaloError("E_HUB_NAME", `"${id}" is no hub id`, {
+    throw new MahaloError("E_HUB_NAME", `"${id}" is not a hub id`, {
       hint: "write owner/name, for example HuggingFaceTB/SmolLM2-135M-Instruct",
     });
   }
   if (!isRelativePath(revision)) {
-    throw new MahaloError("E_HUB_NAME", `${id}: "${revision}" is no revision`, {
+    throw new MahaloError("E_HUB_NAME", `${id}: "${revision}" is not a revision`, {
       hint: "name a branch, a tag or a commit",
     });
   }
@@ -54,7 +54,7 @@ export const checkRepo = (kind: RepoKind, id: string, revision = "main"): Repo =
 /** @throws MahaloError E_HUB_NAME unless `file` is a path below the repository's root. */
 export const checkFile = (repo: Repo, file: string): void => {
   if (isRelativePath(file)) return;
-  throw new MahaloError("E_HUB_NAME", `${repo.id}: "${file}" is no file name of a repository`, {
+  throw new MahaloError("E_HUB_NAME", `${repo.id}: "${file}" is not the name of a file in a repository`, {
     hint: "name the file as the hub shows it, for example data/train.jsonl",
   });
 };

@@ -69,7 +69,7 @@ const refusal = (
     return new MahaloError("E_HUB_DENIED", `${what}: ${settings.endpoint} refuses access${reason}`, {
       hint: settings.token
         ? "check that HF_TOKEN may read this repository and that its terms are accepted"
-        : "set HF_TOKEN for a private or gated repository; check the name, since the hub says the same for one that does not exist",
+        : "set HF_TOKEN for a private or gated repository; check the name, since the hub gives the same answer if it does not exist",
     });
   }
   if (status === 404) {
@@ -175,7 +175,7 @@ export function insist<T>(
     wait: (failures) => pause(backoff(failures, waits, 1), "downloading"),
     giveUp: (failure) =>
       new MahaloError("E_HUB_UNREACHABLE", `${what}: ${failure.message}`, {
-        hint: "check the network and HF_ENDPOINT, or put the file under MAHALO_MIRROR; a download goes on where it stopped",
+        hint: "check the network and HF_ENDPOINT, or put the file under MAHALO_MIRROR; a download resumes where it stopped",
         cause: failure,
         exitStatus: 1,
       }),

@@ -16,7 +16,7 @@ export const takes = ["extremes", "highest", "all"] as const;
 /** Options of {@link pairsOf}. */
 export type CandidatePairOptions = {
   take: (typeof takes)[number];
-  /** Smallest difference of scores that makes a pair. */
+  /** Smallest difference between scores that makes a pair. */
   minMargin?: number;
 };
 

@@ -11,10 +11,10 @@ import { compileStep, stepSchema } from "./transforms.ts";
 
 const path = z
   .string()
-  .refine(isPath, { error: "is no path into a row; write it as field, field.inner or field[0]" })
+  .refine(isPath, { error: "is not a path into a row; write it as field, field.inner or field[0]" })
   .describe("Path into the row: field, field.inner, field[0].");
 const steps = z.array(stepSchema).default([]).describe("Steps that the value goes through, in order.");
-const fallback = z.unknown().optional().describe("Value where the field is missing.");
+const fallback = z.unknown().optional().describe("Value if the field is missing.");
 
 /** A path in braces inside a template, or a doubled brace. */
 const templatePart = /(\{\{|\}\}|\{[^{}]*\})/;
@@ -57,9 +57,13 @@ export const pairsSchema = z.strictObject({
     .enum(takes)
     .default("extremes")
     .describe(
-      "extremes: best against worst; highest: best against every one of a lower score; all: every candidate against every one of a lower score.",
+      "extremes: best against worst; highest: best against every candidate of a lower score; all: every candidate against every candidate of a lower score.",
     ),
-  minMargin: z.number().nonnegative().default(0).describe("Smallest difference of scores that makes a pair."),
+  minMargin: z
+    .number()
+    .nonnegative()
+    .default(0)
+    .describe("Smallest difference between scores that makes a pair."),
 });
 
 /**
@@ -82,12 +86,12 @@ export const columnsSchema = z.strictObject({
     .schema()
     .optional()
     .describe("Code that makes whole rows of a known layout; columns beside it replace their fields."),
-  pairs: pairsSchema.optional().describe("Makes chosen and rejected out of several candidates."),
+  pairs: pairsSchema.optional().describe("Makes chosen and rejected from several candidates."),
   turns: z
     .enum(["last", "every"])
     .optional()
     .describe(
-      "Of messages, the last assistant turn is the response (default), or every one gives a row of its own.",
+      "Of messages, the last assistant turn is the response (default), or every turn gives a separate row.",
     ),
 });
 
@@ -118,7 +122,7 @@ export const columnMapper = (columns: Columns): ((row: unknown) => Mapped) => {
     throw new MahaloError(
       "E_COLUMNS",
       `columns: ${pairs === undefined ? "turns" : "pairs"}: the reader ${readerName} makes whole rows`,
-      { hint: "leave out the format (or reader), or what stands beside it" },
+      { hint: "leave out the format (or reader), or the keys beside it" },
     );
   }
   const getters = Object.entries(fields).flatMap(([name, field]): [string, Getter][] =>
@@ -257,7 +261,7 @@ const candidateReader = (options: z.output<typeof pairsSchema>): ((row: unknown)
     return (row) => {
       const list = listOf(row);
       if (typeof list !== "object" || list === null) {
-        throw new RowProblem("unmapped-field", "column pairs.candidates: is no list or map of candidates");
+        throw new RowProblem("unmapped-field", "column pairs.candidates: is not a list or map of candidates");
       }
       return Object.values(list).map(inside);
     };

@@ -21,7 +21,7 @@ export const parsePath = (text: string): FieldPath => {
     path.push(match[2] === undefined ? need(match[1] ?? match[3], "a name in a path") : Number(match[2]));
     if (part.lastIndex === text.length) return path;
   }
-  throw new MahaloError("E_COLUMNS_PATH", `"${text}" is no path into a row`, {
+  throw new MahaloError("E_COLUMNS_PATH", `"${text}" is not a path into a row`, {
     hint: 'write it as field, field.inner, field[0] or ["field.with.dots"]',
   });
 };

@@ -167,9 +167,9 @@ describe("what is not read is called what it is", () => {
   });
 
   test("broken JSON is broken JSON, in its line", async () => {
-    await expect(read('{"a": 1 "b": 2}\n{"a": 1}')).rejects.toThrow(/^rows:1: is no valid JSON/);
-    await expect(read('{"a": 1}}\n{"a": 1}')).rejects.toThrow(/^rows:1: is no valid JSON/);
-    await expect(read('{"a": "b\n{"a": 1}')).rejects.toThrow(/^rows:1: is no valid JSON/);
+    await expect(read('{"a": 1 "b": 2}\n{"a": 1}')).rejects.toThrow(/^rows:1: is not valid JSON/);
+    await expect(read('{"a": 1}}\n{"a": 1}')).rejects.toThrow(/^rows:1: is not valid JSON/);
+    await expect(read('{"a": "b\n{"a": 1}')).rejects.toThrow(/^rows:1: is not valid JSON/);
     await expect(read('{\n"a": 1\n}\n{\n"a": b\n}')).rejects.toThrow(/^rows:4/);
     await expect(read('{\n"a": 1\n')).rejects.toThrow(/^rows:1/);
   });

@@ -82,7 +82,7 @@ export function textKind(line: string, file: string): FileKind | undefined {
   const text = line.trim();
   if (text.includes("\0")) {
     return {
-      what: "holds zero bytes, as a file that was not written to its end, or one that is no text",
+      what: "holds zero bytes, as a file that was not written to its end, or one that is not text",
       hint: "fetch or write the file again",
     };
   }
@@ -98,7 +98,7 @@ export function textKind(line: string, file: string): FileKind | undefined {
   if (/^[[{]\s*(\[\s*)?\{?\s*'/.test(text) || /^\{.*:\s*(True|False|None)\b/.test(text)) {
     return {
       what: "is a Python dict as print writes it, not JSON",
-      hint: "write rows with json.dumps, one a line",
+      hint: "write rows with json.dumps, one per line",
     };
   }
   if (/^[[{]/.test(text)) return undefined;

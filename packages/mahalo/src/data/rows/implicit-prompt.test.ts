@@ -62,7 +62,9 @@ test.each([
   ["Human: a?\n\nAssistant: b", "c"],
   ["<|im_start|>user\na<|im_end|>\ntrailing", "<|im_start|>user\na<|im_end|>\nother"],
 ])("%j tells no prompt", (chosen, rejected) => {
-  expect(() => pair(chosen, rejected)).toThrow(/prompt: is missing, and chosen and rejected do not tell/);
+  expect(() => pair(chosen, rejected)).toThrow(
+    /prompt: is missing, and no speakers' labels or chat template's marks/,
+  );
 });
 
 test("a row of another form is called what it is", () => {

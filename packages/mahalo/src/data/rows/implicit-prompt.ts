@@ -58,6 +58,6 @@ export function implicitPrompt(chosen: string, rejected: string): { chosen: Mess
   }
   throw new RowProblem(
     "invalid-row",
-    "prompt: is missing, and chosen and rejected do not tell by speakers' labels or a chat template's marks where one ends; give it as a field of its own, or as the first messages of both",
+    "prompt: is missing, and no speakers' labels or chat template's marks in chosen and rejected show where it ends; give it as a separate field, or as the first messages of both",
   );
 }

@@ -70,7 +70,7 @@ const tooLong = ({ file, maxRowBytes }: ByteSource, line: number, what: string):
     "E_DATA_ROW_TOO_LONG",
     `${file}:${line}: has more than ${formatBytes(maxRowBytes)} of ${what}`,
     {
-      hint: "is this really a file of rows, one JSON object a line or one array of objects? MAHALO_MAX_ROW_MB allows more",
+      hint: "is this really a file of rows, one JSON object per line or one array of objects? MAHALO_MAX_ROW_MB allows more",
     },
   );
 
@@ -244,5 +244,5 @@ export async function* cutArray(source: ByteSource): AsyncGenerator<RowBytes> {
 
 const trailing = (file: string): MahaloError =>
   new MahaloError("E_DATA_FORMAT", `${file}: something follows the end of the JSON array`, {
-    hint: "a file holds either one array of rows or one row a line",
+    hint: "a file holds either one array of rows or one row per line",
   });

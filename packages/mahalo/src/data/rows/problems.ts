@@ -128,7 +128,7 @@ export class ProblemStep {
     this.#skipped.set(why, (this.#skipped.get(why) ?? 0) + rows);
   }
 
-  /** What was done to rows that are used, and to how many; 0 where it is not said of rows. */
+  /** What was done to rows that are used, and to how many; 0 if it does not concern rows. */
   get notes(): ReadonlyMap<string, number> {
     return this.#notes;
   }

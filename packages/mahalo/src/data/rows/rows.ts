@@ -206,7 +206,7 @@ const completion = (
   if (prompt === undefined) {
     throw new RowProblem(
       "invalid-row",
-      `prompt: is missing, and ${field} is no list of messages; for transcripts name a format such as transcript-pair`,
+      `prompt: is missing, and ${field} is not a list of messages; for transcripts name a format such as transcript-pair`,
     );
   }
   requirePrompt(prompt);

@@ -38,7 +38,7 @@ export const splitRows = <Row extends SplitRow>(
   { seed, heldOut, maxHeldOut = Number.POSITIVE_INFINITY }: SplitOptions,
 ): { train: Row[]; heldOut: Row[] } => {
   if (!(heldOut >= 0 && heldOut < 1)) {
-    throw new MahaloError("E_DATA_SPLIT", `data.heldOut: ${heldOut} is no share in [0, 1)`);
+    throw new MahaloError("E_DATA_SPLIT", `data.heldOut: ${heldOut} is not a share in [0, 1)`);
   }
   const keyed = rows.map((row) => ({ row, key: promptKey(row.prompt) }));
   const held = new Set(keyed.flatMap(({ row, key }) => (row.heldOut === true ? [key] : [])));
@@ -63,7 +63,7 @@ export const splitRows = <Row extends SplitRow>(
     if (members.some(({ key }) => !held.has(key))) continue;
     throw new MahaloError(
       "E_DATA_SPLIT",
-      `objective ${objective}: holding out leaves no prompt to train on`,
+      `objective ${objective}: no prompt is left to train on after holding out`,
       {
         hint: "lower data.heldOut or give the objective rows of more prompts",
       },

@@ -128,5 +128,5 @@ export const parseStepRow = (
 ): StepRow => {
   const row = parseSteps(value, origin, objective, options);
   if (row.labels.some((label) => label !== null)) return row;
-  throw new RowProblem("invalid-row", "labels: no step has a label, so nothing can be learnt from the row");
+  throw new RowProblem("invalid-row", "labels: no step has a label, so nothing can be learned from the row");
 };

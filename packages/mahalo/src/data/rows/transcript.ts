@@ -12,7 +12,7 @@ export const transcriptSchema = z.strictObject({
     .describe("Label or labels of the user's turns, without the colon; * stands for every other speaker."),
   assistant: labels.default("Assistant").describe("Label or labels of the assistant's turns."),
   system: labels.optional().describe("Label or labels of system turns."),
-  separator: z.string().min(1).default("\n\n").describe("What stands between turns. Default: a blank line."),
+  separator: z.string().min(1).default("\n\n").describe("Text between turns. Default: a blank line."),
 });
 
 /** Checked options of {@link splitTranscript}. */

@@ -37,7 +37,7 @@ const flags = z
   .describe("Flags of the regular expression: i, m, s, u.");
 const compiles = ({ pattern: source, flags: letters }: { pattern: string; flags: string }): boolean =>
   isRegExp(source, letters);
-const broken = { error: "is no regular expression" };
+const broken = { error: "is not a regular expression" };
 
 /** Milliseconds that a regular expression may take on one value; a usual one takes well under 1. */
 const timeLimit = 1000;
@@ -57,7 +57,7 @@ const limited = (name: string, expression: RegExp): (<T>(text: string, work: () 
       "E_COLUMNS_TIME",
       `step ${name}: ${expression} takes longer than ${timeLimit / 1000} s on a text of ${value.length} characters: ${JSON.stringify(value.slice(0, 60))}`,
       {
-        hint: "a pattern with a repetition inside a repetition, such as (a+)+, takes time without bound; write it with one",
+        hint: "a pattern with a repetition inside a repetition, such as (a+)+, can take forever; write it with one repetition",
       },
     );
   };
@@ -128,7 +128,7 @@ const steps = {
     };
   }),
   /** Of every item of a list, the value at a path; null where the item has null there. */
-  each: step(z.string().refine(isPath, { error: "is no path into an item" }), (path) => {
+  each: step(z.string().refine(isPath, { error: "is not a path into an item" }), (path) => {
     const where = parsePath(path);
     return (value) => {
       if (Array.isArray(value)) {

@@ -52,7 +52,7 @@ export async function* wholeFileRows(rows: AsyncGenerator<RawRow>, file: string)
     }
     if (byColumn(value)) {
       throw new MahaloError("E_DATA_FORMAT", `${file}: is one object with a table by columns, not by rows`, {
-        hint: 'write one row a line, for example with pandas: to_json("rows.jsonl", orient="records", lines=True)',
+        hint: 'write one row per line, for example with pandas: to_json("rows.jsonl", orient="records", lines=True)',
       });
     }
   }

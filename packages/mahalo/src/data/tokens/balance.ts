@@ -91,7 +91,7 @@ const check = (objectives: [string, number][], batchSize: number): void => {
   const empty = objectives.find(([, count]) => !(Number.isSafeInteger(count) && count > 0));
   if (empty !== undefined || objectives.length === 0) {
     throw new MahaloError("E_BATCH_EMPTY", `objective ${empty?.[0] ?? "(none)"} has no rows to train on`, {
-      hint: "every objective must be in every batch; give it rows or take it out of the recipe",
+      hint: "every objective must be in every batch; give it rows or remove it from the recipe",
     });
   }
 };

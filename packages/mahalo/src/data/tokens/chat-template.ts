@@ -76,7 +76,7 @@ const renderError = (
         "E_TEMPLATE_SYNTAX",
         `${where}: the chat template cannot be read: ${answer.message}`,
         {
-          hint: "mend the template, or remove it to use the default one",
+          hint: "fix the template, or remove it to use the default one",
         },
       );
     case "refused":
@@ -91,7 +91,7 @@ const renderError = (
       return new MahaloError(
         "E_TEMPLATE_TIMEOUT",
         `${where}: the chat template did not finish in ${limit} ms and was ended`,
-        { hint: "do not use this template: it loops, or wants more memory than any conversation needs" },
+        { hint: "do not use this template: it loops, or needs more memory than any conversation should" },
       );
   }
 };

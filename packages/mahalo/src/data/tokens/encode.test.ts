@@ -287,13 +287,13 @@ describe("the end of an answer", () => {
     expect(chosenUnder(between("\n"), base)).toBe(`Hello!${bos}`);
   });
 
-  test("is put behind what is trained where the template writes none, and told once", () => {
+  test("is added after what is trained where the template writes none, and told once", () => {
     for (const tail of ["\n", "", " [done]\n"]) {
       const problems = lax();
       expect(chosenUnder(ending(tail), letters, problems)).toBe(`Hello!${tail.trimEnd()}${end}`);
       const told = problems.summary().split("\n");
       expect(told).toEqual([
-        `encoding: the chat template (plain.jinja) writes no end of an answer, so ${end} is put behind what is trained`,
+        `encoding: the chat template (plain.jinja) does not write an end of an answer, so ${end} is added after what is trained`,
       ]);
     }
   });
@@ -301,7 +301,7 @@ describe("the end of an answer", () => {
   test("is missing, and that is told, for a model without any", () => {
     const problems = lax();
     expect(chosenUnder(ending("\n"), { ...letters, eosIds: [] }, problems)).toBe("Hello!\n");
-    expect(problems.summary()).toContain("answers end at their length alone");
+    expect(problems.summary()).toContain("answers end only at their length limit");
   });
 });
 
@@ -380,7 +380,7 @@ describe("text that a tokenizer cannot hold", () => {
     const problems = lax();
     const [encoded] = encodePairs([pair()], { ...options, tokenizer: lower }, problems).rows;
     expect(lower.decode(encoded?.chosen ?? [])).toBe(`hello!${end}`);
-    expect(problems.summary()).toBe("encoding: 1 row: the tokenizer writes their text in another form");
+    expect(problems.summary()).toBe("encoding: 1 row: the tokenizer normalises their text");
   });
 });
 

@@ -209,7 +209,7 @@ function* encodeRows<In extends { origin: Origin }, Out>(
     if (result === undefined) continue;
     for (const note of cuts.notes) step.note(note);
     if (cuts.prompt) step.note("the beginning of their prompt is cut off (data.maxPromptTokens)", 1);
-    if (cuts.changed) step.note("the tokenizer writes their text in another form", 1);
+    if (cuts.changed) step.note("the tokenizer normalises their text", 1);
     if (cuts.response) step.note("the end of a response is cut off (data.maxTokens)", 1);
     encoded.rows.push(result);
     encoded.cutPrompts += Number(cuts.prompt);

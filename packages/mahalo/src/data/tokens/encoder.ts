@@ -246,8 +246,10 @@ export class Encoder {
     }
     return new MahaloError(
       "E_TEMPLATE_PROMPT",
-      `${where}: the chat template writes every conversation differently once it is answered, so that no answer can be told from its prompt`,
-      { hint: "use a template that writes a prompt alike with and without its answer; the rows are fine" },
+      `${where}: the chat template writes every conversation differently once it is answered, so answers cannot be separated from prompts`,
+      {
+        hint: "use a template that writes a prompt the same way with and without its answer; the rows are fine",
+      },
     );
   }
 
@@ -292,12 +294,12 @@ export class Encoder {
     if (last > 0 && this.#tokenizer.decode(ids.slice(last)).trim() === "") return ids.slice(0, last);
     const [id] = eosIds;
     const where = this.#template.where;
-    const silent = `the chat template${where === undefined ? "" : ` (${where})`} writes no end of an answer`;
+    const silent = `the chat template${where === undefined ? "" : ` (${where})`} does not write an end of an answer`;
     if (id === undefined) {
-      this.#notes.add(`${silent}, and the model has no end token; answers end at their length alone`);
+      this.#notes.add(`${silent}, and the model has no end token; answers end only at their length limit`);
       return ids;
     }
-    this.#notes.add(`${silent}, so ${this.#tokenizer.decode([id])} is put behind what is trained`);
+    this.#notes.add(`${silent}, so ${this.#tokenizer.decode([id])} is added after what is trained`);
     const kept = plain ? written.slice(0, written.length - end.tail.length) + end.text : written.trimEnd();
     return [...this.#tokenizer.encode(kept), id];
   }

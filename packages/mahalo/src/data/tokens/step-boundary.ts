@@ -44,7 +44,7 @@ const longForm = z.discriminatedUnion("by", [
       .int()
       .positive()
       .default(defaultMinTokens)
-      .describe("Fewest tokens of a step; a sentence that ends earlier goes on into the next."),
+      .describe("Minimum tokens of a step; a sentence that ends earlier is joined with the next."),
   }),
   z.strictObject({ by: z.literal("turn") }),
 ]);
@@ -66,7 +66,7 @@ export const parseStepBoundary = (text: string): StepBoundary => {
   if (result.success) return result.data;
   throw new MahaloError(
     "E_STEP_BOUNDARY",
-    `"${text}" is no step boundary. ${didYouMean(text, stepBoundaryNames)}`,
+    `"${text}" is not a step boundary. ${didYouMean(text, stepBoundaryNames)}`,
     { hint: "sentence takes a minimum of tokens: sentence:12" },
   );
 };

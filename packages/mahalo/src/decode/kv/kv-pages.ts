@@ -47,7 +47,7 @@ const megabytes = (bytes: number): string => `${(bytes / 2 ** 20).toFixed(1)} MB
 export const memoryError = (what: string, need: number, bound: number): MahaloError =>
   new MahaloError(
     "E_KV_MEMORY",
-    `${what} needs ${megabytes(need)} of key-value memory, and the bound is ${megabytes(bound)}`,
+    `${what} needs ${megabytes(need)} of key-value memory, and the limit is ${megabytes(bound)}`,
     { hint: "ask for fewer tokens, answer fewer requests side by side, or raise maxBytes", exitStatus: 1 },
   );
 

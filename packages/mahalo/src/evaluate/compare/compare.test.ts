@@ -157,7 +157,7 @@ describe("a comparison", () => {
     await expect(compareRuns([bare])).rejects.toMatchObject({ code: "E_COMPARE" });
   });
 
-  test("says which file is broken: a recipe that is no YAML, an answer that is missing", async () => {
+  test("says which file is broken: a recipe that is not YAML, an answer that is missing", async () => {
     const broken = { method: "mah-dpo", seed: 9, policies: [{ shares: { a: 1, b: 1 } }] };
     const lacking = await invent("lacking", broken);
     const answers = join(lacking, "evaluate", "answers.jsonl");

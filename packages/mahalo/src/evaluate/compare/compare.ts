@@ -193,7 +193,7 @@ export const compareGroups = (groups: readonly RunGroup[], options: CompareOptio
   const few = groups.filter(({ parts }) => parts.length < 3).map(({ name }) => name);
   if (few.length > 0) {
     notes.push(
-      `${few.join(", ")}: fewer than 3 seeds, so intervals say little of what another seed would give.`,
+      `${few.join(", ")}: fewer than 3 seeds, so the intervals say little about what another seed would give.`,
     );
   }
   const found = groups.flatMap((group) => groupResults(group, objectives, reference, best, options) ?? []);

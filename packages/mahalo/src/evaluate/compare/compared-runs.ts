@@ -60,7 +60,7 @@ const parseRecipeText = (recipe: string, where: string): unknown => {
   try {
     return parse(recipe);
   } catch (cause) {
-    throw new MahaloError("E_RESULTS", `${where}: the recipe in its results.json is no YAML`, {
+    throw new MahaloError("E_RESULTS", `${where}: the recipe in its results.json is not YAML`, {
       cause,
       hint: "run the evaluate stage again",
     });
@@ -189,7 +189,7 @@ export const readGroups = async (folders: readonly string[]): Promise<RunGroup[]
       groups.set(id, group);
       const known = group.parts.find(({ seed }) => seed === results.seed);
       if (known !== undefined && own) {
-        throw new MahaloError("E_COMPARE", `${folder}: is of the same recipe and seed as ${known.folder}`);
+        throw new MahaloError("E_COMPARE", `${folder}: has the same recipe and seed as ${known.folder}`);
       }
       if (known !== undefined) continue;
       group.parts.push({

@@ -86,7 +86,7 @@ const groupRows = ({ groups, shares }: Comparison): Insert[] =>
   });
 
 const samplesAbout = (seed: number | undefined): string =>
-  `Prompts of seed ${seed ?? 0}'s runs, each answered by every method that was asked them: under the mix nearest to equal weights where it has mixes.`;
+  `Prompts of seed ${seed ?? 0}'s runs, each answered by every method that had them, under the mix nearest to equal weights if it has mixes.`;
 
 /** The whole page; see {@link pageFrame}. */
 export const comparePage = (comparison: Comparison, metrics: MethodMetrics = {}): string => {
@@ -94,20 +94,20 @@ export const comparePage = (comparison: Comparison, metrics: MethodMetrics = {})
   const names = groups.map(({ name }) => name);
   const figures = panelsOf(objectives).map(
     (panel, index): Insert =>
-      markup`<figure class="wide"><div class="scroll" tabindex="0" role="region" aria-label="Chart of ${panel[1]} against ${panel[0]}">${frontChart(comparison, panel, `front-${index}`)}</div><figcaption>Means over seeds and prompts, a mark a policy; lines join the points of a group that none of its others beats on these two objectives. The table below has the numbers.</figcaption></figure>`,
+      markup`<figure class="wide"><div class="scroll" tabindex="0" role="region" aria-label="Chart of ${panel[1]} against ${panel[0]}">${frontChart(comparison, panel, `front-${index}`)}</div><figcaption>Means over seeds and prompts, one mark per policy; lines join the points of a group that no other point of the group beats on these two objectives. The table below has the numbers.</figcaption></figure>`,
   );
   return pageFrame({ kind: "mahalo comparison", name: names.join(", ") }, [
     notes.length > 0 && markup`<ul>${notes.map((note): Insert => markup`<li>${note}</li>`)}</ul>`,
     figures.length > 0 && markup`<section id="fronts"><h2>Fronts</h2>${figures}</section>`,
-    markup`<section id="policies"><h2>Policies</h2><p>Small lines: 95% intervals, by a bootstrap that draws seeds and then prompts. Distinct is the share of different pairs of words; words are means an answer; KL is the divergence from the model before alignment in nats an answer, where the runs measured it.</p>${table(
+    markup`<section id="policies"><h2>Policies</h2><p>Small lines: 95% intervals, by a bootstrap that draws seeds and then prompts. Distinct is the share of different pairs of words; words are means per answer; KL is the divergence from the model before alignment in nats per answer, if the runs measured it.</p>${table(
       "Results of all policies",
       ["method", { words: "policy" }, ...objectives, "on front", "distinct", "words", "KL"],
       groups.flatMap((group) => policyRows(group, comparison)),
     )}</section>`,
     markup`<section id="groups"><h2>Fronts in numbers</h2><p>Hypervolume above (${reference.map(formatNumber).join(", ")}); least regret is the smallest of the largest shortfalls against the best result of each objective.</p>${table("Hypervolume and regret", ["method", "seeds", "hypervolume", "least regret", { words: "compared at" }], groupRows(comparison))}</section>`,
-    markup`<section id="differences"><h2>Differences</h2><p>Paired over seeds and prompts; between the policies that a method is compared at, or of hypervolumes. Wins: how often the first one's answer scores above the second's (ties half), and the same at equal length.</p>${table("Differences of methods", ["methods", { words: "of" }, "difference", "wins, at equal length", { words: "verdict" }], differenceRows(comparison))}</section>`,
+    markup`<section id="differences"><h2>Differences</h2><p>Paired over seeds and prompts; between the policies that a method is compared at, or of hypervolumes. Wins: how often the first method's answer scores above the second's (ties count half), and the same at equal length.</p>${table("Differences of methods", ["methods", { words: "of" }, "difference", "wins, at equal length", { words: "verdict" }], differenceRows(comparison))}</section>`,
     gains.length > 0 &&
-      markup`<section id="gains"><h2>Gains and interference</h2><p>Each policy less ${gains[0]?.over ?? "the model"} before alignment, paired over seeds and prompts. Where one loses on an objective that it was not trained for, training on the others interferes with it; where the interval covers 0, neither is said.</p>${table("Gains over the model before alignment", ["method", { words: "policy" }, ...objectives], gainRows(comparison))}</section>`,
+      markup`<section id="gains"><h2>Gains and interference</h2><p>Each policy minus ${gains[0]?.over ?? "the model"} before alignment, paired over seeds and prompts. If a policy loses on an objective that it was not trained for, training on the others interferes with it; if the interval covers 0, nothing is decided.</p>${table("Gains over the model before alignment", ["method", { words: "policy" }, ...objectives], gainRows(comparison))}</section>`,
     methodCurves(metrics, names, objectives),
     samples !== undefined &&
       samples.length > 0 &&

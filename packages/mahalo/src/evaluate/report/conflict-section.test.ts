@@ -82,7 +82,7 @@ test("draws one layer, the rest alone, one step, and no layers", () => {
 
 test("counts the steps in which gradients were projected, measured or not", () => {
   const projected = [2, 0, 1].map((count, index) => ({ step: index + 1, "conflict/projections": count }));
-  const sentence = "In 2 of 3 steps gradients pointed apart";
+  const sentence = "In 2 of 3 steps gradients conflicted";
   expect(section(projected)).toContain(sentence);
   expect(section(projected)).not.toContain("<svg");
   expect(section(projected.map((row) => ({ ...row, ...inventedCosines("a~b", 0.5, 0) })))).toContain(

@@ -1,4 +1,4 @@
-/** Where objectives pull apart in training: the cosine of each two objectives' gradients over steps, and by layer. */
+/** Where objectives conflict in training: the cosine of each two objectives' gradients over steps, and by layer. */
 import { mean } from "../../core/mean.ts";
 import type { MetricsRow } from "../../train/metrics.ts";
 import { panel, panelLayout, pick } from "./curves.ts";
@@ -138,14 +138,14 @@ const layersTable = (pairs: readonly Pair[]): Markup => {
     return row(`layer ${layer}`, own);
   });
   const rests = pairs.map(({ rest }) => rest);
-  return markup`<details><summary>Cosines by layer as a table</summary><p class="soft">Means over the steps that were measured; small: over the first half of these, then over the second.</p><div class="scroll" tabindex="0" role="region" aria-label="Cosines of gradients by layer"><table><thead><tr><th scope="col">part</th>${heads}</tr></thead><tbody>${rows}${rests.some(Boolean) && row("rest", rests)}</tbody></table></div></details>`;
+  return markup`<details><summary>Cosines by layer as a table</summary><p class="soft">Means over the measured steps; small: over the first half of them, then over the second.</p><div class="scroll" tabindex="0" role="region" aria-label="Cosines of gradients by layer"><table><thead><tr><th scope="col">part</th>${heads}</tr></thead><tbody>${rows}${rests.some(Boolean) && row("rest", rests)}</tbody></table></div></details>`;
 };
 
 const projectedSentence = (rows: readonly MetricsRow[]): string => {
   const steps = pick(rows, "conflict/projections");
   if (steps.length === 0) return "";
   const some = steps.filter(([, count]) => count > 0).length;
-  return `In ${some} of ${steps.length} steps gradients pointed apart, and what pointed against another was taken out.`;
+  return `In ${some} of ${steps.length} steps gradients conflicted, and the part that pointed against another was removed.`;
 };
 
 /**
@@ -168,7 +168,7 @@ export const conflictSection = (
   const lookOf = (name: string): number => objectives.length + pairs.findIndex((pair) => pair.name === name);
   const layered = pairs.filter(({ layers, rest }) => layers.size > 0 || rest !== undefined);
   const id = `conflict-${stage}`;
-  return markup`<h4>Where objectives pull apart</h4><p>The cosine of two objectives' gradients over the weights they share: above 0 they help each other, below 0 one's step undoes the other's. ${projected}</p><div class="panels">${panel(
+  return markup`<h4>Where objectives conflict</h4><p>The cosine of two objectives' gradients over the weights they share: above 0 they help each other, below 0 a step for one undoes a step for the other. ${projected}</p><div class="panels">${panel(
     {
       id: `${id}-steps`,
       title: "Cosine of gradients",

@@ -41,4 +41,4 @@ const sampleBlock = ({ prompt, reference, replies }: Sample, index: number): Mar
 
 /** Sample answers side by side, with their verdicts and the scores of their steps. `about` says whose answers they are. */
 export const samplesSection = (samples: readonly Sample[], about: string): Markup =>
-  markup`<section id="samples"><h2>Sample answers</h2><p>${about} Where a run has reward models, their scores of each step are folded below an answer.</p>${samples.map(sampleBlock)}</section>`;
+  markup`<section id="samples"><h2>Sample answers</h2><p>${about} If a run has reward models, their scores of each step are folded below an answer.</p>${samples.map(sampleBlock)}</section>`;

@@ -61,7 +61,7 @@ const steeringSentence = (
   };
   const unit = share ? " points" : "";
   const verdict = apart
-    ? "The intervals of the two ends do not touch."
+    ? "The intervals of the two ends do not overlap."
     : "The intervals of the two ends overlap, so this run does not show that the mix steers it.";
   return markup`<p><strong>${objective}</strong>: ${result(otherEnd)} at ${breakable(otherEnd)}, ${result(ownEnd)} at ${breakable(ownEnd)}; a difference of ${amount(difference.mean, share)}${unit} (95% interval ${amount(difference.low, share)} to ${amount(difference.high, share)}${unit}, paired by prompt). ${verdict}</p>`;
 };
@@ -90,7 +90,7 @@ export const sweepNumbers = (sweep: SweepResults): Markup => {
     sweep.points.flatMap(({ results }) => Object.values(results).map(({ method }) => method)),
   );
   const intervals = [...methods].map((method) => (method === "wilson" ? "Wilson" : "bootstrap")).join(" or ");
-  return markup`${sweep.steering.map((one): Insert => steeringSentence(one, sweep))}<p class="soft">Results on ${sweep.prompts} held-out prompts, the same for every row; below each its 95% interval (${intervals}).${decoding.length > 0 ? ` Decoding: ${decoding.join(", ")}.` : ""}${measured ? " KL is how far a policy lies from the model before alignment, in nats an answer, along its own answers." : ""}</p><div class="scroll" tabindex="0" role="region" aria-label="Table of results"><table><thead><tr><th scope="col">mix</th>${head}${measured && markup`<th scope="col">KL (nats)</th>`}</tr></thead><tbody>${rows}</tbody></table></div>`;
+  return markup`${sweep.steering.map((one): Insert => steeringSentence(one, sweep))}<p class="soft">Results on ${sweep.prompts} held-out prompts, the same for every row; below each its 95% interval (${intervals}).${decoding.length > 0 ? ` Decoding: ${decoding.join(", ")}.` : ""}${measured ? " KL is how far a policy is from the model before alignment, in nats per answer, along its own answers." : ""}</p><div class="scroll" tabindex="0" role="region" aria-label="Table of results"><table><thead><tr><th scope="col">mix</th>${head}${measured && markup`<th scope="col">KL (nats)</th>`}</tr></thead><tbody>${rows}</tbody></table></div>`;
 };
 
 const accuracyTable = (
@@ -118,8 +118,8 @@ export const pairAccuracySection = (found: PairAccuracy): Markup => {
     found.cells.find((cell) => cell.head === head && cell.objective === objective);
   const rewards =
     found.reference !== undefined &&
-    markup`<h3>By reward</h3><p>Share of held-out pairs whose chosen response gained on the rejected one against ${found.reference}, which is what preference training asks for.</p>${accuracyTable(found, "Pair accuracy by reward", (head, objective) => cell(head, objective)?.rewardAccuracy)}`;
-  return markup`<section id="pair-accuracy"><h2>Held-out pairs</h2><p>Share of held-out pairs whose chosen response gets the higher log-probability; 50% is chance where the two responses are alike in length. A head's own objective is framed.</p>${accuracyTable(found, "Pair accuracy of each head on each objective", (head, objective) => cell(head, objective)?.accuracy)}${rewards}</section>`;
+    markup`<h3>By reward</h3><p>Share of held-out pairs whose chosen response gained on the rejected one against ${found.reference}, which is what preference training optimises.</p>${accuracyTable(found, "Pair accuracy by reward", (head, objective) => cell(head, objective)?.rewardAccuracy)}`;
+  return markup`<section id="pair-accuracy"><h2>Held-out pairs</h2><p>Share of held-out pairs whose chosen response gets the higher log-probability; 50% is chance if the two responses have the same length. A head's own objective is framed.</p>${accuracyTable(found, "Pair accuracy of each head on each objective", (head, objective) => cell(head, objective)?.accuracy)}${rewards}</section>`;
 };
 
 /** Held-out metrics of the reward models. */
@@ -137,7 +137,7 @@ export const rewardModelsSection = (models: NonNullable<Results["rewardModels"]>
     });
   });
   const head = rewardMetricNames.map((name): Insert => markup`<th scope="col">${name}</th>`);
-  return markup`<section id="reward-models"><h2>Reward models</h2><p>On held-out rows: steps whose labels lie above 0.5, or pairs.</p><div class="scroll" tabindex="0" role="region" aria-label="Metrics of the reward models"><table><thead><tr><th scope="col">objective</th>${head}</tr></thead><tbody>${rows}</tbody></table></div></section>`;
+  return markup`<section id="reward-models"><h2>Reward models</h2><p>On held-out rows: steps whose labels are above 0.5, or pairs.</p><div class="scroll" tabindex="0" role="region" aria-label="Metrics of the reward models"><table><thead><tr><th scope="col">objective</th>${head}</tr></thead><tbody>${rows}</tbody></table></div></section>`;
 };
 
 const signed = (estimate: Estimate): string =>
@@ -183,4 +183,4 @@ const bestOfBlock = (one: BestOf): Markup => {
 
 /** What choosing among sampled answers gains. */
 export const bestOfSection = (found: readonly BestOf[]): Markup =>
-  markup`<section id="best-of"><h2>Best of n</h2><p>Answers of the model before alignment, sampled once and chosen from in every way.</p>${found.map((one): Insert => bestOfBlock(one))}</section>`;
+  markup`<section id="best-of"><h2>Best of n</h2><p>Answers of the model before alignment, sampled once; every way of choosing uses the same answers.</p>${found.map((one): Insert => bestOfBlock(one))}</section>`;

@@ -89,7 +89,7 @@ const needFile = (files: Map<string, string>, folder: string, name: string): str
   if (text !== undefined) return text;
   const within = name === "config.json" ? modelsWithin(folder) : [];
   if (within.length > 0) {
-    throw new MahaloError("E_MODEL_FILE", `${folder}: is no model, but holds ${listNames(within)}`, {
+    throw new MahaloError("E_MODEL_FILE", `${folder}: is not a model, but contains ${listNames(within)}`, {
       hint: "name one of these",
     });
   }

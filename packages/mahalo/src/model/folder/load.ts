@@ -90,9 +90,9 @@ export const loadModel = async (name: string, options: LoadOptions = {}): Promis
   if (storedRewards(source, named) !== undefined) {
     throw new MahaloError(
       "E_MODEL_IS_REWARD",
-      `${source.origin}: is a reward model, which has no words to say`,
+      `${source.origin}: is a reward model, which does not generate text`,
       {
-        hint: "score with it (a judge of kind model), or name a language model here",
+        hint: "score with it (judge kind: model), or name a language model here",
       },
     );
   }

@@ -88,7 +88,7 @@ export const replaceFolder = async (
       });
     }
     if (taken && !isEmptyFolder(path) && !mayReplace(path)) {
-      throw new MahaloError("E_FOLDER_EXISTS", `${target}: exists, and what it holds would be lost`, {
+      throw new MahaloError("E_FOLDER_EXISTS", `${target}: exists, and its contents would be lost`, {
         hint: "choose another folder, or ask for it to be replaced (--force)",
       });
     }

@@ -43,8 +43,8 @@ const named = (name: string, one: Parameter): NamedWeight => ({
 /** Refuses a weight that would make every answer nonsense. @throws MahaloError E_MODEL_NOT_FINITE */
 const checkFinite = (name: string, weight: Tensor): void => {
   if (Number(ops.all(ops.isfinite(weight)).item()) === 1) return;
-  throw new MahaloError("E_MODEL_NOT_FINITE", `${name}: holds values that are no finite numbers`, {
-    hint: "the model is damaged, or its training went astray; use an earlier one",
+  throw new MahaloError("E_MODEL_NOT_FINITE", `${name}: holds values that are not finite numbers`, {
+    hint: "the model is damaged, or its training diverged; use an earlier one",
   });
 };
 

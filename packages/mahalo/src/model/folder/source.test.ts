@@ -83,7 +83,7 @@ describe("openModelSource", () => {
   test("a name that is nothing suggests the packaged one", async () => {
     await expect(openModelSource("smollm2-135m-instuct")).rejects.toThrow(/"smollm2-135m-instruct"/);
     await expect(openModelSource("no/such/path/model.bin")).rejects.toEqual(code("E_MODEL_UNKNOWN"));
-    await expect(openModelSource(join(folder, "config.json"))).rejects.toThrow(/is no \.gguf file/);
+    await expect(openModelSource(join(folder, "config.json"))).rejects.toThrow(/is not a \.gguf file/);
   });
 });
 
@@ -97,7 +97,9 @@ describe("folders", () => {
     const run = join(folder, "run");
     await mkdir(join(run, "align", "model"), { recursive: true });
     await copyFile(join(folder, "config.json"), join(run, "align", "model", "config.json"));
-    await expect(openModelSource(run)).rejects.toThrow(/run: is no model, but holds .*run\/align\/model$/);
+    await expect(openModelSource(run)).rejects.toThrow(
+      /run: is not a model, but contains .*run\/align\/model$/,
+    );
   });
 
   test("with pickled weights only are refused", async () => {

@@ -42,7 +42,7 @@ export const locateModel = async (
   }
   throw new MahaloError(
     "E_MODEL_UNKNOWN",
-    `${name}: ${found?.isFile() ? "is no .gguf file" : `no such model. ${didYouMean(name, packagedNames)}`}`,
+    `${name}: ${found?.isFile() ? "is not a .gguf file" : `no such model. ${didYouMean(name, packagedNames)}`}`,
     { hint: "give a packaged name, the path of a folder or of a .gguf file, or a hub id (owner/name)" },
   );
 };

@@ -15,7 +15,7 @@ const needTensor = (header: GgufHeader, name: string): GgufTensor => {
   const tensor = header.tensors.get(name);
   if (tensor !== undefined) return tensor;
   throw new MahaloError("E_GGUF_TENSOR", `${header.path}: tensor "${name}" is missing`, {
-    hint: "the file holds no whole language model; fetch it again",
+    hint: "the file does not hold a whole language model; fetch it again",
   });
 };
 
@@ -57,7 +57,7 @@ const scalingFromDivisors = (
 ): RopeScaling | undefined => {
   if (divisors.every((value) => value === 1)) return undefined;
   const factor = shortest(divisors.reduce((most, value) => Math.max(most, value), 1));
-  // Of another length they are another rule's; a head's width from a hostile file may be of any size.
+  // Of another length they are does not follow's; a head's width from a hostile file may be of any size.
   const lengths = divisors.length === headDim / 2 ? originalLengths : [];
   for (const originalMaxPositions of lengths) {
     const scaling = { type: "llama3", factor, ...llama3Constants, originalMaxPositions } as const;
@@ -67,7 +67,7 @@ const scalingFromDivisors = (
   }
   throw unsupported(
     header,
-    'tensor "rope_freqs.weight" follows another rule than Llama 3\'s',
+    'tensor "rope_freqs.weight" does not follow Llama 3\'s rule',
     "use the model's Hugging Face folder",
   );
 };
@@ -144,7 +144,7 @@ export const configFromGguf = (
   if (rotated !== headDim || (at("attention.value_length") ?? headDim) !== headDim) {
     throw unsupported(
       header,
-      "keys that are rotated in part, or values of another width",
+      "keys that are only partly rotated, or values of another width",
       "use another model",
     );
   }

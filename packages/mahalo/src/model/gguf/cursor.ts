@@ -96,7 +96,7 @@ export class Cursor {
       return this.#utf8.decode(this.#bytes.subarray(at, at + length));
     } catch (error) {
       const offset = this.offset - length;
-      throw new MahaloError("E_GGUF", `${this.source.path}: offset ${offset}: ${what} is no valid UTF-8`, {
+      throw new MahaloError("E_GGUF", `${this.source.path}: offset ${offset}: ${what} is not valid UTF-8`, {
         cause: error,
         hint: "convert the model again with a current converter",
       });

@@ -139,7 +139,8 @@ const blockReaders: Record<Exclude<GgufType, "F32" | "F16" | "BF16">, (half: Flo
 export const dequantize = (type: GgufType, bytes: Uint8Array): Float32Array => {
   const layout = blockLayouts[type];
   const blocks = bytes.length / layout.bytes;
-  if (!Number.isInteger(blocks)) throw new RangeError(`${bytes.length} bytes are no whole blocks of ${type}`);
+  if (!Number.isInteger(blocks))
+    throw new RangeError(`${bytes.length} bytes are not whole blocks of ${type}`);
   const out = new Float32Array(blocks * layout.elements);
   if (type === "F32") {
     new Uint8Array(out.buffer).set(bytes);

@@ -149,7 +149,7 @@ const readTensor = (cursor: Cursor, number: number): GgufTensor => {
   if (row % layout.elements !== 0) {
     throw ggufError(
       path,
-      `${what}: rows of ${row} values are no multiple of ${type}'s block of ${layout.elements}`,
+      `${what}: rows of ${row} values are not a multiple of ${type}'s block of ${layout.elements}`,
     );
   }
   return {
@@ -213,7 +213,7 @@ export const readGgufHeader = (source: ByteSource): GgufHeader => {
   const { path } = source;
   const cursor = new Cursor(source);
   if (source.size < 24 || cursor.u32("the magic number") !== magic) {
-    throw ggufError(path, 'is no GGUF file: it does not begin with "GGUF"');
+    throw ggufError(path, 'is not a GGUF file: it does not begin with "GGUF"');
   }
   const version = cursor.u32("the version");
   if (version !== 2 && version !== 3) {

@@ -52,7 +52,7 @@ const asJson = (value: unknown): string => `${JSON.stringify(value, null, 2)}\n`
 const checkTokenIds = (header: GgufHeader, config: ModelConfig): void => {
   for (const id of [config.bosId, config.padId, ...config.eosIds]) {
     if (id === undefined || (Number.isInteger(id) && id >= 0 && id < config.vocabSize)) continue;
-    throw ggufError(header.path, `token id ${id} lies outside the vocabulary of ${config.vocabSize}`);
+    throw ggufError(header.path, `token id ${id} is outside the vocabulary of ${config.vocabSize}`);
   }
 };
 

@@ -88,7 +88,7 @@ export function* ggufTensors(
     if (permuted && rows % config.headDim !== 0) {
       throw new MahaloError(
         "E_GGUF_TENSOR",
-        `${header.path}: tensor "${tensor.name}" has ${rows} rows, no multiple of the head width ${config.headDim}`,
+        `${header.path}: tensor "${tensor.name}" has ${rows} rows, not a multiple of the head width ${config.headDim}`,
       );
     }
     yield {

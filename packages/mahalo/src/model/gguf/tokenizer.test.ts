@@ -54,8 +54,8 @@ describe("tokenizerFromGguf", () => {
     [{ [key("tokens")]: [1, 2] }, /must be a list of texts/],
     [{ [key("token_type")]: [1] }, /1 token types for 6 tokens/],
     [{ [key("tokens")]: ["a", "a", "b", "c", "d", "e"] }, /a token is there twice/],
-    [{ [key("merges")]: ["ab"] }, /merge "ab" has not two halves/],
-    [{ [key("merges")]: ["a "] }, /has not two halves/],
+    [{ [key("merges")]: ["ab"] }, /merge "ab" does not have two halves/],
+    [{ [key("merges")]: ["a "] }, /does not have two halves/],
     [{ [key("bos_token_id")]: 17 }, /bos_token_id" is 17, but there are 6 tokens/],
     [{ [key("bos_token_id")]: "0" }, /must be a number/],
   ])("says what is wrong with %j", (changes, message) => {

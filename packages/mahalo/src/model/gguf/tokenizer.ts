@@ -138,7 +138,7 @@ const beginWith = (token: string, id: number): Record<string, unknown> => ({
 const checkMerge = (header: GgufHeader, merge: string): string => {
   const at = merge.indexOf(" ", 1);
   if (at > 0 && at < merge.length - 1) return merge;
-  throw fail(header, `merge ${JSON.stringify(merge)} has not two halves`);
+  throw fail(header, `merge ${JSON.stringify(merge)} does not have two halves`);
 };
 
 /**

@@ -13,9 +13,9 @@ const checkMember = (name: string, model: LanguageModel): void => {
   if (model.heads.objectives.length === 0) return;
   throw new MahaloError(
     "E_SOUP_MODEL",
-    `${name}: has a head for each objective, and no soup is made of these`,
+    `${name}: has a head for each objective, and these cannot be averaged`,
     {
-      hint: "name models of one head (align.method: dpo); a mix of heads is mahalo export --mix",
+      hint: "name models with one head (align.method: dpo); for a mix of heads use mahalo export --mix",
     },
   );
 };
@@ -30,7 +30,7 @@ const add = (soup: LanguageModel, other: LanguageModel, name: string, weight: nu
         "E_SOUP_MODEL",
         `${name}: ${one.name} is ${shapes[1] ?? "missing"}, not ${shapes[0]}`,
         {
-          hint: "a soup is made of models that were trained from one and the same model",
+          hint: "a soup needs models that were trained from the same model",
         },
       );
     }

@@ -146,7 +146,9 @@ const foreignHeads = (
   throw new MahaloError(
     "E_REWARD_LABELS",
     `${source.origin}: config.json: ${rows} classes are not supported; a reward model has one number or two classes`,
-    { hint: 'several numbers that are no classes are read where config.json says problem_type "regression"' },
+    {
+      hint: 'several numbers that are not classes are read where config.json says problem_type "regression"',
+    },
   );
 };
 
@@ -179,7 +181,7 @@ export const storedRewards = (source: ModelSource, named: NamedTensors): StoredR
   const rows = named.shapeOf("score.weight")?.[0];
   if (rows === undefined) {
     throw new MahaloError("E_MODEL_TENSOR_MISSING", `${source.origin}: tensor score.weight is missing`, {
-      hint: "the folder may be incomplete, or its head may have another form than a linear layer called score",
+      hint: "the folder may be incomplete, or its head may not be a linear layer called score",
     });
   }
   return { heads: foreignHeads(source, kind, rows, config), objectives: { in: "heads" }, class: kind };

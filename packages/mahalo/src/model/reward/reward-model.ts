@@ -74,7 +74,7 @@ const chooseHeads = (
   const known = stored === undefined ? [] : forwardHeads(named, stored, hiddenSize, training);
   if (wanted === undefined) {
     if (known.length > 0) return known;
-    throw new MahaloError("E_REWARD_HEADS", `${source.origin}: is no reward model`, {
+    throw new MahaloError("E_REWARD_HEADS", `${source.origin}: is not a reward model`, {
       hint: "train one from it, or name a folder with a reward model",
     });
   }

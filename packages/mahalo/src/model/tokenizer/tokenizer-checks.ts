@@ -29,7 +29,7 @@ const sizeOfRow = 1_000;
 export const checkTokenizerSize = (text: string, vocabSize: number, where: string): void => {
   const most = sizeOfAny + sizeOfRow * vocabSize;
   if (text.length <= most) return;
-  const what = `has ${text.length} characters, far more than a vocabulary of ${vocabSize} rows takes`;
+  const what = `has ${text.length} characters, far more than a vocabulary of ${vocabSize} rows needs`;
   throw new MahaloError("E_TOKENIZER", `${where}: ${what}`, {
     hint: `it may have ${most}; the tokenizer belongs to another model`,
   });

@@ -45,7 +45,7 @@ const limiter = (where: string, doing: string, parts: readonly unknown[]): Limit
       "E_TOKENIZER_TIME",
       `${where}: ${doing} ${length} characters took longer than ${limit / 1000} s and was ended`,
       {
-        hint: `the tokenizer's pattern ${JSON.stringify(pattern.slice(0, 80))} takes time without bound; use another model`,
+        hint: `the tokenizer's pattern ${JSON.stringify(pattern.slice(0, 80))} can take forever; use another model`,
       },
     );
   };

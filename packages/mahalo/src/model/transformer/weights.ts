@@ -33,7 +33,7 @@ export class NamedTensors {
     const shown = left.slice(0, 3).join(", ");
     throw new MahaloError(
       "E_MODEL_TENSOR_UNKNOWN",
-      `${this.#origin}: nothing in config.json speaks of ${shown}${left.length > 3 ? ` and ${left.length - 3} more tensors` : ""}`,
+      `${this.#origin}: nothing in config.json mentions ${shown}${left.length > 3 ? ` and ${left.length - 3} more tensors` : ""}`,
       { hint: "config.json may describe another model, or the model may have parts that are not supported" },
     );
   }

@@ -15,7 +15,7 @@ test("a folder has one holder at a time, and the second is told who it is", asyn
   const lock = await acquireLock(folder);
   await expect(acquireLock(folder)).rejects.toMatchObject({
     code: "E_RUN_BUSY",
-    message: expect.stringContaining(`another run works here (process ${process.pid} on `),
+    message: expect.stringContaining(`another run is using this folder (process ${process.pid} on `),
   });
   lock.release();
   (await acquireLock(folder)).release();

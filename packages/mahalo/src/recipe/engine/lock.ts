@@ -13,10 +13,14 @@ export async function acquireLock(folder: string): Promise<FileLock> {
   const lock = await takeLock(path);
   if (lock !== undefined) return lock;
   const network = networkFileSystem(folder);
-  throw new MahaloError("E_RUN_BUSY", `${folder}: another run works here (${describeHolder(path)})`, {
-    hint:
-      network === undefined
-        ? "wait for it, or give this run another name"
-        : `wait for it, or give this run another name; the folder is on ${network}, whose server may hold a lock for a minute after its machine has gone`,
-  });
+  throw new MahaloError(
+    "E_RUN_BUSY",
+    `${folder}: another run is using this folder (${describeHolder(path)})`,
+    {
+      hint:
+        network === undefined
+          ? "wait for it, or give this run another name"
+          : `wait for it, or give this run another name; the folder is on ${network}, whose server may keep a lock for a minute after its machine is gone`,
+    },
+  );
 }

@@ -105,7 +105,7 @@ const prepare = async (
 ): Promise<StageManifest | undefined> => {
   if (state.state === "resumable" && !redo) return state.manifest;
   const away = await moveAway(folder, state.name, state.manifest);
-  if (away !== undefined) log(`${state.name}: moved the former outputs to ${away}`);
+  if (away !== undefined) log(`${state.name}: moved the previous outputs to ${away}`);
   if (redo || state.key === undefined) return undefined;
   const kept = staleFolder(folder, state.name, state.key);
   const manifest = away === kept ? undefined : await readStageManifest(kept);
@@ -202,10 +202,10 @@ export const runStages = async <R>(
     if (!isUnwritable(error) || options.redo !== undefined) throw error;
     const kept = await keptAsTheyAre(stages, recipe, options, last);
     if (kept === undefined) throw error;
-    log(`${folder}: cannot be written to and need not be, all is kept`);
+    log(`${folder}: cannot be written to, but nothing needs to change`);
     return kept;
   }
-  if (!lock.kept) log(`${folder}: its file system has no locks, so see that no other run works here`);
+  if (!lock.kept) log(`${folder}: its file system has no locks, so make sure that no other run uses it`);
   try {
     sweepLeftovers(folder);
     return await runLocked(stages, recipe, options, { names, last, redoFrom });
@@ -240,13 +240,13 @@ const runLocked = async <R>(
     }
     const from = await prepare(folder, state, { redo, verify, log });
     if (from?.status === "done") {
-      log(`${state.name}: these inputs were run before, restored`);
+      log(`${state.name}: restored from an earlier run with these inputs`);
       outcomes.push({ name: state.name, did: "restored", seconds: 0, folder: own });
       continue;
     }
     await options.beforeStage?.(state.name);
     log(
-      `${state.name}: ${from === undefined ? "begins" : "goes on"} (${redo ? "redo was asked for" : state.reasons.join("; ")})`,
+      `${state.name}: ${from === undefined ? "begins" : "resumes"} (${redo ? "--redo" : state.reasons.join("; ")})`,
     );
     const folderOf = (name: string): string | undefined => {
       const known = names.indexOf(name);

@@ -1,4 +1,4 @@
-/** The manifest of a stage's folder: what its outputs were made from, so that only what is stale is made anew. */
+/** The manifest of a stage's folder: what its outputs were made from, so that only stale stages run again. */
 import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
@@ -45,11 +45,11 @@ export const stampSchema = z.strictObject({
   provenance: provenanceSchema,
   startedAt: z.string(),
   finishedAt: z.string().optional(),
-  seconds: z.number().describe("Time worked on it, over all sittings that could still write it down."),
-  resumes: z.int().describe("How often it was taken up again."),
+  seconds: z.number().describe("Time spent on it, over all runs that recorded it."),
+  resumes: z.int().describe("How often it was resumed."),
   outputs: z
     .record(z.string(), z.union([outputSchema, z.number()]))
-    .describe("Files of the folder; earlier versions wrote their sizes alone."),
+    .describe("Files of the folder; earlier versions wrote only their sizes."),
 });
 
 /** What `stage.json` in a stage's folder holds. */

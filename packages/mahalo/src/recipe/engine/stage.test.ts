@@ -132,7 +132,7 @@ describe("only what is stale is made anew", () => {
     const { ran, run } = pipeline();
     await run();
     await rm(join(folder, "align", "out"));
-    expect((await states())[1]).toEqual(["align", "stale", "its file out is gone or was changed"]);
+    expect((await states())[1]).toEqual(["align", "stale", "its file out is missing or was changed"]);
     await run();
     expect(ran.slice(3)).toEqual(["align"]);
   });
@@ -146,7 +146,7 @@ describe("only what is stale is made anew", () => {
     await utimes(path, atime, new Date(0));
     expect((await states())[1]).toEqual(["align", "fresh"]);
     await writeFile(path, whole.replace("align", "alibn"));
-    expect((await states())[1]).toEqual(["align", "stale", "its file out is gone or was changed"]);
+    expect((await states())[1]).toEqual(["align", "stale", "its file out is missing or was changed"]);
     await utimes(path, atime, mtime);
     await run();
     expect(ran.slice(3)).toEqual(["align"]);
@@ -227,7 +227,7 @@ describe("a stage that was cut short", () => {
     await expect(broken.run()).rejects.toThrow("power cut");
     expect(await states()).toEqual([
       ["data", "fresh"],
-      ["align", "resumable", "it was cut short"],
+      ["align", "resumable", "it was interrupted"],
       ["evaluate", "new", "it was never run"],
     ]);
     const { ran, run } = pipeline();

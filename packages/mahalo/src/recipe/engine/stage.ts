@@ -97,10 +97,11 @@ const describe = async (
   if (manifest === undefined) return { ...common, state: "new", reasons: ["it was never run"] };
   if (manifest.key !== key)
     return { ...common, state: "stale", reasons: differences(manifest.ingredients, ingredients) };
-  if (manifest.status === "started") return { ...common, state: "resumable", reasons: ["it was cut short"] };
+  if (manifest.status === "started")
+    return { ...common, state: "resumable", reasons: ["it was interrupted"] };
   const damaged = await damagedOutput(folder, manifest, damage);
   if (damaged !== undefined)
-    return { ...common, state: "stale", reasons: [`its file ${damaged} is gone or was changed`] };
+    return { ...common, state: "stale", reasons: [`its file ${damaged} is missing or was changed`] };
   return { ...common, state: "fresh", reasons: [] };
 };
 

@@ -16,7 +16,7 @@ const fieldFaults: [MethodField, { needs?: (method: string) => string; meaningle
     },
   ],
   ["rewards", { needs: (method) => `${method} needs a reward for each objective that it weighs` }],
-  ["weights", { meaningless: "; objectives have a weight of their own" }],
+  ["weights", { meaningless: "; use the objectives' own weights" }],
   ["conflict", { meaningless: ", which trains no weights that objectives share" }],
 ];
 
@@ -33,13 +33,13 @@ const blockSchema = trainingSchema
       .record(z.string(), z.number().nonnegative())
       .optional()
       .describe(
-        "Weights over objectives of dpo-scalarized and modpo, and of the soup that is saved; scaled to sum 1. Default: equal.",
+        "Weights over objectives of dpo-scalarized and modpo, and of the soup that is saved; scaled to sum to 1. Default: equal.",
       ),
     rewards: z
       .record(z.string(), z.string().min(1))
       .optional()
       .describe(
-        "Rewards of dpo-scalarized and modpo by objective: the folder of a reward model, or of a model of one head aligned to the objective.",
+        "Rewards of dpo-scalarized and modpo by objective: the folder of a reward model, or of a model with one head aligned to the objective.",
       ),
     loss: pairLosses
       .schema(
@@ -52,19 +52,19 @@ const blockSchema = trainingSchema
       .positive()
       .default(0.1)
       .describe(
-        "How strongly the policy is held to the reference; of simpo, the scale of its rewards, 2 by default.",
+        "How strongly the policy is kept close to the reference; for simpo, the scale of its rewards, 2 by default.",
       ),
     gamma: z
       .number()
       .nonnegative()
       .optional()
-      .describe("Of simpo: the margin of rewards that it asks for. Default: 0.5."),
+      .describe("For simpo: the target margin between rewards. Default: 0.5."),
     smoothing: z
       .number()
       .min(0)
       .lt(0.5)
       .default(0)
-      .describe("Label smoothing: the share of pairs taken as turned round."),
+      .describe("Label smoothing: the assumed share of pairs with swapped labels."),
     referenceFree: z
       .boolean()
       .default(false)
@@ -73,12 +73,12 @@ const blockSchema = trainingSchema
       .number()
       .nonnegative()
       .default(0.001)
-      .describe("Standard deviation of the noise that lets heads part ways."),
+      .describe("Standard deviation of the noise that makes the heads differ."),
     models: z
       .record(z.string(), z.string().min(1))
       .refine((models) => Object.keys(models).length > 0, { error: "needs at least one model" })
       .optional()
-      .describe("Of soup and mod: the folder of a model of one head for each objective."),
+      .describe("For soup and mod: for each objective, the folder of a model with one head."),
     conflict: z
       .strictObject({
         every: z
@@ -91,10 +91,12 @@ const blockSchema = trainingSchema
         project: z
           .boolean()
           .default(false)
-          .describe("Take out of each objective's gradient what points against another's (PCGrad)."),
+          .describe("Remove from each objective's gradient the part that points against another's (PCGrad)."),
       })
       .optional()
-      .describe("Measure, and lessen, how objectives pull the shared weights apart. Needs memory for each."),
+      .describe(
+        "Measure and reduce conflicts between objectives in the shared weights. Needs memory for each objective.",
+      ),
     optimizer: trainingSchema.shape.optimizer
       .unwrap()
       .default("rmsprop")

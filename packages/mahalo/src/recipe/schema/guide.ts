@@ -14,21 +14,21 @@ export const guideSchema = z.strictObject({
     .min(1)
     .default([...guidedPolicies])
     .describe(
-      "What is guided: the base model, the fine-tuned one, the aligned one; those that the recipe makes.",
+      "Policies to guide: base model, fine-tuned model, aligned model; default: those that the recipe makes.",
     ),
   mixes: z
     .array(z.record(z.string(), z.number().nonnegative()))
     .min(1)
     .optional()
-    .describe("Mixes of the aligned model's heads. Default: all alike."),
+    .describe("Mixes of the aligned model's heads. Default: equal weights."),
   weights: z
     .array(z.record(z.string(), z.number()))
     .min(1)
     .optional()
-    .describe("Weights of the reward models, by objective. Default: each alone, and all alike."),
+    .describe("Weights of the reward models, by objective. Default: each alone, and all with equal weights."),
   search: searchSchema.prefault({}),
   sampling: samplingSchema.prefault({ temperature: 1 }),
-  maxNewTokens: z.int().positive().default(128).describe("Longest answer, in tokens."),
+  maxNewTokens: z.int().positive().default(128).describe("Maximum length of an answer, in tokens."),
 });
 
 /** The guide block, defaults filled in. */

@@ -20,25 +20,23 @@ export const objectiveSchema = z
     pairs: z
       .union([sourceSchema, madePairsSchema])
       .optional()
-      .describe("Preference pairs from a file, or made out of rollouts."),
+      .describe("Preference pairs from a file, or made from rollouts."),
     generator: generatorSchema
       .optional()
       .describe("Preference pairs and held-out problems from a generator."),
     prompts: sourcesSchema
       .optional()
-      .describe("Prompts to roll out and to evaluate on, with answers, and responses where there are any."),
+      .describe("Prompts to roll out and to evaluate on, with answers, and optionally responses."),
     dialogues: sourcesSchema
       .optional()
       .describe("Dialogues whose assistant's turns are judged by what the user says next."),
     steps: stepSourcesSchema
       .optional()
-      .describe(
-        "Labelled steps from a file, which a reward model learns from; alone they make no head of the policy.",
-      ),
+      .describe("Labelled steps from a file, for a reward model; alone they do not give the policy a head."),
     rollout: rolloutSchema.optional().describe("How answers to the prompts are made."),
     relabel: relabelSchema
       .optional()
-      .describe("How steps are labelled out of rollouts, for a reward model; left out: they are not."),
+      .describe("How steps are labelled from rollouts, for a reward model. Default: they are not."),
     judge: judgeSchema
       .optional()
       .describe("What scores generated answers; without one only pair accuracy is measured."),
@@ -46,7 +44,7 @@ export const objectiveSchema = z
       .number()
       .positive()
       .default(1)
-      .describe("Weight of the objective's loss in align; 1 treats all alike."),
+      .describe("Weight of the objective's loss in align; 1 treats all the same."),
   })
   .superRefine((objective, context) => {
     const { pairs, generator, prompts, dialogues, steps, rollout, relabel, judge } = objective;
@@ -67,7 +65,7 @@ export const objectiveSchema = z
     if (relabel !== undefined && source === undefined && !(pairs !== undefined && "from" in pairs))
       fail("needs rollouts: prompts, dialogues, or pairs from another objective's", "relabel");
     const judged = rolled || relabel !== undefined || (pairs !== undefined && "from" in pairs);
-    if (judged && judge === undefined) fail("is missing; rollouts are to be judged", "judge");
+    if (judged && judge === undefined) fail("is missing; rollouts need a judge", "judge");
   });
 
 /** One objective, defaults filled in. */

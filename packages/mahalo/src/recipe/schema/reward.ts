@@ -10,7 +10,7 @@ export const rewardSchema = trainingSchema.extend({
     .record(z.string(), headKinds.schema())
     .default({})
     .describe(
-      "Kind of head by objective; `unified` is the one that objectives named in the prompt share. Default: value for rollouts' targets, hard for dialogues and hard labels, bradley-terry for pairs; for steps from a file hard if all labels are 0 or 1, else value.",
+      "Kind of head by objective; `unified` is the head that objectives named in the prompt share. Default: value for rollouts' targets, hard for dialogues and hard labels, bradley-terry for pairs; for steps from a file hard if all labels are 0 or 1, else value.",
     ),
   unified: z
     .union([z.literal(false), z.enum(["prompt", "heads"])])
@@ -20,13 +20,13 @@ export const rewardSchema = trainingSchema.extend({
     ),
   boundary: stepBoundarySchema
     .optional()
-    .describe("What ends a step where the model scores plain text. Default: that of the rollouts."),
+    .describe("What ends a step when the model scores plain text. Default: as in the rollouts."),
   aboveShare: z
     .number()
     .min(0)
     .max(1)
     .default(0.85)
-    .describe("Targets above this share of their row's largest are class 1, where a head is hard."),
+    .describe("For hard heads: targets above this share of their row's largest are class 1."),
   learningRate: z.number().positive().default(1e-5).describe("Learning rate at the end of warm-up."),
   train: z
     .union([z.literal("frozen"), ...trainingSchema.shape.train.unwrap().options])

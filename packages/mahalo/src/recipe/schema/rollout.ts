@@ -19,30 +19,30 @@ export const rolloutSchema = z.strictObject({
     .enum(rolloutOrigins)
     .default("auto")
     .describe(
-      "Where answers begin: at the prompt, at every step of the recorded response, or both; auto: at its steps where there is one.",
+      "Where answers begin: at the prompt, at every step of the recorded response, or both; auto: at the steps of the recorded response if there is one.",
     ),
   ...sampling,
-  maxNewTokens: z.int().positive().default(128).describe("Longest answer, in tokens."),
+  maxNewTokens: z.int().positive().default(128).describe("Maximum length of an answer, in tokens."),
   heldOut: z
     .int()
     .nonnegative()
     .default(32)
-    .describe("Held-out prompts that are rolled out too, to measure reward models and pairs on."),
+    .describe("Held-out prompts that are also rolled out, to measure reward models and pairs with."),
   simulate: z
     .enum(["none", "missing", "all"])
     .default("none")
-    .describe("Of dialogues, which of the user's replies the model simulates."),
+    .describe("For dialogues, which of the user's replies the model simulates."),
   persona: z.string().optional().describe("Who the simulated user is; its system message."),
   batchSize: z
     .int()
     .positive()
     .default(64)
-    .describe("Answers between two writes, the most that a killed run loses."),
+    .describe("Answers between two writes to the file; a killed run loses at most these."),
   parallel: z
     .int()
     .positive()
     .default(16)
-    .describe("Answers made side by side; of an endpoint, its concurrency decides."),
+    .describe("Answers generated side by side; for an endpoint, its concurrency decides."),
   endpoint: endpointGeneratorSchema
     .optional()
     .describe("An OpenAI-compatible endpoint that makes the answers, instead of the fine-tuned model."),
@@ -61,9 +61,9 @@ export const madePairsSchema = rolloutPairsSchema.extend({
     .string()
     .min(1)
     .describe(
-      "rollout: out of this objective's rollouts; or the name of an objective whose rollouts this one's judge judges anew.",
+      "rollout: from this objective's rollouts; or the name of another objective, whose rollouts this objective's judge judges again.",
     ),
-  perPrompt: z.int().positive().default(4).describe("Most pairs of one prompt."),
+  perPrompt: z.int().positive().default(4).describe("Maximum number of pairs per prompt."),
 });
 
 /** The rollout block, defaults filled in. */

@@ -31,7 +31,7 @@ export const dataSchema = z
       .positive()
       .default(512)
       .describe(
-        "Longer prompts lose whole turns, the oldest first; the last turn loses words only where that is not enough.",
+        "Longer prompts lose whole turns, the oldest first; the last turn loses words only if that is not enough.",
       ),
     maxTokens: z
       .int()
@@ -48,13 +48,17 @@ export const dataSchema = z
       .lt(1)
       .default(0.1)
       .describe("Share of prompts kept from training, with all their rows."),
-    maxHeldOut: z.int().nonnegative().default(256).describe("At most this many held-out pairs an objective."),
+    maxHeldOut: z
+      .int()
+      .nonnegative()
+      .default(256)
+      .describe("Maximum number of held-out pairs per objective."),
     maxBadShare: z
       .number()
       .min(0)
       .max(1)
       .default(0.05)
-      .describe("Largest share of unusable rows; above it the run stops with their places."),
+      .describe("Largest share of unusable rows; above it the run stops and lists them."),
   })
   .superRefine((data, context) => {
     if (data.maxPromptTokens >= data.maxTokens) {
@@ -80,7 +84,7 @@ export const evaluateSchema = z.strictObject({
     .union([z.literal("heldOut"), sourceSchema])
     .default("heldOut")
     .describe("Where those prompts come from: the held-out rows, or a file of prompt rows."),
-  maxNewTokens: z.int().positive().default(128).describe("Longest answer, in tokens."),
+  maxNewTokens: z.int().positive().default(128).describe("Maximum length of an answer, in tokens."),
   ...samplingShape(),
   batchSize: z.int().positive().default(16).describe("Answers generated side by side."),
   prompted: z
@@ -103,7 +107,7 @@ export const evaluateSchema = z.strictObject({
   kl: z
     .boolean()
     .default(true)
-    .describe("Measure how far each policy lies from the model that align began with, along its answers."),
+    .describe("Measure how far each policy is from the model that align began with, along its answers."),
 });
 
 /** Blocks of stages that programs add, each under its stage's name. */
@@ -145,7 +149,7 @@ const recipeShape = {
           /^[A-Za-z][A-Za-z0-9_-]{0,63}$/,
           "an objective's name is a letter, then letters, digits, '_' or '-'",
         )
-        .refine(isFreeName, "is a name that the language keeps for itself; choose another"),
+        .refine(isFreeName, "is a name reserved by JavaScript; choose another"),
       objectiveSchema,
     )
     .refine((objectives) => Object.keys(objectives).length > 0, { error: "needs at least one objective" })
@@ -153,7 +157,7 @@ const recipeShape = {
       error: `has too many; a model has at most ${mostObjectives} heads`,
       abort: true,
     })
-    .describe("The objectives by name; each gets a head of its own."),
+    .describe("The objectives by name; each gets its own head."),
   data: dataSchema.prefault({}),
   sft: z
     .union([z.literal(false), sftSchema])
@@ -162,7 +166,7 @@ const recipeShape = {
   reward: z
     .union([z.literal(false), rewardSchema])
     .default(false)
-    .describe("Reward models out of labelled steps and pairs; false leaves them out."),
+    .describe("Reward models from labelled steps and pairs; false leaves them out."),
   align: z
     .union([z.literal(false), alignSchema])
     .prefault({})
@@ -170,7 +174,7 @@ const recipeShape = {
   evaluate: evaluateSchema.prefault({}),
   guide: guideSchema
     .optional()
-    .describe("Guided search by the recipe's reward models, beside the same policies unguided."),
+    .describe("Guided search by the recipe's reward models, compared with the same policies unguided."),
 };
 
 const baseSchema = z.strictObject(recipeShape);
@@ -204,7 +208,7 @@ const checkRecipe = (recipe: Recipe, context: z.core.$RefinementCtx): void => {
       const message = `objective "${from}" has no prompts or dialogues whose rollouts could be shared`;
       context.addIssue({ code: "custom", path, message });
     } else if (other.judge === undefined) {
-      const message = "is missing; the rollouts that it shares are to be judged";
+      const message = "is missing; the rollouts that it shares need a judge";
       context.addIssue({ code: "custom", path: ["objectives", from, "judge"], message });
     }
   }

@@ -15,16 +15,16 @@ const sourceShape = {
   format: formats
     .schema()
     .optional()
-    .describe("Named row format, for example transcript-pair. Default: the row forms of TRL."),
+    .describe("Named row format, for example transcript-pair. Default: TRL's row formats."),
   columns: columnsSchema.optional().describe("Column map for a file with other fields."),
   objective: z
     .string()
     .min(1)
     .optional()
     .describe(
-      "Of a file of several objectives, take this one's rows. Default: those named as in the recipe.",
+      "If the file has several objectives, take the rows of this one. Default: the objective's name in the recipe.",
     ),
-  limit: z.int().positive().optional().describe("Use at most this many rows, drawn by the seed."),
+  limit: z.int().positive().optional().describe("Use at most this many rows, chosen by the seed."),
 };
 
 type Given = { [Key in "path" | "hub" | "file" | "revision"]?: string | undefined };
@@ -39,7 +39,7 @@ const oneFile = ({ path, hub, file, revision }: Given, context: z.core.$Refineme
   else if (hub !== undefined && file === undefined)
     fail("is missing; name the file inside the hub repository", "file");
   if (path === undefined || hub !== undefined) return;
-  if (file !== undefined) fail("belongs to hub; a path names its file itself", "file");
+  if (file !== undefined) fail("belongs to hub; a path already names its file", "file");
   if (revision !== undefined) fail("belongs to hub; a path has no revisions", "revision");
 };
 
@@ -56,16 +56,14 @@ export const stepSourceSchema = z
     separator: z
       .string()
       .optional()
-      .describe("What stands between steps that bring no white space. Default: a line feed."),
+      .describe("Text between steps that have no white space at their ends. Default: a line feed."),
     above: z
       .number()
       .optional()
-      .describe("Labels above this number become 1, all others 0. Default: they stay what they are."),
+      .describe("Labels above this number become 1, all others 0. Default: labels stay as they are."),
     heldOut: sourceSchema
       .optional()
-      .describe(
-        "The held-out rows, in a file of their own. Default: a share of these, as data.heldOut says.",
-      ),
+      .describe("The held-out rows, in a separate file. Default: a share of these, as data.heldOut says."),
   })
   .superRefine(oneFile);
 

@@ -12,7 +12,7 @@ export type Tagged<Tag extends string> = { [key in Tag]: string } & Record<strin
  * A thing that is added to its registry so becomes a form of the recipe, of the editors' schema and of the error
  * messages without another line.
  *
- * @throws MahaloError E_REGISTRY when options are no object schema, which is a mistake in the thing
+ * @throws MahaloError E_REGISTRY when options are not an object schema, which is a mistake in the thing
  */
 export const taggedUnion = <Tag extends string>(
   tag: Tag,
@@ -22,7 +22,10 @@ export const taggedUnion = <Tag extends string>(
     const forms = registry.names.map((name) => {
       const { options } = registry.get(name);
       if (options instanceof z.ZodObject) return options.safeExtend({ [tag]: z.literal(name) });
-      throw new MahaloError("E_REGISTRY", `the options of ${registry.what} "${name}" are no object schema`);
+      throw new MahaloError(
+        "E_REGISTRY",
+        `the options of ${registry.what} "${name}" are not an object schema`,
+      );
     });
     const [first, ...rest] = forms;
     if (first === undefined) throw new MahaloError("E_REGISTRY", `no ${registry.what} is registered`);

@@ -28,18 +28,18 @@ export const trainingSchema = z.strictObject({
     .number()
     .nonnegative()
     .default(0.1)
-    .describe("Linear warm-up: below 1 a share of all steps, from 1 on a number of steps."),
+    .describe("Linear warm-up: below 1 a share of all steps, otherwise a number of steps."),
   batchSize: z
     .int()
     .positive()
     .default(16)
-    .describe("Rows an optimiser step; every objective is in every batch."),
+    .describe("Rows per optimiser step; every objective is in every batch."),
   maxTokensPerMicrobatch: z
     .int()
     .positive()
     .default(4096)
     .describe(
-      "Tokens of one forward and backward pass; a batch takes as many passes as it needs. Bounds memory.",
+      "Tokens of one forward and backward pass; a batch takes as many passes as it needs. Limits memory.",
     ),
   maxGradNorm: z
     .number()
@@ -49,12 +49,12 @@ export const trainingSchema = z.strictObject({
   precision: z
     .enum(["auto", "f32", "bf16"])
     .default("auto")
-    .describe("Compute precision over f32 weights; auto takes bf16 where the processor has it."),
+    .describe("Compute precision over f32 weights; auto takes bf16 if the processor has it."),
   train: z
     .union([
       z.literal("full"),
       z.strictObject({
-        lastLayers: z.int().nonnegative().describe("Train the last n layers and the heads only."),
+        lastLayers: z.int().nonnegative().describe("Train only the last n layers and the heads."),
       }),
       z.strictObject({
         lora: z.strictObject({

@@ -91,7 +91,7 @@ export const summarySchema = z.strictObject({
     notes: z
       .record(z.string(), z.int())
       .default({})
-      .describe("What was done to rows that are used, and to how many; 0 where it is not said of rows."),
+      .describe("What was done to rows that are used, and to how many; 0 if it does not concern rows."),
   }),
 });
 

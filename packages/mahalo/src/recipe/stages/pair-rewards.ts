@@ -30,12 +30,12 @@ const sameTokens = (
 ): void => {
   const [theirs, ours] = [own, policy].map((files) => files.get("tokenizer.json"));
   if (theirs === undefined || ours === undefined || theirs === ours) return;
-  throw new MahaloError("E_REWARD_TOKENS", `${where}: has another tokenizer than the model that is aligned`, {
+  throw new MahaloError("E_REWARD_TOKENS", `${where}: has a different tokenizer from the aligned model`, {
     hint: "pairs are rewarded as tokens; name a model of the same family",
   });
 };
 
-/** The model of a folder; undefined for a reward model, which has no words to say. */
+/** The model of a folder; undefined for a reward model, which does not generate text. */
 const languageModel = async (name: string, { align }: RewardsOptions): Promise<LanguageModel | undefined> => {
   try {
     return await loadModel(name, { compute: computeDType(align.precision) });
@@ -56,7 +56,7 @@ const implicitGaps = async (
   try {
     if (model.heads.objectives.length > 0) {
       throw new MahaloError("E_REWARD_MODEL", `${where}: ${name} has a head for each objective`, {
-        hint: "name a model of one head (align.method: dpo), or export the objective's head with mahalo export --mix",
+        hint: "name a model with one head (align.method: dpo), or export the objective's head with mahalo export --mix",
       });
     }
     sameTokens(where, model.files, policy.files);

@@ -61,9 +61,9 @@ export const pairsStage: Stage<Recipe> = {
         if (side === "train" && found.length === 0) {
           throw new MahaloError(
             "E_PAIRS",
-            `objectives.${name}.pairs: no pair came out of the rollouts\n${problems.summary()}`.trim(),
+            `objectives.${name}.pairs: the rollouts gave no pair\n${problems.summary()}`.trim(),
             {
-              hint: "take more samples or a higher temperature, allow longer answers, or let pairs.cut: true take those that were cut",
+              hint: "take more samples or a higher temperature, allow longer answers, or use cut answers with pairs.cut: true",
             },
           );
         }

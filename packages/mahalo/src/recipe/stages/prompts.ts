@@ -66,8 +66,8 @@ export function askedIds(
     return within(told, maxPromptTokens + Math.max(0, own));
   } catch (error) {
     if (!(error instanceof RowProblem)) throw error;
-    throw new MahaloError("E_PROMPT", `a prompt of the evaluation cannot be asked: ${error.message}`, {
-      hint: "raise data.maxPromptTokens, or take its row out",
+    throw new MahaloError("E_PROMPT", `a prompt of the evaluation cannot be used: ${error.message}`, {
+      hint: "raise data.maxPromptTokens, or remove its row",
     });
   }
 }

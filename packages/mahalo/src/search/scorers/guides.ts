@@ -36,7 +36,7 @@ const judgeOf = (text: string, declaration: string): unknown => {
   try {
     value = parse(declaration);
   } catch {
-    throw wrong(text, "the judge's declaration is no valid JSON or YAML");
+    throw wrong(text, "the judge's declaration is not valid JSON or YAML");
   }
   return typeof value === "string" ? { kind: value } : value;
 };
@@ -52,7 +52,7 @@ export const parseGuide = (text: string): Guide => {
   const [, target = "", given] = /^(.*?)(?::(-?\d*\.?\d+(?:e-?\d+)?))?$/s.exec(rest) ?? [];
   const weight = given === undefined ? 1 : Number(given);
   if (!Number.isFinite(weight)) throw wrong(text, `its weight ${given} is not a number`);
-  if (target === "") throw wrong(text, "names no reward model and no judge");
+  if (target === "") throw wrong(text, "does not name a reward model or a judge");
   const judge = /^judge:(.*)$/s.exec(target)?.[1];
   if (judge !== undefined) return { name, weight, judge: judgeOf(text, judge) };
   const [model = "", objective, ...more] = target.split("#");

@@ -14,7 +14,7 @@ export const severalScorers = (scorers: readonly Scorer[]): Scorer => {
   const twice = objectives.find((name, index) => objectives.indexOf(name) !== index);
   if (twice !== undefined) {
     throw new MahaloError("E_GUIDE_NAME", `guidance: two scores are called "${twice}"`, {
-      hint: "give one of them a name of its own: NAME=MODEL#OBJECTIVE",
+      hint: "give one of them another name: NAME=MODEL#OBJECTIVE",
     });
   }
   const [only, ...others] = scorers;

@@ -26,7 +26,7 @@ export const rebase: Strategy = {
 
 /** Paths drawn anew by their scores after every step (Puri et al. 2025). */
 export const particles: Strategy = {
-  summary: "draws paths anew by their scores",
+  summary: "draws paths again by their scores",
   scored: true,
   choice: best,
   begin: ({ candidates }) => [candidates],

@@ -3,8 +3,7 @@ import type { AlignMethodSpec } from "./method.ts";
 
 /** Heads that are there answer over the same backbone, so none of it is trained. */
 export const addHead: AlignMethodSpec = {
-  summary:
-    "heads for the objectives that the recipe's model has none for; all else of the model stays as it is.",
+  summary: "heads for objectives without one in the recipe's model; the rest of the model stays unchanged.",
   fields: {},
   heads: "missing",
 };

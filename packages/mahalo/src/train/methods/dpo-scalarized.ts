@@ -4,7 +4,7 @@ import { rankBy, scalarized } from "./scalarize.ts";
 
 /** Both responses of a pair change places where the other objectives outweigh its own. */
 export const dpoScalarized: AlignMethodSpec = {
-  summary: "one head, on all pairs, ranked anew by the weighted sum of rewards.",
+  summary: "one head, on all pairs, ranked again by the weighted sum of rewards.",
   fields: { weights: "optional", rewards: "needed", conflict: "optional" },
   heads: "base",
   rank: ({ pairs, rewardMargins, weights }) =>

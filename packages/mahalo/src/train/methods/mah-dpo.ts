@@ -3,7 +3,7 @@ import type { AlignMethodSpec } from "./method.ts";
 
 /** Source: method, section 2. */
 export const mahDpo: AlignMethodSpec = {
-  summary: "one head an objective, trained on that objective's pairs.",
+  summary: "one head per objective, trained on that objective's pairs.",
   fields: { conflict: "optional" },
   heads: "each",
 };
