@@ -36,12 +36,14 @@ describe("a name that the language keeps for itself is refused", () => {
     ],
     ["as a key of the recipe", "__proto__: { seed: 1 }\n", "__proto__"],
   ])("%s", (_, more, field) => {
-    expect(refusal(`${begin}${objectives}${more}`).message).toContain(`: ${field}: is a name that`);
+    expect(refusal(`${begin}${objectives}${more}`).message).toContain(
+      `: ${field}: is a name reserved by JavaScript`,
+    );
   });
 
   test("in an override", () => {
     const error = refusal(`${begin}${objectives}`, [`objectives.__proto__=${rows}`]);
-    expect(error.message).toContain("objectives.__proto__: is a name that");
+    expect(error.message).toContain("objectives.__proto__: is a name reserved by JavaScript");
   });
 });
 
@@ -76,7 +78,7 @@ describe("of very many faults the first ten are told", () => {
 
 test("a key that stands twice is refused at its second place, at any depth", () => {
   expect(refusal("name: a\nalign: { beta: 1,\n  beta: 2 }\n").message).toMatch(
-    /^recipe\.yaml:3: is not valid YAML .*"beta" stands twice/,
+    /^recipe\.yaml:3: is not valid YAML .*"beta" is there twice/,
   );
 });
 

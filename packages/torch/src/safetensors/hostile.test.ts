@@ -158,12 +158,12 @@ const HOSTILE: [name: string, bytes: Uint8Array, says: RegExp][] = [
   [
     "a hole before the first tensor",
     file(two("[1,5]", "[5,9]"), new Uint8Array(9)),
-    /tensor "a": a hole of 1 bytes/,
+    /tensor "a": there is a hole of 1 bytes/,
   ],
   [
     "a hole between tensors",
     file(two("[0,4]", "[6,10]"), new Uint8Array(10)),
-    /tensor "b": a hole of 2 bytes/,
+    /tensor "b": there is a hole of 2 bytes/,
   ],
   ["data that was cut off", file(one(good), new Uint8Array(7)), /tensor "w": .* it was cut off/],
   [

@@ -187,7 +187,7 @@ describe("downloads", () => {
     hub.files.set("a.bin", { content: bytes(100_000), large: true, stallAfter: 0 });
     const impatient = { ...options(), patience: { ...patience, answer: 2000, stall: 200 } };
     await expect(resolveFile({ hub: servedId, file: "a.bin" }, impatient)).rejects.toThrow(
-      /silent|no answer/,
+      /stalled|no answer/,
     );
   });
 

@@ -83,7 +83,7 @@ describe("splitRows", () => {
 
   test("a share out of range or nothing left to train on is refused", () => {
     for (const heldOut of [-0.1, 1, Number.NaN]) {
-      expect(() => splitRows(many("a", 9), { seed: 0, heldOut })).toThrow(/no share/);
+      expect(() => splitRows(many("a", 9), { seed: 0, heldOut })).toThrow(/not a share/);
     }
     expect(() => splitRows(many("a", 1), { seed: 0, heldOut: 0.5 })).toThrow(/objective a/);
   });

@@ -148,10 +148,10 @@ describe("tensors that config.json does not speak of", () => {
     };
 
   test.each([
-    [["model.layers.0.self_attn.q_proj.bias"], "speaks of model.layers.0.self_attn.q_proj.bias"],
-    [["model.layers.2.input_layernorm.weight"], "speaks of model.layers.2.input_layernorm.weight"],
-    [["a", "b", "c"], "speaks of a, b, c"],
-    [["a", "b", "c", "d", "e"], "speaks of a, b, c and 2 more tensors"],
+    [["model.layers.0.self_attn.q_proj.bias"], "mentions model.layers.0.self_attn.q_proj.bias"],
+    [["model.layers.2.input_layernorm.weight"], "mentions model.layers.2.input_layernorm.weight"],
+    [["a", "b", "c"], "mentions a, b, c"],
+    [["a", "b", "c", "d", "e"], "mentions a, b, c and 2 more tensors"],
   ])("such as %j are refused", async (names, says) => {
     await expect(loadChanged("tiny-llama", extra(...names))).rejects.toMatchObject({
       code: "E_MODEL_TENSOR_UNKNOWN",
