@@ -50,7 +50,7 @@ const obey = (
       chat.mix = mix;
     }
     say(mixText(model, chat.mix));
-  } else for (const one of help) say(one);
+  } else for (const line of help) say(line);
   return true;
 };
 

@@ -9,10 +9,10 @@ import { readMethodMetrics } from "../evaluate/report/method-curves.ts";
 import { formatNumber } from "../evaluate/report/scale.ts";
 import { type CommonOptions, command, type Io, outputOf } from "./command.ts";
 
-const withInterval = (found: SeedEstimate | undefined): string =>
-  found === undefined
+const withInterval = (estimate: SeedEstimate | undefined): string =>
+  estimate === undefined
     ? "–"
-    : `${formatNumber(found.mean)} (${formatNumber(found.low)} to ${formatNumber(found.high)})`;
+    : `${formatNumber(estimate.mean)} (${formatNumber(estimate.low)} to ${formatNumber(estimate.high)})`;
 
 const aligned = (rows: readonly (readonly string[])[]): string => {
   const [head = []] = rows;
@@ -38,8 +38,8 @@ const gainsText = ({ gains, objectives }: Comparison): string => {
     name,
     label,
     ...objectives.map((objective) => {
-      const found = gains.find((gain) => gain.name === name && gain.label === label && gain.of === objective);
-      return `${withInterval(found?.gain)}${found?.decided === true ? " *" : ""}`;
+      const match = gains.find((gain) => gain.name === name && gain.label === label && gain.of === objective);
+      return `${withInterval(match?.gain)}${match?.decided === true ? " *" : ""}`;
     }),
   ]);
   const table = aligned([["method", `gain over ${over}`, ...objectives], ...rows]);

@@ -13,6 +13,6 @@ export const doctorCommand = (io: Io): Command =>
       ["mahalo doctor --json", "for a report"],
     ],
   }).action((options: CommonOptions) => {
-    const found = diagnose();
-    outputOf(io, options).result(found, () => describeDiagnosis(found));
+    const diagnosis = diagnose();
+    outputOf(io, options).result(diagnosis, () => describeDiagnosis(diagnosis));
   });

@@ -38,9 +38,9 @@ const searchAnswers = async (
   trace: string | undefined,
 ): Promise<GuidedAnswerRow[]> => {
   try {
-    const found = await answerGuided(model, rows, { ...asked, ...guide });
-    if (trace !== undefined) await writeTraces(trace, found.trees);
-    return found.rows;
+    const guided = await answerGuided(model, rows, { ...asked, ...guide });
+    if (trace !== undefined) await writeTraces(trace, guided.trees);
+    return guided.rows;
   } finally {
     dispose();
   }

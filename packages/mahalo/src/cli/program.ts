@@ -27,10 +27,10 @@ Exit status:
 MAHALO_DEBUG=1 shows where in the code an error came from.`;
 
 /** Commander's message as one of ours: no prefix, a suggestion on the same line. */
-const usageError = (error: CommanderError, known: readonly string[]): MahaloError => {
+const usageError = (error: CommanderError, names: readonly string[]): MahaloError => {
   const unknown = /unknown command '(.*)'/.exec(error.message)?.[1];
   if (unknown !== undefined) {
-    return new MahaloError("E_CLI_COMMAND", `unknown command "${unknown}". ${didYouMean(unknown, known)}`);
+    return new MahaloError("E_CLI_COMMAND", `unknown command "${unknown}". ${didYouMean(unknown, names)}`);
   }
   const text = error.message.replace(/^error: /, "").replaceAll(/\s*\n\s*/g, " ");
   return new MahaloError("E_CLI_USAGE", text, { hint: "see --help" });
@@ -88,7 +88,7 @@ export const runCli = async (
       `\nExample:\n  $ mahalo run recipes/quickstart.yaml   train, steer and report in one run\n${statuses}`,
     );
   for (const file of files ?? commands.items) program.addCommand(tame(file(io), io));
-  const known = program.commands.map((command) => command.name());
+  const names = program.commands.map((command) => command.name());
   try {
     if (words.length === 0) {
       program.outputHelp();
@@ -99,7 +99,7 @@ export const runCli = async (
   } catch (error) {
     if (error instanceof CommanderError) {
       if (error.exitCode === 0) return 0;
-      return report(usageError(error, known), io, words.includes("--json"));
+      return report(usageError(error, names), io, words.includes("--json"));
     }
     if (error instanceof Unmet) return unmet;
     const ran = program.commands.find((command) => command.name() === words[0]);

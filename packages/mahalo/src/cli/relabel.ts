@@ -76,7 +76,7 @@ export const relabelCommand = (io: Io): Command =>
       });
       await writeJsonLines(out, rows.map(stepwiseLine));
       const labels = rows.flatMap((row) => row.labels.flatMap((label) => label ?? []));
-      const mean = labels.length === 0 ? null : labels.reduce((sum, one) => sum + one, 0) / labels.length;
+      const mean = labels.length === 0 ? null : labels.reduce((sum, label) => sum + label, 0) / labels.length;
       if (problems.summary() !== "") output.note(problems.summary());
       output.result({ file: out, rows: rows.length, labels: labels.length, meanLabel: mean }, () => {
         const shown = mean === null ? "" : `, mean ${mean.toFixed(3)}`;

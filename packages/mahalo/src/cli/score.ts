@@ -49,7 +49,7 @@ const byModel = async (
     const onProgress = (done: number): void => shown.update(done);
     const scored = scoreRows(model, rows, { objective, boundary: step, problems, signal, onProgress });
     shown.done();
-    const kindOf = (one: string) => model.rewards.get(one).kind;
+    const kindOf = (name: string) => model.rewards.get(name).kind;
     return { rows: scored, metrics: scoreMetrics(scored, { threshold, kindOf }) };
   } finally {
     model.dispose();

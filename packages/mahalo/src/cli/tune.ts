@@ -23,18 +23,18 @@ const resultsPath = (given: string): string => {
 };
 
 const inWords = ({ mix, results, between }: TunedMix): string => {
-  const found = Object.entries(results).map(
+  const lines = Object.entries(results).map(
     ([name, { mean, low, high }]) =>
       `  ${name}  ${formatNumber(mean)}  (${formatNumber(low)} to ${formatNumber(high)})`,
   );
   const from = between.length === 1 ? "measured" : `between ${between.join(" and ")}; not measured itself`;
-  return [`--mix ${formatMix(mix)}`, `  ${from}`, ...found].join("\n");
+  return [`--mix ${formatMix(mix)}`, `  ${from}`, ...lines].join("\n");
 };
 
 const asText = ({ reached, best, sure, missed, cautious }: Tuned, targets: number): string => {
   if (targets === 0) return `${inWords(best)}\n`;
   if (!reached) {
-    const by = missed.map((one) => `${one.objective} by ${formatNumber(one.by)}`).join(", ");
+    const by = missed.map((target) => `${target.objective} by ${formatNumber(target.by)}`).join(", ");
     return `no measured mix reaches this; the nearest misses ${by}:\n${inWords(best)}\n`;
   }
   const safer =
@@ -72,8 +72,8 @@ export const tuneCommand = (io: Io): Command =>
         if (maximize === undefined) throw usage("--maximize: is missing");
         const path = resultsPath(model);
         const { sweep } = await readResults(path);
-        const found = tune(sweep?.points ?? [], target.map(parseTarget), maximize);
-        outputOf(io, common).result(found, () => asText(found, target.length));
-        if (!found.reached) throw new Unmet();
+        const tuned = tune(sweep?.points ?? [], target.map(parseTarget), maximize);
+        outputOf(io, common).result(tuned, () => asText(tuned, target.length));
+        if (!tuned.reached) throw new Unmet();
       },
     );
