@@ -18,8 +18,8 @@ export const distinct = (answers: readonly string[], n: number): number => {
   let all = 0;
   for (const answer of answers) {
     const words = answer.toLowerCase().match(/[\p{L}\p{N}']+/gu) ?? [];
-    for (let at = 0; at + n <= words.length; at++) {
-      seen.add(words.slice(at, at + n).join(" "));
+    for (let start = 0; start + n <= words.length; start++) {
+      seen.add(words.slice(start, start + n).join(" "));
       all += 1;
     }
   }

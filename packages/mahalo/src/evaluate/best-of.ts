@@ -85,7 +85,7 @@ export const bestOf = (
 ): Omit<BestOf, "objective" | "model"> => {
   const choose = (choice: (candidates: readonly Candidate[]) => Candidate | undefined): number[] =>
     prompts.map((candidates) => need(choice(candidates), "a candidate of a prompt").score);
-  const one = prompts.map((candidates) => mean(candidates.map(({ score }) => score)));
+  const single = prompts.map((candidates) => mean(candidates.map(({ score }) => score)));
   const last = choose((candidates) => bestBy(candidates, "last"));
   const all = prompts.flat();
   const lasts = all.flatMap(({ steps }) => steps.slice(-1));
@@ -96,7 +96,7 @@ export const bestOf = (
   return {
     prompts: prompts.length,
     samples: all.length / prompts.length,
-    one: estimate(one, random),
+    one: estimate(single, random),
     any: estimate(
       choose((candidates) => firstBest(candidates, ({ score }) => score)),
       random,
@@ -110,7 +110,7 @@ export const bestOf = (
         ),
       ]),
     ),
-    gain: pairedDifference(last, one, random),
+    gain: pairedDifference(last, single, random),
     ...(all.some(({ vote }) => vote !== undefined)
       ? {
           votes: estimate(votes, random),

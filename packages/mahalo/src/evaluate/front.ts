@@ -32,9 +32,9 @@ const sliced = (points: readonly FrontPoint[], objectives: number): number => {
   const sorted = points.toSorted((a, b) => element(b, last) - element(a, last));
   const heights = [...sorted.map((point) => element(point, last)), 0];
   let volume = 0;
-  for (let at = 0; at < sorted.length; at++) {
-    const depth = element(heights, at) - element(heights, at + 1);
-    if (depth > 0) volume += depth * sliced(sorted.slice(0, at + 1), last);
+  for (let index = 0; index < sorted.length; index++) {
+    const depth = element(heights, index) - element(heights, index + 1);
+    if (depth > 0) volume += depth * sliced(sorted.slice(0, index + 1), last);
   }
   return volume;
 };

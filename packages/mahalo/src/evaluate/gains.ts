@@ -21,11 +21,11 @@ export const gainsOf = (
   const before = ["sft", "base"].flatMap((name) => groups.find((group) => group.name === name) ?? [])[0];
   if (before === undefined) return [];
   return groups.flatMap((group): Comparison["gains"] => {
-    const [own, other] = onSharedSeeds(group, before);
-    if (group === before || !samePrompts(own.parts, other.parts)) return [];
+    const [after, other] = onSharedSeeds(group, before);
+    if (group === before || !samePrompts(after.parts, other.parts)) return [];
     const [reference] = policiesOf(other);
     if (reference === undefined) return [];
-    return policiesOf(own).flatMap((policy) =>
+    return policiesOf(after).flatMap((policy) =>
       objectives.flatMap((of): Comparison["gains"] => {
         const random = rng(seed, "compare", "gain", group.name, policy.label, of);
         const gain = pairedOverSeeds(scoresOf(policy, of), scoresOf(reference, of), random, { resamples });

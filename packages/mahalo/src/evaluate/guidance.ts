@@ -63,8 +63,8 @@ export const guidedScoresSchema = z.strictObject({
 export type GuidedScores = z.infer<typeof guidedScoresSchema>;
 
 /** Pairs of scores where neither judge abstained. */
-const paired = (own: readonly (number | null)[], other: readonly (number | null)[]): [number, number][] =>
-  zip(own, other).flatMap(([score, against]): [number, number][] => {
+const paired = (guided: readonly (number | null)[], other: readonly (number | null)[]): [number, number][] =>
+  zip(guided, other).flatMap(([score, against]): [number, number][] => {
     return score === null || against === null ? [] : [[score, against]];
   });
 
@@ -81,14 +81,14 @@ export const guidedPoint = (
   const label = JSON.stringify([what.policy, what.mix ?? null, what.guidance ?? null]);
   const results: Record<string, Estimate> = {};
   const gains: Record<string, Estimate> = {};
-  for (const [objective, own] of Object.entries(scores)) {
-    const judged = own.filter((score) => score !== null);
+  for (const [objective, guided] of Object.entries(scores)) {
+    const judged = guided.filter((score) => score !== null);
     const random = rng(seed, "guide", "bootstrap", objective, label);
     if (judged.length > 0) results[objective] = estimate(judged, random);
     const pairs =
       unguided === undefined
         ? []
-        : paired(own, need(unguided.scores[objective], `unguided scores on ${objective}`));
+        : paired(guided, need(unguided.scores[objective], `unguided scores on ${objective}`));
     if (pairs.length === 0) continue;
     const [a, b] = [pairs.map(([score]) => score), pairs.map(([, against]) => against)];
     gains[objective] = pairedDifference(a, b, random);

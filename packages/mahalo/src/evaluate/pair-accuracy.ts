@@ -26,8 +26,8 @@ export const pairAccuracy = (cells: readonly Margins[], reference?: string): Pai
   heads: [...new Set(cells.map(({ head }) => head))],
   objectives: [...new Set(cells.map(({ objective }) => objective))],
   cells: cells.map(({ head, objective, margins }) => {
-    const known = cells.find((cell) => cell.head === reference && cell.objective === objective)?.margins;
-    if (margins.length === 0 || margins.some(Number.isNaN) || (known ?? margins).length !== margins.length) {
+    const before = cells.find((cell) => cell.head === reference && cell.objective === objective)?.margins;
+    if (margins.length === 0 || margins.some(Number.isNaN) || (before ?? margins).length !== margins.length) {
       throw new MahaloError(
         "E_PAIR_ACCURACY",
         `head "${head}" on "${objective}": ${margins.length === 0 ? "no held-out pairs" : "a margin is not a number, or the reference has other pairs"}`,
@@ -35,9 +35,9 @@ export const pairAccuracy = (cells: readonly Margins[], reference?: string): Pai
       );
     }
     const rewards =
-      known === undefined || head === reference
+      before === undefined || head === reference
         ? undefined
-        : zip(margins, known).map(([value, other]) => value - other);
+        : zip(margins, before).map(([value, other]) => value - other);
     return {
       head,
       objective,

@@ -75,7 +75,7 @@ const judgePolicy = async (
       `policy "${policy.label}" gave ${responses.length} answers to ${prompts.length} prompts`,
     );
   }
-  const items = zip(prompts, responses).map(([one, response]) => ({ ...one, response }));
+  const items = zip(prompts, responses).map(([prompt, response]) => ({ ...prompt, response }));
   const answers: SweepAnswer[] = items.map(({ response }, prompt) => ({
     label: policy.label,
     prompt,
@@ -92,13 +92,13 @@ const judgePolicy = async (
       );
     }
     for (const [answer, verdict] of zip(answers, verdicts)) answer.verdicts[objective] = verdict;
-    const own = verdicts.map(({ score }) => score);
-    scores[objective] = own;
-    const judged = own.filter((score) => score !== null);
+    const policyScores = verdicts.map(({ score }) => score);
+    scores[objective] = policyScores;
+    const judged = policyScores.filter((score) => score !== null);
     if (judged.length === 0) {
       throw new MahaloError(
         "E_SWEEP_ABSTAINED",
-        `judge "${judge.name}" of "${objective}" abstained on all ${own.length} answers of ${policy.label}: ${verdicts[0]?.reason ?? ""}`,
+        `judge "${judge.name}" of "${objective}" abstained on all ${policyScores.length} answers of ${policy.label}: ${verdicts[0]?.reason ?? ""}`,
         { hint: "look at the reason, and change the judge's options" },
       );
     }
@@ -113,16 +113,16 @@ const steer = (objective: string, judged: readonly Judged[], seed: number): Stee
   const mixes = judged
     .filter(({ policy }) => policy.mix !== undefined)
     .toSorted((a, b) => weight(b) - weight(a));
-  const [own, other] = [mixes[0], mixes.at(-1)];
-  if (!own || !other || weight(own) <= weight(other)) {
+  const [start, other] = [mixes[0], mixes.at(-1)];
+  if (!start || !other || weight(start) <= weight(other)) {
     return [];
   }
-  const [ownResult, otherResult] = [own.point.results[objective], other.point.results[objective]];
+  const [ownResult, otherResult] = [start.point.results[objective], other.point.results[objective]];
   const random = rng(seed, "evaluate", "steering", objective);
   // Prompts on which either answer was not judged say nothing about the difference.
   const scoresOf = ({ scores }: Judged): (number | null)[] =>
     need(scores[objective], `scores on ${objective}`);
-  const pairs = zip(scoresOf(own), scoresOf(other)).flatMap(([score, against]) => {
+  const pairs = zip(scoresOf(start), scoresOf(other)).flatMap(([score, against]) => {
     return score === null || against === null ? [] : [[score, against] as const];
   });
   if (pairs.length === 0) return [];
@@ -134,7 +134,7 @@ const steer = (objective: string, judged: readonly Judged[], seed: number): Stee
   return [
     {
       objective,
-      ownEnd: own.policy.label,
+      ownEnd: start.policy.label,
       otherEnd: other.policy.label,
       difference,
       apart: (ownResult?.low ?? 0) > (otherResult?.high ?? 0),
@@ -183,9 +183,9 @@ export const runSweep = async (options: SweepOptions): Promise<SweepOutcome> => 
   }
   const judged: Judged[] = [];
   for (const policy of policies) {
-    const one = await judgePolicy(policy, options);
-    judged.push(one);
-    onPolicy?.(one.point, judged.length, policies.length);
+    const result = await judgePolicy(policy, options);
+    judged.push(result);
+    onPolicy?.(result.point, judged.length, policies.length);
   }
   const shown = rng(seed, "evaluate", "samples")
     .shuffle(prompts.map((_, index) => index))

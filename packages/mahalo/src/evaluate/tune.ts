@@ -58,11 +58,11 @@ const between = (a: SweepPoint, b: SweepPoint, share: number): TunedMix => {
     name,
     Number(along(weightIn(a.mix, name), weightIn(b.mix, name)).toFixed(6)),
   ]);
-  const results = Object.entries(a.results).flatMap(([name, one]) => {
+  const results = Object.entries(a.results).flatMap(([name, result]) => {
     const other = b.results[name];
     if (other === undefined) return [];
-    const at = (key: "mean" | "low" | "high") => along(one[key], other[key]);
-    return [[name, { mean: at("mean"), low: at("low"), high: at("high") }] as const];
+    const blend = (key: "mean" | "low" | "high") => along(result[key], other[key]);
+    return [[name, { mean: blend("mean"), low: blend("low"), high: blend("high") }] as const];
   });
   return { mix: Object.fromEntries(mix), results: Object.fromEntries(results), between: [a.label, b.label] };
 };
@@ -77,14 +77,16 @@ const measured = (points: readonly SweepPoint[]): SweepPoint[] => {
 /** Measured mixes, and with two objectives mixes between neighbours, whose results are taken to lie on the line. */
 const candidates = (points: readonly SweepPoint[]): TunedMix[] => {
   const all = measured(points);
-  const own = all.map(({ mix = {}, label, results }): TunedMix => ({ mix, results, between: [label] }));
-  if (Object.keys(all[0]?.mix ?? {}).length !== 2) return own;
+  const measuredMixes = all.map(
+    ({ mix = {}, label, results }): TunedMix => ({ mix, results, between: [label] }),
+  );
+  if (Object.keys(all[0]?.mix ?? {}).length !== 2) return measuredMixes;
   const inside = all
     .slice(1)
     .flatMap((point, index) =>
       Array.from({ length: steps - 1 }, (_, step) => between(element(all, index), point, (step + 1) / steps)),
     );
-  return [...own, ...inside];
+  return [...measuredMixes, ...inside];
 };
 
 const resultOf = ({ results }: TunedMix, objective: string, end: "mean" | "low"): number =>
@@ -116,32 +118,36 @@ export const tune = (points: readonly SweepPoint[], targets: readonly Target[], 
       hint: didYouMean(name, names) || `there are ${names.join(", ")}`,
     });
   }
-  const reaches = (one: TunedMix, end: "mean" | "low"): boolean =>
-    targets.every(({ objective, atLeast }) => resultOf(one, objective, end) >= atLeast - 1e-12);
+  const reaches = (tuned: TunedMix, end: "mean" | "low"): boolean =>
+    targets.every(({ objective, atLeast }) => resultOf(tuned, objective, end) >= atLeast - 1e-12);
   const bestOf = (some: readonly TunedMix[]): TunedMix | undefined =>
     some.reduce<TunedMix | undefined>(
-      (best, one) =>
-        best === undefined || resultOf(one, maximize, "mean") > resultOf(best, maximize, "mean") + 1e-12
-          ? one
+      (best, candidate) =>
+        best === undefined || resultOf(candidate, maximize, "mean") > resultOf(best, maximize, "mean") + 1e-12
+          ? candidate
           : best,
       undefined,
     );
-  const shortfall = (one: TunedMix): number =>
+  const shortfall = (tuned: TunedMix): number =>
     targets.reduce(
-      (sum, { objective, atLeast }) => sum + Math.max(0, atLeast - resultOf(one, objective, "mean")),
+      (sum, { objective, atLeast }) => sum + Math.max(0, atLeast - resultOf(tuned, objective, "mean")),
       0,
     );
-  const found = bestOf(all.filter((one) => reaches(one, "mean")));
+  const reaching = bestOf(all.filter((candidate) => reaches(candidate, "mean")));
   const best =
-    found ?? all.reduce((near, one) => (shortfall(one) < shortfall(near) - 1e-12 ? one : near), first);
+    reaching ??
+    all.reduce(
+      (near, candidate) => (shortfall(candidate) < shortfall(near) - 1e-12 ? candidate : near),
+      first,
+    );
   return {
-    reached: found !== undefined,
+    reached: reaching !== undefined,
     best,
     sure: reaches(best, "low"),
     missed: targets.flatMap(({ objective, atLeast }) => {
       const by = atLeast - resultOf(best, objective, "mean");
       return by > 1e-12 ? [{ objective, by }] : [];
     }),
-    cautious: bestOf(all.filter((one) => reaches(one, "low"))),
+    cautious: bestOf(all.filter((candidate) => reaches(candidate, "low"))),
   };
 };

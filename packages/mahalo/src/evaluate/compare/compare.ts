@@ -27,7 +27,7 @@ const centreOf = (policies: readonly OverSeeds[]): OverSeeds | undefined => {
     return weights.reduce((sum, weight) => sum + (weight - 1 / weights.length) ** 2, 0);
   };
   return policies.reduce<OverSeeds | undefined>(
-    (best, one) => (best === undefined || distance(one) < distance(best) - 1e-12 ? one : best),
+    (best, policy) => (best === undefined || distance(policy) < distance(best) - 1e-12 ? policy : best),
     undefined,
   );
 };
@@ -45,11 +45,13 @@ const pointsAt = (
 };
 
 const duelsOf = (a: OverSeeds, b: OverSeeds, objective: string) =>
-  zip(a.bySeed, b.bySeed).flatMap(([own, other]) =>
-    zip(scoresIn(own, objective), scoresIn(other, objective)).flatMap(([score, against], index) => {
+  zip(a.bySeed, b.bySeed).flatMap(([left, other]) =>
+    zip(scoresIn(left, objective), scoresIn(other, objective)).flatMap(([score, against], index) => {
       if (score === null || against === null) return [];
       const win = score === against ? 0.5 : Number(score > against);
-      return [{ win, length: element(own.characters, index), otherLength: element(other.characters, index) }];
+      return [
+        { win, length: element(left.characters, index), otherLength: element(other.characters, index) },
+      ];
     }),
   );
 
@@ -66,20 +68,20 @@ const differencesOf = (
   { resamples = 1000, seed = 0 }: CompareOptions,
 ): Comparison["differences"] => {
   const [ownPolicies, otherPolicies] = [policiesOf(a), policiesOf(b)];
-  const [own, other] = [centreOf(ownPolicies), centreOf(otherPolicies)];
-  if (own === undefined || other === undefined) return [];
+  const [centre, other] = [centreOf(ownPolicies), centreOf(otherPolicies)];
+  if (centre === undefined || other === undefined) return [];
   const random = (of: string) => rng(seed, "compare", a.name, b.name, of);
   const between = objectives.flatMap((objective): Comparison["differences"] => {
     const difference = pairedOverSeeds(
-      scoresOf(own, objective),
+      scoresOf(centre, objective),
       scoresOf(other, objective),
       random(objective),
       { resamples },
     );
-    const duels = duelsOf(own, other, objective);
+    const duels = duelsOf(centre, other, objective);
     if (difference === undefined || duels.length === 0) return [];
-    const found = { a: a.name, b: b.name, of: objective, difference };
-    return [{ ...found, decided: decided(difference), win: winRates(duels) }];
+    const compared = { a: a.name, b: b.name, of: objective, difference };
+    return [{ ...compared, decided: decided(difference), win: winRates(duels) }];
   });
   if (objectives.length < 2) return between;
   const volume = overSeeds(
@@ -116,10 +118,10 @@ const groupResults = (
     const results = objectives.flatMap((objective) => {
       const random = rng(seed, "compare", group.name, policy.label, objective);
       const scores = scoresOf(policy, objective);
-      const found = overSeeds(prompts, (draws) => drawnMean(scores, draws), random, { resamples });
-      return found === undefined ? [] : [[objective, found] as const];
+      const estimate = overSeeds(prompts, (draws) => drawnMean(scores, draws), random, { resamples });
+      return estimate === undefined ? [] : [[objective, estimate] as const];
     });
-    const kl = policy.bySeed.map((one) => one.kl ?? []);
+    const kl = policy.bySeed.map((part) => part.kl ?? []);
     const far = kl.some(({ length }) => length === 0)
       ? undefined
       : overSeeds(
@@ -133,7 +135,7 @@ const groupResults = (
       ...(policy.mix === undefined ? {} : { mix: policy.mix }),
       results: Object.fromEntries(results),
       onFront: front.includes(index),
-      distinct: mean(policy.bySeed.map((one) => one.distinct)),
+      distinct: mean(policy.bySeed.map((part) => part.distinct)),
       words: mean(policy.bySeed.flatMap(({ words }) => words)),
       ...(far === undefined ? {} : { kl: far }),
     };
@@ -150,7 +152,7 @@ const groupResults = (
   );
   return {
     name: group.name,
-    runs: group.parts.map(({ folder, seed: own }) => ({ folder, seed: own })),
+    runs: group.parts.map(({ folder, seed: runSeed }) => ({ folder, seed: runSeed })),
     points,
     centre: centre.label,
     ...(volume === undefined ? {} : { hypervolume: volume }),
@@ -175,18 +177,18 @@ export const compareGroups = (groups: readonly RunGroup[], options: CompareOptio
     parts.flatMap(({ policies }) => policies.flatMap(({ scores }) => Object.values(scores).flat())),
   );
   const shares = values.every((value) => value === null || (value >= 0 && value <= 1));
-  const along = (at: number): number[] => all.map((point) => element(point, at, "objective"));
+  const along = (position: number): number[] => all.map((point) => element(point, position, "objective"));
   const reference = objectives.map((_, index) => (shares ? 0 : Math.min(...along(index))));
   const best = objectives.map((_, index) => Math.max(...along(index)));
   const notes: string[] = [];
   const differences: Comparison["differences"] = [];
   for (const [a, b] of pairs(groups)) {
-    const [own, other] = onSharedSeeds(a, b);
-    if (samePrompts(own.parts, other.parts)) {
-      append(differences, differencesOf(own, other, objectives, reference, options));
+    const [left, other] = onSharedSeeds(a, b);
+    if (samePrompts(left.parts, other.parts)) {
+      append(differences, differencesOf(left, other, objectives, reference, options));
     } else {
       notes.push(
-        `${a.name} and ${b.name} are not compared prompt by prompt: ${own.parts.length === 0 ? "they have no seed in common" : "they did not answer the same prompts"}.`,
+        `${a.name} and ${b.name} are not compared prompt by prompt: ${left.parts.length === 0 ? "they have no seed in common" : "they did not answer the same prompts"}.`,
       );
     }
   }
@@ -196,9 +198,9 @@ export const compareGroups = (groups: readonly RunGroup[], options: CompareOptio
       `${few.join(", ")}: fewer than 3 seeds, so the intervals say little about what another seed would give.`,
     );
   }
-  const found = groups.flatMap((group) => groupResults(group, objectives, reference, best, options) ?? []);
+  const compared = groups.flatMap((group) => groupResults(group, objectives, reference, best, options) ?? []);
   const means = new Map(
-    found.map(({ name, points }) => [
+    compared.map(({ name, points }) => [
       name,
       points.map(({ results }) =>
         objectives.map((objective) => need(results[objective], `the result on ${objective}`).mean),
@@ -211,11 +213,11 @@ export const compareGroups = (groups: readonly RunGroup[], options: CompareOptio
     objectives,
     shares,
     reference,
-    groups: found,
+    groups: compared,
     differences,
     gains: gainsOf(groups, objectives, options),
-    coverage: [...means].flatMap(([a, own]) =>
-      [...means].flatMap(([b, other]) => (a === b ? [] : [{ a, b, coverage: coverage(own, other) }])),
+    coverage: [...means].flatMap(([a, points]) =>
+      [...means].flatMap(([b, other]) => (a === b ? [] : [{ a, b, coverage: coverage(points, other) }])),
     ),
     notes,
   };

@@ -127,12 +127,12 @@ const readRun = async (folder: string): Promise<{ results: Results; policies: Po
   const { prompts } = results.sweep;
   const objectives = [...new Set([...read.values()].flatMap(({ scores }) => Object.keys(scores)))];
   const policies = results.sweep.points.flatMap((point) => {
-    const own = read.get(point.label);
-    if (own === undefined) return [];
+    const answered = read.get(point.label);
+    if (answered === undefined) return [];
     const missing = Array.from({ length: prompts }, (_, index) => index).filter(
-      (at) => !(at in own.responses),
+      (index) => !(index in answered.responses),
     );
-    if (missing.length > 0 || own.responses.length > prompts) {
+    if (missing.length > 0 || answered.responses.length > prompts) {
       const which = missing.length > 0 ? `no answer to prompt ${missing[0]}` : "more answers than prompts";
       throw new MahaloError("E_RESULTS", `${path}: ${point.label} has ${which} of ${prompts}`, {
         hint: "run the evaluate stage again",
@@ -141,9 +141,9 @@ const readRun = async (folder: string): Promise<{ results: Results; policies: Po
     // An answer that the file has no verdict on was not judged.
     const scores = objectives.map((name): [string, (number | null)[]] => [
       name,
-      Array.from(own.responses, (_, index) => own.scores[name]?.[index] ?? null),
+      Array.from(answered.responses, (_, index) => answered.scores[name]?.[index] ?? null),
     ]);
-    return [answersOf(point, { ...own, scores: Object.fromEntries(scores) })];
+    return [answersOf(point, { ...answered, scores: Object.fromEntries(scores) })];
   });
   return { results, policies };
 };
@@ -183,15 +183,15 @@ export const readGroups = async (folders: readonly string[]): Promise<RunGroup[]
     }
     judged = objectives;
     for (const name of new Set(policies.map((policy) => groupOf(policy, method)))) {
-      const own = name === method;
-      const id = own ? key : name;
+      const isMethod = name === method;
+      const id = isMethod ? key : name;
       const group = groups.get(id) ?? { name, method: name, run: results.name, parts: [] };
       groups.set(id, group);
-      const known = group.parts.find(({ seed }) => seed === results.seed);
-      if (known !== undefined && own) {
-        throw new MahaloError("E_COMPARE", `${folder}: has the same recipe and seed as ${known.folder}`);
+      const sameSeed = group.parts.find(({ seed }) => seed === results.seed);
+      if (sameSeed !== undefined && isMethod) {
+        throw new MahaloError("E_COMPARE", `${folder}: has the same recipe and seed as ${sameSeed.folder}`);
       }
-      if (known !== undefined) continue;
+      if (sameSeed !== undefined) continue;
       group.parts.push({
         folder,
         seed: results.seed,

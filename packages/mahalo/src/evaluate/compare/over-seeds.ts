@@ -23,7 +23,7 @@ export function scoresIn({ scores }: PolicyAnswers, objective: string): readonly
 
 /** Scores on one objective, by seed and prompt. */
 export const scoresOf = ({ bySeed }: OverSeeds, objective: string): SeedScores =>
-  bySeed.map((own) => scoresIn(own, objective));
+  bySeed.map((part) => scoresIn(part, objective));
 
 /** A group restricted to some seeds, in their order. */
 export const onSeeds = ({ name, parts }: RunGroup, seeds: readonly number[]): RunGroup => ({

@@ -39,19 +39,19 @@ export const overSeeds = (
 ): SeedEstimate | undefined => {
   const value = figure(everyPrompt(prompts));
   if (value === undefined) return undefined;
-  const found: number[] = [];
-  for (let at = 0; at < resamples; at++) {
+  const figures: number[] = [];
+  for (let resample = 0; resample < resamples; resample++) {
     const draws = prompts.map((): Draw => {
       const seed = random.integer(prompts.length);
       const count = element(prompts, seed, "seed");
       return { seed, prompts: Array.from({ length: count }, () => random.integer(count)) };
     });
     const drawn = figure(draws);
-    if (drawn !== undefined) found.push(drawn);
+    if (drawn !== undefined) figures.push(drawn);
   }
-  found.sort((a, b) => a - b);
+  figures.sort((a, b) => a - b);
   const [low, high]: Interval =
-    found.length === 0 ? [value, value] : [quantile(found, 0.025), quantile(found, 0.975)];
+    figures.length === 0 ? [value, value] : [quantile(figures, 0.025), quantile(figures, 0.975)];
   return {
     mean: value,
     low,
@@ -69,10 +69,10 @@ export const drawnMean = (scores: SeedScores, draws: readonly Draw[]): number | 
   // Called for every draw of every policy, so plain loops without lists.
   let [sum, seeds] = [0, 0];
   for (const { seed, prompts } of draws) {
-    const own = scores[seed];
+    const seedScores = scores[seed];
     let [total, judged] = [0, 0];
     for (const prompt of prompts) {
-      const score = own?.[prompt];
+      const score = seedScores?.[prompt];
       if (score === null || score === undefined) continue;
       total += score;
       judged += 1;

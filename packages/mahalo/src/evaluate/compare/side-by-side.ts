@@ -15,19 +15,19 @@ type Standing = { group: RunGroup; label: string };
 export const sideBySide = async (standing: readonly Standing[]): Promise<Sample[]> => {
   const first = standing[0]?.group.parts[0];
   if (first === undefined) return [];
-  let found: Sample[] = [];
+  let shown: Sample[] = [];
   for (const { group, label } of standing) {
     const part = group.parts.find(({ seed, asked }) => seed === first.seed && asked === first.asked);
     if (part === undefined) continue;
-    const own = (await readResults(join(part.folder, "results.json"))).sweep?.samples ?? [];
+    const samples = (await readResults(join(part.folder, "results.json"))).sweep?.samples ?? [];
     const called = label === group.name ? label : `${group.name}, ${label}`;
-    if (found.length === 0) found = own.map((sample) => ({ ...sample, replies: [] }));
-    found = found.map((sample, index) => {
-      const reply = own[index]?.replies.find((reply) => reply.label === label);
+    if (shown.length === 0) shown = samples.map((sample) => ({ ...sample, replies: [] }));
+    shown = shown.map((sample, index) => {
+      const reply = samples[index]?.replies.find((reply) => reply.label === label);
       return reply === undefined
         ? sample
         : { ...sample, replies: [...sample.replies, { ...reply, label: called }] };
     });
   }
-  return found.filter(({ replies }) => replies.length > 0);
+  return shown.filter(({ replies }) => replies.length > 0);
 };

@@ -15,10 +15,10 @@ import { formatResult } from "./sweep-chart.ts";
 const interval = ({ low, high }: SeedEstimate, shares: boolean): string =>
   `${formatResult(low, shares)} to ${formatResult(high, shares)}`;
 
-const estimateCell = (found: SeedEstimate | undefined, shares: boolean): Insert =>
-  found === undefined
+const estimateCell = (estimate: SeedEstimate | undefined, shares: boolean): Insert =>
+  estimate === undefined
     ? markup`<td>–</td>`
-    : markup`<td>${formatResult(found.mean, shares)}<small>${interval(found, shares)}</small></td>`;
+    : markup`<td>${formatResult(estimate.mean, shares)}<small>${interval(estimate, shares)}</small></td>`;
 
 /** A column's head; one of words, not of figures, is marked as such. */
 type Head = string | { words: string };
@@ -68,9 +68,9 @@ const gainRows = ({ gains, objectives, shares }: Comparison): Insert[] => {
   }
   return [...rows.values()].map((row): Insert => {
     const cells = objectives.map((objective): Insert => {
-      const found = row.find(({ of }) => of === objective);
-      if (found === undefined) return markup`<td>–</td>`;
-      const { gain, decided } = found;
+      const ofObjective = row.find(({ of }) => of === objective);
+      if (ofObjective === undefined) return markup`<td>–</td>`;
+      const { gain, decided } = ofObjective;
       const word = !decided ? "" : gain.mean > 0 ? "gains, " : "loses, ";
       return markup`<td>${formatResult(gain.mean, shares)}<small>${word}${interval(gain, shares)}</small></td>`;
     });

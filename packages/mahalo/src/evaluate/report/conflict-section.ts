@@ -57,7 +57,7 @@ const layersOf = (pairs: readonly Pair[]): number[] =>
 const describe = ({ name, layers, rest }: Pair): string => {
   const all = [...layers];
   const lowest = all.reduce<typeof all>(
-    ([low], one) => [low === undefined || one[1].all < low[1].all ? one : low],
+    ([low], part) => [low === undefined || part[1].all < low[1].all ? part : low],
     [],
   );
   const told = new Map([...all.slice(0, 1), ...all.slice(-1), ...lowest]);
@@ -83,13 +83,13 @@ const layersPanel = (id: string, pairs: readonly Pair[], lookOf: (name: string) 
   const hasRest = pairs.some(({ rest }) => rest !== undefined);
   const restAt = last + Math.max(1, 0.12 * (last - first));
   const x = linear([first, hasRest ? restAt : last], [frame.left + 6, frame.right - 14]);
-  const drawn = pairs.flatMap(({ layers: own, rest }) => [...own.values(), ...(rest ? [rest] : [])]);
+  const drawn = pairs.flatMap(({ layers, rest }) => [...layers.values(), ...(rest ? [rest] : [])]);
   const [low, high] = extent([0, ...drawn.map(({ all }) => all)]);
   const y = linear([low, high], [frame.bottom, frame.top]);
   // Marks of several pairs stand beside each other.
   const aside = (index: number): number => x(restAt) + (index - (pairs.length - 1) / 2) * 7;
-  const lines = pairs.map(({ name, layers: own, rest }, index): Insert => {
-    const points = [...own].map(([layer, { all }]): Point => [x(layer), y(all)]);
+  const lines = pairs.map(({ name, layers, rest }, index): Insert => {
+    const points = [...layers].map(([layer, { all }]): Point => [x(layer), y(all)]);
     const marked = [
       ...(points.length > mostMarks ? [] : points),
       ...(rest ? [[aside(index), y(rest.all)] as const] : []),
@@ -107,10 +107,10 @@ const layersPanel = (id: string, pairs: readonly Pair[], lookOf: (name: string) 
       x,
       y,
       xTicks: [
-        ...layerTicks.map((at) => ({ at, label: String(at) })),
+        ...layerTicks.map((layer) => ({ at: layer, label: String(layer) })),
         ...(hasRest ? [{ at: restAt, label: "rest" }] : []),
       ],
-      yTicks: ticks(low, high, 5).map((at) => ({ at, label: formatNumber(at) })),
+      yTicks: ticks(low, high, 5).map((value) => ({ at: value, label: formatNumber(value) })),
       xLabel: "layer",
       yLabel: "",
     }),
@@ -134,8 +134,8 @@ const layersTable = (pairs: readonly Pair[]): Markup => {
   const row = (label: string, parts: readonly (Part | undefined)[]): Markup =>
     markup`<tr><th scope="row">${label}</th>${parts.map(cell)}</tr>`;
   const rows = layersOf(pairs).map((layer): Insert => {
-    const own = pairs.map(({ layers }) => layers.get(layer));
-    return row(`layer ${layer}`, own);
+    const parts = pairs.map(({ layers }) => layers.get(layer));
+    return row(`layer ${layer}`, parts);
   });
   const rests = pairs.map(({ rest }) => rest);
   return markup`<details><summary>Cosines by layer as a table</summary><p class="soft">Means over the measured steps; small: over the first half of them, then over the second.</p><div class="scroll" tabindex="0" role="region" aria-label="Cosines of gradients by layer"><table><thead><tr><th scope="col">part</th>${heads}</tr></thead><tbody>${rows}${rests.some(Boolean) && row("rest", rests)}</tbody></table></div></details>`;

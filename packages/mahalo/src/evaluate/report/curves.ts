@@ -59,11 +59,11 @@ export const seriesOf = (
   objectives: readonly string[],
   prefix = "",
 ): Series[] => {
-  const own = objectives
+  const series = objectives
     .map((name) => ({ name, points: pick(rows, `${prefix}${name}/${metric}`) }))
     .filter(({ points }) => points.length > 0);
   const plain = pick(rows, `${prefix}${metric}`);
-  return own.length > 0 ? own : plain.length > 0 ? [{ name: "all", points: plain }] : [];
+  return series.length > 0 ? series : plain.length > 0 ? [{ name: "all", points: plain }] : [];
 };
 
 const mostPoints = 300;
@@ -129,7 +129,7 @@ export const panel = ({
     return { name, raw: thinned, line: zip(thinned, values).map(([[step], value]): Point => [step, value]) };
   });
   const drawn = [
-    ...smoothed.flatMap((one) => (pale ? one.raw : one.line)),
+    ...smoothed.flatMap((curve) => (pale ? curve.raw : curve.line)),
     ...held.flatMap(({ points }) => points),
   ];
   const [low, high] = extent([...drawn.map(([, value]) => value), ...(zero ? [0] : [])]);
@@ -152,8 +152,8 @@ export const panel = ({
       y,
       xTicks: ticks(first, last, 5)
         .filter(Number.isInteger)
-        .map((at) => ({ at, label: String(at) })),
-      yTicks: ticks(low, high, 5).map((at) => ({ at, label: formatNumber(at) })),
+        .map((step) => ({ at: step, label: String(step) })),
+      yTicks: ticks(low, high, 5).map((value) => ({ at: value, label: formatNumber(value) })),
       xLabel: "step",
       yLabel: "",
     }),

@@ -22,14 +22,14 @@ const inWords = (
   names: readonly string[],
   shares: boolean,
 ): string => {
-  const found = names.flatMap((name) => {
+  const texts = names.flatMap((name) => {
     const result = point.results[name];
     if (result === undefined) return [];
     return [
       `${name} ${formatResult(result.mean, shares)} (${formatInterval({ ...result, n: 1, method: "bootstrap" }, shares)})`,
     ];
   });
-  return `${group.name}, ${point.label}: ${found.join(", ")}.`;
+  return `${group.name}, ${point.label}: ${texts.join(", ")}.`;
 };
 
 const width = 720;
@@ -59,11 +59,11 @@ export const frontChart = (
   const [xs, ys] = [extent(values(x), 0.08), extent(values(y), 0.08)];
   const across = linear(xs, [frame.left, frame.right]);
   const up = linear(ys, [frame.bottom, frame.top]);
-  const tick = (at: number) => ({ at, label: formatResult(at, shares) });
+  const tick = (value: number) => ({ at: value, label: formatResult(value, shares) });
   const drawn = groups.map((group, series): Insert => {
     const means = group.points.map((point) => [meanOf(point, x), meanOf(point, y)] as const);
     const front = frontOf(means)
-      .flatMap((at) => (means[at] === undefined ? [] : [means[at]]))
+      .flatMap((index) => (means[index] === undefined ? [] : [means[index]]))
       .toSorted(([a], [b]) => a - b);
     const marks = group.points.map(
       (point): Insert =>

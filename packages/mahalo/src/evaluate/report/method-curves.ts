@@ -18,13 +18,13 @@ export type MethodMetrics = Readonly<Record<string, readonly MetricsRow[]>>;
  * @throws MahaloError E_FILE_READ, E_JSON_SYNTAX, E_JSON_FIELD
  */
 export const readMethodMetrics = async ({ groups }: Comparison): Promise<MethodMetrics> => {
-  const found: Record<string, MetricsRow[]> = {};
+  const metrics: Record<string, MetricsRow[]> = {};
   for (const { name, runs, centre } of groups) {
     const path = join(element(runs, 0, "run").folder, "align", metricsFile);
     // The runs of a baseline are those that answered with it beside their own policies.
-    if (!isBaseline(centre) && existsSync(path)) found[name] = await readMetrics(path);
+    if (!isBaseline(centre) && existsSync(path)) metrics[name] = await readMetrics(path);
   }
-  return found;
+  return metrics;
 };
 
 /** Losses differ between methods; margins and accuracies mean the same in all of them. */

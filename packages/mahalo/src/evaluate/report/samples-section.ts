@@ -7,16 +7,20 @@ import { formatNumber } from "./scale.ts";
 const stepScores = ({ steps }: Sample["replies"][number]): Insert => {
   const named = Object.entries(steps ?? {});
   const longest = named.reduce<{ text: string }[]>(
-    (most, [, own]) => (own.length > most.length ? own : most),
+    (most, [, scores]) => (scores.length > most.length ? scores : most),
     [],
   );
   if (longest.length === 0) return false;
   const items = longest.map(({ text }, index): Insert => {
     // A model of whole answers has one score, which stands at the last step.
-    const scores = named.flatMap(([objective, own]) => {
-      const found =
-        own.length === longest.length ? own[index] : index === longest.length - 1 ? own.at(-1) : undefined;
-      return found === undefined ? [] : [`${objective} ${formatNumber(found.score)}`];
+    const scores = named.flatMap(([objective, given]) => {
+      const scored =
+        given.length === longest.length
+          ? given[index]
+          : index === longest.length - 1
+            ? given.at(-1)
+            : undefined;
+      return scored === undefined ? [] : [`${objective} ${formatNumber(scored.score)}`];
     });
     return markup`<li>${text.trim()}<small>${scores.join(" · ")}</small></li>`;
   });

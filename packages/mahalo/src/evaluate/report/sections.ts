@@ -90,7 +90,7 @@ export const sweepNumbers = (sweep: SweepResults): Markup => {
     sweep.points.flatMap(({ results }) => Object.values(results).map(({ method }) => method)),
   );
   const intervals = [...methods].map((method) => (method === "wilson" ? "Wilson" : "bootstrap")).join(" or ");
-  return markup`${sweep.steering.map((one): Insert => steeringSentence(one, sweep))}<p class="soft">Results on ${sweep.prompts} held-out prompts, the same for every row; below each its 95% interval (${intervals}).${decoding.length > 0 ? ` Decoding: ${decoding.join(", ")}.` : ""}${measured ? " KL is how far a policy is from the model before alignment, in nats per answer, along its own answers." : ""}</p><div class="scroll" tabindex="0" role="region" aria-label="Table of results"><table><thead><tr><th scope="col">mix</th>${head}${measured && markup`<th scope="col">KL (nats)</th>`}</tr></thead><tbody>${rows}</tbody></table></div>`;
+  return markup`${sweep.steering.map((steering): Insert => steeringSentence(steering, sweep))}<p class="soft">Results on ${sweep.prompts} held-out prompts, the same for every row; below each its 95% interval (${intervals}).${decoding.length > 0 ? ` Decoding: ${decoding.join(", ")}.` : ""}${measured ? " KL is how far a policy is from the model before alignment, in nats per answer, along its own answers." : ""}</p><div class="scroll" tabindex="0" role="region" aria-label="Table of results"><table><thead><tr><th scope="col">mix</th>${head}${measured && markup`<th scope="col">KL (nats)</th>`}</tr></thead><tbody>${rows}</tbody></table></div>`;
 };
 
 const accuracyTable = (
@@ -99,12 +99,12 @@ const accuracyTable = (
   of: (head: string, objective: string) => Estimate | undefined,
 ): Markup => {
   const rows = heads.flatMap((head): Insert[] => {
-    const found = objectives.map((objective) => of(head, objective));
-    if (found.every((one) => one === undefined)) return [];
-    const row = found.map((one, index): Insert => {
-      if (one === undefined) return markup`<td>–</td>`;
-      const own = head === objectives[index] ? "heat own" : "heat";
-      return markup`<td class="${own}" style="--share:${Math.max(0, Math.min(1, one.mean * 2 - 1)).toFixed(3)}">${formatShare(one.mean)}<small>${formatInterval(one, true)} · n ${one.n}</small></td>`;
+    const estimates = objectives.map((objective) => of(head, objective));
+    if (estimates.every((estimate) => estimate === undefined)) return [];
+    const row = estimates.map((estimate, index): Insert => {
+      if (estimate === undefined) return markup`<td>–</td>`;
+      const look = head === objectives[index] ? "heat own" : "heat";
+      return markup`<td class="${look}" style="--share:${Math.max(0, Math.min(1, estimate.mean * 2 - 1)).toFixed(3)}">${formatShare(estimate.mean)}<small>${formatInterval(estimate, true)} · n ${estimate.n}</small></td>`;
     });
     return [markup`<tr><th scope="row">${head}</th>${row}</tr>`];
   });
@@ -113,13 +113,13 @@ const accuracyTable = (
 };
 
 /** Every head's accuracy on every objective's held-out pairs, as a table; the head's own objective is marked. */
-export const pairAccuracySection = (found: PairAccuracy): Markup => {
+export const pairAccuracySection = (accuracy: PairAccuracy): Markup => {
   const cell = (head: string, objective: string) =>
-    found.cells.find((cell) => cell.head === head && cell.objective === objective);
+    accuracy.cells.find((cell) => cell.head === head && cell.objective === objective);
   const rewards =
-    found.reference !== undefined &&
-    markup`<h3>By reward</h3><p>Share of held-out pairs whose chosen response gained on the rejected one against ${found.reference}, which is what preference training optimises.</p>${accuracyTable(found, "Pair accuracy by reward", (head, objective) => cell(head, objective)?.rewardAccuracy)}`;
-  return markup`<section id="pair-accuracy"><h2>Held-out pairs</h2><p>Share of held-out pairs whose chosen response gets the higher log-probability; 50% is chance if the two responses have the same length. A head's own objective is framed.</p>${accuracyTable(found, "Pair accuracy of each head on each objective", (head, objective) => cell(head, objective)?.accuracy)}${rewards}</section>`;
+    accuracy.reference !== undefined &&
+    markup`<h3>By reward</h3><p>Share of held-out pairs whose chosen response gained on the rejected one against ${accuracy.reference}, which is what preference training optimises.</p>${accuracyTable(accuracy, "Pair accuracy by reward", (head, objective) => cell(head, objective)?.rewardAccuracy)}`;
+  return markup`<section id="pair-accuracy"><h2>Held-out pairs</h2><p>Share of held-out pairs whose chosen response gets the higher log-probability; 50% is chance if the two responses have the same length. A head's own objective is framed.</p>${accuracyTable(accuracy, "Pair accuracy of each head on each objective", (head, objective) => cell(head, objective)?.accuracy)}${rewards}</section>`;
 };
 
 /** Held-out metrics of the reward models. */
@@ -143,44 +143,44 @@ export const rewardModelsSection = (models: NonNullable<Results["rewardModels"]>
 const signed = (estimate: Estimate): string =>
   `${estimate.mean >= 0 ? "+" : "−"}${formatNumber(Math.abs(estimate.mean))} (${formatInterval(estimate, false)})`;
 
-const bestOfBlock = (one: BestOf): Markup => {
-  const shares = [one.one, one.any, ...Object.values(one.byModel)].every(
+const bestOfBlock = (bestOf: BestOf): Markup => {
+  const shares = [bestOf.one, bestOf.any, ...Object.values(bestOf.byModel)].every(
     ({ low, high }) => low >= 0 && high <= 1,
   );
   const ways: [string, Estimate | undefined][] = [
-    ["one sample", one.one],
-    ["majority vote", one.votes],
-    ["vote weighted by the reward model", one.weightedVotes],
-    ...Object.entries(one.byModel).map(([name, found]): [string, Estimate] => [
+    ["one sample", bestOf.one],
+    ["majority vote", bestOf.votes],
+    ["vote weighted by the reward model", bestOf.weightedVotes],
+    ...Object.entries(bestOf.byModel).map(([name, estimate]): [string, Estimate] => [
       `best by the reward model, ${name} of its steps`,
-      found,
+      estimate,
     ]),
-    ["best choice possible", one.any],
+    ["best choice possible", bestOf.any],
   ];
-  const rows = ways.flatMap(([name, found]): Insert[] =>
-    found === undefined
+  const rows = ways.flatMap(([name, estimate]): Insert[] =>
+    estimate === undefined
       ? []
       : [
-          markup`<tr><th scope="row">${name}</th><td>${formatResult(found.mean, shares)}<small>${formatInterval(found, shares)}</small></td></tr>`,
+          markup`<tr><th scope="row">${name}</th><td>${formatResult(estimate.mean, shares)}<small>${formatInterval(estimate, shares)}</small></td></tr>`,
         ],
   );
   const differences = [
-    `Best by the last step against one sample: ${signed(one.gain)}.`,
-    ...(one.overVotes ? [`Against the vote: ${signed(one.overVotes)}.`] : []),
-    ...(one.stepAuc
+    `Best by the last step against one sample: ${signed(bestOf.gain)}.`,
+    ...(bestOf.overVotes ? [`Against the vote: ${signed(bestOf.overVotes)}.`] : []),
+    ...(bestOf.stepAuc
       ? [
-          `Area under the curve of single steps, right answers against wrong ones: ${formatNumber(one.stepAuc.mean)} (${formatInterval(one.stepAuc, false)}).`,
+          `Area under the curve of single steps, right answers against wrong ones: ${formatNumber(bestOf.stepAuc.mean)} (${formatInterval(bestOf.stepAuc, false)}).`,
         ]
       : []),
-    ...(one.promptAuc
+    ...(bestOf.promptAuc
       ? [
-          `Of last steps among the answers to one prompt, ${one.promptAuc.n} prompts with both: ${formatNumber(one.promptAuc.mean)} (${formatInterval(one.promptAuc, false)}).`,
+          `Of last steps among the answers to one prompt, ${bestOf.promptAuc.n} prompts with both: ${formatNumber(bestOf.promptAuc.mean)} (${formatInterval(bestOf.promptAuc, false)}).`,
         ]
       : []),
   ].join(" ");
-  return markup`<h3>${one.objective}</h3><p>${one.prompts} held-out prompts, ${formatNumber(one.samples)} samples each. ${differences}</p><div class="scroll" tabindex="0" role="region" aria-label="Best of n for ${one.objective}"><table><thead><tr><th scope="col">choice</th><th scope="col">result</th></tr></thead><tbody>${rows}</tbody></table></div>`;
+  return markup`<h3>${bestOf.objective}</h3><p>${bestOf.prompts} held-out prompts, ${formatNumber(bestOf.samples)} samples each. ${differences}</p><div class="scroll" tabindex="0" role="region" aria-label="Best of n for ${bestOf.objective}"><table><thead><tr><th scope="col">choice</th><th scope="col">result</th></tr></thead><tbody>${rows}</tbody></table></div>`;
 };
 
 /** What choosing among sampled answers gains. */
-export const bestOfSection = (found: readonly BestOf[]): Markup =>
-  markup`<section id="best-of"><h2>Best of n</h2><p>Answers of the model before alignment, sampled once; every way of choosing uses the same answers.</p>${found.map((one): Insert => bestOfBlock(one))}</section>`;
+export const bestOfSection = (results: readonly BestOf[]): Markup =>
+  markup`<section id="best-of"><h2>Best of n</h2><p>Answers of the model before alignment, sampled once; every way of choosing uses the same answers.</p>${results.map((result): Insert => bestOfBlock(result))}</section>`;

@@ -85,10 +85,10 @@ const describe = (sweep: SweepResults): string => {
   const share = areShares(sweep);
   return sweep.points
     .map(({ label, results }) => {
-      const found = Object.entries(results).map(
+      const texts = Object.entries(results).map(
         ([name, result]) => `${name} ${formatResult(result.mean, share)} (${formatInterval(result, share)})`,
       );
-      return `${label}: ${found.join(", ")}.`;
+      return `${label}: ${texts.join(", ")}.`;
     })
     .join(" ");
 };
@@ -184,15 +184,15 @@ export const sweepChart = (sweep: SweepResults, id: string, background: Insert =
       x: across,
       y,
       xTicks,
-      yTicks: ticks(low, high).map((at) => ({
-        at,
-        label: share ? `${Math.round(at * 100)}%` : formatNumber(at),
+      yTicks: ticks(low, high).map((value) => ({
+        at: value,
+        label: share ? `${Math.round(value * 100)}%` : formatNumber(value),
       })),
       xLabel,
       yLabel: share ? "share of answers" : "mean score",
     }),
     baselines.length > 0 &&
-      markup`<g>${ticks(low, high).map((at): Insert => markup`<path class="grid" d="M${stripLeft} ${y(at)}H${width - 20}"/>`)}<path class="axis" d="M${stripLeft} ${bottom}H${width - 20}"/>${strip}<text x="${(stripLeft + width - 20) / 2}" y="${bottom + 26 + deepest * 16}" text-anchor="middle">baselines</text></g>`,
+      markup`<g>${ticks(low, high).map((value): Insert => markup`<path class="grid" d="M${stripLeft} ${y(value)}H${width - 20}"/>`)}<path class="axis" d="M${stripLeft} ${bottom}H${width - 20}"/>${strip}<text x="${(stripLeft + width - 20) / 2}" y="${bottom + 26 + deepest * 16}" text-anchor="middle">baselines</text></g>`,
     connected &&
       objectives.map((objective, series) =>
         drawLine(series, objective, ordered, (point) => across(xOf(point)), y),

@@ -176,7 +176,7 @@ export const inventedMetrics = (): StageMetrics => {
   const steps = (count: number, row: (progress: number) => Record<string, number>): MetricsRow[] =>
     Array.from({ length: count }, (_, index) => ({ step: index + 1, ...row((index + 1) / count) }));
   const noise = (size: number): number => size * normal(random);
-  const own = (name: string, speed: number, progress: number): Record<string, number> => ({
+  const objectiveMetrics = (name: string, speed: number, progress: number): Record<string, number> => ({
     [`${name}/loss`]: Math.LN2 * Math.exp(-speed * progress) + Math.abs(noise(0.02)),
     [`${name}/rewards/margins`]: 3 * speed * progress + noise(0.2),
     [`${name}/rewards/accuracies`]: Math.min(
@@ -191,8 +191,8 @@ export const inventedMetrics = (): StageMetrics => {
     })),
     align: steps(120, (progress) => ({
       loss: 0.5,
-      ...own("accuracy", 0.8, progress),
-      ...own("engagement", 2, progress),
+      ...objectiveMetrics("accuracy", 0.8, progress),
+      ...objectiveMetrics("engagement", 2, progress),
       ...(Math.round(progress * 120) % 5 === 1
         ? inventedCosines("accuracy~engagement", progress, noise(0.1))
         : {}),
