@@ -27,15 +27,15 @@ export type ParseRecipeOptions = {
 
 /** Field path and value of one override. */
 const parseOverride = (text: string): { path: string[]; value: unknown } => {
-  const at = text.indexOf("=");
-  const path = text.slice(0, Math.max(at, 0)).trim().split(".");
-  if (at < 1 || path.some((part) => part === "")) {
+  const equals = text.indexOf("=");
+  const path = text.slice(0, Math.max(equals, 0)).trim().split(".");
+  if (equals < 1 || path.some((part) => part === "")) {
     throw new MahaloError("E_RECIPE_SET", `--set ${text}: must be a field and a value`, {
       hint: "for example --set align.beta=0.2",
     });
   }
   try {
-    return { path, value: parse(text.slice(at + 1)) };
+    return { path, value: parse(text.slice(equals + 1)) };
   } catch (error) {
     throw new MahaloError("E_RECIPE_SET", `--set ${text}: the value is not valid YAML`, { cause: error });
   }
@@ -122,7 +122,7 @@ const longestRecipe = 4_000_000;
 
 /** The first key that a map of the document holds twice; the library's own check compares each key with each. */
 const repeatedKey = (document: Document): { key: string; offset: number } | undefined => {
-  let found: { key: string; offset: number } | undefined;
+  let repeated: { key: string; offset: number } | undefined;
   visit(document, {
     Map(_, map) {
       const keys = new Set<unknown>();
@@ -130,7 +130,7 @@ const repeatedKey = (document: Document): { key: string; offset: number } | unde
         if (!isScalar(key)) continue;
         if (keys.has(key.value)) {
           const [offset = 0] = key.range ?? [];
-          found = { key: String(key.value), offset };
+          repeated = { key: String(key.value), offset };
           return visit.BREAK;
         }
         keys.add(key.value);
@@ -138,7 +138,7 @@ const repeatedKey = (document: Document): { key: string; offset: number } | unde
       return undefined;
     },
   });
-  return found;
+  return repeated;
 };
 
 /** The document of a recipe's text. @throws MahaloError E_RECIPE_SYNTAX */
@@ -221,8 +221,8 @@ const readRecipe = (text: string, file: string, options: ParseRecipeOptions): Re
     return resolvePaths(result.data, options.folder ?? process.cwd());
 
   const locate = (path: FieldPath): string => {
-    const set = overridden.findLast(({ path: at }) =>
-      at.every((part, depth) => part === String(path[depth])),
+    const set = overridden.findLast(({ path: field }) =>
+      field.every((part, depth) => part === String(path[depth])),
     );
     if (set !== undefined) return `--set ${set.override}`;
     const offset = offsetOf(document, path);

@@ -44,8 +44,8 @@ const filesOf = async (
   revision: string | undefined,
   options: HubOptions,
 ): Promise<string[]> => {
-  const found = await locateModel(model, revision, options);
-  return "file" in found ? [found.file] : modelFolderFiles(found.folder);
+  const location = await locateModel(model, revision, options);
+  return "file" in location ? [location.file] : modelFolderFiles(location.folder);
 };
 
 /** The files of a base model, for a stage's content hash. */

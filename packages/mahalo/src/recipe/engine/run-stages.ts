@@ -90,8 +90,8 @@ export type StageOutcome = {
 };
 
 const positionOf = (names: readonly string[], name: string, option: string): number => {
-  const at = names.indexOf(name);
-  if (at >= 0) return at;
+  const position = names.indexOf(name);
+  if (position >= 0) return position;
   throw new MahaloError("E_RUN_STAGE", `--${option} ${name}: this recipe has no such stage`, {
     hint: didYouMean(name, names),
   });
@@ -231,17 +231,17 @@ const runLocked = async <R>(
     if (index > last) break;
     throwIfAborted(signal, "running the recipe", resumes);
     const stage = stages.find(({ name }) => name === state.name) as Stage<R>;
-    const own = join(folder, state.name);
+    const stageFolder = join(folder, state.name);
     const redo = index >= redoFrom;
     if (state.state === "fresh" && !redo) {
       log(`${state.name}: fresh, kept${verify ? " (every file read)" : ""}`);
-      outcomes.push({ name: state.name, did: "kept", seconds: 0, folder: own });
+      outcomes.push({ name: state.name, did: "kept", seconds: 0, folder: stageFolder });
       continue;
     }
     const from = await prepare(folder, state, { redo, verify, log });
     if (from?.status === "done") {
       log(`${state.name}: restored from an earlier run with these inputs`);
-      outcomes.push({ name: state.name, did: "restored", seconds: 0, folder: own });
+      outcomes.push({ name: state.name, did: "restored", seconds: 0, folder: stageFolder });
       continue;
     }
     await options.beforeStage?.(state.name);
@@ -249,8 +249,8 @@ const runLocked = async <R>(
       `${state.name}: ${from === undefined ? "begins" : "resumes"} (${redo ? "--redo" : state.reasons.join("; ")})`,
     );
     const folderOf = (name: string): string | undefined => {
-      const known = names.indexOf(name);
-      if (stage.dependencies.includes(name)) return known >= 0 ? join(folder, name) : undefined;
+      const position = names.indexOf(name);
+      if (stage.dependencies.includes(name)) return position >= 0 ? join(folder, name) : undefined;
       throw new MahaloError(
         "E_RUN_STAGE",
         `${stage.name} reads from ${name} without naming it as a dependency`,
@@ -262,13 +262,18 @@ const runLocked = async <R>(
     const { seconds, inAll } = await runOne(
       stage,
       state,
-      { recipe, folder: own, folderOf, cache: join(folder, "cache"), signal, log },
+      { recipe, folder: stageFolder, folderOf, cache: join(folder, "cache"), signal, log },
       from,
       origin,
     );
     const whole = from === undefined ? "" : `, ${formatDuration(inAll)} in all`;
     log(`${state.name}: done in ${formatDuration(seconds)}${whole}`);
-    outcomes.push({ name: state.name, did: from === undefined ? "ran" : "resumed", seconds, folder: own });
+    outcomes.push({
+      name: state.name,
+      did: from === undefined ? "ran" : "resumed",
+      seconds,
+      folder: stageFolder,
+    });
   }
   return outcomes;
 };

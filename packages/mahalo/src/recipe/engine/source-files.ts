@@ -51,15 +51,15 @@ export class HashCache {
 
   /** SHA-256 of a file's content. @throws MahaloError E_FILE_READ */
   async hash(path: string): Promise<string> {
-    const known = await this.#load();
+    const entries = await this.#load();
     try {
       const { size, mtimeNs } = await stat(path, { bigint: true });
       const changed = mtimeNs.toString();
-      const entry = known[path];
+      const entry = entries[path];
       const same = entry !== undefined && entry.size === Number(size) && entry.changed === changed;
       if (same && !this.#verify) return entry.sha256;
       const sha256 = await hashFile(path);
-      known[path] = { size: Number(size), changed, sha256 };
+      entries[path] = { size: Number(size), changed, sha256 };
       this.#grown = true;
       return sha256;
     } catch (error) {

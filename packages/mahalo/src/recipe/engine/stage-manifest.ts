@@ -110,10 +110,10 @@ export const damagedOutput = async (
     // A manifest of an earlier version may list what a killed process left.
     if (isLeftover(name)) continue;
     try {
-      const found = await describeFile(path);
+      const current = await describeFile(path);
       const sized = typeof written === "number";
-      if (found.size !== (sized ? written : written.size)) return name;
-      if (sized || (!verify && found.changed === written.changed)) continue;
+      if (current.size !== (sized ? written : written.size)) return name;
+      if (sized || (!verify && current.changed === written.changed)) continue;
       if ((await hash(path)) !== written.sha256) return name;
     } catch (error) {
       if (errorCode(error) === "ENOENT") return name;

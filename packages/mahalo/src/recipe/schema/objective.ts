@@ -50,7 +50,7 @@ export const objectiveSchema = z
     const { pairs, generator, prompts, dialogues, steps, rollout, relabel, judge } = objective;
     const fail = (message: string, field?: string): void =>
       context.addIssue({ code: "custom", message, path: field === undefined ? [] : [field] });
-    const none = [pairs, generator, prompts, dialogues, steps].every((one) => one === undefined);
+    const none = [pairs, generator, prompts, dialogues, steps].every((source) => source === undefined);
     if (none || (pairs !== undefined && generator !== undefined))
       fail(
         "needs its pairs from exactly one of pairs and generator, or prompts or dialogues to roll out, or steps",
@@ -93,9 +93,9 @@ type Objectives = Readonly<Record<string, ObjectiveOptions>>;
 /** The objective whose rollouts an objective's labels and pairs are made of; undefined where it has none. */
 export const rolloutsOf = (objectives: Objectives, name: string): string | undefined => {
   const objective = objectives[name];
-  const made = objective === undefined ? undefined : madePairs(objective);
+  const block = objective === undefined ? undefined : madePairs(objective);
   if (objective === undefined) return undefined;
-  if (made !== undefined) return made.from === "rollout" ? name : made.from;
+  if (block !== undefined) return block.from === "rollout" ? name : block.from;
   return objective.rollout !== undefined || objective.relabel !== undefined ? name : undefined;
 };
 

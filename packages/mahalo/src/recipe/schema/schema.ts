@@ -183,12 +183,12 @@ const baseSchema = z.strictObject(recipeShape);
 const checkRecipe = (recipe: Recipe, context: z.core.$RefinementCtx): void => {
   const names = Object.keys(recipe.objectives);
   for (const [name, { generator }] of Object.entries(recipe.objectives)) {
-    const made = generator === undefined ? undefined : generators.get(generator.name).objectives;
-    if (made === undefined || made.includes(name)) continue;
+    const supported = generator === undefined ? undefined : generators.get(generator.name).objectives;
+    if (supported === undefined || supported.includes(name)) continue;
     context.addIssue({
       code: "custom",
       path: ["objectives", name, "generator"],
-      message: `${generator?.name} makes no pairs for an objective "${name}". ${didYouMean(name, made)}`,
+      message: `${generator?.name} makes no pairs for an objective "${name}". ${didYouMean(name, supported)}`,
       params: { recipe: "unknown-objective" },
     });
   }
@@ -225,8 +225,8 @@ const checkRecipe = (recipe: Recipe, context: z.core.$RefinementCtx): void => {
     const message = "needs pairs of at least one objective; give some, or set align: false";
     context.addIssue({ code: "custom", path: ["align"], message });
   }
-  const known = all.some((o) => pairSource(o) !== undefined || o.generator !== undefined);
-  if (learnsChosen(recipe.sft) && begun && !known) {
+  const anyChosen = all.some((o) => pairSource(o) !== undefined || o.generator !== undefined);
+  if (learnsChosen(recipe.sft) && begun && !anyChosen) {
     const message =
       "has no chosen responses before rollouts are made; name a source of examples, or set sft: false";
     context.addIssue({ code: "custom", path: ["sft", "from"], message });

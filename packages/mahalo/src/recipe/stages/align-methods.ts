@@ -37,17 +37,17 @@ export const newHeads = (
   objectives: readonly string[],
 ): readonly string[] => {
   if (!addsHeads(align)) return objectives;
-  const known = heads.objectives;
-  const added = objectives.filter((name) => !known.includes(name));
-  if (known.length > 0 && added.length > 0) return added;
+  const present = heads.objectives;
+  const added = objectives.filter((name) => !present.includes(name));
+  if (present.length > 0 && added.length > 0) return added;
   const [fault, hint] =
-    known.length === 0
+    present.length === 0
       ? [
           "the model has no heads to add to",
           "name an aligned model as the recipe's model, and set sft: false",
         ]
       : [
-          `the model has a head for each objective with pairs: ${known.join(", ")}`,
+          `the model has a head for each objective with pairs: ${present.join(", ")}`,
           "give the recipe pairs of a new objective",
         ];
   throw new MahaloError("E_ADD_HEAD", `align.method: ${align.method}: ${fault}`, { hint });

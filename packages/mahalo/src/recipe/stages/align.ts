@@ -75,12 +75,12 @@ const rowsOf = (
   const whole = scheduleRows(all, objectives, align, seed);
   const { objective } = align;
   if (objective === undefined) return { ...reachedRows(all, whole), heldOut, objectives };
-  const own = all.filter((pair) => pair.objective === objective);
+  const ofObjective = all.filter((pair) => pair.objective === objective);
   const { batchSize } = align;
   // Methods are compared at one budget: the same number of pairs seen.
   const endless = { batchSize, epochs: Number.POSITIVE_INFINITY, maxSteps: whole.steps };
   return {
-    ...reachedRows(own, scheduleRows(own, [objective], endless, seed)),
+    ...reachedRows(ofObjective, scheduleRows(ofObjective, [objective], endless, seed)),
     heldOut: heldOut.filter((pair) => pair.objective === objective),
     objectives: [objective],
   };

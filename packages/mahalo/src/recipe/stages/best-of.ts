@@ -62,12 +62,12 @@ const candidatesOf = (
   if (problems.count > 0) log(problems.summary());
   const judge = recipe.objectives[objective]?.judge;
   const voted = judge !== undefined && judgesAnswers(judge, `objectives.${objective}.judge`);
-  let at = 0;
+  let next = 0;
   return prompts.map(({ row, samples }) => {
     const votes = voted ? votesOf(samples.map(({ rollout }) => answerText(row, rollout))) : [];
     return samples.map(({ rollout: { score }, text }, index) => ({
       score,
-      steps: text === undefined ? [] : element(scores, at++),
+      steps: text === undefined ? [] : element(scores, next++),
       vote: votes[index],
     }));
   });

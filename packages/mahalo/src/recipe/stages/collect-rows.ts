@@ -75,8 +75,8 @@ const loadAll = async <Row extends { objective: string }>(
   const rows: Row[] = [];
   for (const source of sources) {
     const all = await load(await locateRows(source), source.objective ?? objective, options);
-    const own = source.objective === undefined ? all : all.map((row) => ({ ...row, objective }));
-    append(rows, limitRows(own, source.limit, seed));
+    const named = source.objective === undefined ? all : all.map((row) => ({ ...row, objective }));
+    append(rows, limitRows(named, source.limit, seed));
   }
   return rows;
 };
@@ -108,8 +108,8 @@ const stepParts = async (
     const { separator, above, heldOut } = source;
     const load: Load<StepRow> = (file, objective, given) =>
       loadSteps(file, objective, { ...given, separator, above });
-    for (const [one, held] of [[heldOut, true] as const, [source, false] as const]) {
-      const rows = await loadAll(sourceList(one), name, load, recipe, options);
+    for (const [side, held] of [[heldOut, true] as const, [source, false] as const]) {
+      const rows = await loadAll(sourceList(side), name, load, recipe, options);
       // Steps have a held-out share of their own beside the objective's pairs; no objective can have this name.
       const objective = `${name}:steps`;
       append(
@@ -199,20 +199,21 @@ const fromGenerators = (
   recipe: Recipe,
   objectives: readonly Named[],
 ): Sides<PreferenceRow> & { prompts: HeldOutPrompt[] } => {
-  const made = new Map<string, Generated>();
+  const generatedBy = new Map<string, Generated>();
   const rows: Sides<PreferenceRow> & { prompts: HeldOutPrompt[] } = { train: [], heldOut: [], prompts: [] };
   for (const [objective, { generator }] of objectives) {
     if (generator === undefined) continue;
     const { name, ...options } = generator;
     const key = canonicalJson(generator);
-    const known = made.get(key);
-    const generated = known ?? generateRows(name, options, recipe.seed, `objectives.${objective}.generator`);
-    made.set(key, generated);
-    const own = <Row extends { objective: string }>(all: readonly Row[]): Row[] =>
+    const earlier = generatedBy.get(key);
+    const generated =
+      earlier ?? generateRows(name, options, recipe.seed, `objectives.${objective}.generator`);
+    generatedBy.set(key, generated);
+    const ofObjective = <Row extends { objective: string }>(all: readonly Row[]): Row[] =>
       all.filter((row) => row.objective === objective);
-    append(rows.train, own(generated.train));
-    append(rows.heldOut, own(generated.heldOut).slice(0, recipe.data.maxHeldOut));
-    if (known === undefined)
+    append(rows.train, ofObjective(generated.train));
+    append(rows.heldOut, ofObjective(generated.heldOut).slice(0, recipe.data.maxHeldOut));
+    if (earlier === undefined)
       append(
         rows.prompts,
         generated.problems.map((problem) => ({ objective, ...problem })),

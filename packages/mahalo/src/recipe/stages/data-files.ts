@@ -182,16 +182,16 @@ export const readHeldOutPairs = readPart<EncodedPair>(files.heldOut);
 /** Training and held-out pairs of a data folder and, where there is one, of a folder of made pairs. */
 export const readAllPairs = async (
   data: string,
-  made: string | undefined,
+  madePairs: string | undefined,
   signal?: AbortSignal,
 ): Promise<Pick<Dataset, "train" | "heldOut">> => ({
   train: [
     ...(await readTrainPairs(data, signal)),
-    ...(made === undefined ? [] : await readTrainPairs(made, signal)),
+    ...(madePairs === undefined ? [] : await readTrainPairs(madePairs, signal)),
   ],
   heldOut: [
     ...(await readHeldOutPairs(data, signal)),
-    ...(made === undefined ? [] : await readHeldOutPairs(made, signal)),
+    ...(madePairs === undefined ? [] : await readHeldOutPairs(madePairs, signal)),
   ],
 });
 

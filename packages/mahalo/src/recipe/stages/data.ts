@@ -200,7 +200,7 @@ const stepInputs = (source: StepSource) => ({
 });
 
 const exampleInputs = (from: SftOptions["from"]) => {
-  const inputs = (one: "chosen" | RowSource) => (one === "chosen" ? one : sourceInputs(one));
+  const inputs = (entry: "chosen" | RowSource) => (entry === "chosen" ? entry : sourceInputs(entry));
   return Array.isArray(from) ? from.map(inputs) : inputs(from);
 };
 

@@ -32,12 +32,12 @@ export type DivergenceOptions = {
 };
 
 const encoded = (
-  one: LanguageModel,
+  model: LanguageModel,
   prompts: readonly SweepPrompt[],
   responses: readonly string[],
   { chat, maxPromptTokens }: Recipe["data"],
 ): (EncodedAnswer | undefined)[] => {
-  const options = { tokenizer: one.tokenizer, template: one.template, chat, maxPromptTokens };
+  const options = { tokenizer: model.tokenizer, template: model.template, chat, maxPromptTokens };
   return zip(prompts, responses).map(([{ prompt: asked }, response]) => {
     if (response.trim() === "") return undefined;
     const { prompt, response: ids } = encodeExample(asked, response, options);
@@ -56,11 +56,11 @@ const along = (
   const some = answers.flatMap((answer) => answer ?? []);
   if (some.length === 0) return answers.map(() => 0);
   const head_VD = mix === undefined ? policy.heads.base.value : policy.heads.mix(mix);
-  const own = statesOf(policy, some, head_VD, { label: `evaluate ${label}, divergence` });
+  const states = statesOf(policy, some, head_VD, { label: `evaluate ${label}, divergence` });
   const before = { label: `evaluate ${label}, divergence from the model before align` };
-  const found = answerKl(own, statesOf(reference, some, reference.heads.base.value, before));
-  let at = 0;
-  return answers.map((answer) => (answer === undefined ? 0 : element(found, at++)));
+  const kls = answerKl(states, statesOf(reference, some, reference.heads.base.value, before));
+  let next = 0;
+  return answers.map((answer) => (answer === undefined ? 0 : element(kls, next++)));
 };
 
 /**
@@ -75,8 +75,8 @@ export const divergences = async (
   { model, baseline, merged, prompts, policies }: DivergenceOptions,
 ): Promise<Map<string, number[]>> => {
   const { recipe, signal } = context;
-  const found = new Map<string, number[]>();
-  if (merged?.merges === "logits" || policies.length === 0) return found;
+  const divergences = new Map<string, number[]>();
+  if (merged?.merges === "logits" || policies.length === 0) return divergences;
   await withModel(baseline, context, async (reference) => {
     for (const { label, mix, name, responses } of policies) {
       throwIfAborted(signal, "evaluating", resumes);
@@ -84,10 +84,10 @@ export const divergences = async (
         const answers = encoded(reference, prompts, responses, recipe.data);
         return merged === undefined || mix === undefined
           ? along(model, mix, reference, answers, label)
-          : withMerged(merged, mix, async (one, own) => along(one, own, reference, answers, label));
+          : withMerged(merged, mix, async (policy, share) => along(policy, share, reference, answers, label));
       });
-      found.set(label, kept);
+      divergences.set(label, kept);
     }
   });
-  return found;
+  return divergences;
 };

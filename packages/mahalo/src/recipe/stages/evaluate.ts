@@ -102,7 +102,7 @@ const sweep = async (
   if (Object.keys(judges).length === 0 || prompts.length === 0) return undefined;
   const { evaluate, data, seed } = recipe;
   const respond = async (
-    one: LanguageModel,
+    policy: LanguageModel,
     name: string,
     label: string,
     mix: SweepMix | undefined,
@@ -116,8 +116,8 @@ const sweep = async (
         done += 1;
         bar.update(done);
       };
-      const ids = prompts.map(({ prompt }) => askedIds(one, prompt, data, system));
-      const answers = await answer(one, ids, { mix, decoding: evaluate, seed, signal, onAnswer, decoder });
+      const ids = prompts.map(({ prompt }) => askedIds(policy, prompt, data, system));
+      const answers = await answer(policy, ids, { mix, decoding: evaluate, seed, signal, onAnswer, decoder });
       bar.done();
       return answers;
     });
@@ -131,7 +131,9 @@ const sweep = async (
       respond: () =>
         merged === undefined || mix === undefined
           ? respond(model, name, label, mix)
-          : withMerged(merged, mix, (one, own, decoder) => respond(one, name, label, own, { decoder })),
+          : withMerged(merged, mix, (policy, share, decoder) =>
+              respond(policy, name, label, share, { decoder }),
+            ),
     };
   });
   const { baseline } = modelNames(context);
@@ -139,7 +141,7 @@ const sweep = async (
     const label = recipe.sft === false ? "base" : "sft";
     policies.push({
       label,
-      respond: () => withModel(baseline, context, (one) => respond(one, label, label, undefined)),
+      respond: () => withModel(baseline, context, (policy) => respond(policy, label, label, undefined)),
     });
   }
   if (evaluate.prompted) {
@@ -149,8 +151,8 @@ const sweep = async (
       policies.push({
         label,
         respond: () =>
-          withModel(recipe.model, context, (one) =>
-            respond(one, `prompted-${index}`, label, undefined, { system }),
+          withModel(recipe.model, context, (policy) =>
+            respond(policy, `prompted-${index}`, label, undefined, { system }),
           ),
       });
     }
@@ -176,8 +178,8 @@ const sweep = async (
           ...{ model, baseline, merged, prompts },
           policies: mixesOf(recipe, model).map((mix, index) => {
             const label = mix === undefined ? onlyPolicy(context) : formatMix(mix);
-            const own = outcome.answers.filter((answer) => answer.label === label);
-            return { label, mix, name: `mix-${index}`, responses: own.map(({ response }) => response) };
+            const ofMix = outcome.answers.filter((answer) => answer.label === label);
+            return { label, mix, name: `mix-${index}`, responses: ofMix.map(({ response }) => response) };
           }),
         });
   const answers = new JsonlWriter(join(folder, "answers.jsonl"));
@@ -189,9 +191,12 @@ const sweep = async (
   const { steering } = outcome;
   const samples = await withStepScores(context, outcome.samples);
   const points = outcome.points.map((point) => {
-    const own = moved.get(point.label);
-    if (own === undefined) return point;
-    return { ...point, kl: bootstrapMean(own, rng(seed, "evaluate", "bootstrap", "kl", point.label)) };
+    const divergences = moved.get(point.label);
+    if (divergences === undefined) return point;
+    return {
+      ...point,
+      kl: bootstrapMean(divergences, rng(seed, "evaluate", "bootstrap", "kl", point.label)),
+    };
   });
   return { prompts: prompts.length, decoding: decodingOf(evaluate), points, steering, samples };
 };
@@ -214,16 +219,18 @@ const rank = async (context: Context, model: LanguageModel): Promise<Results["pa
   if (baseline !== undefined) {
     throwIfAborted(signal, "evaluating", resumes);
     cells.push(
-      ...(await withModel(baseline, context, async (one) =>
-        pairMargins(one, [[before, one.heads.base]], pairs, objectives),
+      ...(await withModel(baseline, context, async (policy) =>
+        pairMargins(policy, [[before, policy.heads.base]], pairs, objectives),
       )),
     );
   }
-  const own = model.heads.objectives.map((name) => [name, model.heads.get(name)] as const);
+  const namedHeads = model.heads.objectives.map((name) => [name, model.heads.get(name)] as const);
   throwIfAborted(signal, "evaluating", resumes);
   // A model of one head goes by its method's name, or by that of the model it still is.
   const only = baseline === undefined || recipe.align === false ? before : recipe.align.method;
-  cells.push(...pairMargins(model, own.length > 0 ? own : [[only, model.heads.base]], pairs, objectives));
+  cells.push(
+    ...pairMargins(model, namedHeads.length > 0 ? namedHeads : [[only, model.heads.base]], pairs, objectives),
+  );
   return pairAccuracy(cells, baseline === undefined ? undefined : before);
 };
 

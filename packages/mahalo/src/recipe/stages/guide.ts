@@ -53,11 +53,11 @@ type Answers = z.output<typeof answersSchema>;
 const rewardModels = ({ recipe, folderOf }: Context): Map<string, string> => {
   const rewards = needFolder("guide", "reward", folderOf);
   const unified = recipe.reward !== false && recipe.reward.unified !== false;
-  const found = Object.keys(recipe.objectives).map((name): [string, string] => [
+  const folders = Object.keys(recipe.objectives).map((name): [string, string] => [
     name,
     modelFolder(join(rewards, unified ? "unified" : name)),
   ]);
-  return new Map(found.filter(([, folder]) => existsSync(folder)));
+  return new Map(folders.filter(([, folder]) => existsSync(folder)));
 };
 
 /** The weights to guide with: as declared, or each objective alone and all alike. */
@@ -159,12 +159,12 @@ const measure = async (
   what: Pick<GuidedMeasurement, "policy" | "mix" | "guidance">,
   signal: AbortSignal,
 ): Promise<GuidedMeasurement> => {
-  const items = zip(prompts, answers).map(([one, { text }]) => ({ ...one, response: text }));
+  const items = zip(prompts, answers).map(([prompt, { text }]) => ({ ...prompt, response: text }));
   const scores: Record<string, (number | null)[]> = {};
   for (const [objective, judge] of Object.entries(judges)) {
     scores[objective] = (await judge.score(items, { signal })).map(({ score }) => score);
   }
-  const seconds = answers.reduce((sum, one) => sum + one.seconds, 0) / answers.length;
+  const seconds = answers.reduce((sum, answer) => sum + answer.seconds, 0) / answers.length;
   const tokens = answers.map(({ answer, generated, scored }) => ({ answer, generated, scored }));
   return { ...what, scores, tokens, seconds };
 };
@@ -220,7 +220,7 @@ export const guideStage: Stage<Recipe> = {
               points.push(point);
               measurements.push(measured);
               const results = Object.entries(point.results).map(
-                ([one, { mean }]) => `${one} ${mean.toFixed(3)}`,
+                ([objective, { mean }]) => `${objective} ${mean.toFixed(3)}`,
               );
               log(`guide: ${label}: ${results.join(", ")}`);
             }

@@ -37,7 +37,7 @@ const allHeads = (heads: readonly Parameter[]): LossHead => ({
 /** The sum over a completion's tokens of the k-th of K values each. */
 const sum = (values: Float32Array, k: number, width: number): number => {
   let total = 0;
-  for (let at = k; at < values.length; at += width) total += element(values, at);
+  for (let index = k; index < values.length; index += width) total += element(values, index);
   return total;
 };
 

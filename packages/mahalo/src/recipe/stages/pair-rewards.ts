@@ -25,10 +25,10 @@ export type RewardsOptions = {
 
 const sameTokens = (
   where: string,
-  own: ReadonlyMap<string, string>,
+  reward: ReadonlyMap<string, string>,
   policy: ReadonlyMap<string, string>,
 ): void => {
-  const [theirs, ours] = [own, policy].map((files) => files.get("tokenizer.json"));
+  const [theirs, ours] = [reward, policy].map((files) => files.get("tokenizer.json"));
   if (theirs === undefined || ours === undefined || theirs === ours) return;
   throw new MahaloError("E_REWARD_TOKENS", `${where}: has a different tokenizer from the aligned model`, {
     hint: "pairs are rewarded as tokens; name a model of the same family",
@@ -66,8 +66,8 @@ const implicitGaps = async (
       policy: await modelHash(name),
       signal: context.signal,
     });
-    return zip(logps, reference).map(([{ chosen, rejected }, known]) => {
-      return align.beta * (chosen - known.chosen - (rejected - known.rejected));
+    return zip(logps, reference).map(([{ chosen, rejected }, before]) => {
+      return align.beta * (chosen - before.chosen - (rejected - before.rejected));
     });
   } finally {
     model.dispose();
@@ -97,7 +97,7 @@ const scoredGaps = async (
     );
     const { maxTokensPerMicrobatch } = align;
     const scores = scoreSteps(model, responses, { maxTokensPerMicrobatch, signal: context.signal });
-    const score = (at: number): number => element(element(scores, at, "response"), 0);
+    const score = (index: number): number => element(element(scores, index, "response"), 0);
     return pairs.map((_, index) => score(2 * index) - score(2 * index + 1));
   } finally {
     model.dispose();

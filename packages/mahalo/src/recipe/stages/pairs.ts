@@ -17,7 +17,7 @@ import { writePairs } from "./data-files.ts";
 import { rolloutFile, type Side, sides } from "./rollout.ts";
 
 /** Objectives whose pairs are made of rollouts. */
-const made = ({ objectives }: Recipe): [name: string, block: MadePairsBlock][] =>
+const pairBlocks = ({ objectives }: Recipe): [name: string, block: MadePairsBlock][] =>
   Object.entries(objectives).flatMap(([name, objective]): [string, MadePairsBlock][] => {
     const block = madePairs(objective);
     return block === undefined ? [] : [[name, block]];
@@ -31,11 +31,11 @@ export const pairsStage: Stage<Recipe> = {
   name: "pairs",
   version: "2",
   dependencies: ["rollout"],
-  skipped: (recipe) => made(recipe).length === 0,
+  skipped: (recipe) => pairBlocks(recipe).length === 0,
   inputs: (recipe) => {
     const { chat, maxPromptTokens, maxTokens, maxBadShare, maxHeldOut } = recipe.data;
     return {
-      objectives: Object.fromEntries(made(recipe)),
+      objectives: Object.fromEntries(pairBlocks(recipe)),
       data: { chat, maxPromptTokens, maxTokens, maxBadShare, maxHeldOut },
     };
   },
@@ -50,15 +50,15 @@ export const pairsStage: Stage<Recipe> = {
     const encoding: EncodeOptions = { tokenizer, template, chat, maxPromptTokens, maxTokens };
     const problems = new Problems({ maxBadShare });
     const rows: Record<Side, MadePair[]> = { train: [], "held-out": [] };
-    for (const [name, { from: _, ...options }] of made(recipe)) {
+    for (const [name, { from: _, ...options }] of pairBlocks(recipe)) {
       for (const side of sides) {
-        const found = pairsFromRollouts(await allRollouts(rolloutFile(rollouts, name, side)), options, {
+        const pairs = pairsFromRollouts(await allRollouts(rolloutFile(rollouts, name, side)), options, {
           seed: recipe.seed,
           problems,
         });
-        append(rows[side], side === "train" ? found : found.slice(0, maxHeldOut));
-        log(`pairs: ${name}: ${found.length} pairs ${side === "train" ? "to train on" : "held out"}`);
-        if (side === "train" && found.length === 0) {
+        append(rows[side], side === "train" ? pairs : pairs.slice(0, maxHeldOut));
+        log(`pairs: ${name}: ${pairs.length} pairs ${side === "train" ? "to train on" : "held out"}`);
+        if (side === "train" && pairs.length === 0) {
           throw new MahaloError(
             "E_PAIRS",
             `objectives.${name}.pairs: the rollouts gave no pair\n${problems.summary()}`.trim(),

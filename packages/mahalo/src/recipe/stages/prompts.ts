@@ -62,8 +62,8 @@ export function askedIds(
     if (system === undefined) return within(prompt, maxPromptTokens);
     const told = withSystem(prompt, system);
     const unlimited = Number.MAX_SAFE_INTEGER;
-    const own = within(told, unlimited).length - within(prompt, unlimited).length;
-    return within(told, maxPromptTokens + Math.max(0, own));
+    const added = within(told, unlimited).length - within(prompt, unlimited).length;
+    return within(told, maxPromptTokens + Math.max(0, added));
   } catch (error) {
     if (!(error instanceof RowProblem)) throw error;
     throw new MahaloError("E_PROMPT", `a prompt of the evaluation cannot be used: ${error.message}`, {
@@ -78,8 +78,8 @@ export const withModel = async <T>(
   { recipe }: Context,
   use: (model: LanguageModel) => Promise<T>,
 ): Promise<T> => {
-  const own = name === recipe.model && recipe.revision !== undefined ? { revision: recipe.revision } : {};
-  const model = await loadModel(name, { compute: computeDType("auto"), ...own });
+  const pinned = name === recipe.model && recipe.revision !== undefined ? { revision: recipe.revision } : {};
+  const model = await loadModel(name, { compute: computeDType("auto"), ...pinned });
   try {
     return await use(model);
   } finally {

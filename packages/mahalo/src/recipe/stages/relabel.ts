@@ -19,8 +19,8 @@ type Labelled = { name: string; block: RelabelBlock; judge: unknown; where: stri
 const labelled = ({ objectives }: Recipe): Labelled[] =>
   Object.entries(objectives).flatMap(([name, { relabel, judge }]): Labelled[] => {
     if (relabel === undefined) return [];
-    const own = relabel.judge !== undefined;
-    const where = `objectives.${name}.${own ? "relabel.judge" : "judge"}`;
+    const hasJudge = relabel.judge !== undefined;
+    const where = `objectives.${name}.${hasJudge ? "relabel.judge" : "judge"}`;
     return [
       {
         name,
@@ -57,11 +57,11 @@ export const relabelStage: Stage<Recipe> = {
         for (const side of sides) {
           const rows = await allRollouts(rolloutFile(rollouts, name, side));
           const { judge: _, ...options } = block;
-          const made = await relabelRows(rows, options, { judge, signal, problems });
-          append(lines[side], made.map(stepwiseLine));
-          const labels = made.flatMap((row) => row.labels.flatMap((label) => label ?? []));
-          const mean = labels.reduce((sum, one) => sum + one, 0) / Math.max(1, labels.length);
-          const shown = `${formatNumberOf(made.length, "row")}, ${formatNumberOf(labels.length, "label")}, mean ${mean.toFixed(3)}`;
+          const relabelled = await relabelRows(rows, options, { judge, signal, problems });
+          append(lines[side], relabelled.map(stepwiseLine));
+          const labels = relabelled.flatMap((row) => row.labels.flatMap((label) => label ?? []));
+          const mean = labels.reduce((sum, label) => sum + label, 0) / Math.max(1, labels.length);
+          const shown = `${formatNumberOf(relabelled.length, "row")}, ${formatNumberOf(labels.length, "label")}, mean ${mean.toFixed(3)}`;
           log(`relabel: ${name}${side === "train" ? "" : " held out"}: ${shown}`);
         }
       } finally {

@@ -46,12 +46,12 @@ export const labelsFor = (
   kind: string,
   aboveShare: number,
 ): (number | null)[] => {
-  const known = labels.flatMap((label) => label ?? []);
-  if (!headKinds.get(kind).steps?.classes || known.every((label) => label === 0 || label === 1))
+  const given = labels.flatMap((label) => label ?? []);
+  if (!headKinds.get(kind).steps?.classes || given.every((label) => label === 0 || label === 1))
     return [...labels];
-  const hard = hardLabels(known, { aboveShare });
-  let at = 0;
-  return labels.map((label) => (label === null ? null : element(hard, at++)));
+  const hard = hardLabels(given, { aboveShare });
+  let next = 0;
+  return labels.map((label) => (label === null ? null : element(hard, next++)));
 };
 
 /**
@@ -65,8 +65,8 @@ export const readLabelledSteps = async (
   problems: Problems,
   signal?: AbortSignal,
 ): Promise<EncodedSteps[]> => {
-  const found = await stat(file).catch(() => undefined);
-  if (found === undefined || found.size === 0) return [];
+  const stats = await stat(file).catch(() => undefined);
+  if (stats === undefined || stats.size === 0) return [];
   // What our own stage wrote brings its white space along.
   const parse = (value: unknown, origin: Origin): StepRow =>
     parseStepRow(value, origin, "", { separator: "" });

@@ -175,8 +175,8 @@ export const rewardStage: Stage<Recipe> = {
     };
     const steps = { train: await stepsOf("train"), heldOut: await stepsOf("held-out") };
     const pairs = await readAllPairs(data, folderOf("pairs"), signal);
-    const known = new Set([...steps.train, ...pairs.train].map(({ objective }) => objective));
-    const objectives = Object.keys(recipe.objectives).filter((name) => known.has(name));
+    const present = new Set([...steps.train, ...pairs.train].map(({ objective }) => objective));
+    const objectives = Object.keys(recipe.objectives).filter((name) => present.has(name));
     const results: Record<string, Record<string, number>> = {};
     for (const planned of plan(recipe, reward, objectives, steps.train)) {
       const rows = {

@@ -35,10 +35,10 @@ export const rolloutFile = (folder: string, objective: string, side: Side): stri
 
 type Context = StageContext<Recipe>;
 
-const openModel = (name: string, { revision }: Recipe, own: boolean): Promise<LanguageModel> =>
+const openModel = (name: string, { revision }: Recipe, isRecipeModel: boolean): Promise<LanguageModel> =>
   loadModel(name, {
     compute: computeDType("auto"),
-    ...(own && revision !== undefined ? { revision } : {}),
+    ...(isRecipeModel && revision !== undefined ? { revision } : {}),
   });
 
 /** Rolls one side of an objective out; undefined where it has no rows. */
@@ -52,12 +52,12 @@ const rollOutSide = async (
   const objective = recipe.objectives[name] as ObjectiveOptions;
   const { samples, batchSize, from, heldOut, simulate, persona } = rolloutBlock(objective);
   const data = needFolder("rollout", "data", folderOf);
-  const own = <Row extends { objective: string }>(rows: readonly Row[]): Row[] => {
+  const ofSide = <Row extends { objective: string }>(rows: readonly Row[]): Row[] => {
     const mine = rows.filter((row) => row.objective === name);
     return side === "train" ? mine : mine.slice(0, heldOut);
   };
-  const rows = own(await (side === "train" ? readOpen : readHeldOutOpen)(data, signal));
-  const dialogues = own(await (side === "train" ? readDialogues : readHeldOutDialogues)(data, signal));
+  const rows = ofSide(await (side === "train" ? readOpen : readHeldOutOpen)(data, signal));
+  const dialogues = ofSide(await (side === "train" ? readDialogues : readHeldOutDialogues)(data, signal));
   if (rows.length + dialogues.length === 0) return undefined;
   const problems = new Problems({ maxBadShare: recipe.data.maxBadShare });
   const out = rolloutFile(folder, name, side);

@@ -33,15 +33,17 @@ const scoredBy = (
   const problems = new Problems({ maxBadShare: 1 });
   const scored = scoreRows(model, rows, { objective, chat: recipe.data.chat, problems, signal });
   const steps = new Map(
-    scored.flatMap((one) =>
-      "steps" in one ? [[one.row, one.steps.map(({ text, score }) => ({ text, score }))] as const] : [],
+    scored.flatMap((row) =>
+      "steps" in row ? [[row.row, row.steps.map(({ text, score }) => ({ text, score }))] as const] : [],
     ),
   );
-  return samples.map((sample, at) => ({
+  return samples.map((sample, place) => ({
     ...sample,
     replies: sample.replies.map((reply, index): Reply => {
-      const own = steps.get(formatOrigin(placeOf(at, index)));
-      return own === undefined ? reply : { ...reply, steps: { ...reply.steps, [objective]: own } };
+      const scoredSteps = steps.get(formatOrigin(placeOf(place, index)));
+      return scoredSteps === undefined
+        ? reply
+        : { ...reply, steps: { ...reply.steps, [objective]: scoredSteps } };
     }),
   }));
 };
@@ -53,8 +55,8 @@ export const withStepScores = async (
 ): Promise<Sample[]> => {
   const { recipe, folderOf, signal } = context;
   const rewards = folderOf("reward");
-  let found = [...samples];
-  if (rewards === undefined || recipe.reward === false || samples.length === 0) return found;
+  let withSteps = [...samples];
+  if (rewards === undefined || recipe.reward === false || samples.length === 0) return withSteps;
   const objectives = Object.keys(recipe.objectives);
   const names = recipe.reward.unified === false ? objectives : ["unified"];
   for (const name of names) {
@@ -64,10 +66,11 @@ export const withStepScores = async (
     const model = await loadRewardModel(folder);
     try {
       for (const objective of objectives)
-        if (model.rewards.objectives.includes(objective)) found = scoredBy(model, objective, found, context);
+        if (model.rewards.objectives.includes(objective))
+          withSteps = scoredBy(model, objective, withSteps, context);
     } finally {
       model.dispose();
     }
   }
-  return found;
+  return withSteps;
 };

@@ -35,7 +35,7 @@ export const scheduleRows = (
 ): Schedule => {
   const members = new Map(objectives.map((name): [string, number[]] => [name, []]));
   for (const [index, { objective }] of rows.entries()) members.get(objective)?.push(index);
-  const counts = Object.fromEntries([...members].map(([name, own]) => [name, own.length]));
+  const counts = Object.fromEntries([...members].map(([name, indices]) => [name, indices.length]));
   const balance: Balance = balancedBatches({ counts, batchSize: options.batchSize, seed });
   const steps = Math.min(
     Math.max(1, Math.ceil(options.epochs * balance.stepsPerEpoch)),
@@ -46,8 +46,8 @@ export const scheduleRows = (
     batch: (step) => {
       const epoch = Math.floor(step / balance.stepsPerEpoch);
       const parts = balance.batch(epoch, step % balance.stepsPerEpoch);
-      return parts.flatMap(({ objective, rows: own }) =>
-        own.map((at) => element(lookUp(members, objective, "objective"), at, "row")),
+      return parts.flatMap(({ objective, rows: indices }) =>
+        indices.map((index) => element(lookUp(members, objective, "objective"), index, "row")),
       );
     },
   };
@@ -62,7 +62,7 @@ export const reachedRows = <Row>(
   { steps, batch }: Schedule,
 ): { rows: Row[]; schedule: Schedule } => {
   const reached = new Set(Array.from({ length: steps }, (_, step) => batch(step)).flat());
-  const place = new Map([...reached].sort((a, b) => a - b).map((index, at) => [index, at]));
+  const place = new Map([...reached].sort((a, b) => a - b).map((index, position) => [index, position]));
   return {
     rows: rows.filter((_, index) => reached.has(index)),
     schedule: { steps, batch: (step) => batch(step).map((index) => lookUp(place, index, "row")) },
