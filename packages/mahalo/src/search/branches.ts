@@ -71,7 +71,7 @@ export class Branches {
         const rows = now.map(({ branch }) => branch.row);
         this.#take(now, this.#decoder.step(tokens, rows), options.maxStepTokens);
       });
-      for (const one of now) if (one.over) waiting.splice(waiting.indexOf(one), 1);
+      for (const branch of now) if (branch.over) waiting.splice(waiting.indexOf(branch), 1);
       // Lets timers and signals through; a step itself never waits.
       await nextTick();
     }
@@ -120,12 +120,12 @@ export class Branches {
       hidden_ND,
       growing.map(({ branch }) => branch.answer),
     );
-    for (const [index, one] of growing.entries()) {
-      const { answer } = one.branch;
+    for (const [index, grower] of growing.entries()) {
+      const { answer } = grower.branch;
       const { id, logprob } = chosen(choices[index]);
       const { finish, step } = answer.accept(id, logprob);
-      one.finish = finish;
-      one.over = finish !== undefined || step || answer.ids.length - one.begun >= maxStepTokens;
+      grower.finish = finish;
+      grower.over = finish !== undefined || step || answer.ids.length - grower.begun >= maxStepTokens;
     }
   }
 }

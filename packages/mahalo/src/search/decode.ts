@@ -26,7 +26,7 @@ async function* guided(
   model: LanguageModel,
   request: GenerateRequest,
   { scorer, vote, ...asked }: Guide,
-  { signal, maxBytes, decoder = (one) => cachedDecoder(one, { maxBytes }) }: DecodeOptions,
+  { signal, maxBytes, decoder = (base) => cachedDecoder(base, { maxBytes }) }: DecodeOptions,
 ): AsyncGenerator<DecodeEvent, void, undefined> {
   let tokens = 0;
   const { step: _, logprobs: __, ...rest } = request;

@@ -31,9 +31,9 @@ export const drawTree = (tree: SearchTree, { width = 100, all = true }: DrawOpti
   const children = new Map<number | undefined, SearchNode[]>();
   for (const node of tree.nodes) {
     if (!all && !node.kept && !path.has(node.id)) continue;
-    const own = children.get(node.parent) ?? [];
-    own.push(node);
-    children.set(node.parent, own);
+    const siblings = children.get(node.parent) ?? [];
+    siblings.push(node);
+    children.set(node.parent, siblings);
   }
   const lines: string[] = [];
   // A list of what is left to draw and no recursion: a long answer of short steps is a deep tree.

@@ -35,7 +35,7 @@ export type Path = {
 
 /** Makes a path of a candidate that has grown. */
 export const pathOf = (
-  { branch, finish: found }: Grown,
+  { branch, finish: finishReason }: Grown,
   {
     parent,
     key,
@@ -48,9 +48,9 @@ export const pathOf = (
   const { answer } = branch;
   const ids = [...answer.ids];
   const before = parent?.text.length ?? 0;
-  const ends = found === undefined && options.boxed && hasBoxed(answer.text);
+  const ends = finishReason === undefined && options.boxed && hasBoxed(answer.text);
   if (ends) answer.end();
-  const finish = ends ? "stop" : found;
+  const finish = ends ? "stop" : finishReason;
   const { text } = answer;
   const stepText = text.slice(before);
   return {
@@ -71,7 +71,7 @@ export const pathOf = (
     ids,
     scores: parent?.scores ?? [],
     finish,
-    exact: found !== "stop",
+    exact: finishReason !== "stop",
     alive: { branch, state: undefined },
     children: 0,
   };
@@ -95,10 +95,10 @@ export const mergeEqual = (paths: readonly Path[]): { kept: Path[]; merged: Path
   for (const path of paths) {
     const { group, parent, ids, finish = "" } = path.node;
     const key = canonicalJson([group, parent ?? -1, ids, finish]);
-    const known = first.get(key);
-    if (known === undefined) first.set(key, path);
+    const earlier = first.get(key);
+    if (earlier === undefined) first.set(key, path);
     else {
-      known.node.copies += 1;
+      earlier.node.copies += 1;
       merged.push(path);
     }
   }

@@ -151,7 +151,7 @@ class Search {
     const paths = await this.#grow(
       [{ from: { branch: root, state }, parent: undefined, keys }],
       1,
-      (at) => element(places, at, "candidate").group,
+      (index) => element(places, index, "candidate").group,
     );
     if (paths.every(({ text }) => text.trim() === "")) {
       throw new MahaloError("E_SEARCH_EMPTY", `all ${paths.length} candidates of the first step are empty`, {
@@ -172,7 +172,7 @@ class Search {
       return from === undefined ? [] : [{ from, parent, keys }];
     });
     const owners = growths.flatMap(({ parent, keys }) => keys.map(() => parent.node.group));
-    const paths = await this.#grow(growths, step, (at) => element(owners, at, "candidate"));
+    const paths = await this.#grow(growths, step, (index) => element(owners, index, "candidate"));
     for (const parent of parents) parent.alive = undefined;
     for (const group of this.#groups) group.live = [];
     return paths;
@@ -186,15 +186,15 @@ class Search {
       keys: readonly string[];
     }[],
     step: number,
-    groupOf: (at: number) => number,
+    groupOf: (index: number) => number,
   ): Promise<Path[]> {
     const grown = await this.#branches.grow(
       growths.map(({ from, keys }) => ({ from: from.branch, randoms: keys.map((key) => this.#random(key)) })),
       { ...this.#options, signal: this.#tools.signal },
     );
     const origins = growths.flatMap(({ from, parent, keys }) => keys.map((key) => ({ from, parent, key })));
-    const all = zip(grown, origins).map(([one, { from, parent, key }], index): Path => {
-      const path = pathOf(one, { parent, key, id: 0, group: groupOf(index), step }, this.#options);
+    const all = zip(grown, origins).map(([growth, { from, parent, key }], index): Path => {
+      const path = pathOf(growth, { parent, key, id: 0, group: groupOf(index), step }, this.#options);
       // The prefix's state, until the candidate has its own.
       if (path.alive !== undefined) path.alive.state = from.state;
       this.#generated += path.node.ids.length;
@@ -219,12 +219,12 @@ class Search {
     const { scorer, signal } = this.#tools;
     if (scorer === undefined) return;
     const steps = paths.map((path) => scoredStepOf(path, path.alive?.state ?? 0));
-    const found = await this.#asked(() => scorer.score(steps, signal));
+    const results = await this.#asked(() => scorer.score(steps, signal));
     for (const [index, path] of paths.entries()) {
-      const one = found[index];
-      if (one === undefined)
+      const result = results[index];
+      if (result === undefined)
         throw new MahaloError("E_SEARCH_SCORE", "the scorer left candidates out", { exitStatus: 1 });
-      if (takeScores(path, one, this.#objectives, this.#options)) continue;
+      if (takeScores(path, result, this.#objectives, this.#options)) continue;
       this.#release(path);
       path.scores = [];
     }
@@ -249,10 +249,10 @@ class Search {
   #compete(candidates: readonly Path[], step: number): void {
     const scored = this.#weights.length > 0;
     for (const [index, group] of this.#groups.entries()) {
-      const own = candidates.filter(
+      const members = candidates.filter(
         ({ node, scores }) => node.group === index && !(scored && scores.length === 0),
       );
-      const pool = [...group.ended, ...own];
+      const pool = [...group.ended, ...members];
       const totals = totalsOf(pool, this.#weights, this.#options);
       const competitors = zip(pool, totals).map(([{ node }, total]) => ({ node, total }));
       const random = this.#random(`step ${step}, subtree ${index}`);

@@ -92,9 +92,9 @@ const modelGuide = (
   { tokenizer, chat }: OpenGuidesOptions,
 ): { scorer: Scorer; weights: Record<string, number> } => {
   const named = guides.flatMap(({ objective, name, weight }) =>
-    (objective === undefined ? model.rewards.objectives : [objective]).map((one) => ({
-      objective: one,
-      name: name ?? one,
+    (objective === undefined ? model.rewards.objectives : [objective]).map((scored) => ({
+      objective: scored,
+      name: name ?? scored,
       weight,
     })),
   );
@@ -149,8 +149,10 @@ export const openGuides = async (
           options.compute === undefined ? {} : { compute: options.compute },
         );
         models.push(model);
-        const own = guides.flatMap((one) => ("model" in one && one.model === guide.model ? [one] : []));
-        const opened = modelGuide(model, own, options);
+        const sameModel = guides.flatMap((other) =>
+          "model" in other && other.model === guide.model ? [other] : [],
+        );
+        const opened = modelGuide(model, sameModel, options);
         scorers.push(opened.scorer);
         Object.assign(weights, opened.weights);
       }

@@ -93,15 +93,15 @@ export const modelScorer = (model: RewardModel, options: ModelScorerOptions): Sc
     return ended ? response : withoutEnd(response, tokenizer.eosIds);
   };
   /** What of a candidate is there already, in a row of a view, and what is to be read. */
-  const planOf = (step: ScoredStep, { scorer }: View, at: number): Plan => {
+  const planOf = (step: ScoredStep, { scorer }: View, view: number): Plan => {
     const from = states.get(step.from);
-    const row = element(from.rows, at, "row");
+    const row = element(from.rows, view, "row");
     const held = scorer.ids(row);
     if (exact && step.exact) {
       fits(held.length + step.ids.length);
       return { row, shared: held.length, ids: step.ids };
     }
-    const whole = [...held.slice(0, element(from.promptLengths, at)), ...encoded(step, from)];
+    const whole = [...held.slice(0, element(from.promptLengths, view)), ...encoded(step, from)];
     fits(whole.length);
     // The last token is always read: its hidden state is what is scored.
     const shared = Math.min(commonLength(whole, held), whole.length - 1);
@@ -114,7 +114,7 @@ export const modelScorer = (model: RewardModel, options: ModelScorerOptions): Sc
     },
     async begin(prompt) {
       const ids = encodePrompt(prompt, encoding);
-      const prompts = views.map(({ objectives: own }) => namedPrompt(model, element(own, 0), ids));
+      const prompts = views.map(({ objectives: names }) => namedPrompt(model, element(names, 0), ids));
       for (const { length } of prompts) fits(length);
       const rows = zip(views, prompts).map(([{ scorer }, named]) => {
         const row = scorer.addRow();
@@ -129,7 +129,7 @@ export const modelScorer = (model: RewardModel, options: ModelScorerOptions): Sc
       const rows = steps.map((): number[] => []);
       // All that may be refused comes before the first fork, so that nothing is left behind.
       const plans = views.map((view, index) => steps.map((step) => planOf(step, view, index)));
-      for (const [{ objectives: own, scorer }, plan] of zip(views, plans)) {
+      for (const [{ objectives: scored, scorer }, plan] of zip(views, plans)) {
         const extensions = zip(plan, rows).map(([{ row, shared, ids }, forks]) => {
           const fork = scorer.fork(row, shared);
           forks.push(fork);
@@ -137,8 +137,8 @@ export const modelScorer = (model: RewardModel, options: ModelScorerOptions): Sc
         });
         tokens += extensions.reduce((sum, { ids }) => sum + ids.length, 0);
         for (const [found, into] of zip(scorer.extend(extensions), scores)) {
-          for (const one of own)
-            into[names[one] ?? one] = need(element(found, 0)[one], `the score of "${one}"`);
+          for (const name of scored)
+            into[names[name] ?? name] = need(element(found, 0)[name], `the score of "${name}"`);
         }
       }
       return steps.map(({ from }, index): StepScores => {

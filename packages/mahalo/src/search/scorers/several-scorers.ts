@@ -21,8 +21,9 @@ export const severalScorers = (scorers: readonly Scorer[]): Scorer => {
   if (only !== undefined && others.length === 0) return only;
   const states = new States<readonly number[]>();
   /** Drops what the first scorers have made, where a later one has failed. */
-  const forget = (made: readonly (readonly number[])[]): void => {
-    for (const own of made) for (const [index, state] of own.entries()) scorers[index]?.drop(state);
+  const forget = (begun: readonly (readonly number[])[]): void => {
+    for (const scorerStates of begun)
+      for (const [index, state] of scorerStates.entries()) scorers[index]?.drop(state);
   };
   return {
     objectives,
@@ -30,31 +31,31 @@ export const severalScorers = (scorers: readonly Scorer[]): Scorer => {
       return scorers.reduce((sum, { tokens }) => sum + tokens, 0);
     },
     async begin(prompt, reference) {
-      const own: number[] = [];
+      const begun: number[] = [];
       try {
-        for (const scorer of scorers) own.push(await scorer.begin(prompt, reference));
+        for (const scorer of scorers) begun.push(await scorer.begin(prompt, reference));
       } catch (error) {
-        forget([own]);
+        forget([begun]);
         throw error;
       }
-      return states.add(own);
+      return states.add(begun);
     },
     async score(steps, signal) {
-      const found: StepScores[][] = [];
+      const results: StepScores[][] = [];
       try {
         for (const [index, scorer] of scorers.entries()) {
           const mine = steps.map((step) => ({
             ...step,
             from: element(states.get(step.from), index, "state"),
           }));
-          found.push(await scorer.score(mine, signal));
+          results.push(await scorer.score(mine, signal));
         }
       } catch (error) {
-        forget(steps.map((_, index) => found.map((one) => element(one, index, "score").state)));
+        forget(steps.map((_, index) => results.map((result) => element(result, index, "score").state)));
         throw error;
       }
       return steps.map((_, index) => {
-        const all = found.map((one) => element(one, index, "score"));
+        const all = results.map((result) => element(result, index, "score"));
         return {
           state: states.add(all.map(({ state }) => state)),
           scores: Object.assign({}, ...all.map(({ scores }) => scores)),
@@ -62,9 +63,9 @@ export const severalScorers = (scorers: readonly Scorer[]): Scorer => {
       });
     },
     drop(id) {
-      const own = states.get(id);
+      const members = states.get(id);
       states.drop(id);
-      for (const [scorer, state] of zip(scorers, own)) scorer.drop(state);
+      for (const [scorer, state] of zip(scorers, members)) scorer.drop(state);
     },
     dispose() {
       for (const scorer of scorers) scorer.dispose();

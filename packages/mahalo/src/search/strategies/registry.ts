@@ -36,7 +36,7 @@ export const choiceOf = (
   strategy: string,
   asked: string | undefined,
 ): { choice: Choice; scored: boolean } => {
-  const { choice: own, scored } = strategies.get(strategy);
-  const choice = asked === undefined ? own : choices.get(asked);
+  const { choice: usual, scored } = strategies.get(strategy);
+  const choice = asked === undefined ? usual : choices.get(asked);
   return { choice, scored: scored || choice.scored };
 };

@@ -55,7 +55,7 @@ export type Strategy = {
 
 /** Keeps the paths with the highest totals, of equals the first, and grows as many candidates out of each. */
 export const keepBest = (competitors: readonly Competitor[], keep: number, candidates: number): number[] => {
-  const total = (at: number): number => element(competitors, at, "competitor").total;
+  const total = (index: number): number => element(competitors, index, "competitor").total;
   const order = [...competitors.keys()].sort((a, b) => total(b) - total(a) || a - b);
   const kept = new Set(order.slice(0, keep));
   return competitors.map((_, index) => (kept.has(index) ? candidates : 0));

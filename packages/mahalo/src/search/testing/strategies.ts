@@ -34,12 +34,12 @@ export const particles: Strategy = {
     const drawn = competitors.map(() => 0);
     for (let draw = 0; draw < candidates; draw++) {
       let rest = random.next();
-      const at = shares(competitors).findIndex((share) => {
+      const place = shares(competitors).findIndex((share) => {
         rest -= share;
         return rest < 0;
       });
       // Rounding may leave the last share a little short.
-      const taken = at < 0 ? drawn.length - 1 : at;
+      const taken = place < 0 ? drawn.length - 1 : place;
       drawn[taken] = element(drawn, taken) + 1;
     }
     return drawn;
