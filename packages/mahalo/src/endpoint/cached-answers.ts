@@ -34,15 +34,15 @@ export const cachedAnswers = async (
   batch: readonly { key: string }[],
 ): Promise<CachedAnswers> => {
   const keys = new Set(batch.map(({ key }) => key));
-  const known = new Map<string, Sample>();
+  const cached = new Map<string, Sample>();
   for await (const { key, text, finish, tokens } of cachedLines(path, lineSchema)) {
-    if (keys.has(key)) known.set(key, { text, finish, tokens });
+    if (keys.has(key)) cached.set(key, { text, finish, tokens });
   }
-  const lines = [...known].map(([key, answer]) => ({ key, ...answer }));
+  const lines = [...cached].map(([key, answer]) => ({ key, ...answer }));
   await writeJsonLines(path, lines);
   const writer = new JsonlWriter(path, { append: true });
   return {
-    known,
+    known: cached,
     add: (key, answer) => writer.write({ key, ...answer }),
     close: () => writer.close(),
   };

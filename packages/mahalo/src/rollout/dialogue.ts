@@ -36,7 +36,7 @@ export const isDialogue = (messages: readonly Message[]): boolean =>
 export const tutorTurns = (messages: readonly Message[]): TutorTurn[] =>
   messages.flatMap(({ role, content }, index): TutorTurn[] => {
     const before = messages.slice(0, index);
-    if (role !== "assistant" || before.every((one) => one.role === "system")) return [];
+    if (role !== "assistant" || before.every((message) => message.role === "system")) return [];
     const next = messages[index + 1];
     return [{ before, turn: content, reply: next?.role === "user" ? next.content : undefined }];
   });
@@ -121,7 +121,7 @@ export const planDialogues = (
           made:
             view === undefined
               ? []
-              : samplesFrom(view, 0, samples).map((one) => ({ ...one, from: 1, steps: 1 })),
+              : samplesFrom(view, 0, samples).map((sample) => ({ ...sample, from: 1, steps: 1 })),
           item: (_from, text) => ({
             prompt: upTo,
             response: text,

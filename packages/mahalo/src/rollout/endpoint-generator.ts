@@ -77,12 +77,12 @@ type Asked = { request: GenerationRequest; at: number; key: string };
 /** Jobs that one request answers: the same prefix, at most `size` together. */
 const requestsOf = (asked: readonly Asked[], size: number): Asked[][] => {
   const groups: Asked[][] = [];
-  for (const one of asked) {
+  for (const entry of asked) {
     const group = groups.at(-1);
     const before = group?.[0]?.request;
-    const same = before?.row === one.request.row && before.from === one.request.from;
-    if (group !== undefined && same && group.length < size) group.push(one);
-    else groups.push([one]);
+    const same = before?.row === entry.request.row && before.from === entry.request.from;
+    if (group !== undefined && same && group.length < size) group.push(entry);
+    else groups.push([entry]);
   }
   return groups;
 };
@@ -154,8 +154,8 @@ export const endpointGenerator = (
       const answers = await sample(endpoint, start, wanted, signals);
       for (const [index, answer] of answers.entries()) {
         const cut = answer.finish === "length" && room < maxNewTokens;
-        const one = open[index];
-        if (one !== undefined) take(one, cut ? { ...answer, finish: "context" } : answer);
+        const entry = open[index];
+        if (entry !== undefined) take(entry, cut ? { ...answer, finish: "context" } : answer);
       }
       done += answers.length;
     }
@@ -201,15 +201,15 @@ export const endpointGenerator = (
       });
       const kept = replies === undefined ? undefined : await cachedAnswers(replies, asked);
       const answers: Continuation[] = [];
-      const take = ({ request, at, key }: Asked, answer: Sample, known = false): void => {
-        if (!known) kept?.add(key, answer);
+      const take = ({ request, at, key }: Asked, answer: Sample, cached = false): void => {
+        if (!cached) kept?.add(key, answer);
         answers[at] = continuation(request, answer);
         onDone?.();
       };
       try {
-        const missing = asked.filter((one) => {
-          const answer = kept?.known.get(one.key);
-          if (answer !== undefined) take(one, answer, true);
+        const missing = asked.filter((entry) => {
+          const answer = kept?.known.get(entry.key);
+          if (answer !== undefined) take(entry, answer, true);
           return answer === undefined;
         });
         await mapInOrder(

@@ -69,10 +69,10 @@ async function* wholeLines(path: string): AsyncGenerator<Line> {
   const chunks: AsyncIterable<Buffer> = createReadStream(path, { highWaterMark: 2 ** 18 });
   for await (const chunk of chunks) {
     let start = 0;
-    for (let at = chunk.indexOf(0x0a); at >= 0; at = chunk.indexOf(0x0a, start)) {
-      const line = Buffer.concat([...rest, chunk.subarray(start, at)]);
+    for (let feed = chunk.indexOf(0x0a); feed >= 0; feed = chunk.indexOf(0x0a, start)) {
+      const line = Buffer.concat([...rest, chunk.subarray(start, feed)]);
       rest = [];
-      start = at + 1;
+      start = feed + 1;
       end += line.length + 1;
       number += 1;
       const where = `${path}:${number}`;

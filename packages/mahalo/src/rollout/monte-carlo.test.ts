@@ -125,7 +125,7 @@ describe("a response", () => {
       const sources = rows(2).map((row, index) => ({ ...row, labels: [1, 0, index].slice(0, 3) }));
       const tasks = planResponses(sources, generator, {}, problems);
       expect(tasks.map(({ row }) => row.labels)).toEqual([[1, 0, 0]]);
-      expect(problems.summary()).toMatch(/1 row left out: their labels/);
+      expect(problems.summary()).toMatch(/1 row left out: the number of labels differs/);
       await runRollouts(tasks, {
         out: join(folder, "rollouts.jsonl"),
         generator,

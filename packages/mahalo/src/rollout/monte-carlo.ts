@@ -240,18 +240,21 @@ const runBatch = async (
   { generator, judge, signal }: RunRolloutsOptions,
   onDone: () => void,
 ): Promise<Rollout[][]> => {
-  const asked = tasks.flatMap(({ made }, task) => made.map((one) => ({ task, one })));
-  const requests = asked.map(({ one }) => one.request);
+  const asked = tasks.flatMap(({ made }, task) => made.map((sample) => ({ task, sample })));
+  const requests = asked.map(({ sample }) => sample.request);
   const answers = requests.length === 0 ? [] : ((await generator?.run(requests, { signal, onDone })) ?? []);
   if (answers.length !== requests.length) {
     throw wrongCount(generator?.name ?? "no generator", answers.length, requests.length);
   }
-  const endings: { task: number; ending: Ending }[] = zip(answers, asked).map(([answer, { task, one }]) => ({
-    task,
-    ending: endingOf(one, answer),
-  }));
+  const endings: { task: number; ending: Ending }[] = zip(answers, asked).map(
+    ([answer, { task, sample }]) => ({
+      task,
+      ending: endingOf(sample, answer),
+    }),
+  );
   for (const [task, { recorded }] of tasks.entries()) {
-    for (const one of recorded) endings.push({ task, ending: { ...one, sample: 0, finish: "recorded" } });
+    for (const rollout of recorded)
+      endings.push({ task, ending: { ...rollout, sample: 0, finish: "recorded" } });
   }
   const items = endings.map(({ task, ending }) =>
     element(tasks, task, "task").item(ending.from, ending.text),
@@ -267,15 +270,15 @@ const runBatch = async (
 
 const summarize = (file: string, rows: readonly RolloutRow[], kept: number): RolloutSummary => {
   const all = rows.flatMap(({ rollouts }) => rollouts);
-  const made = all.filter(({ finish }) => finish !== "recorded");
-  const scores = made.flatMap(({ score }) => score ?? []);
+  const sampled = all.filter(({ finish }) => finish !== "recorded");
+  const scores = sampled.flatMap(({ score }) => score ?? []);
   return {
     file,
     rows: rows.length,
-    rollouts: made.length,
+    rollouts: sampled.length,
     kept,
     meanScore: scores.length === 0 ? null : scores.reduce((sum, score) => sum + score, 0) / scores.length,
-    cut: made.filter(({ finish }) => finish === "length" || finish === "context").length,
+    cut: sampled.filter(({ finish }) => finish === "length" || finish === "context").length,
     abstained: all.filter(({ score }) => score === null).length,
   };
 };
@@ -310,8 +313,13 @@ export const runRollouts = async (
       if (index < whole) continue;
       throwIfAborted(signal, "making rollouts", resumes);
       const rollouts = await runBatch(batch, options, () => bar.update(++done));
-      for (const [index, [task, made]] of zip(batch, rollouts).entries()) {
-        const row = { key: element(batchKeys, index, "key"), ...task.row, judge: judge.name, rollouts: made };
+      for (const [index, [task, answers]] of zip(batch, rollouts).entries()) {
+        const row = {
+          key: element(batchKeys, index, "key"),
+          ...task.row,
+          judge: judge.name,
+          rollouts: answers,
+        };
         writer.write(row);
         rows.push(row);
       }

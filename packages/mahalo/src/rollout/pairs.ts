@@ -59,11 +59,11 @@ const samplesOf = (row: RolloutRow, line: number, cut: boolean): { samples: Samp
   }
   const limits = ["length", "context"];
   const whole = cut ? row.rollouts : row.rollouts.filter(({ finish }) => !limits.includes(finish));
-  const samples = whole.flatMap((one): Sample[] => {
-    const text = answerText(row, one);
+  const samples = whole.flatMap((rollout): Sample[] => {
+    const text = answerText(row, rollout);
     if (text.trim() === "") return [];
-    const sample = one.finish === "recorded" ? "recorded" : one.sample;
-    return [{ text, score: one.score, place: { line, from: one.from, sample } }];
+    const sample = rollout.finish === "recorded" ? "recorded" : rollout.sample;
+    return [{ text, score: rollout.score, place: { line, from: rollout.from, sample } }];
   });
   return { samples, cut: row.rollouts.length - whole.length };
 };
@@ -88,22 +88,22 @@ export const pairsFromRollouts = (
   for (const [index, row] of rows.entries()) {
     step.see(row);
     const key = JSON.stringify([row.objective, promptKey(row.prompt)]);
-    const found = samplesOf(row, index + 1, options.cut);
-    cut += found.cut;
+    const sampled = samplesOf(row, index + 1, options.cut);
+    cut += sampled.cut;
     const group = groups.get(key);
-    if (group === undefined) groups.set(key, { row, origin: row.origin, samples: found.samples });
-    else append(group.samples, found.samples);
+    if (group === undefined) groups.set(key, { row, origin: row.origin, samples: sampled.samples });
+    else append(group.samples, sampled.samples);
   }
   if (cut > 0) step.skip("answers that ended at their length limit", cut);
   return [...groups].flatMap(([key, { row, origin, samples }]): MadePair[] => {
     const chosen = choosePairs(samples, options, rng(seed, "pairs", key));
     if (chosen.length === 0) step.skip("no two answers of a prompt differ enough in score");
-    const at = (index: number): { text: string; place: SamplePlace } => {
+    const sampleAt = (index: number): { text: string; place: SamplePlace } => {
       const { text, score, place } = element(samples, index, "sample");
       return { text, place: { ...place, score: need(score ?? undefined, "a chosen answer's score") } };
     };
     return chosen.map((pair) => {
-      const [better, worse] = [at(pair.chosen), at(pair.rejected)];
+      const [better, worse] = [sampleAt(pair.chosen), sampleAt(pair.rejected)];
       return {
         objective: row.objective,
         prompt: row.prompt,

@@ -37,18 +37,18 @@ export const rejudgeRollouts = async (
       { exitStatus: 1 },
     );
   }
-  let at = 0;
+  let next = 0;
   return rows.map(({ labels, ...row }) => {
-    const own = objective === undefined || objective === row.objective;
+    const isOwn = objective === undefined || objective === row.objective;
     return {
       ...row,
       key: hashBytes(canonicalJson({ of: row.key, objective, judge: judgeContent })),
       objective: objective ?? row.objective,
       kind: row.kind === "interactive" ? row.kind : (kind ?? row.kind),
-      ...(labels === undefined || !own ? {} : { labels }),
+      ...(labels === undefined || !isOwn ? {} : { labels }),
       judge: judge.name,
       rollouts: row.rollouts.map((rollout) => {
-        const { score, reason } = element(verdicts, at++, "verdict");
+        const { score, reason } = element(verdicts, next++, "verdict");
         return { ...rollout, score, reason };
       }),
     };

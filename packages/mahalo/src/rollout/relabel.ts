@@ -77,8 +77,8 @@ type Candidate = {
 };
 
 const scored = (row: RolloutRow, from: number): Ending[] =>
-  row.rollouts.flatMap(({ from: at, steps, score }) =>
-    at === from && score !== null ? [{ steps, score }] : [],
+  row.rollouts.flatMap(({ from: start, steps, score }) =>
+    start === from && score !== null ? [{ steps, score }] : [],
   );
 
 const recordedOf = (row: RolloutRow): Candidate[] =>
@@ -88,16 +88,16 @@ const recordedOf = (row: RolloutRow): Candidate[] =>
 
 /** Sampled answers as responses; of those with the same text the first. */
 const samplesOf = (row: RolloutRow): Candidate[] => {
-  const known = new Set([row.steps.join("")]);
+  const seen = new Set([row.steps.join("")]);
   return row.rollouts.flatMap((rollout): Candidate[] => {
     const { from, finish, score } = rollout;
     if (finish === "recorded" || score === null) return [];
     const steps = answerSteps(row, rollout);
     const text = steps?.join("") ?? "";
-    if (steps === undefined || steps.length === 0 || text.trim() === "" || known.has(text)) return [];
-    known.add(text);
-    const own = [{ steps: steps.length, score }];
-    const endings = (t: number): Ending[] => (t > from ? own : scored(row, t));
+    if (steps === undefined || steps.length === 0 || text.trim() === "" || seen.has(text)) return [];
+    seen.add(text);
+    const ending = [{ steps: steps.length, score }];
+    const endings = (t: number): Ending[] => (t > from ? ending : scored(row, t));
     return [{ row, steps, labels: undefined, endings }];
   });
 };
@@ -117,8 +117,8 @@ const judgePrefixes = async (
     })),
   );
   const verdicts = await judge.score(items, { signal });
-  let at = 0;
-  return candidates.map(({ steps }) => steps.map(() => element(verdicts, at++, "verdict").score));
+  let next = 0;
+  return candidates.map(({ steps }) => steps.map(() => element(verdicts, next++, "verdict").score));
 };
 
 const targetsOf = (
@@ -131,26 +131,26 @@ const targetsOf = (
   const hindsight = target === "hindsight" || (target === "hard" && aboveShare !== undefined);
   const soft = steps.map((_, index): number | null => {
     const t = index + 1;
-    const known = endings(t);
-    if (known.length === 0) return null;
-    if (!hindsight) return monteCarloValue(t, known);
+    const ends = endings(t);
+    if (ends.length === 0) return null;
+    if (!hindsight) return monteCarloValue(t, ends);
     const label = labels === undefined ? null : element(labels, index, "label");
-    const own = { auto: label ?? 0, labels: label, none: 0 };
+    const qualities = { auto: label ?? 0, labels: label, none: 0 };
     const r =
       quality === "value"
-        ? monteCarloValue(t, known)
+        ? monteCarloValue(t, ends)
         : quality === "judge"
           ? element(need(judged, "the judge's scores"), index)
-          : own[quality];
-    return r === null ? null : hindsightTarget(r, t, known, { gamma });
+          : qualities[quality];
+    return r === null ? null : hindsightTarget(r, t, ends, { gamma });
   });
   if (target !== "hard") return soft;
   const hard = hardLabels(
     soft.flatMap((value) => value ?? []),
     aboveShare === undefined ? { above } : { aboveShare },
   );
-  let at = 0;
-  return soft.map((value) => (value === null ? null : element(hard, at++)));
+  let next = 0;
+  return soft.map((value) => (value === null ? null : element(hard, next++)));
 };
 
 /** Whether options need a judge of their own. */
@@ -182,9 +182,9 @@ export const relabelRows = async (
     const withSamples =
       row.kind !== "interactive" &&
       (options.samples === "all" || (options.samples === "auto" && row.steps.length === 0));
-    const found = [...recordedOf(row), ...(withSamples ? samplesOf(row) : [])];
-    if (found.length === 0) step.skip("they have no response whose steps are known");
-    return found;
+    const candidates = [...recordedOf(row), ...(withSamples ? samplesOf(row) : [])];
+    if (candidates.length === 0) step.skip("they have no response whose steps are known");
+    return candidates;
   });
   const judged =
     relabelNeedsJudge(options) && judge !== undefined

@@ -66,17 +66,20 @@ export const choosePairs = (
   { take, threshold, minMargin, perPrompt }: PairOptions,
   random: Random,
 ): ChosenPair[] => {
-  const known = new Set<string>();
+  const seen = new Set<string>();
   const scored = samples.flatMap(({ text, score }, index): Scored[] => {
-    if (score === null || known.has(text)) return [];
-    known.add(text);
+    if (score === null || seen.has(text)) return [];
+    seen.add(text);
     return [{ at: index, score }];
   });
   const correct = ({ score }: Scored): boolean => score >= threshold;
   const all =
     take === "extremes"
       ? extremes(scored)
-      : spread(random.shuffle(scored.filter(correct)), random.shuffle(scored.filter((one) => !correct(one))));
+      : spread(
+          random.shuffle(scored.filter(correct)),
+          random.shuffle(scored.filter((sample) => !correct(sample))),
+        );
   return all
     .filter(([better, worse]) => better.score > worse.score && better.score - worse.score >= minMargin)
     .slice(0, perPrompt)
