@@ -90,8 +90,8 @@ export const cachedJudge = (judge: Judge, { folder, content, files = [] }: KeptO
     const groups = new Map<string, Group>();
     for (const [index, item] of items.entries()) {
       const key = itemKey(item);
-      const known = key === undefined ? undefined : verdicts.get(key);
-      if (known !== undefined) tell([index], known);
+      const cached = key === undefined ? undefined : verdicts.get(key);
+      if (cached !== undefined) tell([index], cached);
       else {
         const name = key ?? `item ${index}`;
         const group = groups.get(name) ?? {
@@ -108,8 +108,8 @@ export const cachedJudge = (judge: Judge, { folder, content, files = [] }: KeptO
       await ensureDir(folder);
       const file = new JsonlWriter(path, { append: true });
       let added = 0;
-      const take = (at: number, verdict: Verdict): void => {
-        const group = asked[at];
+      const take = (index: number, verdict: Verdict): void => {
+        const group = asked[index];
         if (group === undefined || results.has(element(group.places, 0))) return;
         if (group.key !== undefined) {
           file.write({ key: group.key, score: verdict.score, reason: verdict.reason });

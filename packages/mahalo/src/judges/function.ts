@@ -42,8 +42,8 @@ const textOf = (error: unknown): string => (error instanceof Error ? error.messa
 
 const load = async (file: string): Promise<JudgeFunction> => {
   const path = resolve(file);
-  const found = await stat(path).catch(() => undefined);
-  if (found?.isFile() !== true)
+  const stats = await stat(path).catch(() => undefined);
+  if (stats?.isFile() !== true)
     throw fail(`${file}: there is no such file`, "check the judge's option `file`");
   let module: unknown;
   try {

@@ -31,10 +31,10 @@ export const judgeRows = async (
   const verdicts = await judge.score(items, { signal, onVerdict: () => onProgress?.(++done) });
   // A judge that judges all in one go need not tell of each.
   if (done < items.length) onProgress?.(items.length);
-  let at = 0;
+  let next = 0;
   return rows.flatMap((row) => {
     const sides = responsesOf(row).map((response): JudgedScore => {
-      const { score, reason } = element(verdicts, at++, "verdict");
+      const { score, reason } = element(verdicts, next++, "verdict");
       return { response: textOf(response), score, reason };
     });
     return withScores(row, objective ?? row.objective ?? judge.name, sides);

@@ -21,8 +21,8 @@ export type MathOptions = z.output<typeof mathOptions>;
 /** What a text states as an answer: an answer alone, or a worked answer with `\boxed{}`, `####` or "the answer is". */
 const statedIn = (text: string): string => {
   if (/^-?\d{1,15}$/.test(text)) return text;
-  const found = extractAnswer(text);
-  return found === undefined || found.form === "last number" ? text.trim() : found.text;
+  const extracted = extractAnswer(text);
+  return extracted === undefined || extracted.form === "last number" ? text.trim() : extracted.text;
 };
 
 /** The right answers of a reference: of a list each of its members is one; none where there is nothing to compare with. */
@@ -40,11 +40,11 @@ const judgeOne = (item: JudgedItem, { tolerance }: MathOptions): Verdict => {
   const right = rightAnswers(item.reference);
   if (right.length === 0) return { score: null, reason: "the row has no answer to compare with" };
   const wanted = short(right.join(" or "));
-  const found = extractAnswer(item.response);
-  if (found === undefined) return { score: 0, reason: `states no final answer; right is ${wanted}` };
-  return right.some((answer) => sameAnswer(found.text, answer, { tolerance }))
-    ? { score: 1, reason: `${short(found.text)} is right (${found.form})` }
-    : { score: 0, reason: `${short(found.text)} is wrong (${found.form}); right is ${wanted}` };
+  const extracted = extractAnswer(item.response);
+  if (extracted === undefined) return { score: 0, reason: `states no final answer; right is ${wanted}` };
+  return right.some((answer) => sameAnswer(extracted.text, answer, { tolerance }))
+    ? { score: 1, reason: `${short(extracted.text)} is right (${extracted.form})` }
+    : { score: 0, reason: `${short(extracted.text)} is wrong (${extracted.form}); right is ${wanted}` };
 };
 
 /**

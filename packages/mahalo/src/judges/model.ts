@@ -74,13 +74,13 @@ export const modelJudge: JudgeKind<"model", ModelJudgeOptions> = {
         throwIfAborted(signal, "judging");
         loading ??= load();
         const model = await loading;
-        const encode = (item: (typeof items)[number], at: number): Encoded => {
+        const encode = (item: (typeof items)[number], index: number): Encoded => {
           try {
             const how = { objective: options.objective, boundary: options.step };
-            return { at, text: encodeScored(model, [...item.prompt], item.response, how) };
+            return { at: index, text: encodeScored(model, [...item.prompt], item.response, how) };
           } catch (error) {
             if (!(error instanceof RowProblem)) throw error;
-            return { at, fault: error.message };
+            return { at: index, fault: error.message };
           }
         };
         const verdicts: Verdict[] = [];
@@ -89,16 +89,16 @@ export const modelJudge: JudgeKind<"model", ModelJudgeOptions> = {
           const batch = items
             .slice(from, from + options.batchSize)
             .map((item, index) => encode(item, from + index));
-          const texts = batch.flatMap((one) => ("text" in one ? [one.text] : []));
+          const texts = batch.flatMap((encoded) => ("text" in encoded ? [encoded.text] : []));
           const scores = scoreSteps(model, texts, { signal });
           let next = 0;
-          for (const one of batch) {
+          for (const encoded of batch) {
             const verdict =
-              "text" in one
-                ? verdictOf(model, { text: one.text, scores: element(scores, next++) }, options)
-                : { score: null, reason: one.fault };
-            verdicts[one.at] = verdict;
-            onVerdict?.(one.at, verdict);
+              "text" in encoded
+                ? verdictOf(model, { text: encoded.text, scores: element(scores, next++) }, options)
+                : { score: null, reason: encoded.fault };
+            verdicts[encoded.at] = verdict;
+            onVerdict?.(encoded.at, verdict);
           }
           // Lets signals through.
           await new Promise((resolve) => setImmediate(resolve));

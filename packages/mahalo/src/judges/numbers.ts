@@ -18,7 +18,7 @@ const value = (digits: string): number => Number(digits.replaceAll(",", ""));
  * @example numbersIn("12 - 7 = 5 apples") // [12, 7, 5]
  */
 export const numbersIn = (text: string): number[] => {
-  const found: number[] = [];
+  const numbers: number[] = [];
   for (const match of text.replaceAll(/\\\$/g, "$").matchAll(pattern)) {
     const { sign, sign2, top, bottom } = match.groups ?? {};
     if (top === undefined) {
@@ -30,8 +30,8 @@ export const numbersIn = (text: string): number[] => {
     const negative = sign2 !== undefined || (sign !== undefined && sign !== "+" && !joins);
     const whole = bottom === undefined ? value(top) : value(top) / value(bottom);
     if (Number.isFinite(whole)) {
-      found.push(negative ? -whole : whole);
+      numbers.push(negative ? -whole : whole);
     }
   }
-  return found;
+  return numbers;
 };

@@ -119,49 +119,52 @@ const findings = (
   item: JudgedItem,
   { rule, pattern, notPattern, json }: Ready,
 ): { holds: boolean; reason: string }[] => {
-  const found: { holds: boolean; reason: string }[] = [];
+  const checks: { holds: boolean; reason: string }[] = [];
   const words = wordCount(item.response);
   if (rule.asksQuestion !== undefined) {
     const sentence = invitation(item);
     const reason =
       sentence === undefined ? "does not invite the reader on" : `invites on: ${quoted(sentence)}`;
-    found.push({ holds: (sentence !== undefined) === rule.asksQuestion, reason });
+    checks.push({ holds: (sentence !== undefined) === rule.asksQuestion, reason });
   }
   if (rule.addressesReader !== undefined) {
     const speaks = addressesReader(item);
     const reason = speaks ? "speaks to the reader" : "does not speak to the reader";
-    found.push({ holds: speaks === rule.addressesReader, reason });
+    checks.push({ holds: speaks === rule.addressesReader, reason });
   }
   if (rule.minWords !== undefined) {
-    found.push({ holds: words >= rule.minWords, reason: `${words} words, at least ${rule.minWords} wanted` });
+    checks.push({
+      holds: words >= rule.minWords,
+      reason: `${words} words, at least ${rule.minWords} wanted`,
+    });
   }
   if (rule.maxWords !== undefined) {
-    found.push({ holds: words <= rule.maxWords, reason: `${words} words, at most ${rule.maxWords} wanted` });
+    checks.push({ holds: words <= rule.maxWords, reason: `${words} words, at most ${rule.maxWords} wanted` });
   }
   if (pattern !== undefined) {
     const matches = pattern.test(item.response);
-    found.push({ holds: matches, reason: `${matches ? "matches" : "does not match"} /${pattern.source}/` });
+    checks.push({ holds: matches, reason: `${matches ? "matches" : "does not match"} /${pattern.source}/` });
   }
   if (notPattern !== undefined) {
     const matches = notPattern.test(item.response);
-    found.push({
+    checks.push({
       holds: !matches,
       reason: `${matches ? "matches" : "does not match"} /${notPattern.source}/`,
     });
   }
   if (json !== undefined) {
     const fault = json(item.response);
-    found.push({ holds: fault === undefined, reason: fault ?? "fits the JSON schema" });
+    checks.push({ holds: fault === undefined, reason: fault ?? "fits the JSON schema" });
   }
-  return found;
+  return checks;
 };
 
 /** Longest time that the features of one reply may take, in milliseconds. */
 const timeLimit = 1000;
 
 const judgeOne = (item: JudgedItem, index: number, rule: Ready): Verdict => {
-  const found = withinTime(timeLimit, () => findings(item, rule));
-  if (found === overdue) {
+  const checks = withinTime(timeLimit, () => findings(item, rule));
+  if (checks === overdue) {
     throw new MahaloError(
       "E_JUDGE_TIME",
       `${itemName(item, index)}: the judge "rule" takes longer than ${timeLimit / 1000} s`,
@@ -170,8 +173,8 @@ const judgeOne = (item: JudgedItem, index: number, rule: Ready): Verdict => {
       },
     );
   }
-  const failed = found.filter(({ holds }) => !holds);
-  const shown = failed.length > 0 ? failed : found;
+  const failed = checks.filter(({ holds }) => !holds);
+  const shown = failed.length > 0 ? failed : checks;
   return { score: failed.length === 0 ? 1 : 0, reason: shown.map(({ reason }) => reason).join("; ") };
 };
 

@@ -75,17 +75,17 @@ const numberIn = (reference: unknown): number | undefined => {
 
 const judgeOne = (item: JudgedItem, { lastNumber, tolerance }: SumOptions): Verdict => {
   const given: readonly unknown[] = Array.isArray(item.reference) ? item.reference : [item.reference];
-  const right = given.flatMap((one) => numberIn(one) ?? []);
+  const right = given.flatMap((value) => numberIn(value) ?? []);
   if (right.length === 0) return { score: null, reason: "the row has no number to compare with" };
   const wanted = right.join(" or ");
-  const found = finalAnswer(item.response, lastNumber);
-  if (found === undefined) return { score: 0, reason: `states no final answer; right is ${wanted}` };
+  const stated = finalAnswer(item.response, lastNumber);
+  if (stated === undefined) return { score: 0, reason: `states no final answer; right is ${wanted}` };
   const isRight = right.some(
-    (value) => Math.abs(found.value - value) <= tolerance * Math.max(1, Math.abs(value)),
+    (value) => Math.abs(stated.value - value) <= tolerance * Math.max(1, Math.abs(value)),
   );
   return isRight
-    ? { score: 1, reason: `${found.value} is right (${found.form})` }
-    : { score: 0, reason: `${found.value} is wrong (${found.form}); right is ${wanted}` };
+    ? { score: 1, reason: `${stated.value} is right (${stated.form})` }
+    : { score: 0, reason: `${stated.value} is wrong (${stated.form}); right is ${wanted}` };
 };
 
 /**

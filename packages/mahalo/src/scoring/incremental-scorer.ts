@@ -111,12 +111,12 @@ export const incrementalScorer = (
   });
   const held: Held[] = [];
   const rowOf = (row: number): Held => {
-    const one = held[row];
-    if (one === undefined) throw wrongRow(row);
-    return one;
+    const found = held[row];
+    if (found === undefined) throw wrongRow(row);
+    return found;
   };
   const idsOf = (row: number): number[] => rowOf(row).ids;
-  const at = (hidden_TD: Tensor, offsets: readonly number[]): Tensor =>
+  const rowsAt = (hidden_TD: Tensor, offsets: readonly number[]): Tensor =>
     hidden_TD.indexSelect(0, tensor(Int32Array.from(offsets), { dtype: "int64", device }));
   /** Scores of whole rows at their ends, from their first tokens, without the cache. */
   const whole = (rows: readonly (readonly number[])[], ends: readonly (readonly number[])[]) =>
@@ -127,10 +127,10 @@ export const incrementalScorer = (
         const lastPosition = batch.positions.reduce((last, position) => Math.max(last, position), 0);
         const tokens = { ids_T: int64(batch.ids), positions_T: int64(batch.positions), lastPosition };
         const hidden_TD = backbone.forward(tokens, packedAttention(batch));
-        const offsets = zip(ends, batch.rows).flatMap(([own, { start }]) =>
-          own.map((end) => start + end - 1),
+        const offsets = zip(ends, batch.rows).flatMap(([rowEnds, { start }]) =>
+          rowEnds.map((end) => start + end - 1),
         );
-        return scoresOf(at(hidden_TD, offsets), heads);
+        return scoresOf(rowsAt(hidden_TD, offsets), heads);
       }),
     );
   /** Scores at the ends of new tokens, which the rows hold afterwards. */
@@ -138,8 +138,10 @@ export const incrementalScorer = (
     noGrad(() =>
       scope(() => {
         const { hidden_TD, starts } = cachedPass(backbone, cache, extensions);
-        const offsets = zip(ends, starts).flatMap(([own, start]) => own.map((end) => start + end - 1));
-        return scoresOf(at(hidden_TD, offsets), heads);
+        const offsets = zip(ends, starts).flatMap(([rowEnds, start]) =>
+          rowEnds.map((end) => start + end - 1),
+        );
+        return scoresOf(rowsAt(hidden_TD, offsets), heads);
       }),
     );
   return {
@@ -161,10 +163,10 @@ export const incrementalScorer = (
       const rows = new Set(extensions.map(({ row }) => row));
       if (rows.size < extensions.length)
         throw new MahaloError("E_SCORER_ROW", "a row is extended twice", { exitStatus: 1 });
-      const ends = extensions.map(({ row, ids, ends: own }) => {
+      const ends = extensions.map(({ row, ids, ends: given }) => {
         idsOf(row);
         checkTokens(ids, config.vocabSize);
-        return own ?? [ids.length];
+        return given ?? [ids.length];
       });
       const before = extensions.map(({ row }) => idsOf(row).length);
       const flat = cached
@@ -174,13 +176,13 @@ export const incrementalScorer = (
           )
         : whole(
             extensions.map(({ row, ids }) => [...idsOf(row), ...ids]),
-            zip(ends, before).map(([own, length]) => own.map((end) => length + end)),
+            zip(ends, before).map(([rowEnds, length]) => rowEnds.map((end) => length + end)),
           );
       for (const { row, ids } of extensions) idsOf(row).push(...ids);
-      let at = 0;
+      let offset = 0;
       return ends.map(({ length }) => {
-        at += length;
-        return flat.slice(at - length, at);
+        offset += length;
+        return flat.slice(offset - length, offset);
       });
     },
     fork(row, length = idsOf(row).length) {

@@ -57,9 +57,9 @@ export type ScoreMetricsOptions = {
 };
 
 const collect = <T>(into: Map<string, T[]>, name: string, value: T): void => {
-  const known = into.get(name);
-  if (known === undefined) into.set(name, [value]);
-  else known.push(value);
+  const values = into.get(name);
+  if (values === undefined) into.set(name, [value]);
+  else values.push(value);
 };
 
 /** Something observed of a row, and the prompt that the row is of. */
@@ -99,7 +99,7 @@ const labelMetrics = (
       some.map(({ label }) => label > threshold),
     );
   const auc = curve(all);
-  const found = {
+  const metrics = {
     auc,
     aucInterval: auc === undefined ? undefined : intervalOf(observed, curve),
     ece: probabilities && unit ? calibrationError(scores, labels) : undefined,
@@ -109,7 +109,7 @@ const labelMetrics = (
   return {
     count: all.length,
     accuracy: mean(scores.map((score, index) => Number(score > threshold === positive[index]))),
-    ...Object.fromEntries(Object.entries(found).filter(([, value]) => value !== undefined)),
+    ...Object.fromEntries(Object.entries(metrics).filter(([, value]) => value !== undefined)),
   };
 };
 
@@ -164,8 +164,8 @@ const ofObjective = (
       }
       continue;
     }
-    const own = "steps" in row ? row.steps : [];
-    for (const { score, label } of own)
+    const scoredSteps = "steps" in row ? row.steps : [];
+    for (const { score, label } of scoredSteps)
       if (label !== undefined) steps.push({ prompt, value: { score, label } });
     const { label } = row;
     if (label === undefined) continue;
@@ -192,6 +192,9 @@ export const scoreMetrics = (
   const objectives = new Map<string, ScoredRow[]>();
   for (const row of rows) collect(objectives, row.objective, row);
   return Object.fromEntries(
-    [...objectives].map(([objective, own]) => [objective, ofObjective(own, threshold, kindOf?.(objective))]),
+    [...objectives].map(([objective, members]) => [
+      objective,
+      ofObjective(members, threshold, kindOf?.(objective)),
+    ]),
   );
 };

@@ -106,10 +106,10 @@ export const scoreRows = (
   const step: ProblemStep = problems.step("scoring");
   const encoded = rows.flatMap((row) => {
     step.see(row);
-    const own = objectiveOf(model, row, objective);
+    const scoredOn = objectiveOf(model, row, objective);
     const texts = step.guard(row.origin, () =>
       responsesOf(row).map((response) =>
-        encodeScored(model, row.prompt, response, { objective: own, boundary, chat }),
+        encodeScored(model, row.prompt, response, { objective: scoredOn, boundary, chat }),
       ),
     );
     return texts === undefined ? [] : [{ row, texts }];
@@ -120,10 +120,10 @@ export const scoreRows = (
     encoded.flatMap(({ texts }) => texts),
     { signal, onProgress },
   );
-  let at = 0;
+  let next = 0;
   return encoded.flatMap(({ row, texts }) => {
     const sides = zip(responsesOf(row), texts).map(([response, text]) =>
-      stepwise(model, row, response, { text, scores: element(scores, at++) }),
+      stepwise(model, row, response, { text, scores: element(scores, next++) }),
     );
     return withScores(row, element(texts, 0).objective ?? "", sides);
   });

@@ -17,8 +17,8 @@ const describeSide = (name: string, score: StepwiseScore | JudgedScore): string 
     return `  ${name}${score.score === null ? "no verdict" : digits(score.score)}  ${score.reason}\n`;
   }
   const { last, min, product, mean } = score;
-  const lines = score.steps.map(({ text, score: own, label }) => {
-    return `    ${digits(own)}${label === undefined ? "" : ` (${label})`}  ${oneLine(text)}\n`;
+  const lines = score.steps.map(({ text, score: stepScore, label }) => {
+    return `    ${digits(stepScore)}${label === undefined ? "" : ` (${label})`}  ${oneLine(text)}\n`;
   });
   const whole = `last ${digits(last)}, min ${digits(min)}, product ${digits(product)}, mean ${digits(mean)}`;
   return `  ${name}${whole}\n${lines.join("")}`;
@@ -53,7 +53,9 @@ export const describeMetrics = (metrics: Readonly<Record<string, ScoreMetrics>>)
       return [
         `${objective}: ${formatNumberOf(rows, "row")}${left}${means.length === 0 ? "" : `; mean ${means.join(", ")}`}`,
         ...(steps === undefined ? [] : [`  steps: ${describeLabels(steps)}`]),
-        ...Object.entries(responses).map(([name, own]) => `  responses by ${name}: ${describeLabels(own)}`),
+        ...Object.entries(responses).map(
+          ([name, metrics]) => `  responses by ${name}: ${describeLabels(metrics)}`,
+        ),
         ...Object.entries(pairs).map(
           ([name, { count, accuracy, accuracyInterval, ties, margin }]) =>
             `  pairs by ${name}: accuracy ${digits(accuracy)}${within(accuracyInterval)}, margin ${digits(margin)}, ties ${ties} (${count})`,

@@ -75,11 +75,11 @@ const groupByPrompt = (
     // What follows the last step changes no score.
     const completion = response.slice(0, ends.at(-1));
     const key = share ? prompt.join(" ") : String(index);
-    const known = open.get(key);
-    if (known !== undefined && known.tokens + completion.length <= maxTokensPerMicrobatch) {
-      known.completions.push(completion);
-      known.members.push(index);
-      known.tokens += completion.length;
+    const started = open.get(key);
+    if (started !== undefined && started.tokens + completion.length <= maxTokensPerMicrobatch) {
+      started.completions.push(completion);
+      started.members.push(index);
+      started.tokens += completion.length;
       continue;
     }
     const group = {
@@ -108,13 +108,13 @@ const readScores = (
     const head = headOf(end.member);
     byHead.set(head, [...(byHead.get(head) ?? []), end]);
   }
-  return [...byHead].flatMap(([head, own]) => {
-    const outputs = head.apply(hidden(own.flatMap(({ offsets }) => offsets)));
+  return [...byHead].flatMap(([head, passes]) => {
+    const outputs = head.apply(hidden(passes.flatMap(({ offsets }) => offsets)));
     const all = head.scores(outputs.toFloat32Array());
-    let at = 0;
-    return own.map(({ member, offsets }): [number, number[]] => {
-      at += offsets.length;
-      return [member, all.slice(at - offsets.length, at)];
+    let offset = 0;
+    return passes.map(({ member, offsets }): [number, number[]] => {
+      offset += offsets.length;
+      return [member, all.slice(offset - offsets.length, offset)];
     });
   });
 };
@@ -167,7 +167,7 @@ export const scoreSteps = (
         return readScores(hidden, ends, headOf);
       }),
     );
-    for (const [member, own] of read) scores[member] = own;
+    for (const [member, stepScores] of read) scores[member] = stepScores;
     done += ends.length;
     onProgress?.(done);
   }
