@@ -106,8 +106,8 @@ const checkWeights = (path: string, weights: TensorStore, parameters: readonly P
       refuse(`${name} has shape [${shape}], in this run it has [${value.shape}]`);
     }
   }
-  const known = new Set(parameters.map(({ name }) => name));
-  const stray = weights.names.find((name) => !known.has(name));
+  const names = new Set(parameters.map(({ name }) => name));
+  const stray = weights.names.find((name) => !names.has(name));
   if (stray !== undefined) refuse(`holds ${stray}, which this run does not train`);
 };
 
@@ -163,7 +163,7 @@ const readCheckpoint = async (
   const masters = parameters.map((parameter) => {
     const { name, master } = parameter;
     if (master === undefined) throw new MahaloError("E_MODEL_NOT_TRAINABLE", `${name} has no master weights`);
-    return { one: parameter, master };
+    return { parameter, master };
   });
   const weights = openSafetensors(join(path, "weights.safetensors"));
   checkWeights(path, weights, parameters);
@@ -174,9 +174,9 @@ const readCheckpoint = async (
   });
   task?.load(state.task);
   noGrad(() => {
-    for (const { one, master } of masters) {
-      scope(() => ops.copy_(master.detach(), weights.tensor(one.name)));
-      one.syncFromMaster();
+    for (const { parameter, master } of masters) {
+      scope(() => ops.copy_(master.detach(), weights.tensor(parameter.name)));
+      parameter.syncFromMaster();
     }
   });
   weights.close();

@@ -65,20 +65,20 @@ export class HiddenCache {
   #read(head: LossHead, row: TaskRow): RowStates {
     const states = scope((): RowStates => {
       const [packed] = packRows([row], Number.MAX_SAFE_INTEGER);
-      const [own] = packed?.batch.rows ?? [];
-      if (packed === undefined || own === undefined) {
+      const [laid] = packed?.batch.rows ?? [];
+      if (packed === undefined || laid === undefined) {
         throw new MahaloError("E_INTERNAL", "a row was not packed", { exitStatus: 1 });
       }
       const hidden_TD = this.#backbone.forward(batchTokens(packed.batch), packedAttention(packed.batch));
       const positions: number[] = [];
-      const completions = own.completions.map((completion, index) => {
+      const completions = laid.completions.map((completion, index) => {
         const start = positions.length;
-        for (const position of Array.from(head.positions(row, own, completion, index)))
+        for (const position of Array.from(head.positions(row, laid, completion, index)))
           positions.push(position);
         return { start, length: positions.length - start };
       });
-      const at = tensor(Int32Array.from(positions), { dtype: "int64" });
-      return { hidden_ND: hidden_TD.indexSelect(0, at), completions };
+      const offsets = tensor(Int32Array.from(positions), { dtype: "int64" });
+      return { hidden_ND: hidden_TD.indexSelect(0, offsets), completions };
     });
     const { bytes } = states.hidden_ND;
     if (this.#bytes + bytes <= this.#maxBytes) {

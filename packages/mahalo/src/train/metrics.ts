@@ -73,15 +73,16 @@ export const preferenceMetrics = (
       exitStatus: 1,
     });
   }
-  const own = objectives.map(
+  const byObjective = objectives.map(
     (objective) =>
       [objective, pairMetrics(records.filter((record) => record.objective === objective))] as const,
   );
   const weightOf = (objective: string): number => weights[objective] ?? 1;
   const total = objectives.reduce((sum, objective) => sum + weightOf(objective), 0);
   const loss =
-    own.reduce((sum, [objective, metrics]) => sum + weightOf(objective) * (metrics.loss ?? 0), 0) / total;
-  const named = own.flatMap(([objective, metrics]) =>
+    byObjective.reduce((sum, [objective, metrics]) => sum + weightOf(objective) * (metrics.loss ?? 0), 0) /
+    total;
+  const named = byObjective.flatMap(([objective, metrics]) =>
     Object.entries(metrics).map(([name, value]) => [objectiveMetric(objective, name), value] as const),
   );
   return { ...pairMetrics(records), loss, ...Object.fromEntries(named) };
@@ -92,8 +93,12 @@ const rowSchema = z.object({ step: z.int().min(0) }).catchall(z.number());
 /** The whole lines of a metrics file, with the number of bytes up to and with each. */
 const wholeLines = (bytes: Buffer): { text: string; end: number }[] => {
   const lines: { text: string; end: number }[] = [];
-  for (let start = 0, at = bytes.indexOf(10); at >= 0; start = at + 1, at = bytes.indexOf(10, start)) {
-    lines.push({ text: bytes.toString("utf8", start, at), end: at + 1 });
+  for (
+    let start = 0, feed = bytes.indexOf(10);
+    feed >= 0;
+    start = feed + 1, feed = bytes.indexOf(10, start)
+  ) {
+    lines.push({ text: bytes.toString("utf8", start, feed), end: feed + 1 });
   }
   return lines;
 };

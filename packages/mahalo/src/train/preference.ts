@@ -143,9 +143,9 @@ export const preferenceTask = (options: PreferenceTaskOptions): Task<PairRecord>
     steps: options.steps,
     rows: (step) => {
       const chosen = options.batch(step).map((index) => {
-        const one = rows[index];
-        if (one === undefined) throw new MahaloError("E_INTERNAL", `no pair ${index}`, { exitStatus: 1 });
-        return one;
+        const row = rows[index];
+        if (row === undefined) throw new MahaloError("E_INTERNAL", `no pair ${index}`, { exitStatus: 1 });
+        return row;
       });
       const missing = objectives.find((name) => !chosen.some(({ objective }) => objective === name));
       if (missing !== undefined) {

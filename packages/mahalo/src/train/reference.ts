@@ -74,11 +74,11 @@ export const cachedReference = async (
   }
   const bar = referenceBar(pairs.length);
   const reference: ReferencePair[] = [];
-  for (let at = 0; at < pairs.length; at += slice) {
+  for (let start = 0; start < pairs.length; start += slice) {
     // Lets signals through; a pass itself never waits.
     await nextTick();
-    if (at > 0) throwIfAborted(options.signal, "computing the reference", resumes);
-    append(reference, referenceOf(model, pairs.slice(at, at + slice), { ...options, onPass: bar.add }));
+    if (start > 0) throwIfAborted(options.signal, "computing the reference", resumes);
+    append(reference, referenceOf(model, pairs.slice(start, start + slice), { ...options, onPass: bar.add }));
   }
   bar.done();
   await ensureDir(options.folder);

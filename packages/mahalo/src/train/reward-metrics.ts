@@ -111,18 +111,18 @@ export const rewardMetrics = (
   if (objectives.length === 0) {
     throw new MahaloError("E_METRICS_EMPTY", "a step without rows has no reward metrics", { exitStatus: 1 });
   }
-  const own = objectives.map((objective) => {
+  const byObjective = objectives.map((objective) => {
     const mine = records.filter((record) => record.objective === objective);
     return { objective, metrics: objectiveMetrics(mine, thresholds[objective]) };
   });
   const weightOf = (objective: string): number => weights[objective] ?? 1;
   const total = objectives.reduce((sum, objective) => sum + weightOf(objective), 0);
-  const loss = own.reduce(
+  const loss = byObjective.reduce(
     (sum, { objective, metrics }) => sum + (weightOf(objective) / total) * (metrics.loss ?? 0),
     0,
   );
-  const accuracy = mean(own.map(({ metrics }) => metrics.accuracy ?? 0));
-  const named = own.flatMap(({ objective, metrics }) =>
+  const accuracy = mean(byObjective.map(({ metrics }) => metrics.accuracy ?? 0));
+  const named = byObjective.flatMap(({ objective, metrics }) =>
     Object.entries(metrics).map(([name, value]) => [objectiveMetric(objective, name), value] as const),
   );
   return { loss, accuracy, ...Object.fromEntries(named) };

@@ -127,7 +127,7 @@ const judgeRow = (
     const { loss, slope } = pairs.compare(chosen - rejected);
     return { gradients: [slope, -slope], record: { objective, kind, loss, chosen, rejected } };
   }
-  const completions = zip(labels, values).map(([own, read]) => judgeSteps(head, read, own));
+  const completions = zip(labels, values).map(([given, read]) => judgeSteps(head, read, given));
   return {
     gradients: completions.map(({ gradients }) => gradients),
     record: {
@@ -175,20 +175,20 @@ export const rewardTask = (
   checkWeights(weights);
   const targets = new Map<TaskRow, Target>();
   const target = (row: TaskRow): Target => {
-    const known = targets.get(row);
-    if (known === undefined) throw new MahaloError("E_INTERNAL", "a row of another task", { exitStatus: 1 });
-    return known;
+    const found = targets.get(row);
+    if (found === undefined) throw new MahaloError("E_INTERNAL", "a row of another task", { exitStatus: 1 });
+    return found;
   };
   const taskRow = (row: RewardRow, index: number): TaskRow => {
     const { objective } = row;
-    const one: TaskRow = {
+    const made: TaskRow = {
       prompt: namedPrompt(model, objective, row.prompt),
       completions: isPair(row) ? [row.chosen, row.rejected] : [row.response],
       objective,
       index,
     };
-    targets.set(one, targetOf(row, model.rewards.get(objective)));
-    return one;
+    targets.set(made, targetOf(row, model.rewards.get(objective)));
+    return made;
   };
   const all = rows.map(taskRow);
   const heldOutRows = heldOut.map(taskRow);
@@ -204,8 +204,8 @@ export const rewardTask = (
   /** What one loss of each objective counts in a step; computed once a step. */
   const shares = new WeakMap<readonly TaskRow[], Map<string, number>>();
   const sharesOf = (step: readonly TaskRow[]): Map<string, number> => {
-    const known = shares.get(step);
-    if (known !== undefined) return known;
+    const cached = shares.get(step);
+    if (cached !== undefined) return cached;
     const counts = new Map<string, number>();
     for (const row of step) {
       const { labels } = target(row);
@@ -215,9 +215,11 @@ export const rewardTask = (
     }
     const weightOf = (name: string): number => weights[name] ?? 1;
     const total = [...counts.keys()].reduce((sum, name) => sum + weightOf(name), 0);
-    const made = new Map([...counts].map(([name, count]) => [name, weightOf(name) / total / count] as const));
-    shares.set(step, made);
-    return made;
+    const stepShares = new Map(
+      [...counts].map(([name, count]) => [name, weightOf(name) / total / count] as const),
+    );
+    shares.set(step, stepShares);
+    return stepShares;
   };
 
   return {

@@ -33,19 +33,19 @@ export const sftTask = ({ examples, heldOut, steps, batch }: SftTaskOptions): Ta
     index,
   });
   const all = examples.map(row);
-  const at = (index: number): TaskRow => {
-    const known = all[index];
-    if (known === undefined) throw new MahaloError("E_INTERNAL", `no example ${index}`, { exitStatus: 1 });
-    return known;
+  const rowAt = (index: number): TaskRow => {
+    const found = all[index];
+    if (found === undefined) throw new MahaloError("E_INTERNAL", `no example ${index}`, { exitStatus: 1 });
+    return found;
   };
   return {
     name: "sft",
     steps,
-    rows: (step) => batch(step).map(at),
-    loss: (one, logps, step) => ({
-      gradients: one.completions.map(() => -1 / tokensOf(step)),
+    rows: (step) => batch(step).map(rowAt),
+    loss: (example, logps, step) => ({
+      gradients: example.completions.map(() => -1 / tokensOf(step)),
       record: {
-        tokens: tokensOf([one]),
+        tokens: tokensOf([example]),
         logp: logps.reduce((sum, completion) => sum + completion.reduce((total, logp) => total + logp, 0), 0),
       },
     }),

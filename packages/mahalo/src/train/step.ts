@@ -36,15 +36,15 @@ export function trainStep<R>(state: TrainState<R>, step: number): Metrics {
   const rows = task.rows(step);
   if (task.prepare !== undefined) {
     const values = forwardWithoutGrad(model, rows, options);
-    task.prepare(zip(rows, values).map(([row, own]) => task.loss(row, own, rows).record));
+    task.prepare(zip(rows, values).map(([row, read]) => task.loss(row, read, rows).record));
   }
 
   // A row that a batch names twice has two records.
   const records = new Map<TaskRow, R[]>(rows.map((row) => [row, []]));
   const backward = (some: readonly TaskRow[]): void => {
     const lossOf = (row: TaskRow, values: readonly CompletionValues[]) => task.loss(row, values, rows);
-    const found = accumulateGradients(model, some, lossOf, { ...options, trained: parameters });
-    for (const [row, record] of zip(some, found)) lookUp(records, row).push(record);
+    const recorded = accumulateGradients(model, some, lossOf, { ...options, trained: parameters });
+    for (const [row, record] of zip(some, recorded)) lookUp(records, row).push(record);
   };
   const { every, project } = options.conflict ?? { every: 0, project: false };
   const measured = every > 0 && step % every === 0;

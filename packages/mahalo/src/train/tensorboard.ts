@@ -112,20 +112,23 @@ const stepOf = (data: Uint8Array): number => {
 
 /** Bytes of an event file up to the first event after `step`, or the first that is torn or damaged. */
 const bytesUpTo = (bytes: Buffer, step: number): number => {
-  let at = 0;
-  while (at + 16 <= bytes.length) {
-    const length = Number(bytes.readBigUInt64LE(at));
-    const end = at + 12 + length + 4;
-    if (bytes.readUInt32LE(at + 8) !== maskedCrc32c(bytes.subarray(at, at + 8)) || end > bytes.length) {
+  let offset = 0;
+  while (offset + 16 <= bytes.length) {
+    const length = Number(bytes.readBigUInt64LE(offset));
+    const end = offset + 12 + length + 4;
+    if (
+      bytes.readUInt32LE(offset + 8) !== maskedCrc32c(bytes.subarray(offset, offset + 8)) ||
+      end > bytes.length
+    ) {
       break;
     }
-    const data = bytes.subarray(at + 12, at + 12 + length);
+    const data = bytes.subarray(offset + 12, offset + 12 + length);
     if (bytes.readUInt32LE(end - 4) !== maskedCrc32c(data) || stepOf(data) > step) {
       break;
     }
-    at = end;
+    offset = end;
   }
-  return at;
+  return offset;
 };
 
 /** Options of {@link EventsFile}. */

@@ -35,7 +35,7 @@ export const setTrainable = (
   seed: number,
 ): Parameter[] => {
   const { backbone } = model;
-  for (const one of backbone.parameters()) one.trainable = false;
+  for (const parameter of backbone.parameters()) parameter.trainable = false;
   const chosen = (): Parameter[] => {
     if (train === "full") return backbone.parameters();
     if (train === "heads") return [];
@@ -53,7 +53,7 @@ const evaluate = <R>(model: TrainedModel, task: Task<R>, options: TrainOptions &
   const bar = progress({ label: `${task.name}, held out`, total: task.heldOut.length, unit: "rows" });
   const values = forwardWithoutGrad(model, task.heldOut, { ...options, onPass: bar.add });
   bar.done();
-  const records = zip(task.heldOut, values).map(([row, own]) => task.loss(row, own, task.heldOut).record);
+  const records = zip(task.heldOut, values).map(([row, read]) => task.loss(row, read, task.heldOut).record);
   return Object.fromEntries(
     Object.entries(task.metrics(records)).map(([name, value]) => [`eval_${name}`, value]),
   );
@@ -143,9 +143,9 @@ export const train = async <R>(
   const checkpointed = { steps: task.steps, parameters, optimizer: run.optimizer, task: task.state };
   // A run that begins anew must not be gone on with from an older one's checkpoint.
   if (!resume) clearCheckpoints(folder);
-  const known = latestCheckpoint(folder);
-  let done = known === undefined ? 0 : await loadCheckpoint(known.path, checkpointed);
-  const log = new MetricsLog(folder, known === undefined ? {} : { resumeStep: done });
+  const checkpoint = latestCheckpoint(folder);
+  let done = checkpoint === undefined ? 0 : await loadCheckpoint(checkpoint.path, checkpointed);
+  const log = new MetricsLog(folder, checkpoint === undefined ? {} : { resumeStep: done });
   const bar: Progress = progress({ label: task.name, total: task.steps, unit: "steps", from: done });
   let last: Metrics = {};
   const save = async (): Promise<void> => {

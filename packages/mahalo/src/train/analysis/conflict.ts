@@ -17,7 +17,7 @@ export type ConflictOptions = {
 /** Inner products of all objectives' gradients with each other, in one order. */
 export type Gram = readonly (readonly number[])[];
 
-const at = (gram: Gram, i: number, j: number): number => element(element(gram, i), j);
+const entry = (gram: Gram, i: number, j: number): number => element(element(gram, i), j);
 
 /**
  * PCGrad, told by inner products alone: how much of each objective's gradient goes into the step.
@@ -42,14 +42,14 @@ export const projectConflicts = (
   const coefficients = all.map(() => 0);
   let projections = 0;
   for (const i of all) {
-    const own = all.map((k) => Number(k === i));
+    const combination = all.map((k) => Number(k === i));
     for (const j of random.shuffle(all.filter((other) => other !== i))) {
-      const product = own.reduce((sum, weight, k) => sum + weight * at(gram, k, j), 0);
-      if (product >= 0 || at(gram, j, j) === 0) continue;
-      own[j] = element(own, j) - product / at(gram, j, j);
+      const product = combination.reduce((sum, weight, k) => sum + weight * entry(gram, k, j), 0);
+      if (product >= 0 || entry(gram, j, j) === 0) continue;
+      combination[j] = element(combination, j) - product / entry(gram, j, j);
       projections += 1;
     }
-    for (const [k, weight] of own.entries()) coefficients[k] = element(coefficients, k) + weight;
+    for (const [k, weight] of combination.entries()) coefficients[k] = element(coefficients, k) + weight;
   }
   return { coefficients, projections };
 };
@@ -63,8 +63,8 @@ export const cosines = (gram: Gram, names: readonly string[]): Metrics => {
   const found: Metrics = {};
   for (const [i, first] of names.entries()) {
     for (const [j, second] of names.entries()) {
-      const scale = Math.sqrt(at(gram, i, i)) * Math.sqrt(at(gram, j, j));
-      if (j > i && scale > 0) found[`${first}~${second}`] = at(gram, i, j) / scale;
+      const scale = Math.sqrt(entry(gram, i, i)) * Math.sqrt(entry(gram, j, j));
+      if (j > i && scale > 0) found[`${first}~${second}`] = entry(gram, i, j) / scale;
     }
   }
   return found;
@@ -82,21 +82,21 @@ const isShared = ({ name }: Parameter): boolean => !name.startsWith("heads.");
 /** The gradients of one parameter by objective; undefined where none arrived. */
 type Own = (Tensor | undefined)[];
 
-const gramOf = (own: Own): number[][] =>
+const gramOf = (gradients: Own): number[][] =>
   noGrad(() =>
     scope(() => {
-      const flat = own.map((one) => one?.reshape(-1));
+      const flat = gradients.map((gradient) => gradient?.reshape(-1));
       return flat.map((a) =>
         flat.map((b) => (a === undefined || b === undefined ? 0 : ops.dot(a, b).item())),
       );
     }),
   );
 
-const plus = (a: Gram, b: Gram): Gram => b.map((row, i) => row.map((value, j) => at(a, i, j) + value));
+const plus = (a: Gram, b: Gram): Gram => b.map((row, i) => row.map((value, j) => entry(a, i, j) + value));
 
-const combined = (own: Own, coefficients: readonly number[]): Tensor | undefined => {
+const combined = (gradients: Own, coefficients: readonly number[]): Tensor | undefined => {
   let sum: Tensor | undefined;
-  for (const [gradient, weight] of zip(own, coefficients)) {
+  for (const [gradient, weight] of zip(gradients, coefficients)) {
     if (gradient === undefined) continue;
     if (sum === undefined) sum = weight === 1 ? gradient : gradient.mul(weight);
     else ops.add_(sum, gradient, { alpha: weight });
@@ -122,43 +122,43 @@ export const passByObjective = (
 ): Metrics => {
   const names = [...new Set(rows.map(({ objective }) => objective ?? ""))].sort();
   const shared = parameters.filter(isShared);
-  const gradients = new Map(shared.map((one): [Parameter, Own] => [one, []]));
+  const gradients = new Map(shared.map((parameter): [Parameter, Own] => [parameter, []]));
   try {
     for (const [k, name] of names.entries()) {
       pass(rows.filter(({ objective }) => (objective ?? "") === name));
-      for (const [one, own] of gradients) {
-        const { gradient } = one;
-        own[k] = gradient === null ? undefined : keep(gradient);
-        one.clearGradient();
+      for (const [parameter, ofObjectives] of gradients) {
+        const { gradient } = parameter;
+        ofObjectives[k] = gradient === null ? undefined : keep(gradient);
+        parameter.clearGradient();
       }
     }
     const zeros: Gram = names.map(() => names.map(() => 0));
     const parts = new Map<string, Gram>();
-    for (const [one, own] of gradients)
-      parts.set(partOf(one), plus(parts.get(partOf(one)) ?? zeros, gramOf(own)));
+    for (const [parameter, ofObjectives] of gradients)
+      parts.set(partOf(parameter), plus(parts.get(partOf(parameter)) ?? zeros, gramOf(ofObjectives)));
     const whole = [...parts.values()].reduce<Gram>(plus, zeros);
-    const found: Metrics = {};
+    const metrics: Metrics = {};
     const add = (gram: Gram, suffix: string): void => {
       for (const [pair, cosine] of Object.entries(cosines(gram, names)))
-        found[`conflict/${pair}${suffix}`] = cosine;
+        metrics[`conflict/${pair}${suffix}`] = cosine;
     };
     if (forwardWithoutGrad) {
       add(whole, "");
       for (const [part, gram] of [...parts].sort(([a], [b]) => (a < b ? -1 : 1))) add(gram, `/${part}`);
     }
     const projected = project ? projectConflicts(whole, random) : undefined;
-    if (projected !== undefined) found["conflict/projections"] = projected.projections;
+    if (projected !== undefined) metrics["conflict/projections"] = projected.projections;
     const coefficients = projected?.coefficients ?? names.map(() => 1);
     noGrad(() => {
-      for (const [one, own] of gradients) {
+      for (const [parameter, ofObjectives] of gradients) {
         scope(() => {
-          const sum = combined(own, coefficients);
-          if (sum !== undefined) one.accumulate(sum);
+          const sum = combined(ofObjectives, coefficients);
+          if (sum !== undefined) parameter.accumulate(sum);
         });
       }
     });
-    return found;
+    return metrics;
   } finally {
-    for (const gradient of gradients.values()) for (const one of gradient) one?.dispose();
+    for (const gradient of gradients.values()) for (const tensor of gradient) tensor?.dispose();
   }
 };

@@ -45,23 +45,23 @@ export const positionKl = (
       exitStatus: 1,
     });
   }
-  const found = new Float32Array(positions);
+  const kls = new Float32Array(positions);
   noGrad(() =>
     scope(() => {
       const [pHead_VD, qHead_VD] = [p.head_VD.to("float32"), q.head_VD.to("float32")];
-      for (let at = 0; at < positions; at += chunk) {
-        const count = Math.min(chunk, positions - at);
+      for (let start = 0; start < positions; start += chunk) {
+        const count = Math.min(chunk, positions - start);
         scope(() => {
           const logs = (hidden_ND: Tensor, head_VD: Tensor): Tensor =>
-            ops.logSoftmax(ops.linear(hidden_ND.narrow(0, at, count).to("float32"), head_VD), -1);
+            ops.logSoftmax(ops.linear(hidden_ND.narrow(0, start, count).to("float32"), head_VD), -1);
           const [p_CV, q_CV] = [logs(p.hidden_ND, pHead_VD), logs(q.hidden_ND, qHead_VD)];
           const kl_C = ops.exp(p_CV).mul(p_CV.sub(q_CV)).sum(-1);
-          found.set(kl_C.toFloat32Array(), at);
+          kls.set(kl_C.toFloat32Array(), start);
         });
       }
     }),
   );
-  return found;
+  return kls;
 };
 
 /** Reads hidden states themselves. */
@@ -109,10 +109,10 @@ export const statesOf = (
   const states = values.map((completions) => element(completions, 0, "completion"));
   const lengths = states.map(({ length }) => length / width);
   const hidden = new Float32Array(lengths.reduce((total, length) => total + length, 0) * width);
-  let at = 0;
+  let offset = 0;
   for (const state of states) {
-    hidden.set(state, at);
-    at += state.length;
+    hidden.set(state, offset);
+    offset += state.length;
   }
   return { hidden, lengths, head_VD };
 };
@@ -129,10 +129,10 @@ export const answerKl = (policy: States, reference: States): number[] => {
     head_VD,
   });
   const kl_N = scope(() => positionKl(tensors(policy), tensors(reference)));
-  let at = 0;
+  let offset = 0;
   return policy.lengths.map((length) => {
-    const own = kl_N.subarray(at, at + length);
-    at += length;
-    return own.reduce((total, value) => total + value, 0);
+    const tokens = kl_N.subarray(offset, offset + length);
+    offset += length;
+    return tokens.reduce((total, value) => total + value, 0);
   });
 };

@@ -21,12 +21,12 @@ export const relativeToLargest = (a: ArrayLike<number>, b: ArrayLike<number>): n
 
 /** Expects arrays of the same names, each within `tolerance` by {@link relativeToLargest}. */
 export const expectClose = (
-  found: ReadonlyMap<string, ArrayLike<number>>,
+  actual: ReadonlyMap<string, ArrayLike<number>>,
   wanted: ReadonlyMap<string, ArrayLike<number>>,
   tolerance: number,
 ): void => {
-  expect([...found.keys()].sort()).toEqual([...wanted.keys()].sort());
+  expect([...actual.keys()].sort()).toEqual([...wanted.keys()].sort());
   for (const [name, values] of wanted) {
-    expect(relativeToLargest(found.get(name) ?? [], values), name).toBeLessThan(tolerance);
+    expect(relativeToLargest(actual.get(name) ?? [], values), name).toBeLessThan(tolerance);
   }
 };

@@ -192,7 +192,7 @@ export const plainGradients = (
         .filter(({ row }) => row === index)
         .map(({ batch }) => plainLogProb(model, batch, model.heads.get(objective)));
       if (chosen === undefined || rejected === undefined) throw new Error("a pair has two completions");
-      const known = reference?.[index] ?? { chosen: 0, rejected: 0 };
+      const before = reference?.[index] ?? { chosen: 0, rejected: 0 };
       const response = (policy: Tensor, ref: number, { length }: readonly number[]): PlainResponse => ({
         policy,
         ratio: policy.sub(ref),
@@ -202,8 +202,8 @@ export const plainGradients = (
       byObjective.set(objective, losses);
       losses.push(
         lookUp(plainLosses, loss, "loss")(
-          response(chosen, known.chosen, right),
-          response(rejected, known.rejected, wrong),
+          response(chosen, before.chosen, right),
+          response(rejected, before.rejected, wrong),
           {
             beta,
             smoothing,

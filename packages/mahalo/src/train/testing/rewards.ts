@@ -75,7 +75,7 @@ export const rewardsTask = (
 /** Lets the whole backbone and all reward heads train. */
 export const trainAllRewards = ({ backbone, rewards }: RewardModel): Parameter[] => {
   const all = [...backbone.parameters(), ...rewards.parameters()];
-  for (const one of all) one.trainable = true;
+  for (const parameter of all) parameter.trainable = true;
   return all;
 };
 
@@ -86,16 +86,16 @@ export const rewardStep = (
   options: Partial<PassOptions> = {},
 ): { metrics: Metrics; records: RewardRecord[]; gradients: Map<string, Float32Array> } => {
   const trained = trainAllRewards(model);
-  for (const one of trained) one.clearGradient();
+  for (const parameter of trained) parameter.clearGradient();
   const rows = task.rows(0);
   const records: RewardRecord[] = [];
-  const found = accumulateGradients(model, rows, (row, values) => task.loss(row, values, rows), {
+  const inOrder = accumulateGradients(model, rows, (row, values) => task.loss(row, values, rows), {
     maxTokensPerMicrobatch: 10_000,
     ...options,
     headOf: task.headOf,
     trained,
   });
-  for (const [row, record] of zip(rows, found)) records[row.index] = record;
+  for (const [row, record] of zip(rows, inOrder)) records[row.index] = record;
   return {
     metrics: task.metrics(records),
     records,
@@ -174,7 +174,7 @@ export const plainRewardStep = (
   rows: readonly RewardRow[] = REWARD_ROWS,
   weights: Readonly<Record<string, number>> = {},
 ): { loss: number; gradients: Map<string, Float32Array> } => {
-  for (const one of trainAllRewards(model)) one.clearGradient();
+  for (const parameter of trainAllRewards(model)) parameter.clearGradient();
   const loss = scope(() => {
     const names = [...new Set(rows.map(({ objective }) => objective))];
     const total = names.reduce((sum, name) => sum + (weights[name] ?? 1), 0);

@@ -134,10 +134,9 @@ export const go = async ({
 /** Every float32 weight of a model, adapters included, bit for bit. */
 export const weightsOf = ({ model, trained }: Ended): Map<string, Float32Array> =>
   new Map(
-    [...model.backbone.parameters(), model.heads.base, ...model.heads.parameters(), ...trained].map((one) => [
-      one.name,
-      one.float().toFloat32Array(),
-    ]),
+    [...model.backbone.parameters(), model.heads.base, ...model.heads.parameters(), ...trained].map(
+      (parameter) => [parameter.name, parameter.float().toFloat32Array()],
+    ),
   );
 /** A file of a run's folder; by default its metrics. */
 export const text = (folder: string, name = metricsFile): string => readFileSync(join(folder, name), "utf8");
@@ -148,7 +147,7 @@ export const digestsOf = (run: Ended): Map<string, string> =>
 
 /** A digest of every file of a folder's checkpoint: step, weights and moments. */
 export const checkpointOf = (folder: string): Map<string, string> => {
-  const name = readdirSync(folder).find((one) => one.startsWith("checkpoint-")) ?? "none";
+  const name = readdirSync(folder).find((entry) => entry.startsWith("checkpoint-")) ?? "none";
   return new Map(
     readdirSync(join(folder, name)).map((file) => [
       `${name}/${file}`,
