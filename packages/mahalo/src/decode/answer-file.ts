@@ -106,7 +106,7 @@ export const answerPrompts = async (
   const onCompletion = (): void => bar.update(++done);
   const completions = await generateAll(
     model,
-    asked.map((one) => one.request),
+    asked.map((entry) => entry.request),
     { batchSize, signal, onCompletion },
   );
   bar.done();

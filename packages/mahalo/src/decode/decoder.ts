@@ -82,9 +82,9 @@ const checkStep = (tokens: readonly number[], rows: readonly number[]): void => 
   });
 };
 
-const need = <T>(row: T | undefined, at: number): T => {
+const need = <T>(row: T | undefined, index: number): T => {
   if (row !== undefined) return row;
-  throw new MahaloError("E_DECODE_ROW", `there is no row ${at}`, { exitStatus: 1 });
+  throw new MahaloError("E_DECODE_ROW", `there is no row ${index}`, { exitStatus: 1 });
 };
 
 /** Takes one out of a list; the last one takes its place. */
@@ -106,7 +106,7 @@ export const cachedDecoder = (model: LanguageModel, options: DecoderOptions = {}
     options.maxCachedPrefixBytes ?? Math.min(CACHED_PREFIX_BYTES, maxBytes / 2),
   );
   const held: { ids: number[]; row: KvRow }[] = [];
-  const at = (row: number): { ids: number[]; row: KvRow } => need(held[row], row);
+  const rowOf = (row: number): { ids: number[]; row: KvRow } => need(held[row], row);
   const add = (ids: number[], row: KvRow): number => held.push({ ids, row }) - 1;
   /** The longest beginning of tokens that a row holds, live or parked; the last token is always read. */
   const longest = (ids: readonly number[]): { row: KvRow; length: number } | undefined => {
@@ -118,9 +118,9 @@ export const cachedDecoder = (model: LanguageModel, options: DecoderOptions = {}
   const read = (extensions: readonly { row: number; ids: readonly number[] }[]): Tensor =>
     noGrad(() =>
       scope(() => {
-        const own = extensions.map(({ row, ids }) => ({ row: at(row).row, ids }));
-        const { hidden_TD, starts } = cachedPass(backbone, cache, own, { fused });
-        for (const { row, ids } of extensions) for (const id of ids) at(row).ids.push(id);
+        const resolved = extensions.map(({ row, ids }) => ({ row: rowOf(row).row, ids }));
+        const { hidden_TD, starts } = cachedPass(backbone, cache, resolved, { fused });
+        for (const { row, ids } of extensions) for (const id of ids) rowOf(row).ids.push(id);
         const ends = zip(starts, extensions).map(([start, { ids }]) => start + ids.length - 1);
         // A step's ends are its rows, in order.
         if (ends.length === hidden_TD.size(0) && ends.every((end, index) => end === index)) return hidden_TD;
@@ -138,7 +138,7 @@ export const cachedDecoder = (model: LanguageModel, options: DecoderOptions = {}
     get usedBytes() {
       return cache.usedBytes;
     },
-    ids: (row) => at(row).ids,
+    ids: (row) => rowOf(row).ids,
     addRow: () => add([], cache.open()),
     extend(extensions) {
       for (const { ids } of extensions) checkIds(ids, config.vocabSize);
@@ -149,8 +149,8 @@ export const cachedDecoder = (model: LanguageModel, options: DecoderOptions = {}
       checkIds(tokens, config.vocabSize);
       return read(zip(rows, tokens).map(([row, token]) => ({ row, ids: [token] })));
     },
-    fork: (row, length = at(row).ids.length) =>
-      add(at(row).ids.slice(0, length), cache.fork(at(row).row, length)),
+    fork: (row, length = rowOf(row).ids.length) =>
+      add(rowOf(row).ids.slice(0, length), cache.fork(rowOf(row).row, length)),
     removeRow: (row) => cache.free(removeAt(held, row).row),
     insertPrefix(row) {
       const gone = removeAt(held, row);
@@ -179,14 +179,14 @@ export const uncachedDecoder = (model: LanguageModel): Decoder => {
   const { backbone, config } = model;
   const device = deviceOf(model);
   const held: number[][] = [];
-  const at = (row: number): number[] => need(held[row], row);
+  const idsOf = (row: number): number[] => need(held[row], row);
   const add = (ids: readonly number[]): number => held.push([...ids]) - 1;
   const longest = (ids: readonly number[]): number =>
-    Math.max(0, ...held.map((own) => commonLength(ids.slice(0, -1), own)));
+    Math.max(0, ...held.map((other) => commonLength(ids.slice(0, -1), other)));
   const hiddenOf = (rows: readonly number[]): Tensor =>
     noGrad(() =>
       scope(() => {
-        const batch = promptBatch(rows.map(at));
+        const batch = promptBatch(rows.map(idsOf));
         const tokens = {
           ids_T: tensor(batch.ids, { dtype: "int64", device }),
           positions_T: tensor(batch.positions, { dtype: "int64", device }),
@@ -204,22 +204,22 @@ export const uncachedDecoder = (model: LanguageModel): Decoder => {
     maxBytes: Number.POSITIVE_INFINITY,
     bytes: 0,
     usedBytes: 0,
-    ids: at,
+    ids: idsOf,
     addRow: () => add([]),
     extend(extensions) {
       for (const { row, ids } of extensions) {
         checkIds(ids, config.vocabSize);
-        at(row).push(...ids);
+        idsOf(row).push(...ids);
       }
       return hiddenOf(extensions.map(({ row }) => row));
     },
     step(tokens, rows = [...held.keys()]) {
       checkStep(tokens, rows);
       checkIds(tokens, config.vocabSize);
-      for (const [row, token] of zip(rows, tokens)) at(row).push(token);
+      for (const [row, token] of zip(rows, tokens)) idsOf(row).push(token);
       return hiddenOf(rows);
     },
-    fork: (row, length = at(row).length) => add(at(row).slice(0, length)),
+    fork: (row, length = idsOf(row).length) => add(idsOf(row).slice(0, length)),
     removeRow(row) {
       removeAt(held, row);
     },

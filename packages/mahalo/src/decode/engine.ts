@@ -156,7 +156,7 @@ export class Engine {
     this.#batchSize = batchSize;
     this.#share = sharePrefixes;
     this.#maxPromptTokens = maxPromptTokensPerStep;
-    this.#decoder = (options.decoder ?? ((one) => cachedDecoder(one, { maxBytes })))(model);
+    this.#decoder = (options.decoder ?? ((base) => cachedDecoder(base, { maxBytes })))(model);
   }
 
   /** Requests that decode now. */
@@ -192,7 +192,7 @@ export class Engine {
     }
     const handle = new RequestHandle({
       turn: () => this.turn(),
-      cancel: (one) => this.#cancel(one),
+      cancel: (cancelled) => this.#cancel(cancelled),
     });
     const emit = (event: AnswerEvent): void => {
       if (listen === undefined) handle.push(event);
@@ -250,13 +250,13 @@ export class Engine {
     try {
       scope(() => {
         const prompts = joining.map(({ answer }) => answer.promptIds);
-        for (const { prompts: at, rows, hidden_ND } of prefill(this.#decoder, prompts, {
+        for (const { prompts: indices, rows, hidden_ND } of prefill(this.#decoder, prompts, {
           share: this.#share,
         })) {
-          const own = at.map((index) => element(joining, index, "joining request"));
-          for (const [row, task] of zip(rows, own)) this.#tasks[row] = task;
-          const answers = own.map(({ answer }) => answer);
-          this.#take(own, nextTokens(this.model, hidden_ND, answers));
+          const joined = indices.map((index) => element(joining, index, "joining request"));
+          for (const [row, task] of zip(rows, joined)) this.#tasks[row] = task;
+          const answers = joined.map(({ answer }) => answer);
+          this.#take(joined, nextTokens(this.model, hidden_ND, answers));
         }
       });
     } catch (error) {
@@ -304,18 +304,18 @@ export class Engine {
 
   /** Rows whose requests are over leave; what they hold stays for others that begin alike. */
   #leave(): void {
-    for (let at = this.#tasks.length - 1; at >= 0; at--) {
-      if (!this.#tasks[at]?.handle.over) continue;
-      if (this.#share) this.#decoder.insertPrefix(at);
-      else this.#decoder.removeRow(at);
+    for (let row = this.#tasks.length - 1; row >= 0; row--) {
+      if (!this.#tasks[row]?.handle.over) continue;
+      if (this.#share) this.#decoder.insertPrefix(row);
+      else this.#decoder.removeRow(row);
       const last = this.#tasks.pop();
-      if (last !== undefined && at < this.#tasks.length) this.#tasks[at] = last;
+      if (last !== undefined && row < this.#tasks.length) this.#tasks[row] = last;
     }
   }
 
   #cancel(handle: RequestHandle): void {
-    const at = this.#waiting.findIndex((one) => one.handle === handle);
-    if (at >= 0) this.#waiting.splice(at, 1);
+    const place = this.#waiting.findIndex((task) => task.handle === handle);
+    if (place >= 0) this.#waiting.splice(place, 1);
     else if (!this.#stepping && !this.#closed) this.#leave();
   }
 

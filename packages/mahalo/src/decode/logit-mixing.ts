@@ -27,8 +27,8 @@ const jointDecoder = (decoders: readonly Decoder[]): Decoder => {
   const [first] = decoders;
   if (first === undefined) throw new MahaloError("E_JOINT_MODEL", "no model to decode with");
   const all = <T>(body: (decoder: Decoder) => T): T => {
-    const [own] = decoders.map(body);
-    return own as T;
+    const [first] = decoders.map(body);
+    return first as T;
   };
   const joined = (body: (decoder: Decoder) => Tensor): Tensor =>
     noGrad(() => scope(() => ops.cat(decoders.map(body), 1)));
@@ -46,18 +46,18 @@ const jointDecoder = (decoders: readonly Decoder[]): Decoder => {
       return sum(({ usedBytes }) => usedBytes);
     },
     ids: (row) => first.ids(row),
-    addRow: () => all((one) => one.addRow()),
-    extend: (extensions) => joined((one) => one.extend(extensions)),
-    step: (tokens, rows) => joined((one) => one.step(tokens, rows)),
-    fork: (row, length) => all((one) => one.fork(row, length)),
-    removeRow: (row) => all((one) => one.removeRow(row)),
+    addRow: () => all((decoder) => decoder.addRow()),
+    extend: (extensions) => joined((decoder) => decoder.extend(extensions)),
+    step: (tokens, rows) => joined((decoder) => decoder.step(tokens, rows)),
+    fork: (row, length) => all((decoder) => decoder.fork(row, length)),
+    removeRow: (row) => all((decoder) => decoder.removeRow(row)),
     // What the models keep of rows that left may differ, so nothing is kept.
-    insertPrefix: (row) => all((one) => one.removeRow(row)),
+    insertPrefix: (row) => all((decoder) => decoder.removeRow(row)),
     matchPrefix: () => 0,
-    addPrefixRow: () => all((one) => one.addRow()),
+    addPrefixRow: () => all((decoder) => decoder.addRow()),
     fits: (lengths) => decoders.every((decoder) => decoder.fits(lengths)),
-    bytesFor: (lengths) => sum((one) => one.bytesFor(lengths)),
-    dispose: () => all((one) => one.dispose()),
+    bytesFor: (lengths) => sum((decoder) => decoder.bytesFor(lengths)),
+    dispose: () => all((decoder) => decoder.dispose()),
   };
 };
 
@@ -98,7 +98,7 @@ export const logitMixture = (
   const maxPositions = Math.min(...[first, ...others].map(({ config }) => config.maxPositions));
   const heads = new JointHeads(
     first.heads.base,
-    new Map([...models].map(([name, one]) => [name, one.heads.base])),
+    new Map([...models].map(([name, model]) => [name, model.heads.base])),
   );
   return {
     model: {
@@ -108,6 +108,6 @@ export const logitMixture = (
       // The models are their owner's; what is ours are merged heads.
       dispose: () => heads.clearMixes(),
     },
-    decoder: () => jointDecoder([first, ...others].map((one) => cachedDecoder(one, options))),
+    decoder: () => jointDecoder([first, ...others].map((model) => cachedDecoder(model, options))),
   };
 };

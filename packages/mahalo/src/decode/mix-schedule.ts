@@ -82,13 +82,14 @@ export class MixSchedule {
       });
     }
     const even = (): Mix => Object.fromEntries(objectives.map((name) => [name, 1]));
-    const one = plan ?? even();
-    if (!hasPhases(one)) {
-      const mix = checked(one, objectives, where, "mix");
+    const chosen = plan ?? even();
+    if (!hasPhases(chosen)) {
+      const mix = checked(chosen, objectives, where, "mix");
       return new MixSchedule("token", [{ start: 0, mix, key: JSON.stringify(mix) }]);
     }
-    const phases = checkValue<MixPhase[]>(one, phasesSchema, `${where}: mix`, { code: "E_MIX_SCHEDULE" });
-    const unit = phases.map(({ from }) => from && unitOf(from)).find((one) => one !== undefined) ?? "token";
+    const phases = checkValue<MixPhase[]>(chosen, phasesSchema, `${where}: mix`, { code: "E_MIX_SCHEDULE" });
+    const unit =
+      phases.map(({ from }) => from && unitOf(from)).find((found) => found !== undefined) ?? "token";
     if (unit === "step" && !steps) {
       refuse(where, "mix", "phases by step need to know what ends a step", 'set step, as in step: "line"');
     }

@@ -81,8 +81,8 @@ const choose = (logits_NV: Tensor, answers: readonly Sequence[], native: boolean
             0,
             tensor(Int32Array.from(rows), { dtype: "int64", device: logits_NV.device }),
           );
-    const own = rows.map((row) => element(answers, row, "answer"));
-    for (const [row, choice] of zip(rows, by(own_NV, own))) choices[row] = choice;
+    const chosenFor = rows.map((row) => element(answers, row, "answer"));
+    for (const [row, choice] of zip(rows, by(own_NV, chosenFor))) choices[row] = choice;
   };
   const rows = [...answers.keys()];
   const isEasy = answers.map(easy);
@@ -132,8 +132,12 @@ export const nextTokens = (
                 0,
                 tensor(Int32Array.from(rows), { dtype: "int64", device: hidden_RD.device }),
               );
-        const own = rows.map((row) => element(answers, row, "answer"));
-        return choose(model.heads.logitsUnder(hidden_ND, answer.mix, model.backbone.kernels), own, native);
+        const sequences = rows.map((row) => element(answers, row, "answer"));
+        return choose(
+          model.heads.logitsUnder(hidden_ND, answer.mix, model.backbone.kernels),
+          sequences,
+          native,
+        );
       }),
     );
     for (const [row, choice] of zip(rows, chosen)) choices[row] = choice;

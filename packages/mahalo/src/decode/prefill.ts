@@ -62,8 +62,8 @@ export const prefill = (
       const row = element(rows, index, "the row of prompt");
       return { row, ids: element(prompts, index, "prompt").slice(decoder.ids(row).length) };
     });
-    const own = extensions.map(({ row }) => row);
-    return [{ prompts: members, rows: own, hidden_ND: decoder.extend(extensions) }];
+    const extended = extensions.map(({ row }) => row);
+    return [{ prompts: members, rows: extended, hidden_ND: decoder.extend(extensions) }];
   };
   const members = (later: boolean): number[] =>
     plan.flatMap((source, index) => ((source !== undefined) === later ? [index] : []));

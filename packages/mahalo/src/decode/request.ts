@@ -175,9 +175,9 @@ export class Sequence {
   #endsStep(id: number, last: boolean): boolean {
     if (this.#scanner === undefined) return false;
     const blank = this.#scanner.blank;
-    const found = this.#scanner.push(id);
+    const ended = this.#scanner.push(id);
     // An end token right behind a step is no step of its own.
-    if (found) return !(blank && this.#model.tokenizer.eosIds.includes(id));
+    if (ended) return !(blank && this.#model.tokenizer.eosIds.includes(id));
     return last && !this.#scanner.blank;
   }
 

@@ -52,9 +52,9 @@ export const samplingOf = (input: SamplingInput = {}): Sampling =>
 export const samplingFor = (defaults: GenerationDefaults, input: SamplingInput = {}): Sampling => {
   const { sample = false, temperature = 1, ...rest } = defaults;
   const given = Object.fromEntries(Object.entries(input).filter(([, value]) => value !== undefined));
-  const own = sample ? { temperature, ...rest } : { repetitionPenalty: rest.repetitionPenalty ?? 1 };
-  const known = Object.fromEntries(Object.entries(own).filter(([, value]) => value !== undefined));
-  return samplingOf({ ...known, ...given });
+  const fallback = sample ? { temperature, ...rest } : { repetitionPenalty: rest.repetitionPenalty ?? 1 };
+  const defined = Object.fromEntries(Object.entries(fallback).filter(([, value]) => value !== undefined));
+  return samplingOf({ ...defined, ...given });
 };
 
 /** Whether the likeliest token is taken as it is, so that no logits need to leave the device. */

@@ -79,11 +79,11 @@ export class TextStream {
     if (this.#stopped) return { text: "", stopped: true };
     this.#held += fresh;
     const certain = last ? this.#held.length : this.#held.length - this.#possibleStop();
-    const at = this.#firstStop();
+    const stop = this.#firstStop();
     // Behind `certain`, a stop string that began earlier may still become whole.
-    if (at >= 0 && at <= certain) {
+    if (stop >= 0 && stop <= certain) {
       this.#stopped = true;
-      return { text: this.#unmarked(this.#held.slice(0, at)), stopped: true };
+      return { text: this.#unmarked(this.#held.slice(0, stop)), stopped: true };
     }
     const text = this.#held.slice(0, certain);
     this.#held = this.#held.slice(certain);
@@ -95,8 +95,8 @@ export class TextStream {
   }
 
   #firstStop(): number {
-    const found = this.#stops.map((stop) => this.#held.indexOf(stop)).filter((at) => at >= 0);
-    return found.length === 0 ? -1 : Math.min(...found);
+    const places = this.#stops.map((stop) => this.#held.indexOf(stop)).filter((place) => place >= 0);
+    return places.length === 0 ? -1 : Math.min(...places);
   }
 
   /** Length of the longest end of the held text that begins a stop string. */

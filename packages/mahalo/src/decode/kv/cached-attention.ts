@@ -127,25 +127,25 @@ export const cachedPass = (
   cache.prepare(extensions.map(({ row, ids }) => ({ row, length: ids.length })));
   const resumes = ({ row }: KvExtension): number => Number(row.length > 0);
   const order = [...extensions.entries()].sort(
-    ([a, one], [b, other]) => resumes(one) - resumes(other) || a - b,
+    ([a, left], [b, other]) => resumes(left) - resumes(other) || a - b,
   );
   const starts: number[] = [];
   let total = 0;
-  const spans = order.map(([at, { row, ids }]): KvSpan => {
+  const spans = order.map(([index, { row, ids }]): KvSpan => {
     const start = total;
-    starts[at] = start;
+    starts[index] = start;
     total += ids.length;
     return { row, start, length: ids.length };
   });
   const ids = new Int32Array(total);
   const positions = new Int32Array(total);
   let lastPosition = 0;
-  for (const [{ row, ids: own }, start] of zip(extensions, starts)) {
-    for (const [index, id] of own.entries()) {
+  for (const [{ row, ids: tokens }, start] of zip(extensions, starts)) {
+    for (const [index, id] of tokens.entries()) {
       ids[start + index] = id;
       positions[start + index] = row.length + index;
     }
-    lastPosition = Math.max(lastPosition, row.length + own.length - 1);
+    lastPosition = Math.max(lastPosition, row.length + tokens.length - 1);
   }
   const { device } = cache.shape;
   const tokens = {
@@ -154,6 +154,6 @@ export const cachedPass = (
     lastPosition,
   };
   const hidden_TD = backbone.forward(tokens, cachedAttention(cache, spans, options), { rowwise: true });
-  for (const { row, ids: own } of extensions) cache.advance(row, own.length);
+  for (const { row, ids: tokens } of extensions) cache.advance(row, tokens.length);
   return { hidden_TD, starts };
 };

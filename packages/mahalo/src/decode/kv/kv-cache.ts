@@ -146,11 +146,11 @@ export class KvCache {
   plan(spans: readonly KvSpan[]): Tensor {
     const tables = spans.reduce((sum, { row }) => sum + row.pages.length, 0);
     const flat = new Int32Array(spans.length * 4 + tables);
-    let at = spans.length * 4;
+    let offset = spans.length * 4;
     for (const [index, { row, start, length }] of spans.entries()) {
-      flat.set([start, length, row.length, at], index * 4);
-      flat.set(row.pages, at);
-      at += row.pages.length;
+      flat.set([start, length, row.length, offset], index * 4);
+      flat.set(row.pages, offset);
+      offset += row.pages.length;
     }
     return tensor(flat);
   }

@@ -146,7 +146,7 @@ export class KvPages {
     }
     const base = this.#sizes.length * SLAB_STRIDE;
     this.#sizes.push(size);
-    for (let at = size - 1; at >= 0; at--) this.#free.push(base + at);
+    for (let page = size - 1; page >= 0; page--) this.#free.push(base + page);
   }
 
   /** A page that nobody held, now held once. */
@@ -174,11 +174,11 @@ export class KvPages {
 
   /** Copies a page's keys and values of all layers into a page of one's own, and lets go of the first. */
   copy(page: number): number {
-    const own = this.take();
-    const at = (one: number): Tensor => this.#slab(one).narrow(2, one % SLAB_STRIDE, 1);
-    noGrad(() => scope(() => ops.copy_(at(own), at(page))));
+    const copy = this.take();
+    const slot = (index: number): Tensor => this.#slab(index).narrow(2, index % SLAB_STRIDE, 1);
+    noGrad(() => scope(() => ops.copy_(slot(copy), slot(page))));
     this.release([page]);
-    return own;
+    return copy;
   }
 
   #slab(page: number): Tensor {

@@ -7,7 +7,7 @@ export type Held = { ids: readonly number[]; row: KvRow };
 /** Length of the common beginning of two lists. */
 export const commonLength = (a: readonly number[], b: readonly number[]): number => {
   const most = Math.min(a.length, b.length);
-  for (let at = 0; at < most; at++) if (a[at] !== b[at]) return at;
+  for (let index = 0; index < most; index++) if (a[index] !== b[index]) return index;
   return most;
 };
 
@@ -17,9 +17,9 @@ export const longestHeld = (
   held: Iterable<Held>,
 ): { held: Held; length: number } | undefined => {
   let best: { held: Held; length: number } | undefined;
-  for (const one of held) {
-    const length = commonLength(ids, one.ids);
-    if (length > (best?.length ?? 0)) best = { held: one, length };
+  for (const candidate of held) {
+    const length = commonLength(ids, candidate.ids);
+    if (length > (best?.length ?? 0)) best = { held: candidate, length };
   }
   return best;
 };
@@ -55,44 +55,44 @@ export class PrefixCache {
 
   /** Keeps a row that nobody goes on with; the row belongs to this cache from now on. */
   insert(ids: readonly number[], row: KvRow): void {
-    for (const one of [...this.#cached]) {
-      const common = commonLength(one.ids, ids);
+    for (const prefix of [...this.#cached]) {
+      const common = commonLength(prefix.ids, ids);
       if (common === ids.length) {
         // Another holds all of it.
         this.#cache.free(row);
-        this.#cached.delete(one);
-        this.#cached.add(one);
+        this.#cached.delete(prefix);
+        this.#cached.add(prefix);
         return;
       }
-      if (common === one.ids.length) this.#drop(one);
+      if (common === prefix.ids.length) this.#drop(prefix);
     }
     this.#cached.add({ ids, row });
     let pages = 0;
-    for (const one of this.#cached) pages += one.row.pages.length;
-    for (const one of this.#cached) {
+    for (const prefix of this.#cached) pages += prefix.row.pages.length;
+    for (const prefix of this.#cached) {
       if (pages <= this.#maxPages) break;
-      pages -= one.row.pages.length;
-      this.#drop(one);
+      pages -= prefix.row.pages.length;
+      this.#drop(prefix);
     }
   }
 
-  #drop(one: Held): void {
-    this.#cached.delete(one);
-    this.#cache.free(one.row);
+  #drop(prefix: Held): void {
+    this.#cached.delete(prefix);
+    this.#cache.free(prefix.row);
   }
 
   /** Lets rows go until so many pages are free that were not. */
   #reclaim(pages: number): void {
     const { pages: store } = this.#cache;
     const goal = store.usedBytes - pages * store.pageBytes;
-    for (const one of this.#cached) {
+    for (const prefix of this.#cached) {
       if (store.usedBytes <= goal) return;
-      this.#drop(one);
+      this.#drop(prefix);
     }
   }
 
   /** Lets all rows go. */
   clear(): void {
-    for (const one of [...this.#cached]) this.#drop(one);
+    for (const prefix of [...this.#cached]) this.#drop(prefix);
   }
 }
