@@ -211,6 +211,54 @@ describe("losses", () => {
   });
 });
 
+describe("align.train: heads", () => {
+  const states = (): Promise<string[]> => readdir(join(folder, ".states")).catch(() => []);
+  const weights = (name: string, file: string): Promise<Buffer> => readFile(join(modelOf(name), file));
+
+  test("trains heads and nothing else, over states that other runs over the same rows read too", async () => {
+    await rm(join(folder, ".states"), { recursive: true, force: true });
+    await runRecipe(recipe("heads", "train: heads"), { until: "align" });
+    expect(await states()).toHaveLength(1);
+    const others: [string, string][] = [
+      ["heads-beta", "train: heads, beta: 0.5"],
+      ["heads-dpo", "train: heads, method: dpo, objective: a"],
+      ["heads-simpo", "train: heads, loss: simpo"],
+    ];
+    for (const [name, align] of others) await runRecipe(recipe(name, align), { until: "align" });
+    expect(await states()).toHaveLength(1);
+    await runRecipe(recipe("full", ""), { until: "align" });
+    const backbone = async (name: string): Promise<Float32Array[]> => {
+      const model = await loadModel(modelOf(name));
+      const values = model.backbone.parameters().map(({ value }) => value.toFloat32Array());
+      model.dispose();
+      return values;
+    };
+    const before = await loadModel(tinyFolder("tiny-llama"));
+    const kept = before.backbone.parameters().map(({ value }) => value.toFloat32Array());
+    before.dispose();
+    for (const name of ["heads", "heads-beta", "heads-dpo"]) expect(await backbone(name), name).toEqual(kept);
+    expect(await backbone("full")).not.toEqual(kept);
+    expect(await weights("heads", "heads.safetensors")).not.toEqual(
+      await weights("heads-beta", "heads.safetensors"),
+    );
+  });
+
+  test("gives the same bytes whether its states were read or computed", async () => {
+    await runRecipe(recipe("heads-read", "train: heads"), { until: "align" });
+    process.env.MAHALO_STATES_GB = "0";
+    try {
+      await runRecipe(recipe("heads-computed", "train: heads"), { until: "align" });
+    } finally {
+      delete process.env.MAHALO_STATES_GB;
+    }
+    for (const file of ["model.safetensors", "heads.safetensors"])
+      expect(await weights("heads-read", file), file).toEqual(await weights("heads-computed", file));
+    expect(numbers(await metricsOf("heads-read")).map(({ loss }) => loss)).toEqual(
+      numbers(await metricsOf("heads-computed")).map(({ loss }) => loss),
+    );
+  });
+});
+
 describe("a recipe is refused", () => {
   test.each([
     ["method: dpo", /align.objective: is missing/],
@@ -226,6 +274,12 @@ describe("a recipe is refused", () => {
     ["method: modpo, rewards: { a: ./x }, weights: { a: 0 }", /at least one weight above 0/],
   ])("that says %s", (align, message) => {
     expect(() => recipe("refused", align)).toThrow(message);
+  });
+
+  test("that would measure conflicts of heads, which share nothing", () => {
+    expect(() => recipe("heads-conflict", "train: heads, conflict: { every: 1 }")).toThrow(
+      /align\.conflict: has no meaning for train: heads/,
+    );
   });
 
   test("whose rewards are a model of several heads, or are missing", async () => {

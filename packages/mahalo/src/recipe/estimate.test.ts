@@ -132,6 +132,8 @@ test("what reads pairs costs a forward of each that steps reach; a frozen backbo
   expect(seconds({ pairs: [100] }) - seconds({ readings: 0 })).toBeCloseTo((forward * 260) / 800);
   const frozen = { frozen: true, readings: 0 };
   expect(seconds(frozen)).toBeLessThan(0.6 * seconds({ readings: 0 }));
+  // The reference reads the states that are kept: one head more, at the responses.
+  expect(seconds({ ...frozen, readings: 1 }) - seconds(frozen)).toBeCloseTo(800 * 300 * 4e-4);
   // Further epochs cost the heads alone: 3 forwards of a head that is a fifth of the model and reads responses alone.
   const epochs = (count: number): number => seconds(frozen, [`align.epochs=${count}`]);
   expect(epochs(3) - epochs(2)).toBeCloseTo(epochs(2) - epochs(1));

@@ -15,6 +15,7 @@ import {
   trainedParameters,
   trainingBytes,
 } from "./shapes.ts";
+import { readsReference } from "./stages/align-methods.ts";
 import {
   bodySeconds,
   type Cost,
@@ -124,11 +125,11 @@ export const alignCost = (
   const measured = evaluationsOf(options, steps) * counts.heldOut;
   // What is kept of a frozen backbone is no more than a quarter of the machine's memory.
   const kept = read * row.headTokens * model.hiddenSize * sizeOf(computeDType(options.precision));
-  const trained: AlignOptions = frozen
-    ? { ...options, train: { lastLayers: 0 }, checkpointing: false }
-    : options;
+  const trained: AlignOptions = frozen ? { ...options, train: "heads", checkpointing: false } : options;
   // Of a frozen backbone steps read what is kept.
   const stepRow = frozen ? { ...row, tokens: 0 } : row;
+  // The reference reads the same states.
+  const shared = Math.min(counts.readings, Number(frozen && readsReference(options)));
   const held = { heads, keptHeads, tokens: row.tokens };
   return {
     bytes:
@@ -137,7 +138,8 @@ export const alignCost = (
     work: workOf(
       trained,
       (speeds) =>
-        counts.readings * read * readSeconds(model, row, speeds) +
+        (counts.readings - shared) * read * readSeconds(model, row, speeds) +
+        shared * read * readSeconds(model, stepRow, speeds) +
         (frozen ? read * bodySeconds(model, row, speeds) : 0) +
         trainSeconds(trained, model, { row: stepRow, rows, heads }, speeds) +
         measured * readSeconds(model, stepRow, speeds),

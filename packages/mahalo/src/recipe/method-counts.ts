@@ -5,7 +5,7 @@ import type { Counted } from "./counts.ts";
 import type { AlignCounts, EvaluateCounts } from "./estimate.ts";
 import { hasPairs } from "./schema/objective.ts";
 import type { AlignOptions, Recipe } from "./schema/schema.ts";
-import { addsHeads, readsReference, singleHead, weightsOf } from "./stages/align-methods.ts";
+import { addsHeads, freezesBackbone, readsReference, singleHead, weightsOf } from "./stages/align-methods.ts";
 import { mergedOf } from "./stages/merged-policies.ts";
 
 /** Objectives that bring pairs, or will have some made. */
@@ -54,7 +54,7 @@ export const alignCounts = (
     // The head that new ones are copied from, and those that are there.
     keptHeads: single ? 0 : 1 + (adds ? known.length : 0),
     readings: readingsOf(align, withPairs(recipe)),
-    frozen: adds,
+    frozen: freezesBackbone(align),
   };
 };
 

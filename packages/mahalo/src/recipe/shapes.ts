@@ -27,11 +27,15 @@ export const headParameters = ({ hiddenSize, vocabSize }: ModelShape): number =>
 
 /** Rank of the low-rank updates that are trained in place of weights; undefined where weights are. */
 export const loraRank = ({ train }: Pick<TrainingOptions, "train">): number | undefined =>
-  train !== "full" && "lora" in train ? train.lora.rank : undefined;
+  typeof train === "object" && "lora" in train ? train.lora.rank : undefined;
 
 /** Layers that get gradients; under low-rank updates all do. */
 export const trainedLayers = ({ train }: Pick<TrainingOptions, "train">, { layers }: ModelShape): number =>
-  train !== "full" && "lastLayers" in train ? Math.min(layers, train.lastLayers) : layers;
+  typeof train === "object" && "lastLayers" in train
+    ? Math.min(layers, train.lastLayers)
+    : train === "heads"
+      ? 0
+      : layers;
 
 /** Weights that an optimiser updates: of the backbone, and of heads. */
 export const trainedParameters = (

@@ -58,7 +58,8 @@ export const forwardWithoutGrad = (
 export const logProbs = (
   model: LanguageModel,
   rows: readonly TaskRow[],
-  options: PassOptions & { weightOf?: (row: TaskRow) => Parameter; onPass?: (rows: number) => void },
+  options: PassOptions &
+    Pick<ReadOptions, "hidden"> & { weightOf?: (row: TaskRow) => Parameter; onPass?: (rows: number) => void },
 ): CompletionLogProbs[][] =>
   forwardWithoutGrad(model, rows, {
     ...options,

@@ -11,7 +11,7 @@ import { canonicalJson } from "../core/json.ts";
 import { progress } from "../core/progress.ts";
 import type { EncodedPair } from "../data/tokens/encode.ts";
 import type { LanguageModel } from "../model/folder/load.ts";
-import { logProbs, type PassOptions } from "./forward.ts";
+import { logProbs, type PassOptions, type ReadOptions } from "./forward.ts";
 import type { ReferencePair } from "./preference.ts";
 import type { CompletionLogProbs } from "./task.ts";
 
@@ -21,7 +21,7 @@ const slice = 32;
 const referenceOf = (
   model: LanguageModel,
   pairs: readonly EncodedPair[],
-  options: PassOptions & { onPass: (pairs: number) => void },
+  options: PassOptions & Pick<ReadOptions, "hidden"> & { onPass: (pairs: number) => void },
 ): ReferencePair[] => {
   const rows = pairs.map((pair, index) => ({
     prompt: pair.prompt,
@@ -57,13 +57,15 @@ export const computeReference = (
  * the dtype computed in.
  *
  * @param policy identity of the reference weights: a content hash that changes when they do
+ * @param hidden states of the backbone, where it is the policy's own frozen one: they are read once for both
  * @param signal stops between two slices of the pairs; nothing is kept then
  * @throws MahaloError E_INTERRUPTED
  */
 export const cachedReference = async (
   model: LanguageModel,
   pairs: readonly EncodedPair[],
-  options: PassOptions & { folder: string; policy: string; signal?: AbortSignal | undefined },
+  options: PassOptions &
+    Pick<ReadOptions, "hidden"> & { folder: string; policy: string; signal?: AbortSignal | undefined },
 ): Promise<ReferencePair[]> => {
   const ids = pairs.map(({ prompt, chosen, rejected }) => [prompt, chosen, rejected]);
   const key = hashBytes(canonicalJson({ policy: options.policy, compute: model.backbone.compute, ids }));

@@ -25,6 +25,8 @@ export type TrainContext = {
   resume?: boolean;
   /** Ends the run after the current step, with a checkpoint. */
   signal?: AbortSignal;
+  /** Hidden states of a frozen backbone, which the caller frees. Default: the run makes its own, in memory. */
+  hidden?: HiddenCache | undefined;
 };
 
 /** Marks what trains and returns it: the chosen part of the backbone, and the heads that rows name. */
@@ -71,7 +73,7 @@ function beginRun<R>(
   task: Task<R>,
   options: TrainOptions,
   parameters: readonly Parameter[],
-  seed: number,
+  { seed, hidden: given }: Pick<TrainContext, "seed" | "hidden">,
 ): TrainState<R> & { dispose(): void } {
   const masters = new Map(
     parameters.map(({ name, master }) => {
@@ -84,7 +86,8 @@ function beginRun<R>(
     decays,
   });
   const cached = options.train === "heads" && (options.cacheHidden ?? true);
-  const hidden = cached ? new HiddenCache(model.backbone) : undefined;
+  const made = cached && given === undefined ? new HiddenCache(model.backbone) : undefined;
+  const hidden = cached ? (given ?? made) : undefined;
   const warmup = warmupSteps(options.warmup, task.steps);
   const factor = schedule(options.schedule, { totalSteps: task.steps, warmupSteps: warmup });
   return {
@@ -99,7 +102,7 @@ function beginRun<R>(
     seed,
     dispose: () => {
       optimizer.dispose();
-      hidden?.dispose();
+      made?.dispose();
     },
   };
 }
@@ -137,9 +140,9 @@ export const train = async <R>(
   task: Task<R>,
   options: TrainOptions,
   parameters: readonly Parameter[],
-  { folder, seed, resume = true, signal }: TrainContext,
+  { folder, seed, resume = true, signal, hidden }: TrainContext,
 ): Promise<Metrics> => {
-  const run = beginRun(model, task, options, parameters, seed);
+  const run = beginRun(model, task, options, parameters, { seed, hidden });
   const checkpointed = { steps: task.steps, parameters, optimizer: run.optimizer, task: task.state };
   // A run that begins anew must not be gone on with from an older one's checkpoint.
   if (!resume) clearCheckpoints(folder);

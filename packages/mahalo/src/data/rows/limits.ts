@@ -1,5 +1,5 @@
 /** How much a file of rows may take: bounds against files that expand without end, each raised by an environment variable. */
-import { MahaloError } from "@mahalo/torch";
+import { numberSetting } from "../../core/settings.ts";
 
 /** Bounds on a file of rows. */
 export type RowLimits = {
@@ -14,19 +14,11 @@ export type RowLimits = {
 /** What any packed file may expand to, however small it is. */
 const alwaysAllowed = 64e6;
 
-const setting = (environment: NodeJS.ProcessEnv, name: string, fallback: number): number => {
-  const text = environment[name];
-  if (text === undefined || text.trim() === "") return fallback;
-  const value = Number(text);
-  if (Number.isFinite(value) && value > 0) return value;
-  throw new MahaloError("E_SETTING", `${name}: must be a number above 0, not ${JSON.stringify(text)}`);
-};
-
 /** The bounds that the environment asks for. @throws MahaloError E_SETTING */
 export const rowLimits = (environment: NodeJS.ProcessEnv = process.env): RowLimits => ({
-  maxRowBytes: setting(environment, "MAHALO_MAX_ROW_MB", 64) * 1e6,
-  maxExpansion: setting(environment, "MAHALO_MAX_EXPANSION", 100),
-  maxRows: setting(environment, "MAHALO_MAX_ROWS", 50e6),
+  maxRowBytes: numberSetting(environment, "MAHALO_MAX_ROW_MB", 64) * 1e6,
+  maxExpansion: numberSetting(environment, "MAHALO_MAX_EXPANSION", 100),
+  maxRows: numberSetting(environment, "MAHALO_MAX_ROWS", 50e6),
 });
 
 /** The most bytes that a packed file of `size` bytes may expand to. */

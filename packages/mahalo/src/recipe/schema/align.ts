@@ -97,6 +97,12 @@ const blockSchema = trainingSchema
       .describe(
         "Measure and reduce conflicts between objectives in the shared weights. Needs memory for each objective.",
       ),
+    train: z
+      .union([z.literal("heads"), ...trainingSchema.shape.train.unwrap().options])
+      .default("full")
+      .describe(
+        "What is trained beside the heads: nothing (heads), all weights, the last layers, or low-rank updates.",
+      ),
     optimizer: trainingSchema.shape.optimizer
       .unwrap()
       .default("rmsprop")
@@ -116,6 +122,8 @@ const blockSchema = trainingSchema
       if (!given && fields[field] === "needed") fail(field, `is missing; ${needs(method)}`);
       if (given && fields[field] === undefined) fail(field, `has no meaning for ${method}${meaningless}`);
     }
+    if (align.train === "heads" && align.conflict !== undefined)
+      fail("conflict", "has no meaning for train: heads, which trains no weights that objectives share");
     const unread = unreadOption(loss, align);
     if (unread !== undefined) fail(unread.option, unread.message);
     if (losses !== undefined && loss !== defaultLoss)

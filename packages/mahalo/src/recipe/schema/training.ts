@@ -1,5 +1,6 @@
 /** The training blocks of a recipe: what sft, reward and align share, and what is sft's own. */
 import { z } from "zod";
+import type { TrainOptions } from "../../train/options.ts";
 import { listOf, type RowSource, sourceSchema } from "./source.ts";
 
 /** Keys that every training stage has. */
@@ -76,8 +77,8 @@ export const trainingSchema = z.strictObject({
   saveEvery: z.int().positive().default(25).describe("Steps between checkpoints to resume from."),
 });
 
-/** The keys that sft and align share, defaults filled in. */
-export type TrainingOptions = z.output<typeof trainingSchema>;
+/** The keys that sft and align share, defaults filled in; align alone may leave the backbone as it is. */
+export type TrainingOptions = Omit<z.output<typeof trainingSchema>, "train"> & Pick<TrainOptions, "train">;
 
 /** Supervised fine-tuning on responses. */
 export const sftSchema = trainingSchema.extend({

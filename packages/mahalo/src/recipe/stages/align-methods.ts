@@ -22,6 +22,9 @@ export const singleHead = ({ method }: AlignOptions): boolean => {
 /** Whether the method adds heads to a model that stays as it is. */
 export const addsHeads = ({ method }: AlignOptions): boolean => alignMethods.get(method).heads === "missing";
 
+/** Whether nothing but heads is trained; those that are there answer over this backbone, which must then stay as it is. */
+export const freezesBackbone = (align: AlignOptions): boolean => addsHeads(align) || align.train === "heads";
+
 /** Whether the loss compares with the reference policy, whose log-probabilities are computed only then. */
 export const readsReference = ({ referenceFree, loss }: AlignOptions): boolean =>
   !referenceFree && pairLosses.get(loss).reference;
@@ -76,12 +79,7 @@ export type RankedPairs = {
   rewardMargins: { pairs: RewardMargins; heldOut: RewardMargins };
 };
 
-type ReferenceOf = (
-  model: LanguageModel,
-  pairs: readonly EncodedPair[],
-  align: AlignOptions,
-  context: StageContext<Recipe>,
-) => Promise<ReferencePair[]>;
+type ReferenceOf = (pairs: readonly EncodedPair[]) => Promise<ReferencePair[]>;
 
 /** Rewards the pairs where the recipe names rewards; a method that ranks them does so then. */
 export const rankedPairs = async (
@@ -95,7 +93,7 @@ export const rankedPairs = async (
   const marginsOf = async (side: readonly EncodedPair[]): Promise<RewardMargins> => {
     if (align.rewards === undefined) return new Map();
     // Rewards need the reference even where the loss leaves it out.
-    const reference = await referenceOf(policy, side, align, context);
+    const reference = await referenceOf(side);
     return pairRewards(side, weights, { align, policy, reference, context });
   };
   const rewardMargins = { pairs: await marginsOf(pairs), heldOut: await marginsOf(heldOut) };

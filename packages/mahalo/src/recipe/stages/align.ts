@@ -2,6 +2,7 @@
 import type { EncodedPair } from "../../data/tokens/encode.ts";
 import type { LanguageModel } from "../../model/folder/load.ts";
 import { soupModel } from "../../model/heads/soup.ts";
+import type { HiddenCache } from "../../train/hidden-cache.ts";
 import { logProbHeads } from "../../train/log-prob-head.ts";
 import { alignMethods } from "../../train/methods/registry.ts";
 import { type PreferenceTaskOptions, preferenceTask, type ReferencePair } from "../../train/preference.ts";
@@ -12,7 +13,7 @@ import { hasPairs } from "../schema/objective.ts";
 import type { AlignOptions, ObjectiveOptions, Recipe } from "../schema/schema.ts";
 import { modelFiles } from "../sources.ts";
 import {
-  addsHeads,
+  freezesBackbone,
   lossesOf,
   newHeads,
   rankedPairs,
@@ -22,6 +23,7 @@ import {
   weightsOf,
 } from "./align-methods.ts";
 import { readAllPairs } from "./data-files.ts";
+import { openFrozenStates } from "./frozen-states.ts";
 import { mergedSources } from "./merged-policies.ts";
 import {
   loadForTraining,
@@ -42,10 +44,12 @@ const referenceOf = async (
   pairs: readonly EncodedPair[],
   { maxTokensPerMicrobatch }: AlignOptions,
   context: StageContext<Recipe>,
+  hidden?: HiddenCache,
 ): Promise<ReferencePair[]> => {
   if (pairs.length === 0) return [];
   return cachedReference(model, pairs, {
     maxTokensPerMicrobatch,
+    hidden,
     folder: context.cache,
     policy: referencePolicy(context),
     signal: context.signal,
@@ -115,6 +119,10 @@ export const alignStage: Stage<Recipe> = {
     );
     const tuned = folderOf("sft");
     const model = await loadForTraining(recipe, tuned === undefined ? undefined : modelFolder(tuned), align);
+    const frozen = freezesBackbone(align);
+    const hidden = frozen ? await openFrozenStates(model, context) : undefined;
+    const reference = (pairs: readonly EncodedPair[]): Promise<ReferencePair[]> =>
+      referenceOf(model, pairs, align, context, hidden);
     try {
       const {
         rows,
@@ -129,14 +137,15 @@ export const alignStage: Stage<Recipe> = {
         model,
         { pairs: rows, heldOut: held },
         weights,
-        referenceOf,
+        reference,
         align,
         context,
       );
       const { pairs, heldOut } = ranked;
       const referenced = readsReference(align);
-      const reference = referenced ? await referenceOf(model, pairs, align, context) : undefined;
-      const heldOutReference = referenced ? await referenceOf(model, heldOut, align, context) : undefined;
+      const ofPairs = referenced ? await reference(pairs) : undefined;
+      const ofHeldOut = referenced ? await reference(heldOut) : undefined;
+      hidden?.save(context.log);
       const single = singleHead(align);
       if (!single)
         model.heads.addNoisyCopies(objectives, {
@@ -145,8 +154,7 @@ export const alignStage: Stage<Recipe> = {
           compute: model.backbone.compute,
         });
       const heads = single ? [model.heads.base] : objectives.map((name) => model.heads.get(name));
-      // Heads that are there answer over this backbone: it must stay as it is.
-      const options = addsHeads(align) ? { ...align, train: "heads" as const } : align;
+      const options = frozen ? { ...align, train: "heads" as const } : align;
       const trained = setTrainable(model, options.train, heads, seed);
       const { loss, beta, smoothing, gamma } = align;
       const objectiveWeights = Object.fromEntries(
@@ -154,9 +162,9 @@ export const alignStage: Stage<Recipe> = {
       );
       const taskOptions: PreferenceTaskOptions = {
         pairs,
-        reference,
+        reference: ofPairs,
         heldOut,
-        heldOutReference,
+        heldOutReference: ofHeldOut,
         ...schedule,
         loss,
         beta,
@@ -167,9 +175,11 @@ export const alignStage: Stage<Recipe> = {
         ...(single ? { headOf: logProbHeads(() => model.heads.base) } : {}),
       };
       const task = preferenceTask(taskOptions);
-      await train(model, task, options, trained, { folder, seed, signal });
+      await train(model, task, options, trained, { folder, seed, signal, hidden });
+      hidden?.save(context.log);
       await saveTrained(model, context);
     } finally {
+      hidden?.dispose();
       model.dispose();
     }
   },
