@@ -8,10 +8,10 @@ export type Interval = readonly [low: number, high: number];
 /** The q-quantile of sorted values, linear between neighbours; NaN of none. */
 export const quantile = (sorted: readonly number[], q: number): number => {
   if (sorted.length === 0) return Number.NaN;
-  const at = q * (sorted.length - 1);
-  const below = element(sorted, Math.floor(at));
-  const above = element(sorted, Math.ceil(at));
-  return below + (above - below) * (at - Math.floor(at));
+  const rank = q * (sorted.length - 1);
+  const below = element(sorted, Math.floor(rank));
+  const above = element(sorted, Math.ceil(rank));
+  return below + (above - below) * (rank - Math.floor(rank));
 };
 
 /**
@@ -30,12 +30,12 @@ export const bootstrapInterval = <Group>(
   random: Random,
   { resamples = 1000 }: { resamples?: number } = {},
 ): Interval | undefined => {
-  const found: number[] = [];
-  for (let at = 0; at < resamples && groups.length > 0; at++) {
+  const values: number[] = [];
+  for (let resample = 0; resample < resamples && groups.length > 0; resample++) {
     const value = figure(groups.map(() => groups[random.integer(groups.length)] as Group));
-    if (value !== undefined) found.push(value);
+    if (value !== undefined) values.push(value);
   }
-  if (found.length === 0) return undefined;
-  found.sort((a, b) => a - b);
-  return [quantile(found, 0.025), quantile(found, 0.975)];
+  if (values.length === 0) return undefined;
+  values.sort((a, b) => a - b);
+  return [quantile(values, 0.025), quantile(values, 0.975)];
 };

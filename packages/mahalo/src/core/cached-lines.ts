@@ -24,8 +24,8 @@ export async function* cachedLines<T>(path: string, schema: z.ZodType<T>): Async
   try {
     checkRegular(path);
     for await (const line of createInterface({ input: createReadStream(path), crlfDelay: Infinity })) {
-      const found = schema.safeParse(readLine(line));
-      if (found.success) yield found.data;
+      const parsed = schema.safeParse(readLine(line));
+      if (parsed.success) yield parsed.data;
     }
   } catch (error) {
     if (errorCode(error) !== "ENOENT") throw fileError("E_FILE_READ", "read", path, error);

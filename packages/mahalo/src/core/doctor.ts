@@ -74,7 +74,7 @@ export const diagnose = ({ measure = measureGemm }: { measure?: typeof measureGe
   const { libtorch, addon, model } = readSetUpRecord();
   const gpus = findGpus();
   const rates = measure({ milliseconds: 400 });
-  const found: Omit<Diagnosis, "advice"> = {
+  const diagnosis: Omit<Diagnosis, "advice"> = {
     node: process.version,
     platform: `${process.platform} ${process.arch}`,
     libtorch: {
@@ -91,26 +91,26 @@ export const diagnose = ({ measure = measureGemm }: { measure?: typeof measureGe
     gemm: { f32: rates.f32 / 1e9, bf16: rates.bf16 / 1e9 },
     model: { file: model, there: existsSync(model) },
   };
-  return { ...found, advice: adviceFor(found, gpus) };
+  return { ...diagnosis, advice: adviceFor(diagnosis, gpus) };
 };
 
 /** The diagnosis as text: a line for each thing found, then the advice. */
-export const describeDiagnosis = (found: Diagnosis): string => {
-  const { processor, libtorch, memory, gemm } = found;
+export const describeDiagnosis = (diagnosis: Diagnosis): string => {
+  const { processor, libtorch, memory, gemm } = diagnosis;
   const abilities = (["avx2", "avx512", "bf16", "amx"] as const).map(
     (name) => `${processor[name] ? "" : "no "}${name}`,
   );
   const lines = [
-    ["node", `${found.node}, ${found.platform}`],
+    ["node", `${diagnosis.node}, ${diagnosis.platform}`],
     ["libtorch", `${libtorch.version} in ${libtorch.folder} (${SOURCES[libtorch.source]})`],
-    ["kernels", `${libtorch.capability}; addon by ${found.compiler}`],
-    ["devices", found.devices.join(", ")],
+    ["kernels", `${libtorch.capability}; addon by ${diagnosis.compiler}`],
+    ["devices", diagnosis.devices.join(", ")],
     ["processor", `${processor.name}, ${processor.count} of them; ${abilities.join(", ")}`],
-    ["threads", String(found.threads)],
+    ["threads", String(diagnosis.threads)],
     ["memory", `${formatBytes(memory.total)}, ${formatBytes(memory.available)} available`],
     ["gemm", `${gemm.f32.toFixed(0)} GF/s in f32, ${gemm.bf16.toFixed(0)} GF/s in bf16 (1024 x 1024 x 1024)`],
-    ["model", `${found.model.file}${found.model.there ? "" : " (missing)"}`],
-    ...found.advice.map((text) => ["advice", text]),
+    ["model", `${diagnosis.model.file}${diagnosis.model.there ? "" : " (missing)"}`],
+    ...diagnosis.advice.map((text) => ["advice", text]),
   ];
   return lines.map(([name = "", text = ""]) => `${name.padEnd(10)} ${text}\n`).join("");
 };

@@ -106,9 +106,9 @@ const gather = (issues: readonly Issue[], linesOf: (issue: Issue) => Lines): Lin
       total += issue.code === "unrecognized_keys" ? issue.keys.length : 1;
       continue;
     }
-    const found = linesOf(issue);
-    append(lines, found.lines);
-    total += found.total;
+    const inner = linesOf(issue);
+    append(lines, inner.lines);
+    total += inner.total;
   }
   return { lines, total };
 };
@@ -136,11 +136,11 @@ const tightest = (issues: readonly Issue[]): Issue[] => {
 };
 
 /** Whether a value is a map with keys of which none belongs to any of the forms allowed, or comes near one that does. */
-const isStrange = (value: unknown, known: readonly string[]): boolean => {
+const isStrange = (value: unknown, allowed: readonly string[]): boolean => {
   if (typeof value !== "object" || value === null || Array.isArray(value)) return false;
   const keys = Object.keys(value);
   return (
-    keys.length > 0 && keys.length <= mostLines && keys.every((key) => nearest(key, known) === undefined)
+    keys.length > 0 && keys.length <= mostLines && keys.every((key) => nearest(key, allowed) === undefined)
   );
 };
 
@@ -148,20 +148,20 @@ const expand = (
   issue: Issue,
   schema: z.core.$ZodType,
   root: unknown,
-  at: FieldPath,
+  base: FieldPath,
   locate: Locate,
 ): Lines => {
-  const path = [...at, ...issue.path];
+  const path = [...base, ...issue.path];
   const begin = (inner: FieldPath): string => {
     const field = formatPath(inner);
     return field === "" ? `${locate(inner)}:` : `${locate(inner)}: ${field}:`;
   };
   const single = (line: string): Lines => ({ lines: [line], total: 1 });
   if (issue.code === "unrecognized_keys") {
-    const known = knownKeys(schema, path, root);
+    const allowed = knownKeys(schema, path, root);
     const lines = issue.keys
       .slice(0, mostLines)
-      .map((key) => `${begin([...path, key])} unknown key "${key}". ${didYouMean(key, known)}`);
+      .map((key) => `${begin([...path, key])} unknown key "${key}". ${didYouMean(key, allowed)}`);
     return { lines, total: issue.keys.length };
   }
   const forms = formsAt(schema, path);
@@ -183,8 +183,8 @@ const expand = (
     const allowed = schemasAt(schema, path).flatMap((inner) =>
       inner instanceof z.ZodLiteral ? [...inner.values] : inner instanceof z.ZodEnum ? inner.options : [],
     );
-    const found: Issue = { code: "invalid_value", values: allowed, path: [], message: issue.message };
-    return single(`${begin(path)} ${sentence(found, valueAt(root, path))}`);
+    const joined: Issue = { code: "invalid_value", values: allowed, path: [], message: issue.message };
+    return single(`${begin(path)} ${sentence(joined, valueAt(root, path))}`);
   }
   if (issue.code === "invalid_key" || issue.code === "invalid_element") {
     return gather(issue.issues, (inner) => single(`${begin(path)} ${sentence(inner, path.at(-1))}`));

@@ -32,8 +32,8 @@ function lengthOfWholeLines(fd: number, size: number): number {
   for (let end = size; end > 0; ) {
     const start = Math.max(0, end - block.length);
     const read = readSync(fd, block, 0, end - start, start);
-    const at = block.subarray(0, read).lastIndexOf(0x0a);
-    if (at >= 0) return start + at + 1;
+    const feed = block.subarray(0, read).lastIndexOf(0x0a);
+    if (feed >= 0) return start + feed + 1;
     end = start;
   }
   return 0;

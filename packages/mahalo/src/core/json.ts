@@ -85,8 +85,8 @@ export const parseJson = <T>(
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error);
     // What is missing is missed where the text ends, not behind its last line feed.
-    const found = errorOffset(message, plain);
-    const offset = found === undefined ? undefined : Math.min(found, plain.trimEnd().length);
+    const errorPlace = errorOffset(message, plain);
+    const offset = errorPlace === undefined ? undefined : Math.min(errorPlace, plain.trimEnd().length);
     const before = offset === undefined ? [] : plain.slice(0, offset).split("\n");
     const place = before.length > 0 && plain.trimEnd().includes("\n") ? `${where}:${before.length}` : where;
     const column = before.length > 0 ? ` (column ${lastOf(before).length + 1})` : "";

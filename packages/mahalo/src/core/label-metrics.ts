@@ -21,7 +21,7 @@ export const areaUnderCurve = (
   requireSameLength(scores, positive);
   const order = zip(scores, positive).map(([score, positive]) => ({ score, positive }));
   order.sort((a, b) => a.score - b.score);
-  const positives = order.filter((one) => one.positive).length;
+  const positives = order.filter((row) => row.positive).length;
   const negatives = order.length - positives;
   if (positives === 0 || negatives === 0) return undefined;
   // The sum of the positives' ranks; equal scores share the mean of theirs.

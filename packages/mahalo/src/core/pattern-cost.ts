@@ -13,8 +13,8 @@ const quantifier = /^(?:[*+?]|\{(\d+)(,(\d*))?\})/;
 const groupStart = /^\((?:\?(?:<?[=!]|<[^>=!]*>|>|[a-z-]*:))?/;
 
 /** Least and most repetitions of a quantifier. */
-const bounds = (found: RegExpExecArray): [least: number, most: number] => {
-  const [sign, least, comma, most] = found;
+const bounds = (match: RegExpExecArray): [least: number, most: number] => {
+  const [sign, least, comma, most] = match;
   if (sign === "*") return [0, Number.POSITIVE_INFINITY];
   if (sign === "+") return [1, Number.POSITIVE_INFINITY];
   if (sign === "?") return [0, 1];
@@ -44,9 +44,9 @@ class Reader {
   }
 
   #skipMatch(pattern: RegExp): boolean {
-    const found = pattern.exec(this.#rest);
-    if (found === null) return false;
-    this.#skip(found[0].length);
+    const match = pattern.exec(this.#rest);
+    if (match === null) return false;
+    this.#skip(match[0].length);
     return true;
   }
 
@@ -62,12 +62,12 @@ class Reader {
     const parts: Ways[] = [];
     while (this.#rest !== "" && !/^[|)]/.test(this.#rest)) {
       let part = this.#atom();
-      const found = quantifier.exec(this.#rest);
-      if (found !== null) {
-        this.#skip(found[0].length);
+      const match = quantifier.exec(this.#rest);
+      if (match !== null) {
+        this.#skip(match[0].length);
         // Lazy and possessive forms try no more than greedy ones.
         this.#skipMatch(/^[?+]/);
-        part = repeated(part, bounds(found));
+        part = repeated(part, bounds(match));
       }
       parts.push(part);
     }

@@ -125,9 +125,9 @@ export const progress = (options: ProgressOptions): Progress => {
   const update = (done: number, note?: string): void => {
     count = done;
     if (ended || off()) return;
-    const at = now();
-    if (at - shownAt < (terminal ? barEvery : lineEvery)) return;
-    shownAt = at;
+    const time = now();
+    if (time - shownAt < (terminal ? barEvery : lineEvery)) return;
+    shownAt = time;
     draw(note);
   };
 

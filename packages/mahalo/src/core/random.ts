@@ -91,6 +91,6 @@ export const rng = (seed: number, ...names: string[]): Random => {
   const digest = createHash("sha256")
     .update(JSON.stringify([seed, ...names]))
     .digest();
-  const words: RandomState = [0, 4, 8, 12].map((at) => digest.readUInt32LE(at)) as RandomState;
+  const words: RandomState = [0, 4, 8, 12].map((offset) => digest.readUInt32LE(offset)) as RandomState;
   return new Random(words);
 };

@@ -61,8 +61,8 @@ export class Registry<T> {
    * @throws MahaloError `code`, by default E_REGISTRY_UNKNOWN, with the nearest name
    */
   get(name: string, { where, code = "E_REGISTRY_UNKNOWN" }: { where?: string; code?: string } = {}): T {
-    const found = this.#items.get(name);
-    if (found !== undefined) return found;
+    const item = this.#items.get(name);
+    if (item !== undefined) return item;
     const begin = where === undefined ? "" : `${where}: `;
     throw new MahaloError(code, `${begin}unknown ${this.what} "${name}"`, {
       hint: didYouMean(name, this.names),
@@ -88,10 +88,10 @@ export class Registry<T> {
  * Put default values and the like around it; descriptions belong inside.
  */
 export function lateSchema<Output, Input>(build: () => z.ZodType<Output, Input>): z.ZodType<Output, Input> {
-  let made: { schema: z.ZodType<Output, Input>; additions: number } | undefined;
+  let built: { schema: z.ZodType<Output, Input>; additions: number } | undefined;
   const current = (): z.ZodType<Output, Input> => {
-    if (made?.additions !== additions) made = { schema: build(), additions };
-    return made.schema;
+    if (built?.additions !== additions) built = { schema: build(), additions };
+    return built.schema;
   };
   const schema = z.lazy(current);
   // A lazy schema keeps the first that it is given; this one asks each time.

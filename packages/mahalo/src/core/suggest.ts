@@ -38,12 +38,12 @@ export const editDistance = (a: string, b: string): number => {
  *
  * @example nearest("engagment", ["accuracy", "engagement"]) // "engagement"
  */
-export const nearest = (name: string, known: Iterable<string>): string | undefined => {
+export const nearest = (name: string, names: Iterable<string>): string | undefined => {
   const plain = (text: string): string => text.toLowerCase().replaceAll(/[-_. ]/g, "");
   const wanted = plain(name);
   let best: string | undefined;
   let bestDistance = Number.POSITIVE_INFINITY;
-  for (const candidate of known) {
+  for (const candidate of names) {
     const other = plain(candidate);
     const longer = Math.max(wanted.length, other.length);
     const allowed = Math.round(longer / 3);
@@ -69,8 +69,8 @@ export function listNames(names: readonly string[]): string {
  *
  * @example didYouMean("sigmiod", ["sigmoid", "ipo"]) // 'Did you mean "sigmoid"?'
  */
-export const didYouMean = (name: string, known: Iterable<string>): string => {
-  const names = [...known];
+export const didYouMean = (name: string, candidates: Iterable<string>): string => {
+  const names = [...candidates];
   const near = nearest(name, names);
   if (near !== undefined) return `Did you mean "${near}"?`;
   if (names.length === 0) return "None are known here.";

@@ -1,9 +1,9 @@
 /** Choosing among answers: the best by a number, and those that most of the weight votes for. */
 
 /** The first of those with the highest value. */
-export const firstBest = <T>(all: readonly T[], of: (one: T) => number): T | undefined =>
+export const firstBest = <T>(all: readonly T[], of: (item: T) => number): T | undefined =>
   all.reduce<T | undefined>(
-    (best, one) => (best === undefined || of(one) > of(best) ? one : best),
+    (best, item) => (best === undefined || of(item) > of(best) ? item : best),
     undefined,
   );
 
@@ -14,14 +14,15 @@ export const firstBest = <T>(all: readonly T[], of: (one: T) => number): T | und
  */
 export const winners = <T extends { readonly vote?: number | undefined }>(
   all: readonly T[],
-  weight: (one: T) => number,
+  weight: (member: T) => number,
 ): T[] => {
   const classes = new Map<number, T[]>();
-  for (const one of all) {
-    if (one.vote === undefined) continue;
-    classes.set(one.vote, [...(classes.get(one.vote) ?? []), one]);
+  for (const candidate of all) {
+    if (candidate.vote === undefined) continue;
+    classes.set(candidate.vote, [...(classes.get(candidate.vote) ?? []), candidate]);
   }
   return (
-    firstBest([...classes.values()], (members) => members.reduce((sum, one) => sum + weight(one), 0)) ?? []
+    firstBest([...classes.values()], (members) => members.reduce((sum, member) => sum + weight(member), 0)) ??
+    []
   );
 };
