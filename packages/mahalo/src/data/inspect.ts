@@ -61,9 +61,9 @@ export const inspectRows = (
 /** Numbers for each objective, in the order the objectives first appear. */
 export const summarizeRows = (rows: readonly EncodedRow[]): ObjectiveSummary[] =>
   [...new Set(rows.map(({ objective }) => objective))].map((objective) => {
-    const own = rows.filter((row) => row.objective === objective);
-    const mine = own.map(partsOf);
-    const labels = own.flatMap((row) => ("labels" in row ? row.labels : []));
+    const members = rows.filter((row) => row.objective === objective);
+    const mine = members.map(partsOf);
+    const labels = members.flatMap((row) => ("labels" in row ? row.labels : []));
     return {
       objective,
       rows: mine.length,
@@ -79,8 +79,8 @@ export const summarizeRows = (rows: readonly EncodedRow[]): ObjectiveSummary[] =
   });
 
 const labelled = (labels: readonly (number | null)[]): NonNullable<ObjectiveSummary["steps"]> => {
-  const known = labels.flatMap((label) => label ?? []);
-  return { steps: labels.length, labelled: known.length, meanLabel: mean(known) };
+  const given = labels.flatMap((label) => label ?? []);
+  return { steps: labels.length, labelled: given.length, meanLabel: mean(given) };
 };
 
 /** The first `each` rows of every objective. */
@@ -190,7 +190,7 @@ const inspectRow = (
     origin: formatOrigin(row.origin),
     tokens: rowLength(laid),
     parts: spans.map((span, index) => {
-      const own = steps[index];
+      const partSteps = steps[index];
       return {
         name: span.name,
         trained: index > 0,
@@ -201,7 +201,7 @@ const inspectRow = (
           position: element(batch.positions, span.start + index),
           special: tokenizer.specialIds.has(id),
         })),
-        ...(own === undefined ? {} : { steps: own }),
+        ...(partSteps === undefined ? {} : { steps: partSteps }),
       };
     }),
   };

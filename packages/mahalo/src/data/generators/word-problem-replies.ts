@@ -43,8 +43,8 @@ const otherOperators: Record<Step["operator"], readonly Step["operator"][]> = {
 /** The steps again from `index` on, with `replacement` there and its result carried into the later steps. */
 const carried = (steps: readonly Step[], index: number, replacement: Step): Step[] => {
   let result = replacement.result;
-  const later = steps.slice(index + 1).map((one) => {
-    const next = step(result, one.operator, one.right);
+  const later = steps.slice(index + 1).map((old) => {
+    const next = step(result, old.operator, old.right);
     result = next.result;
     return next;
   });
@@ -56,12 +56,16 @@ const mistaken = (steps: readonly Step[], mistake: Mistake, random: Random): Ste
     return steps.slice(0, -1);
   }
   const index = random.integer(steps.length);
-  const one = element(steps, index, "step");
+  const changed = element(steps, index, "step");
   if (mistake === "operation") {
-    return carried(steps, index, step(one.left, random.pick(otherOperators[one.operator]), one.right));
+    return carried(
+      steps,
+      index,
+      step(changed.left, random.pick(otherOperators[changed.operator]), changed.right),
+    );
   }
   const slip = random.pick([-10, -3, -2, -1, 1, 2, 3, 10]);
-  return carried(steps, index, { ...one, result: one.result + slip });
+  return carried(steps, index, { ...changed, result: changed.result + slip });
 };
 
 /**

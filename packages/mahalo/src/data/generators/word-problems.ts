@@ -90,11 +90,11 @@ const drawSteps = (
     return [firstStep(largest)];
   }
   if (second === "subtract") {
-    const one = firstStep(largest);
-    return [one, step(one.result, "-", between(random, 2, Math.max(2, one.result - 1)))];
+    const first = firstStep(largest);
+    return [first, step(first.result, "-", between(random, 2, Math.max(2, first.result - 1)))];
   }
-  const one = firstStep(largest - 2);
-  return [one, step(one.result, "+", between(random, 2, Math.max(2, largest - one.result)))];
+  const opening = firstStep(largest - 2);
+  return [opening, step(opening.result, "+", between(random, 2, Math.max(2, largest - opening.result)))];
 };
 
 /** The numbers a, b, c that a template shows. */

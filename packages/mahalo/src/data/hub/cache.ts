@@ -65,11 +65,11 @@ export const enterBlob = async (
   cache: string,
   repo: Repo,
   file: string,
-  found: { commit: string; etag: string },
+  version: { commit: string; etag: string },
 ): Promise<string> => {
   const folder = repoFolder(cache, repo);
-  const path = join(folder, "snapshots", found.commit, file);
-  const blob = blobPath(cache, repo, found.etag);
+  const path = join(folder, "snapshots", version.commit, file);
+  const blob = blobPath(cache, repo, version.etag);
   // A link cannot be locked as other temporary files are; its name begins with a dot, so no list of a model's files has it.
   const temporary = join(dirname(path), `.mahalo-${randomBytes(6).toString("hex")}.tmp`);
   try {
@@ -86,6 +86,6 @@ export const enterBlob = async (
     if (await exists(temporary)) await rm(temporary, { force: true });
     throw fileError("E_FILE_WRITE", "write", path, error);
   }
-  await enterRef(cache, repo, found.commit);
+  await enterRef(cache, repo, version.commit);
   return path;
 };

@@ -20,6 +20,8 @@ export const answerSchema = z.union([z.string(), z.array(z.string())]);
 export function answerOf(given: z.output<typeof rawAnswerSchema> | undefined): { answer?: Answer } {
   if (given === undefined) return {};
   if (!Array.isArray(given)) return String(given).trim() === "" ? {} : { answer: String(given) };
-  const filled = given.flatMap((one) => (one === null || String(one).trim() === "" ? [] : [String(one)]));
+  const filled = given.flatMap((value) =>
+    value === null || String(value).trim() === "" ? [] : [String(value)],
+  );
   return filled.length === 0 ? {} : { answer: filled };
 }

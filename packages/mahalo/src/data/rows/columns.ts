@@ -133,20 +133,20 @@ export const columnMapper = (columns: Columns): ((row: unknown) => Mapped) => {
   return (row) => {
     const mapped = Object.fromEntries(getters.map(([name, get]) => [name, get(row)]));
     const content = systemGetter?.(row);
-    const complete = (one: Record<string, unknown>): Record<string, unknown> =>
-      systemGetter === undefined ? one : withSystem(one, content);
+    const complete = (fields: Record<string, unknown>): Record<string, unknown> =>
+      systemGetter === undefined ? fields : withSystem(fields, content);
     if (reader !== undefined) {
-      const found = reader.read(row);
-      return found.length === 0
+      const rows = reader.read(row);
+      return rows.length === 0
         ? { rows: [], skipped: reader.none }
-        : { rows: found.map((one) => complete({ ...one, ...mapped })) };
+        : { rows: rows.map((fields) => complete({ ...fields, ...mapped })) };
     }
     const whole = complete(mapped);
     if (pairing !== undefined) {
-      const found = pairing(row);
-      return found.length === 0
+      const pairs = pairing(row);
+      return pairs.length === 0
         ? { rows: [], skipped: "no two candidates differ enough in score" }
-        : { rows: found.map((pair) => ({ ...whole, ...pair })) };
+        : { rows: pairs.map((pair) => ({ ...whole, ...pair })) };
     }
     if (turns === "every") return everyTurn(whole);
     return { rows: [whole] };
@@ -250,12 +250,12 @@ const pairer = (options: z.output<typeof pairsSchema>): ((row: unknown) => Candi
 };
 
 const candidateReader = (options: z.output<typeof pairsSchema>): ((row: unknown) => Candidate[]) => {
-  const one = (text: Field, score: string): ((candidate: unknown) => Candidate) => {
+  const readerOf = (text: Field, score: string): ((candidate: unknown) => Candidate) => {
     const textOf = named("pairs.text", getter(text));
     const scoreOf = named("pairs.score", getter(score));
     return (candidate) => ({ text: textOf(candidate), score: toScore(scoreOf(candidate)) });
   };
-  const inside = one(options.text, options.score);
+  const inside = readerOf(options.text, options.score);
   if (typeof options.candidates === "string") {
     const listOf = named("pairs.candidates", getter(options.candidates));
     return (row) => {
@@ -267,7 +267,7 @@ const candidateReader = (options: z.output<typeof pairsSchema>): ((row: unknown)
     };
   }
   const readers = options.candidates.map((candidate): ((row: unknown) => Candidate) => {
-    if (typeof candidate !== "string") return one(candidate.text, candidate.score);
+    if (typeof candidate !== "string") return readerOf(candidate.text, candidate.score);
     const of = named("pairs.candidates", getter(candidate));
     return (row) => inside(of(row));
   });

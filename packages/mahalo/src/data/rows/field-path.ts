@@ -48,7 +48,7 @@ export const pick = (row: unknown, path: FieldPath): unknown => {
   const depth = path.findIndex((_, index) => valueAt(row, path.slice(0, index + 1)) === undefined);
   const reached = depth === -1 ? path : path.slice(0, depth + 1);
   const parent = valueAt(row, reached.slice(0, -1));
-  const known = typeof parent === "object" && parent !== null ? Object.keys(parent) : [];
-  const hint = value === null ? "it is null" : didYouMean(String(lastOf(reached, "part of a path")), known);
+  const names = typeof parent === "object" && parent !== null ? Object.keys(parent) : [];
+  const hint = value === null ? "it is null" : didYouMean(String(lastOf(reached, "part of a path")), names);
   throw new RowProblem("unmapped-field", `${formatPath(path)}: the row has no such field. ${hint}`);
 };

@@ -198,8 +198,8 @@ export async function* cutArray(source: ByteSource): AsyncGenerator<RowBytes> {
   let closed = false;
   for await (const chunk of source.chunks) {
     let from = 0;
-    for (let at = 0; at < chunk.length; at++) {
-      const byte = chunk[at];
+    for (let index = 0; index < chunk.length; index++) {
+      const byte = chunk[index];
       if (byte === undefined) break;
       if (closed) {
         if (!isBlank(byte)) throw trailing(source.file);
@@ -212,15 +212,15 @@ export async function* cutArray(source: ByteSource): AsyncGenerator<RowBytes> {
         inString = true;
       } else if (openings.has(byte)) {
         depth += 1;
-        if (depth === 1) from = at + 1;
+        if (depth === 1) from = index + 1;
       } else if (depth === 1 && (byte === comma || byte === closeArray)) {
-        row.add(chunk.subarray(from, at), number);
+        row.add(chunk.subarray(from, index), number);
         const bytes = row.take();
         const last = byte === closeArray;
         // Only an empty array has no element before its end; elsewhere an empty element is the parser's to refuse.
         if (!(last && number === 1 && bytes.every(isBlank))) yield { bytes, line: number };
         number += 1;
-        from = at + 1;
+        from = index + 1;
         if (last) {
           depth = 0;
           closed = true;

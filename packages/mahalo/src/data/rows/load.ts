@@ -51,8 +51,8 @@ export const locateRows = async (source: RowSource, options: HubOptions = {}): P
   const { path, hub, file, revision, format, columns } = source;
   if (path !== undefined) return { path: await resolveFile({ path }, options), name: path, format, columns };
   if (hub !== undefined && file !== undefined) {
-    const found = await resolveFile({ hub, file, revision }, options);
-    return { path: found, name: `${hub}/${file}`, format, columns };
+    const path = await resolveFile({ hub, file, revision }, options);
+    return { path, name: `${hub}/${file}`, format, columns };
   }
   throw new MahaloError("E_DATA_SOURCE", "a source of rows needs a path, or a hub id and a file");
 };
@@ -184,11 +184,11 @@ const mapper = (
       `${name}: unknown format "${file.format}". ${didYouMean(file.format, formats.names)}`,
     );
   }
-  const own =
+  const given =
     file.columns === undefined
       ? undefined
       : checkValue(file.columns, columnsSchema, `${name}: columns`, { code: "E_COLUMNS" });
-  const columns = columnsOf({ format: file.format, columns: own });
+  const columns = columnsOf({ format: file.format, columns: given });
   return columns === undefined ? (value) => ({ rows: [value] }) : columnMapper(columns);
 };
 

@@ -85,10 +85,10 @@ export class ProblemStep {
   #seen = 0;
   #new = 0;
 
-  constructor(name: string, maxBadShare: number | undefined, known: WeakSet<object>) {
+  constructor(name: string, maxBadShare: number | undefined, reported: WeakSet<object>) {
     this.#name = name;
     this.#maxBadShare = maxBadShare;
-    this.#known = known;
+    this.#known = reported;
   }
 
   /** Rows of this step that no step before it had seen. */

@@ -180,9 +180,9 @@ const decode = (bytes: Uint8Array, where: string): string => {
 const looseNumber = /"[^"\\]*(?:\\.[^"\\]*)*"|-?\b(?:NaN|Infinity)\b/gs;
 
 /** What JSON has in place of such a number: nothing for NaN, what is too large for Infinity. */
-const strictNumber = (found: string): string => {
-  if (found.startsWith('"')) return found;
-  return found.endsWith("NaN") ? "null" : found.replace("Infinity", "1e999");
+const strictNumber = (literal: string): string => {
+  if (literal.startsWith('"')) return literal;
+  return literal.endsWith("NaN") ? "null" : literal.replace("Infinity", "1e999");
 };
 
 /** A row out of its text; NaN becomes null, and JSON inside a string is the row itself. */

@@ -90,8 +90,8 @@ export const limitRows = <Row extends { objective: string }>(
   seed: number,
 ): Row[] => {
   if (limit === undefined) return [...rows];
-  const drawn = [...groupBy(rows.entries(), ([, row]) => row.objective)].flatMap(([objective, own]) =>
-    rng(seed, "data", "limit", objective).shuffle(own).slice(0, limit),
+  const drawn = [...groupBy(rows.entries(), ([, row]) => row.objective)].flatMap(([objective, members]) =>
+    rng(seed, "data", "limit", objective).shuffle(members).slice(0, limit),
   );
   return drawn.sort(([a], [b]) => a - b).map(([, row]) => row);
 };

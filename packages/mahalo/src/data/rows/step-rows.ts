@@ -84,7 +84,7 @@ export const parseSteps = (
   objective: string,
   { separator, above }: StepRowOptions = {},
 ): StepRow => {
-  const { kind, prompt: given, completions, labels, objective: own } = checkRow(value, stepRowSchema);
+  const { kind, prompt: given, completions, labels, objective: named } = checkRow(value, stepRowSchema);
   if (labels && labels.length !== completions.length) {
     throw new RowProblem("invalid-row", `labels: ${labels.length} for ${completions.length} completions`);
   }
@@ -104,7 +104,7 @@ export const parseSteps = (
     return above === undefined ? Number(label) : Number(Number(label) > above);
   };
   return {
-    objective: own ?? objective,
+    objective: named ?? objective,
     ...(kind === undefined ? {} : { kind }),
     prompt,
     steps,

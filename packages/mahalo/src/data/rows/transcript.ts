@@ -88,9 +88,9 @@ const unknownSpeaker = (piece: string, options: TranscriptOptions): RowProblem =
 };
 
 const speakers = (options: TranscriptOptions): ((name: string) => Role | undefined) => {
-  const known = new Map<string, Role>();
+  const roles = new Map<string, Role>();
   for (const role of ["user", "assistant", "system"] as const) {
-    for (const label of [options[role]].flat()) if (label !== undefined) known.set(label, role);
+    for (const label of [options[role]].flat()) if (label !== undefined) roles.set(label, role);
   }
-  return (name) => known.get(name) ?? known.get(anySpeaker);
+  return (name) => roles.get(name) ?? roles.get(anySpeaker);
 };

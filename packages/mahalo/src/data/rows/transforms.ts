@@ -201,7 +201,7 @@ export type StepSpec = z.input<typeof stepSchema>;
 export const compileStep = (spec: StepSpec): Transform => {
   const [name, options] =
     typeof spec === "string" ? [spec, undefined] : element(Object.entries(spec), 0, "step");
-  const found = table.get(name);
-  if (found === undefined) throw new MahaloError("E_COLUMNS_STEP", `unknown step "${name}"`);
-  return found.compile(options ?? (found.schema.safeParse(true).success ? true : {}));
+  const step = table.get(name);
+  if (step === undefined) throw new MahaloError("E_COLUMNS_STEP", `unknown step "${name}"`);
+  return step.compile(options ?? (step.schema.safeParse(true).success ? true : {}));
 };

@@ -71,8 +71,8 @@ export const balancedBatches = ({ counts, batchSize, seed }: BalanceOptions): Ba
         const from = epoch * perEpoch + usedBefore(step);
         const to = epoch * perEpoch + usedBefore(step + 1);
         const rows: number[] = [];
-        for (let at = from; at < to; at++) {
-          rows.push(element(order(objective, count, Math.floor(at / count)), at % count));
+        for (let position = from; position < to; position++) {
+          rows.push(element(order(objective, count, Math.floor(position / count)), position % count));
         }
         return { objective, rows };
       });
@@ -130,11 +130,11 @@ const passes = (seed: number): ((objective: string, count: number, pass: number)
   return (objective, count, pass) => {
     const mine = kept.get(objective) ?? new Map<number, number[]>();
     kept.set(objective, mine);
-    const known = mine.get(pass);
-    if (known !== undefined) return known;
-    const made = rng(seed, "train", "order", objective, String(pass)).shuffle([...Array(count).keys()]);
+    const cached = mine.get(pass);
+    if (cached !== undefined) return cached;
+    const shuffled = rng(seed, "train", "order", objective, String(pass)).shuffle([...Array(count).keys()]);
     for (const old of mine.keys()) if (Math.abs(old - pass) > 1) mine.delete(old);
-    mine.set(pass, made);
-    return made;
+    mine.set(pass, shuffled);
+    return shuffled;
   };
 };

@@ -119,19 +119,19 @@ class FeedFinder implements BoundaryFinder {
   }
 
   read(piece: string): boolean {
-    let found = false;
+    let ended = false;
     for (const letter of piece) {
       if (letter === "\n" && !this.#blank) {
         this.#feeds += 1;
         if (this.#feeds < this.#needed) continue;
-        found = true;
+        ended = true;
         this.reset();
       } else if (!isSpace(letter)) {
         this.#blank = false;
         this.#feeds = 0;
       }
     }
-    return found;
+    return ended;
   }
 
   reset(): void {
@@ -174,17 +174,17 @@ class SentenceFinder implements BoundaryFinder {
   }
 
   read(piece: string, tokens: number): boolean {
-    let found = false;
-    for (let at = 0; at < piece.length; at++) {
-      const letter = piece.charAt(at);
+    let ended = false;
+    for (let index = 0; index < piece.length; index++) {
+      const letter = piece.charAt(index);
       this.#tail = (this.#tail + letter).slice(-lookBack);
       if (!isSpace(letter)) this.#blank = false;
       if (this.#blank || tokens < this.#minTokens) continue;
-      if (letter !== "\n" && !this.#endsSentence(piece.charAt(at + 1))) continue;
-      found = true;
+      if (letter !== "\n" && !this.#endsSentence(piece.charAt(index + 1))) continue;
+      ended = true;
       this.reset();
     }
-    return found;
+    return ended;
   }
 
   /** @param next the letter that follows in the same token, or nothing */

@@ -47,10 +47,10 @@ export class StepScanner {
   push(id: number): boolean {
     this.#tokens += 1;
     const over = this.#tokenizer.eosIds.includes(id);
-    const found = this.#finder.read(this.#text.push(id), this.#tokens) || over;
+    const ended = this.#finder.read(this.#text.push(id), this.#tokens) || over;
     if (over) this.#finder.reset();
-    if (found) this.#tokens = 0;
-    return found;
+    if (ended) this.#tokens = 0;
+    return ended;
   }
 
   /** A copy that goes on by itself, for candidates that continue one answer. */

@@ -31,12 +31,12 @@ export const textStepEnds = (text: string, boundary: StepBoundary, tokenizer?: T
     (tokenizer === undefined ? undefined : tokenPieces(text, tokenizer)) ?? text.match(word) ?? [];
   const finder = boundaryFinder(boundary);
   const ends: number[] = [];
-  let [at, tokens] = [0, 0];
+  let [offset, tokens] = [0, 0];
   for (const piece of pieces) {
-    at += piece.length;
+    offset += piece.length;
     tokens += 1;
     if (!finder.read(piece, tokens)) continue;
-    ends.push(at);
+    ends.push(offset);
     tokens = 0;
   }
   // White space behind the last step is part of it.

@@ -13,9 +13,9 @@ const labels = new Map([
 
 /** The problem, and what follows it: the first step begins at the last "Step 1:" before the first tag. */
 const cutProblem = (first: string): [problem: string, step: string] => {
-  const at = first.lastIndexOf("Step 1:");
-  if (at < 0) throw new RowProblem("invalid-row", 'input: has no "Step 1:" before its first tag');
-  return [first.slice(0, at).trim(), first.slice(at)];
+  const start = first.lastIndexOf("Step 1:");
+  if (start < 0) throw new RowProblem("invalid-row", 'input: has no "Step 1:" before its first tag');
+  return [first.slice(0, start).trim(), first.slice(start)];
 };
 
 /**
@@ -33,25 +33,25 @@ export const mathShepherd: RowReader = {
     if (texts.length < 2) throw new RowProblem("invalid-row", `input: has no tag ${tag}`);
     const steps: string[] = [];
     const targets: number[] = [];
-    let at = 0;
+    let offset = 0;
     let text = "";
     for (const [index, piece] of texts.slice(0, -1).entries()) {
       text += piece;
-      const end = at + piece.length;
+      const end = offset + piece.length;
       // A tag that the label has too is a part of the text.
-      if (label.startsWith(piece + tag, at)) {
+      if (label.startsWith(piece + tag, offset)) {
         text += tag;
-        at = end + tag.length;
+        offset = end + tag.length;
         continue;
       }
       const target = labels.get(label.charAt(end));
-      if (!label.startsWith(piece, at) || target === undefined) {
+      if (!label.startsWith(piece, offset) || target === undefined) {
         throw new RowProblem("invalid-row", `label: is not the input with + or - for tag ${index + 1}`);
       }
       steps.push(text);
       targets.push(target);
       text = "";
-      at = end + 1;
+      offset = end + 1;
     }
     const [begin, ...others] = steps;
     if (begin === undefined) throw new RowProblem("invalid-row", `input: has no tag ${tag} of its own`);

@@ -18,22 +18,22 @@ const rowSchema = z.looseObject({
 type Rated = { text: string; label: number | null };
 
 /** Proposals for a step that have text; one written by the labeler is a good one by the published instructions. */
-const proposals = (step: z.output<typeof stepSchema>, at: number): { all: Rated[]; chosen: number } => {
+const proposals = (step: z.output<typeof stepSchema>, index: number): { all: Rated[]; chosen: number } => {
   const rated = (step.completions ?? []).map(({ text, rating }) => ({ text, label: rating ?? null }));
   const { human_completion: human, chosen_completion: chosen } = step;
   if (chosen !== null && chosen !== undefined) {
     if (chosen >= rated.length) {
-      const field = `label.steps[${at}].chosen_completion`;
+      const field = `label.steps[${index}].chosen_completion`;
       throw new RowProblem("invalid-row", `${field}: is ${chosen}, with ${rated.length} completions`);
     }
     return { all: rated, chosen };
   }
   if (human === null || human === undefined) return { all: rated, chosen: -1 };
-  const own = typeof human === "string" ? human : human.text;
-  return { all: [...rated, { text: own, label: 1 }], chosen: rated.length };
+  const written = typeof human === "string" ? human : human.text;
+  return { all: [...rated, { text: written, label: 1 }], chosen: rated.length };
 };
 
-const known = ({ text, label }: Rated): boolean => label !== null && text.trim() !== "";
+const usable = ({ text, label }: Rated): boolean => label !== null && text.trim() !== "";
 
 /**
  * One row for the solution as it was chosen step by step, up to a step of which nothing was chosen, and one for each
@@ -49,18 +49,18 @@ export const prm800k: RowReader = {
     const common = { prompt: question.problem, answer: question.ground_truth_answer };
     const path: Rated[] = [];
     const branches: Rated[][] = [];
-    for (const [at, step] of label.steps.entries()) {
-      const { all, chosen } = proposals(step, at);
+    for (const [position, step] of label.steps.entries()) {
+      const { all, chosen } = proposals(step, position);
       const before = path.map(({ text }) => ({ text, label: null }));
       branches.push(
-        ...all.flatMap((other, index) => (index !== chosen && known(other) ? [[...before, other]] : [])),
+        ...all.flatMap((other, index) => (index !== chosen && usable(other) ? [[...before, other]] : [])),
       );
       const next = all[chosen];
       // Behind a step without text the solution cannot be told.
       if (next === undefined || next.text.trim() === "") break;
       path.push(next);
     }
-    const rows = path.some(known) ? [path, ...branches] : branches;
+    const rows = path.some(usable) ? [path, ...branches] : branches;
     return rows.map((steps) => ({
       ...common,
       completions: steps.map(({ text }) => text),
