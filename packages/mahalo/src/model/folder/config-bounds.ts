@@ -39,8 +39,8 @@ const fault = (value: number, { least, most, whole }: Bounds): string | undefine
 const scalingFault = (scaling: RopeScaling | undefined): string | undefined =>
   Object.entries(scaling ?? {}).flatMap(([key, value]) => {
     const range = ropeBounds[key];
-    const found = range === undefined || typeof value !== "number" ? undefined : fault(value, range);
-    return found === undefined ? [] : [`${key} ${found}`];
+    const problem = range === undefined || typeof value !== "number" ? undefined : fault(value, range);
+    return problem === undefined ? [] : [`${key} ${problem}`];
   })[0];
 
 /**
@@ -55,8 +55,8 @@ export function checkBounds(
   refuse: (field: string, what: string) => MahaloError,
 ): void {
   for (const key of Object.keys(bounds) as Bounded[]) {
-    const found = fault(config[key], bounds[key]);
-    if (found !== undefined) throw refuse(names[key], found);
+    const problem = fault(config[key], bounds[key]);
+    if (problem !== undefined) throw refuse(names[key], problem);
   }
   const scaling = scalingFault(config.ropeScaling);
   if (scaling !== undefined) throw refuse(names.ropeScaling, scaling);

@@ -55,9 +55,9 @@ const readGeneration = (text: string | undefined, where: string) => {
 
 /** The template of tokenizer_config.json: one text, or several by name, of which `default` is taken. */
 const templateOf = (config: TokenizerConfig): string | undefined => {
-  const { chat_template: found } = config;
-  if (typeof found !== "object" || found === null) return found ?? undefined;
-  return (found.find(({ name }) => name === "default") ?? found[0])?.template;
+  const { chat_template: template } = config;
+  if (typeof template !== "object" || template === null) return template ?? undefined;
+  return (template.find(({ name }) => name === "default") ?? template[0])?.template;
 };
 
 /** Text files that make up a model beside its weights; the first two must be there. */
@@ -109,30 +109,30 @@ const needFile = (files: Map<string, string>, folder: string, name: string): str
  */
 export const openFolder = (folder: string): ModelSource => {
   const files = readTextFiles(folder);
-  const at = (name: string): string => join(folder, name);
-  const config = parseConfig(needFile(files, folder, "config.json"), at("config.json"));
+  const pathOf = (name: string): string => join(folder, name);
+  const config = parseConfig(needFile(files, folder, "config.json"), pathOf("config.json"));
   const tokenizerText = needFile(files, folder, "tokenizer.json");
-  checkTokenizerSize(tokenizerText, config.vocabSize, at("tokenizer.json"));
-  const tokenizerJson = parseJson(tokenizerText, anyObject, at("tokenizer.json"));
+  checkTokenizerSize(tokenizerText, config.vocabSize, pathOf("tokenizer.json"));
+  const tokenizerJson = parseJson(tokenizerText, anyObject, pathOf("tokenizer.json"));
   const tokenizerFile = parseJson(
     files.get("tokenizer_config.json") ?? "{}",
     anyObject,
-    at("tokenizer_config.json"),
+    pathOf("tokenizer_config.json"),
   );
-  const mapFile = at("special_tokens_map.json");
+  const mapFile = pathOf("special_tokens_map.json");
   const named = withMappedTokens(
-    checkTokenizerConfig(tokenizerFile, at("tokenizer_config.json")),
+    checkTokenizerConfig(tokenizerFile, pathOf("tokenizer_config.json")),
     isThere(mapFile) ? readTextSync(mapFile) : undefined,
     mapFile,
   );
-  const generation = readGeneration(files.get("generation_config.json"), at("generation_config.json"));
+  const generation = readGeneration(files.get("generation_config.json"), pathOf("generation_config.json"));
   for (const id of generation.eosIds) {
     if (id < config.vocabSize) continue;
     const what = `eos_token_id: must be an id of the vocabulary, from 0 to ${config.vocabSize - 1}, not ${id}`;
-    throw new MahaloError("E_CONFIG_FIELD", `${at("generation_config.json")}: ${what}`);
+    throw new MahaloError("E_CONFIG_FIELD", `${pathOf("generation_config.json")}: ${what}`);
   }
   const tokenizer = openTokenizer(tokenizerJson, named, {
-    where: at("tokenizer.json"),
+    where: pathOf("tokenizer.json"),
     vocabSize: config.vocabSize,
     // Generation's list is the fuller one: Llama 3 ends a turn with another token than a text.
     eosIds: [...config.eosIds, ...generation.eosIds],
@@ -146,7 +146,7 @@ export const openFolder = (folder: string): ModelSource => {
   const tokens = specialTokenTexts(tokenizerConfig);
   const text = files.get("chat_template.jinja") ?? templateOf(tokenizerConfig) ?? defaultChatTemplate;
   const template = chatTemplate(text, {
-    where: files.has("chat_template.jinja") ? at("chat_template.jinja") : at("tokenizer_config.json"),
+    where: files.has("chat_template.jinja") ? pathOf("chat_template.jinja") : pathOf("tokenizer_config.json"),
     tokens,
   });
   // What other files name is written into the one that every tool reads.

@@ -32,12 +32,12 @@ export type SaveOptions = {
 };
 
 /** The exact weights of a parameter. */
-const exact = (one: Parameter): Tensor => one.master ?? one.value;
+const exact = (parameter: Parameter): Tensor => parameter.master ?? parameter.value;
 
-const named = (name: string, one: Parameter): NamedWeight => ({
+const named = (name: string, parameter: Parameter): NamedWeight => ({
   name,
-  shape: one.value.shape,
-  load: () => exact(one),
+  shape: parameter.value.shape,
+  load: () => exact(parameter),
 });
 
 /** Refuses a weight that would make every answer nonsense. @throws MahaloError E_MODEL_NOT_FINITE */
@@ -201,8 +201,8 @@ export const exportMix = async (
     dir,
     (folder) => writeFolder(model, folder, dtype, written),
     (folder) => {
-      const known = readManifest(folder);
-      return force || (isLanguageModel(known) && known?.objectives.length === 0);
+      const manifest = readManifest(folder);
+      return force || (isLanguageModel(manifest) && manifest?.objectives.length === 0);
     },
   );
 };

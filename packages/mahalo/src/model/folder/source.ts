@@ -29,12 +29,12 @@ export const locateModel = async (
 ): Promise<{ file: string } | { folder: string }> => {
   const packaged = packagedModel(name);
   if (packaged !== undefined) return { file: packaged };
-  const found = statSync(name, { throwIfNoEntry: false });
-  if (found?.isDirectory()) return { folder: name };
-  if (found?.isFile() && name.endsWith(".gguf")) return { file: name };
+  const stats = statSync(name, { throwIfNoEntry: false });
+  if (stats?.isDirectory()) return { folder: name };
+  if (stats?.isFile() && name.endsWith(".gguf")) return { file: name };
   const [owner = "", repository = "", ...rest] = name.split("/");
   const id = `${owner}/${repository}`;
-  if (found === undefined && isRepoId(id)) {
+  if (stats === undefined && isRepoId(id)) {
     const file = rest.join("/");
     if (file === "") return { folder: await resolveModelFolder(id, revision, options) };
     if (file.endsWith(".gguf"))
@@ -42,7 +42,7 @@ export const locateModel = async (
   }
   throw new MahaloError(
     "E_MODEL_UNKNOWN",
-    `${name}: ${found?.isFile() ? "is not a .gguf file" : `no such model. ${didYouMean(name, packagedNames)}`}`,
+    `${name}: ${stats?.isFile() ? "is not a .gguf file" : `no such model. ${didYouMean(name, packagedNames)}`}`,
     { hint: "give a packaged name, the path of a folder or of a .gguf file, or a hub id (owner/name)" },
   );
 };
@@ -55,6 +55,6 @@ export const locateModel = async (
  * @throws MahaloError E_MODEL_UNKNOWN, and what the source's own reader throws.
  */
 export const openModelSource = async (name: string, options: OpenModelOptions = {}): Promise<ModelSource> => {
-  const found = await locateModel(name, options.revision);
-  return withTurnEnd("file" in found ? openGguf(found.file) : openFolder(found.folder));
+  const location = await locateModel(name, options.revision);
+  return withTurnEnd("file" in location ? openGguf(location.file) : openFolder(location.folder));
 };

@@ -125,30 +125,30 @@ export const configFromGguf = (
       `use a model of one of these families: ${readable.join(", ")}`,
     );
   }
-  const at = (key: string): number | undefined => numberAt(header, `${architecture}.${key}`);
+  const optional = (key: string): number | undefined => numberAt(header, `${architecture}.${key}`);
   const need = (key: string): number => needNumber(header, `${architecture}.${key}`);
-  if ((at("expert_count") ?? 0) > 0) {
+  if ((optional("expert_count") ?? 0) > 0) {
     throw unsupported(header, "mixtures of experts are not supported", "use a dense model");
   }
   const hiddenSize = need("embedding_length");
   const heads = need("attention.head_count");
-  const kvHeads = at("attention.head_count_kv") ?? heads;
-  const headDim = at("attention.key_length") ?? hiddenSize / heads;
-  const rotated = at("rope.dimension_count") ?? headDim;
+  const kvHeads = optional("attention.head_count_kv") ?? heads;
+  const headDim = optional("attention.key_length") ?? hiddenSize / heads;
+  const rotated = optional("rope.dimension_count") ?? headDim;
   if (!Number.isInteger(headDim) || headDim % 2 !== 0 || heads % kvHeads !== 0) {
     throw new MahaloError(
       "E_GGUF_METADATA",
       `${header.path}: ${heads} heads, ${kvHeads} key heads and hidden size ${hiddenSize} do not fit together`,
     );
   }
-  if (rotated !== headDim || (at("attention.value_length") ?? headDim) !== headDim) {
+  if (rotated !== headDim || (optional("attention.value_length") ?? headDim) !== headDim) {
     throw unsupported(
       header,
       "keys that are only partly rotated, or values of another width",
       "use another model",
     );
   }
-  const ropeTheta = shortest(at("rope.freq_base") ?? 10_000);
+  const ropeTheta = shortest(optional("rope.freq_base") ?? 10_000);
   const divisors = header.tensors.get("rope_freqs.weight");
   const config: ModelConfig = {
     family: architecture,

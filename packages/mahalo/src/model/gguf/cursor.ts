@@ -58,26 +58,26 @@ export class Cursor {
       this.#view = new DataView(this.#bytes.buffer, this.#bytes.byteOffset, this.#bytes.byteLength);
       this.#start = this.offset;
     }
-    const at = this.offset - this.#start;
+    const start = this.offset - this.#start;
     this.offset += count;
-    return at;
+    return start;
   }
 
-  #value<T>(count: number, what: string, get: (view: DataView, at: number) => T): T {
-    const at = this.#take(count, what);
-    return get(this.#view, at);
+  #value<T>(count: number, what: string, get: (view: DataView, offset: number) => T): T {
+    const offset = this.#take(count, what);
+    return get(this.#view, offset);
   }
 
-  u8 = (what: string): number => this.#value(1, what, (view, at) => view.getUint8(at));
-  i8 = (what: string): number => this.#value(1, what, (view, at) => view.getInt8(at));
-  u16 = (what: string): number => this.#value(2, what, (view, at) => view.getUint16(at, true));
-  i16 = (what: string): number => this.#value(2, what, (view, at) => view.getInt16(at, true));
-  u32 = (what: string): number => this.#value(4, what, (view, at) => view.getUint32(at, true));
-  i32 = (what: string): number => this.#value(4, what, (view, at) => view.getInt32(at, true));
-  f32 = (what: string): number => this.#value(4, what, (view, at) => view.getFloat32(at, true));
-  f64 = (what: string): number => this.#value(8, what, (view, at) => view.getFloat64(at, true));
-  u64 = (what: string): bigint => this.#value(8, what, (view, at) => view.getBigUint64(at, true));
-  i64 = (what: string): bigint => this.#value(8, what, (view, at) => view.getBigInt64(at, true));
+  u8 = (what: string): number => this.#value(1, what, (view, offset) => view.getUint8(offset));
+  i8 = (what: string): number => this.#value(1, what, (view, offset) => view.getInt8(offset));
+  u16 = (what: string): number => this.#value(2, what, (view, offset) => view.getUint16(offset, true));
+  i16 = (what: string): number => this.#value(2, what, (view, offset) => view.getInt16(offset, true));
+  u32 = (what: string): number => this.#value(4, what, (view, offset) => view.getUint32(offset, true));
+  i32 = (what: string): number => this.#value(4, what, (view, offset) => view.getInt32(offset, true));
+  f32 = (what: string): number => this.#value(4, what, (view, offset) => view.getFloat32(offset, true));
+  f64 = (what: string): number => this.#value(8, what, (view, offset) => view.getFloat64(offset, true));
+  u64 = (what: string): bigint => this.#value(8, what, (view, offset) => view.getBigUint64(offset, true));
+  i64 = (what: string): bigint => this.#value(8, what, (view, offset) => view.getBigInt64(offset, true));
 
   /** A 64-bit count or offset that must be a safe whole number. */
   count(what: string): number {
@@ -91,9 +91,9 @@ export class Cursor {
   /** A string: 64-bit length, then UTF-8. */
   string(what: string): string {
     const length = this.count(`the length of ${what}`);
-    const at = this.#take(length, what);
+    const start = this.#take(length, what);
     try {
-      return this.#utf8.decode(this.#bytes.subarray(at, at + length));
+      return this.#utf8.decode(this.#bytes.subarray(start, start + length));
     } catch (error) {
       const offset = this.offset - length;
       throw new MahaloError("E_GGUF", `${this.source.path}: offset ${offset}: ${what} is not valid UTF-8`, {

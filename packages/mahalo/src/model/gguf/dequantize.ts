@@ -24,10 +24,10 @@ const halfTable = (): Float32Array => {
 /** x = d (q - 8); 16 bytes of two 4-bit values, low halves first. */
 const q4_0 =
   (half: Float32Array): BlockReader =>
-  (bytes, at, out, to) => {
-    const d = half[u16(bytes, at)] as number;
+  (bytes, start, out, to) => {
+    const d = half[u16(bytes, start)] as number;
     for (let i = 0; i < 16; i += 1) {
-      const pair = bytes[at + 2 + i] as number;
+      const pair = bytes[start + 2 + i] as number;
       out[to + i] = d * ((pair & 15) - 8);
       out[to + 16 + i] = d * ((pair >> 4) - 8);
     }
@@ -36,11 +36,11 @@ const q4_0 =
 /** x = d q + m. */
 const q4_1 =
   (half: Float32Array): BlockReader =>
-  (bytes, at, out, to) => {
-    const d = half[u16(bytes, at)] as number;
-    const m = half[u16(bytes, at + 2)] as number;
+  (bytes, start, out, to) => {
+    const d = half[u16(bytes, start)] as number;
+    const m = half[u16(bytes, start + 2)] as number;
     for (let i = 0; i < 16; i += 1) {
-      const pair = bytes[at + 4 + i] as number;
+      const pair = bytes[start + 4 + i] as number;
       out[to + i] = d * (pair & 15) + m;
       out[to + 16 + i] = d * (pair >> 4) + m;
     }
@@ -49,11 +49,11 @@ const q4_1 =
 /** x = d (q - 16); the fifth bits of all 32 values stand together in front. */
 const q5_0 =
   (half: Float32Array): BlockReader =>
-  (bytes, at, out, to) => {
-    const d = half[u16(bytes, at)] as number;
-    const high = u32(bytes, at + 2);
+  (bytes, start, out, to) => {
+    const d = half[u16(bytes, start)] as number;
+    const high = u32(bytes, start + 2);
     for (let i = 0; i < 16; i += 1) {
-      const pair = bytes[at + 6 + i] as number;
+      const pair = bytes[start + 6 + i] as number;
       out[to + i] = d * (((pair & 15) | (((high >>> i) & 1) << 4)) - 16);
       out[to + 16 + i] = d * (((pair >> 4) | (((high >>> (i + 16)) & 1) << 4)) - 16);
     }
@@ -62,12 +62,12 @@ const q5_0 =
 /** x = d q + m, with five bits as in Q5_0. */
 const q5_1 =
   (half: Float32Array): BlockReader =>
-  (bytes, at, out, to) => {
-    const d = half[u16(bytes, at)] as number;
-    const m = half[u16(bytes, at + 2)] as number;
-    const high = u32(bytes, at + 4);
+  (bytes, start, out, to) => {
+    const d = half[u16(bytes, start)] as number;
+    const m = half[u16(bytes, start + 2)] as number;
+    const high = u32(bytes, start + 4);
     for (let i = 0; i < 16; i += 1) {
-      const pair = bytes[at + 8 + i] as number;
+      const pair = bytes[start + 8 + i] as number;
       out[to + i] = d * ((pair & 15) | (((high >>> i) & 1) << 4)) + m;
       out[to + 16 + i] = d * ((pair >> 4) | (((high >>> (i + 16)) & 1) << 4)) + m;
     }
@@ -76,9 +76,9 @@ const q5_1 =
 /** x = d q with signed bytes. */
 const q8_0 =
   (half: Float32Array): BlockReader =>
-  (bytes, at, out, to) => {
-    const d = half[u16(bytes, at)] as number;
-    for (let i = 0; i < 32; i += 1) out[to + i] = d * (((bytes[at + 2 + i] as number) << 24) >> 24);
+  (bytes, start, out, to) => {
+    const d = half[u16(bytes, start)] as number;
+    for (let i = 0; i < 32; i += 1) out[to + i] = d * (((bytes[start + 2 + i] as number) << 24) >> 24);
   };
 
 /** The values of the 16 codes of IQ4_NL and IQ4_XS. Source: ggml's table `kvalues_iq4nl`. */
@@ -87,10 +87,10 @@ const iq4Values = Int8Array.of(-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 
 /** x = d v(q), with the values v of the table. */
 const iq4_nl =
   (half: Float32Array): BlockReader =>
-  (bytes, at, out, to) => {
-    const d = half[u16(bytes, at)] as number;
+  (bytes, start, out, to) => {
+    const d = half[u16(bytes, start)] as number;
     for (let i = 0; i < 16; i += 1) {
-      const pair = bytes[at + 2 + i] as number;
+      const pair = bytes[start + 2 + i] as number;
       out[to + i] = d * (iq4Values[pair & 15] as number);
       out[to + 16 + i] = d * (iq4Values[pair >> 4] as number);
     }
@@ -102,14 +102,14 @@ const iq4_nl =
  */
 const iq4_xs =
   (half: Float32Array): BlockReader =>
-  (bytes, at, out, to) => {
-    const d = half[u16(bytes, at)] as number;
-    const high = u16(bytes, at + 2);
+  (bytes, start, out, to) => {
+    const d = half[u16(bytes, start)] as number;
+    const high = u16(bytes, start + 2);
     for (let j = 0; j < 8; j += 1) {
-      const low = ((bytes[at + 4 + (j >> 1)] as number) >> ((j & 1) * 4)) & 15;
+      const low = ((bytes[start + 4 + (j >> 1)] as number) >> ((j & 1) * 4)) & 15;
       const ds = d * ((low | (((high >> (2 * j)) & 3) << 4)) - 32);
       for (let i = 0; i < 16; i += 1) {
-        const pair = bytes[at + 8 + j * 16 + i] as number;
+        const pair = bytes[start + 8 + j * 16 + i] as number;
         out[to + j * 32 + i] = ds * (iq4Values[pair & 15] as number);
         out[to + j * 32 + 16 + i] = ds * (iq4Values[pair >> 4] as number);
       }

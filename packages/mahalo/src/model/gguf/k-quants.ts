@@ -7,14 +7,14 @@ import { type BlockReader, u16 } from "./block-reader.ts";
  */
 export const q2_k =
   (half: Float32Array): BlockReader =>
-  (bytes, at, out, to) => {
-    const d = half[u16(bytes, at + 80)] as number;
-    const dmin = half[u16(bytes, at + 82)] as number;
+  (bytes, start, out, to) => {
+    const d = half[u16(bytes, start + 80)] as number;
+    const dmin = half[u16(bytes, start + 82)] as number;
     for (let j = 0; j < 16; j += 1) {
-      const both = bytes[at + j] as number;
+      const both = bytes[start + j] as number;
       const ds = d * (both & 15);
       const dm = dmin * (both >> 4);
-      const from = at + 16 + (j >> 3) * 32 + (j & 1) * 16;
+      const from = start + 16 + (j >> 3) * 32 + (j & 1) * 16;
       const shift = ((j >> 1) & 3) * 2;
       for (let i = 0; i < 16; i += 1) {
         out[to + j * 16 + i] = ds * (((bytes[from + i] as number) >> shift) & 3) - dm;
@@ -28,15 +28,15 @@ export const q2_k =
  */
 export const q3_k =
   (half: Float32Array): BlockReader =>
-  (bytes, at, out, to) => {
-    const d = half[u16(bytes, at + 108)] as number;
-    const packed = at + 96;
+  (bytes, start, out, to) => {
+    const d = half[u16(bytes, start + 108)] as number;
+    const packed = start + 96;
     for (let j = 0; j < 16; j += 1) {
       const low = ((bytes[packed + (j & 7)] as number) >> ((j >> 3) * 4)) & 15;
       const high = ((bytes[packed + 8 + (j & 3)] as number) >> ((j >> 2) * 2)) & 3;
       const ds = d * ((low | (high << 4)) - 32);
-      const third = at + (j & 1) * 16;
-      const from = at + 32 + (j >> 3) * 32 + (j & 1) * 16;
+      const third = start + (j & 1) * 16;
+      const from = start + 32 + (j >> 3) * 32 + (j & 1) * 16;
       const shift = ((j >> 1) & 3) * 2;
       for (let i = 0; i < 16; i += 1) {
         const two = ((bytes[from + i] as number) >> shift) & 3;
@@ -67,14 +67,14 @@ const minimumOf = (bytes: Uint8Array, packed: number, j: number): number => {
 /** x = d s_j q - dmin m_j for 8 groups j of 32 values, whose four bits stand two groups to 32 bytes. */
 export const q4_k =
   (half: Float32Array): BlockReader =>
-  (bytes, at, out, to) => {
-    const d = half[u16(bytes, at)] as number;
-    const dmin = half[u16(bytes, at + 2)] as number;
+  (bytes, start, out, to) => {
+    const d = half[u16(bytes, start)] as number;
+    const dmin = half[u16(bytes, start + 2)] as number;
     for (let j = 0; j < 8; j += 1) {
-      const ds = d * scaleOf(bytes, at + 4, j);
-      const dm = dmin * minimumOf(bytes, at + 4, j);
+      const ds = d * scaleOf(bytes, start + 4, j);
+      const dm = dmin * minimumOf(bytes, start + 4, j);
       // Two groups share 32 bytes: the even one has the low halves, the odd one the high ones.
-      const from = at + 16 + (j >> 1) * 32;
+      const from = start + 16 + (j >> 1) * 32;
       const shift = (j & 1) * 4;
       for (let i = 0; i < 32; i += 1) {
         out[to + j * 32 + i] = ds * (((bytes[from + i] as number) >> shift) & 15) - dm;
@@ -85,14 +85,14 @@ export const q4_k =
 /** As Q4_K, with a fifth bit: that of value k in bit k / 32 of byte k % 32. */
 export const q5_k =
   (half: Float32Array): BlockReader =>
-  (bytes, at, out, to) => {
-    const d = half[u16(bytes, at)] as number;
-    const dmin = half[u16(bytes, at + 2)] as number;
-    const fifth = at + 16;
+  (bytes, start, out, to) => {
+    const d = half[u16(bytes, start)] as number;
+    const dmin = half[u16(bytes, start + 2)] as number;
+    const fifth = start + 16;
     for (let j = 0; j < 8; j += 1) {
-      const ds = d * scaleOf(bytes, at + 4, j);
-      const dm = dmin * minimumOf(bytes, at + 4, j);
-      const from = at + 48 + (j >> 1) * 32;
+      const ds = d * scaleOf(bytes, start + 4, j);
+      const dm = dmin * minimumOf(bytes, start + 4, j);
+      const from = start + 48 + (j >> 1) * 32;
       const shift = (j & 1) * 4;
       for (let i = 0; i < 32; i += 1) {
         const four = ((bytes[from + i] as number) >> shift) & 15;
@@ -105,12 +105,12 @@ export const q5_k =
 /** x = d s_j (q - 32) for 16 groups j of 16 values with signed scales; low four bits, then high two, then scales. */
 export const q6_k =
   (half: Float32Array): BlockReader =>
-  (bytes, at, out, to) => {
-    const d = half[u16(bytes, at + 208)] as number;
+  (bytes, start, out, to) => {
+    const d = half[u16(bytes, start + 208)] as number;
     for (let part = 0; part < 2; part += 1) {
-      const low = at + part * 64;
-      const high = at + 128 + part * 32;
-      const scales = at + 192 + part * 8;
+      const low = start + part * 64;
+      const high = start + 128 + part * 32;
+      const scales = start + 192 + part * 8;
       for (let quarter = 0; quarter < 4; quarter += 1) {
         for (let i = 0; i < 32; i += 1) {
           const four = ((bytes[low + (quarter & 1) * 32 + i] as number) >> ((quarter >> 1) * 4)) & 15;

@@ -136,8 +136,8 @@ const beginWith = (token: string, id: number): Record<string, unknown> => ({
 
 /** A merge is two halves with a space between; a half is never empty. */
 const checkMerge = (header: GgufHeader, merge: string): string => {
-  const at = merge.indexOf(" ", 1);
-  if (at > 0 && at < merge.length - 1) return merge;
+  const space = merge.indexOf(" ", 1);
+  if (space > 0 && space < merge.length - 1) return merge;
   throw fail(header, `merge ${JSON.stringify(merge)} does not have two halves`);
 };
 

@@ -168,11 +168,11 @@ export class Heads {
   #mixed(mix: Mix): ReadyHead {
     const weights = normalizeMix(mix, this.objectives);
     const key = JSON.stringify([...weights]);
-    const known = this.#merged.get(key);
-    if (known !== undefined) {
+    const cached = this.#merged.get(key);
+    if (cached !== undefined) {
       this.#merged.delete(key);
-      this.#merged.set(key, known);
-      return known;
+      this.#merged.set(key, cached);
+      return cached;
     }
     const weight = noGrad(() => scope(() => keep(this.mixFloat(mix).to(this.#base.value.dtype))));
     const merged = { weight, int8: this.#baseInt8 && quantize(weight) };

@@ -21,20 +21,20 @@ const checkMember = (name: string, model: LanguageModel): void => {
 };
 
 const add = (soup: LanguageModel, other: LanguageModel, name: string, weight: number): void => {
-  const [own, theirs] = [weightsOf(soup), weightsOf(other)];
-  for (const [index, one] of own.entries()) {
+  const [ours, theirs] = [weightsOf(soup), weightsOf(other)];
+  for (const [index, parameter] of ours.entries()) {
     const from = theirs[index];
-    const shapes = [one, from].map((each) => each?.value.shape.join(" x "));
-    if (from === undefined || one.master === undefined || shapes[0] !== shapes[1]) {
+    const shapes = [parameter, from].map((each) => each?.value.shape.join(" x "));
+    if (from === undefined || parameter.master === undefined || shapes[0] !== shapes[1]) {
       throw new MahaloError(
         "E_SOUP_MODEL",
-        `${name}: ${one.name} is ${shapes[1] ?? "missing"}, not ${shapes[0]}`,
+        `${name}: ${parameter.name} is ${shapes[1] ?? "missing"}, not ${shapes[0]}`,
         {
           hint: "a soup needs models that were trained from the same model",
         },
       );
     }
-    ops.add_(one.master, from.float(), { alpha: weight });
+    ops.add_(parameter.master, from.float(), { alpha: weight });
   }
 };
 
@@ -58,7 +58,7 @@ export const soupModel = async (
 ): Promise<LanguageModel> => {
   const members = [...normalizeMix(mix, Object.keys(models))].filter(([, weight]) => weight > 0);
   const [head, ...others] = members;
-  const [first, own] = need(head, "a model with any weight");
+  const [first, share] = need(head, "a model with any weight");
   const soup = await loadModel(need(models[first], `the model of ${first}`), {
     training: true,
     ...(compute === undefined ? {} : { compute }),
@@ -67,7 +67,7 @@ export const soupModel = async (
     checkMember(first, soup);
     noGrad(() => {
       for (const { master } of weightsOf(soup))
-        if (master !== undefined && own !== 1) ops.mulScalar_(master, own);
+        if (master !== undefined && share !== 1) ops.mulScalar_(master, share);
     });
     for (const [name, weight] of others) {
       const other = await loadModel(need(models[name], `the model of ${name}`));
@@ -82,6 +82,6 @@ export const soupModel = async (
     soup.dispose();
     throw error;
   }
-  for (const one of weightsOf(soup)) one.syncFromMaster();
+  for (const parameter of weightsOf(soup)) parameter.syncFromMaster();
   return soup;
 };

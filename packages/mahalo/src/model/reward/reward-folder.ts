@@ -101,10 +101,10 @@ export const headWeights = (
   const value = heads
     .filter((head) => head.type.transformers === undefined)
     .flatMap((head) =>
-      [...head.weights].map(([name, one]) => ({
+      [...head.weights].map(([name, parameter]) => ({
         name: `${head.name}.${name}`,
-        shape: one.value.shape,
-        load: () => one.value,
+        shape: parameter.value.shape,
+        load: () => parameter.value,
       })),
     );
   return {
@@ -174,8 +174,8 @@ export const storedRewards = (source: ModelSource, named: NamedTensors): StoredR
   const text = source.files.get("config.json");
   if (text === undefined) return undefined;
   const config = parseJson(text, configSchema, `${source.origin}: config.json`, { code: "E_CONFIG_FIELD" });
-  const kind = (["SequenceClassification", "TokenClassification"] as const).find((one) =>
-    config.architectures?.some((name) => name.endsWith(`For${one}`)),
+  const kind = (["SequenceClassification", "TokenClassification"] as const).find((suffix) =>
+    config.architectures?.some((name) => name.endsWith(`For${suffix}`)),
   );
   if (kind === undefined) return undefined;
   const rows = named.shapeOf("score.weight")?.[0];
@@ -209,7 +209,7 @@ export const forwardHeads = (
           : part(name === "weight" ? weight : bias, start, shape),
     });
   });
-  for (const one of [weight, bias]) one?.dispose();
+  for (const tensor of [weight, bias]) tensor?.dispose();
   return heads;
 };
 
@@ -232,9 +232,9 @@ export const paddingId = (
     }
   })();
   const used = new Set([...rendered, ...tokenizer.eosIds.slice(0, 1)]);
-  const known = [
+  const candidates = [
     ...(config.padId === undefined ? [] : [config.padId]),
     ...[...tokenizer.specialIds].sort((a, b) => a - b),
   ];
-  return known.find((id) => !used.has(id));
+  return candidates.find((id) => !used.has(id));
 };

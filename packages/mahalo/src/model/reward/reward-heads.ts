@@ -34,8 +34,8 @@ export class RewardHead implements HeadWeights {
 
   /** One of its weights. */
   weight(name: string): Parameter {
-    const found = this.#weights.get(name);
-    if (found !== undefined) return found;
+    const weight = this.#weights.get(name);
+    if (weight !== undefined) return weight;
     throw new MahaloError("E_INTERNAL", `a ${this.kind} head has no ${name}`, { exitStatus: 1 });
   }
 
@@ -148,14 +148,14 @@ export class RewardHeads {
    */
   get(objective?: string): RewardHead {
     const [first, ...others] = this.all;
-    const one = first !== undefined && others.length === 0 ? first : undefined;
-    const known =
+    const only = first !== undefined && others.length === 0 ? first : undefined;
+    const head =
       objective !== undefined && this.#objectives.in === "heads"
         ? this.#heads.get(objective)
         : objective === undefined || this.objectives.includes(objective)
-          ? one
+          ? only
           : undefined;
-    if (known !== undefined) return known;
+    if (head !== undefined) return head;
     const close = objective === undefined ? undefined : nearest(objective, this.objectives);
     throw new MahaloError(
       "E_REWARD_OBJECTIVE",

@@ -71,21 +71,21 @@ const chooseHeads = (
   { heads: wanted, seed = 0, training = false }: RewardLoadOptions,
 ): RewardHead[] => {
   const { hiddenSize } = source.config;
-  const known = stored === undefined ? [] : forwardHeads(named, stored, hiddenSize, training);
+  const storedHeads = stored === undefined ? [] : forwardHeads(named, stored, hiddenSize, training);
   if (wanted === undefined) {
-    if (known.length > 0) return known;
+    if (storedHeads.length > 0) return storedHeads;
     throw new MahaloError("E_REWARD_HEADS", `${source.origin}: is not a reward model`, {
       hint: "train one from it, or name a folder with a reward model",
     });
   }
   const chosen = wanted.map((spec) => {
-    const head = known.find(({ name, kind }) => name === spec.name && kind === spec.kind);
+    const head = storedHeads.find(({ name, kind }) => name === spec.name && kind === spec.kind);
     if (head !== undefined || training) return head ?? newHead(spec, hiddenSize, seed);
     throw new MahaloError("E_REWARD_HEADS", `${source.origin}: has no ${spec.kind} head "${spec.name}"`, {
-      hint: `it has ${listNames(known.map(({ name, kind }) => `"${name}" (${kind})`)) || "none"}`,
+      hint: `it has ${listNames(storedHeads.map(({ name, kind }) => `"${name}" (${kind})`)) || "none"}`,
     });
   });
-  for (const head of known) if (!chosen.includes(head)) head.dispose();
+  for (const head of storedHeads) if (!chosen.includes(head)) head.dispose();
   return chosen;
 };
 

@@ -12,10 +12,10 @@ export function denseMask(batch: PackedBatch): Tensor {
 }
 
 function copyRow(row: PackedRow, tokens: number, into: Uint8Array): void {
-  const own = completionMask(row);
+  const mask = completionMask(row);
   const length = rowLength(row);
   for (let query = 0; query < length; query++) {
-    into.set(own.subarray(query * length, (query + 1) * length), (row.start + query) * tokens + row.start);
+    into.set(mask.subarray(query * length, (query + 1) * length), (row.start + query) * tokens + row.start);
   }
 }
 

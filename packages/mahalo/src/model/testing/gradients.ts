@@ -6,8 +6,8 @@ import { Parameter } from "../transformer/parameters.ts";
 import { writeWeights } from "../transformer/weights.ts";
 
 /** A parameter whose value is another's gradient; zeros where there is none. */
-const gradientAsWeight = (one: Parameter): Parameter =>
-  new Parameter(one.name, one.gradient ?? ops.zerosLike(one.float()), undefined);
+const gradientAsWeight = (parameter: Parameter): Parameter =>
+  new Parameter(parameter.name, parameter.gradient ?? ops.zerosLike(parameter.float()), undefined);
 
 const linearGradient = ({ weight, bias }: Linear): Linear => ({
   weight: gradientAsWeight(weight),
@@ -55,13 +55,14 @@ export const gradientsOf = (model: LanguageModel): Map<string, Float32Array> =>
 /** Lets the whole backbone, the base head and the objectives' heads train. */
 export const trainAll = ({ backbone, heads }: LanguageModel): Parameter[] => {
   const all = [...backbone.parameters(), heads.base, ...heads.parameters()];
-  for (const one of all) one.trainable = true;
+  for (const parameter of all) parameter.trainable = true;
   return all;
 };
 
 /** Forgets all gradients. */
 export const clearGradients = ({ backbone, heads }: LanguageModel): void => {
-  for (const one of [...backbone.parameters(), heads.base, ...heads.parameters()]) one.clearGradient();
+  for (const parameter of [...backbone.parameters(), heads.base, ...heads.parameters()])
+    parameter.clearGradient();
 };
 
 /** The part of a relative error that counts: |a - b| / max(1, |b|), at its largest. */

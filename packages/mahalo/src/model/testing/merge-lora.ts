@@ -45,7 +45,7 @@ function shift(linear: Linear, adapter: Adapter, sign: 1 | -1): void {
       ops.add_(weight.master ?? weight.value, adapter.delta().to((weight.master ?? weight.value).dtype), {
         alpha: sign,
       });
-      for (const one of linearParameters(linear)) one.syncFromMaster();
+      for (const parameter of linearParameters(linear)) parameter.syncFromMaster();
     }),
   );
 }

@@ -23,9 +23,9 @@ export const tinyRewards = (
 /** Every float32 weight by name, heads included. */
 export const rewardWeights = ({ backbone, rewards }: RewardModel): Map<string, Float32Array> =>
   new Map(
-    [...backbone.parameters(), ...rewards.parameters()].map((one) => [
-      one.name,
-      one.float().toFloat32Array(),
+    [...backbone.parameters(), ...rewards.parameters()].map((parameter) => [
+      parameter.name,
+      parameter.float().toFloat32Array(),
     ]),
   );
 

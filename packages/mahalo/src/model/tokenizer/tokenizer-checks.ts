@@ -50,10 +50,10 @@ const growthOf = (part: unknown): number => {
   if (Array.isArray(inner)) return inner.reduce<number>((product, next) => product * growthOf(next), 1);
   if (textOf(part, "type") !== "Replace") return 1;
   const pattern: unknown = Reflect.get(part, "pattern");
-  const found = typeof pattern === "object" && pattern !== null ? textOf(pattern, "String").length : 0;
+  const length = typeof pattern === "object" && pattern !== null ? textOf(pattern, "String").length : 0;
   const content = textOf(part, "content").length;
   // A regular expression may match at every place, also between two characters.
-  return found > 0 ? Math.max(1, content / found) : content < 2 ? 1 : content + 1;
+  return length > 0 ? Math.max(1, content / length) : content < 2 ? 1 : content + 1;
 };
 
 /** Refuses a normaliser that would fill the memory out of a short text. @throws MahaloError E_TOKENIZER */

@@ -21,11 +21,11 @@ const patternsIn = (part: unknown): string[] => {
 
 /** The costliest of patterns, and the longest text that it is safe on. */
 const costliest = (parts: readonly unknown[]): { pattern: string; safe: number } => {
-  const found = parts
+  const costs = parts
     .flatMap(patternsIn)
     .filter((pattern) => !linear.has(pattern))
     .map((pattern) => ({ pattern, safe: safeLength(pattern) }));
-  return found.reduce((a, b) => (b.safe < a.safe ? b : a), { pattern: "", safe: Number.POSITIVE_INFINITY });
+  return costs.reduce((a, b) => (b.safe < a.safe ? b : a), { pattern: "", safe: Number.POSITIVE_INFINITY });
 };
 
 /** Parts of tokenizer.json that work on text. */

@@ -90,9 +90,9 @@ const plainSegments = (segments: readonly Segment[]): Attend => {
       const seen = (x: Tensor): Tensor =>
         ops.cat([x.narrow(0, prefixStart, prefix), x.narrow(0, start, count)], 0);
       const key = `${prefix}+${count}`;
-      const known = masks.get(key);
+      const cached = masks.get(key);
       // A layer that is computed in a scope of its own, as with checkpointing, takes its masks along.
-      const mask = known === undefined || known.freed ? suffixMask(prefix, count, q_THE) : known;
+      const mask = cached === undefined || cached.freed ? suffixMask(prefix, count, q_THE) : cached;
       masks.set(key, mask);
       return attendHeads(q_SHE, seen(k_TGE), seen(v_TGE), { mask });
     });

@@ -37,15 +37,15 @@ const newPart = (
   // A is random and B zero, so that training starts from the unchanged model (Hu et al. 2021, section 4.1).
   const bound = 1 / Math.sqrt(inputs);
   const down = Float32Array.from({ length: rank * inputs }, () => (2 * random.next() - 1) * bound);
-  const made = (suffix: string, weights: Tensor): Parameter => {
-    const one = parameter(`lora.${name}.${suffix}`, weights, { compute, training: true });
-    one.trainable = true;
-    return one;
+  const trainable = (suffix: string, weights: Tensor): Parameter => {
+    const matrix = parameter(`lora.${name}.${suffix}`, weights, { compute, training: true });
+    matrix.trainable = true;
+    return matrix;
   };
   return {
     outputs,
-    down_RN: made("down", keep(tensor(down, { shape: [rank, inputs] }))),
-    up_MR: made("up", keep(ops.zeros([outputs, rank]))),
+    down_RN: trainable("down", keep(tensor(down, { shape: [rank, inputs] }))),
+    up_MR: trainable("up", keep(ops.zeros([outputs, rank]))),
   };
 };
 
@@ -71,7 +71,7 @@ export const addLora = (backbone: Backbone, { rank, alpha }: LoraOptions, random
       { hint: "16 is usual; an update of full rank is train: full" },
     );
   }
-  for (const one of backbone.parameters()) one.trainable = false;
+  for (const parameter of backbone.parameters()) parameter.trainable = false;
   return linearMaps(backbone).flatMap(({ name, linear, outputs }) => {
     const inputs = linear.weight.value.size(1);
     const parts = outputs.map((size, i) =>

@@ -83,19 +83,19 @@ const layerPieces = (
   i: number,
 ): Record<"qkv" | "attentionOut" | "gateUp" | "down", Pieces> => {
   const { heads, kvHeads, headDim, hiddenSize, intermediateSize } = config;
-  const at = (module: string): string => `model.layers.${i}.${module}`;
+  const path = (module: string): string => `model.layers.${i}.${module}`;
   return {
     qkv: [
-      { module: at("self_attn.q_proj"), rows: heads * headDim },
-      { module: at("self_attn.k_proj"), rows: kvHeads * headDim },
-      { module: at("self_attn.v_proj"), rows: kvHeads * headDim },
+      { module: path("self_attn.q_proj"), rows: heads * headDim },
+      { module: path("self_attn.k_proj"), rows: kvHeads * headDim },
+      { module: path("self_attn.v_proj"), rows: kvHeads * headDim },
     ],
-    attentionOut: [{ module: at("self_attn.o_proj"), rows: hiddenSize }],
+    attentionOut: [{ module: path("self_attn.o_proj"), rows: hiddenSize }],
     gateUp: [
-      { module: at("mlp.gate_proj"), rows: intermediateSize },
-      { module: at("mlp.up_proj"), rows: intermediateSize },
+      { module: path("mlp.gate_proj"), rows: intermediateSize },
+      { module: path("mlp.up_proj"), rows: intermediateSize },
     ],
-    down: [{ module: at("mlp.down_proj"), rows: hiddenSize }],
+    down: [{ module: path("mlp.down_proj"), rows: hiddenSize }],
   };
 };
 
@@ -110,7 +110,7 @@ export const readWeights = (
 ): BackboneWeights => {
   const { hiddenSize, headDim, heads, intermediateSize, vocabSize } = config;
   const held = (name: string, weights: Tensor): Parameter => parameter(name, keep(weights), options);
-  const one = (name: string, shape: number[]): Parameter => held(name, source.take(name, shape));
+  const single = (name: string, shape: number[]): Parameter => held(name, source.take(name, shape));
   const fused = (name: string, pieces: Pieces, suffix: string, shape: number[]): Parameter =>
     held(
       `${name}.${suffix}`,
@@ -128,23 +128,23 @@ export const readWeights = (
     bias: bias ? fused(name, pieces, "bias", []) : undefined,
   });
   const layer = (i: number): Layer => {
-    const at = `model.layers.${i}`;
+    const path = `model.layers.${i}`;
     const pieces = layerPieces(config, i);
     return {
-      attentionNorm: one(`${at}.input_layernorm.weight`, [hiddenSize]),
-      qkv: linear(`${at}.qkv`, pieces.qkv, hiddenSize, config.qkvBias),
-      queryNorm: config.qkNorm ? one(`${at}.self_attn.q_norm.weight`, [headDim]) : undefined,
-      keyNorm: config.qkNorm ? one(`${at}.self_attn.k_norm.weight`, [headDim]) : undefined,
-      attentionOut: linear(`${at}.attentionOut`, pieces.attentionOut, heads * headDim, config.outputBias),
-      mlpNorm: one(`${at}.post_attention_layernorm.weight`, [hiddenSize]),
-      gateUp: linear(`${at}.gateUp`, pieces.gateUp, hiddenSize, false),
-      down: linear(`${at}.down`, pieces.down, intermediateSize, false),
+      attentionNorm: single(`${path}.input_layernorm.weight`, [hiddenSize]),
+      qkv: linear(`${path}.qkv`, pieces.qkv, hiddenSize, config.qkvBias),
+      queryNorm: config.qkNorm ? single(`${path}.self_attn.q_norm.weight`, [headDim]) : undefined,
+      keyNorm: config.qkNorm ? single(`${path}.self_attn.k_norm.weight`, [headDim]) : undefined,
+      attentionOut: linear(`${path}.attentionOut`, pieces.attentionOut, heads * headDim, config.outputBias),
+      mlpNorm: single(`${path}.post_attention_layernorm.weight`, [hiddenSize]),
+      gateUp: linear(`${path}.gateUp`, pieces.gateUp, hiddenSize, false),
+      down: linear(`${path}.down`, pieces.down, intermediateSize, false),
     };
   };
   return {
-    embedding: one("model.embed_tokens.weight", [vocabSize, hiddenSize]),
+    embedding: single("model.embed_tokens.weight", [vocabSize, hiddenSize]),
     layers: Array.from({ length: config.layers }, (_, i) => layer(i)),
-    norm: one("model.norm.weight", [hiddenSize]),
+    norm: single("model.norm.weight", [hiddenSize]),
   };
 };
 
@@ -153,24 +153,26 @@ export type NamedWeight = { name: string; shape: readonly number[]; load(): Tens
 
 /** The backbone's weights under their Hugging Face names, fused ones split again, adapters merged in. */
 export const writeWeights = (weights: BackboneWeights, config: ModelConfig): NamedWeight[] => {
-  const plain = (name: string, one: Parameter | undefined): NamedWeight[] =>
-    one ? [{ name, shape: one.value.shape, load: () => one.master ?? one.value }] : [];
+  const plain = (name: string, parameter: Parameter | undefined): NamedWeight[] =>
+    parameter
+      ? [{ name, shape: parameter.value.shape, load: () => parameter.master ?? parameter.value }]
+      : [];
   const merged = ({ weight, adapter }: Linear): Tensor =>
     adapter === undefined ? (weight.master ?? weight.value) : weight.float().add(adapter.delta());
   const split = (linear: Linear, pieces: Pieces): NamedWeight[] => {
     const { bias } = linear;
     const wholes = [
-      { suffix: "weight", one: linear.weight, load: () => merged(linear) },
-      ...(bias ? [{ suffix: "bias", one: bias, load: () => bias.master ?? bias.value }] : []),
+      { suffix: "weight", parameter: linear.weight, load: () => merged(linear) },
+      ...(bias ? [{ suffix: "bias", parameter: bias, load: () => bias.master ?? bias.value }] : []),
     ];
-    return wholes.flatMap(({ suffix, one, load }) => {
+    return wholes.flatMap(({ suffix, parameter, load }) => {
       let start = 0;
       return pieces.map(({ module, rows }) => {
         const from = start;
         start += rows;
         return {
           name: `${module}.${suffix}`,
-          shape: [rows, ...one.value.shape.slice(1)],
+          shape: [rows, ...parameter.value.shape.slice(1)],
           load: () => load().narrow(0, from, rows).contiguous(),
         };
       });
@@ -179,15 +181,15 @@ export const writeWeights = (weights: BackboneWeights, config: ModelConfig): Nam
   return [
     ...plain("model.embed_tokens.weight", weights.embedding),
     ...weights.layers.flatMap((layer, i) => {
-      const at = `model.layers.${i}`;
+      const path = `model.layers.${i}`;
       const pieces = layerPieces(config, i);
       return [
-        ...plain(`${at}.input_layernorm.weight`, layer.attentionNorm),
+        ...plain(`${path}.input_layernorm.weight`, layer.attentionNorm),
         ...split(layer.qkv, pieces.qkv),
-        ...plain(`${at}.self_attn.q_norm.weight`, layer.queryNorm),
-        ...plain(`${at}.self_attn.k_norm.weight`, layer.keyNorm),
+        ...plain(`${path}.self_attn.q_norm.weight`, layer.queryNorm),
+        ...plain(`${path}.self_attn.k_norm.weight`, layer.keyNorm),
         ...split(layer.attentionOut, pieces.attentionOut),
-        ...plain(`${at}.post_attention_layernorm.weight`, layer.mlpNorm),
+        ...plain(`${path}.post_attention_layernorm.weight`, layer.mlpNorm),
         ...split(layer.gateUp, pieces.gateUp),
         ...split(layer.down, pieces.down),
       ];
