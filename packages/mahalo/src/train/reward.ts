@@ -181,14 +181,14 @@ export const rewardTask = (
   };
   const taskRow = (row: RewardRow, index: number): TaskRow => {
     const { objective } = row;
-    const made: TaskRow = {
+    const entry: TaskRow = {
       prompt: namedPrompt(model, objective, row.prompt),
       completions: isPair(row) ? [row.chosen, row.rejected] : [row.response],
       objective,
       index,
     };
-    targets.set(made, targetOf(row, model.rewards.get(objective)));
-    return made;
+    targets.set(entry, targetOf(row, model.rewards.get(objective)));
+    return entry;
   };
   const all = rows.map(taskRow);
   const heldOutRows = heldOut.map(taskRow);
