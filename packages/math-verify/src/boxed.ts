@@ -14,20 +14,20 @@ const maxOpen = 50;
 export function* boxes(text: string): Generator<Box> {
   const command = /\\(?:boxed|fbox)\s*\{/g;
   let open = 0;
-  for (let found = command.exec(text); found !== null && open < maxOpen; found = command.exec(text)) {
+  for (let match = command.exec(text); match !== null && open < maxOpen; match = command.exec(text)) {
     const from = command.lastIndex;
     let depth = 1;
-    let at = from;
-    for (; at < text.length && depth > 0; at++) {
-      const sign = text[at];
-      if (sign === "\\") at++;
+    let position = from;
+    for (; position < text.length && depth > 0; position++) {
+      const sign = text[position];
+      if (sign === "\\") position++;
       else if (sign === "{") depth++;
       else if (sign === "}") depth--;
     }
     if (depth > 0) open++;
     else {
-      command.lastIndex = at;
-      yield { content: text.slice(from, at - 1), start: found.index, end: at };
+      command.lastIndex = position;
+      yield { content: text.slice(from, position - 1), start: match.index, end: position };
     }
   }
 }

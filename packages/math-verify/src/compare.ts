@@ -114,9 +114,9 @@ const interval = ({ ops, sides }: Node & { kind: "relation" }): Node | undefined
   const [first, second, third] = sides;
   const [op, next] = ops;
   if (first === undefined || second === undefined || op === undefined || ops.length > 2) return undefined;
-  if (!ops.every((one) => "<≤".includes(one))) {
-    const turnedOps = ops.map((one) => turned[one]).toReversed();
-    if (!ops.every((one) => ">≥".includes(one))) return undefined;
+  if (!ops.every((op) => "<≤".includes(op))) {
+    const turnedOps = ops.map((op) => turned[op]).toReversed();
+    if (!ops.every((op) => ">≥".includes(op))) return undefined;
     return interval({ kind: "relation", ops: turnedOps, sides: sides.toReversed() });
   }
   const infinity: Node = { kind: "constant", name: "infinity" };

@@ -87,7 +87,7 @@ const exp = ([a, b]: Complex): Complex => [
   Math.exp(a) * Math.cos(b),
   b === 0 ? 0 : Math.exp(a) * Math.sin(b),
 ];
-const one: Complex = [1, 0];
+const unit: Complex = [1, 0];
 
 const raise = (base: Complex, exponent: Complex): Complex => {
   if (base[0] === 0 && base[1] === 0) return exponent[0] > 0 ? [0, 0] : [Number.NaN, 0];
@@ -190,7 +190,7 @@ const numericValue = (node: Node, point: Point, work: Work, realOnly: boolean): 
     case "root":
       return b[1] === 0 && b[0] % 2 !== 0 && a[1] === 0 && a[0] < 0
         ? [-((-a[0]) ** (1 / b[0])), 0]
-        : raise(a, over(one, b));
+        : raise(a, over(unit, b));
     default:
       return undefined;
   }

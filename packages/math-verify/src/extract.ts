@@ -100,9 +100,9 @@ const denying = /n['’]t|not/i;
 
 /** What follows an answer that is taken back right behind it ("That is wrong: ..."); undefined where it is not. */
 const afterTakingBack = (text: string): string | undefined => {
-  const found = text.length < 10 ? undefined : taking.exec(text)?.[0];
-  if (found === undefined || (affirming.test(found) && !denying.test(found))) return undefined;
-  return text.slice(found.length);
+  const taken = text.length < 10 ? undefined : taking.exec(text)?.[0];
+  if (taken === undefined || (affirming.test(taken) && !denying.test(taken))) return undefined;
+  return text.slice(taken.length);
 };
 
 /** An answer that is stated as one, by tag, box, hashes or sentence. */
@@ -162,6 +162,6 @@ export const extractAnswer = (reply: string): Extracted | undefined => {
   const text = withoutThoughts(end);
   // "<<3*4=12>>" is a calculator's note.
   const bare = text.includes("<<") ? text.replaceAll(/<<[^<>\n]*>>/g, "") : text;
-  const found = within(withFactorials(bare));
-  return found === undefined ? undefined : { ...found, text: asWritten(found.text) };
+  const extracted = within(withFactorials(bare));
+  return extracted === undefined ? undefined : { ...extracted, text: asWritten(extracted.text) };
 };

@@ -27,18 +27,18 @@ const marked = (text: string, where: RegExp): string => text.replaceAll(where, f
 /** A text with each factorial marked that stands in a box, in mathematics, or before a sign of mathematics. */
 export const withFactorials = (text: string): string => {
   if (!text.includes("!")) return text;
-  let [found, end] = ["", 0];
+  let [digits, end] = ["", 0];
   for (const box of boxes(text)) {
-    found += text.slice(end, box.start) + marked(text.slice(box.start, box.end), inMathematics);
+    digits += text.slice(end, box.start) + marked(text.slice(box.start, box.end), inMathematics);
     end = box.end;
   }
-  found += text.slice(end);
+  digits += text.slice(end);
   for (const mathematics of displayed)
-    found = found.replaceAll(mathematics, (whole) => marked(whole, inMathematics));
-  found = found.replaceAll(/(?<!\\)\$((?:[^$\\]|\\.)+)\$(?!\d)/g, (whole, inside: string) =>
+    digits = digits.replaceAll(mathematics, (whole) => marked(whole, inMathematics));
+  digits = digits.replaceAll(/(?<!\\)\$((?:[^$\\]|\\.)+)\$(?!\d)/g, (whole, inside: string) =>
     isMathematics(inside) ? marked(whole, inMathematics) : whole,
   );
-  return marked(found, inProse);
+  return marked(digits, inProse);
 };
 
 /** A value by itself, with no sentence around it, and its factorials marked. */

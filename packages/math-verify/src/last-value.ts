@@ -33,11 +33,11 @@ const mathematics =
 
 /** The mathematics whose brackets a place lies between, without them; undefined for running text. */
 const mathematicsAt = (text: string, place: number): string | undefined => {
-  for (const found of text.matchAll(mathematics)) {
-    if (found.index > place) return undefined;
-    if (found.index + found[0].length <= place) continue;
-    const inside = need(found[1] ?? found[2] ?? found[3] ?? found[4], "mathematics");
-    return found[4] === undefined || bareMathematics(found[0]) === inside ? inside.trim() : undefined;
+  for (const match of text.matchAll(mathematics)) {
+    if (match.index > place) return undefined;
+    if (match.index + match[0].length <= place) continue;
+    const inside = need(match[1] ?? match[2] ?? match[3] ?? match[4], "mathematics");
+    return match[4] === undefined || bareMathematics(match[0]) === inside ? inside.trim() : undefined;
   }
   return undefined;
 };

@@ -57,10 +57,10 @@ export const isOrdinalEnd = (word: string): boolean => /^(?:st|nd|rd|th)$/i.test
 const word = /[ -]*([A-Za-z]+)/y;
 
 /** A word at a place, and where it ends. */
-const wordAt = (text: string, at: number): { lower: string; end: number } | undefined => {
-  word.lastIndex = at;
-  const found = word.exec(text)?.[1];
-  return found === undefined ? undefined : { lower: found.toLowerCase(), end: word.lastIndex };
+const wordAt = (text: string, start: number): { lower: string; end: number } | undefined => {
+  word.lastIndex = start;
+  const letters = word.exec(text)?.[1];
+  return letters === undefined ? undefined : { lower: letters.toLowerCase(), end: word.lastIndex };
 };
 
 /** A number in words, and where the text goes on. */
@@ -83,14 +83,14 @@ const asParts = (text: string, { value, end }: WordNumber, work: Work): WordNumb
  *
  * @example readNumberWords("two hundred and five apples", 0, work) // { value: 205, end: 20 }
  */
-export const readNumberWords = (text: string, at: number, work: Work): WordNumber | undefined => {
-  const first = wordAt(text, at);
+export const readNumberWords = (text: string, start: number, work: Work): WordNumber | undefined => {
+  const first = wordAt(text, start);
   if (first === undefined) return undefined;
   const ordinal = ordinals.get(first.lower);
   if (ordinal !== undefined) return { value: whole(ordinal), end: first.end };
   if (first.lower === "half") return { value: { n: 1n, d: 2n }, end: first.end };
   let [total, group] = [0n, 0n];
-  let end = at;
+  let end = start;
   if (first.lower === "a" || first.lower === "an") {
     const next = wordAt(text, first.end);
     const counts =
@@ -105,7 +105,7 @@ export const readNumberWords = (text: string, at: number, work: Work): WordNumbe
     const cardinal = cardinals.get(joined.lower);
     const scale = joined === next ? scaleOf(joined.lower) : undefined;
     const room = group % 100n === 0n || (group % 10n === 0n && cardinal !== undefined && cardinal < 10n);
-    if (cardinal !== undefined && (room || end === at)) group += cardinal;
+    if (cardinal !== undefined && (room || end === start)) group += cardinal;
     else if (scale !== undefined && scale < 1000n && group > 0n) group *= scale;
     else if (scale !== undefined && group > 0n) [total, group] = [total + group * scale, 0n];
     else break;

@@ -22,9 +22,9 @@ class Parser extends TokenCursor {
   }
 
   #separator(): boolean {
-    let found = false;
-    while (this.take(",") || this.take(";") || this.take("and") || this.take("or")) found = true;
-    return found;
+    let separated = false;
+    while (this.take(",") || this.take(";") || this.take("and") || this.take("or")) separated = true;
+    return separated;
   }
 
   /** Things divided by commas, semicolons, "and" and "or". */
@@ -63,7 +63,7 @@ class Parser extends TokenCursor {
   #sum(): Node {
     let left = this.#signed();
     for (;;) {
-      const sign = ["+", "-", "±", "∓", "∪", "∩", "∖"].find((one) => this.is(one));
+      const sign = ["+", "-", "±", "∓", "∪", "∩", "∖"].find((text) => this.is(text));
       if (sign === undefined) return left;
       this.at++;
       left = call(sign, left, this.#product());
@@ -223,10 +223,10 @@ class Parser extends TokenCursor {
   }
 
   #words(): Node {
-    const found = wordNumber(this.tokens, this.at - 1, this.work);
-    if (found === undefined) throw new Unreadable();
-    this.at = found.end;
-    return found.node;
+    const number = wordNumber(this.tokens, this.at - 1, this.work);
+    if (number === undefined) throw new Unreadable();
+    this.at = number.end;
+    return number.node;
   }
 
   #inBase(node: NumberNode, digits: string, base: Node): Node {
@@ -386,11 +386,12 @@ class Parser extends TokenCursor {
  * @param text at most some thousand characters; depth, tokens and work are bounded.
  */
 export const parse = (text: string, reading: Reading, work: Work): { node: Node; scan: Scan } | undefined => {
-  const found = scan(text, reading, work);
-  if (found === undefined || found.tokens.length === 0 || !spend(work, found.tokens.length)) return undefined;
+  const scanned = scan(text, reading, work);
+  if (scanned === undefined || scanned.tokens.length === 0 || !spend(work, scanned.tokens.length))
+    return undefined;
   try {
-    const node = new Parser(found, work).whole();
-    return isWithinDepth(node, maxLevels) ? { node, scan: found } : undefined;
+    const node = new Parser(scanned, work).whole();
+    return isWithinDepth(node, maxLevels) ? { node, scan: scanned } : undefined;
   } catch (error) {
     if (error instanceof Unreadable) return undefined;
     throw error;

@@ -99,9 +99,9 @@ export const wordNumber = (
     text += `${text === "" ? "" : " "}${token.text}`;
     ends.push(text.length);
   }
-  const found = readNumberWords(text, 0, work);
-  const last = found === undefined ? -1 : ends.indexOf(found.end);
-  return found === undefined || last < 0
+  const number = readNumberWords(text, 0, work);
+  const last = number === undefined ? -1 : ends.indexOf(number.end);
+  return number === undefined || last < 0
     ? undefined
-    : { node: { kind: "number", value: found.value }, end: first + last + 1 };
+    : { node: { kind: "number", value: number.value }, end: first + last + 1 };
 };

@@ -23,12 +23,12 @@ const isImaginary = (node: Node): boolean => node.kind === "constant" && node.na
  */
 export const points = (names: readonly string[], seed: number): Point[] => {
   if (names.length === 0) return [none];
-  return [0, 1, 2, 3].map((at) => {
-    const random = uniform(seed, at);
+  return [0, 1, 2, 3].map((draw) => {
+    const random = uniform(seed, draw);
     return new Map(
       names.map((name): [string, Rational] => {
         const size = BigInt(2 + Math.floor(random() * 40));
-        const n = random() < 0.5 && at > 1 ? -size : size;
+        const n = random() < 0.5 && draw > 1 ? -size : size;
         // In lowest terms, as all arithmetic here takes a rational number to be.
         return [name, need(rational(n * 17n + 1n, 119n, newWork()), "a point")];
       }),

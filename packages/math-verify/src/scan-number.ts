@@ -19,9 +19,9 @@ export type ScannedNumber = {
 /** Whether a UTF-16 unit is a digit from 0 to 9. */
 export const isDigit = (code: number): boolean => code >= 48 && code <= 57;
 
-/** Where the digits that begin at `at` end. */
-const digitsEnd = (text: string, at: number): number => {
-  let end = at;
+/** Where the digits that begin at `start` end. */
+const digitsEnd = (text: string, start: number): number => {
+  let end = start;
   while (isDigit(text.charCodeAt(end))) end++;
   return end;
 };
@@ -29,15 +29,15 @@ const digitsEnd = (text: string, at: number): number => {
 /** What may stand between groups of three digits; those with a comma first. */
 const separators = ["{,}", ",\\!", "{,}\\!", ",", "\\,", "\\ ", "{\\,}", "\u00a0", "\u202f", "\u2009", " "];
 
-/** Length of a thousands mark at `at` with three digits and no more behind it, and whether it is a mere comma; or undefined. */
+/** Length of a thousands mark at `start` with three digits and no more behind it, and whether it is a mere comma; or undefined. */
 const thousands = (
   text: string,
-  at: number,
+  start: number,
   commas: boolean,
 ): { length: number; comma: boolean } | undefined => {
   for (const mark of separators) {
-    if (!text.startsWith(mark, at) || (mark === "," && !commas)) continue;
-    const from = at + mark.length;
+    if (!text.startsWith(mark, start) || (mark === "," && !commas)) continue;
+    const from = start + mark.length;
     if (digitsEnd(text, from) === from + 3) return { length: mark.length, comma: mark === "," };
   }
   return undefined;
@@ -46,10 +46,10 @@ const thousands = (
 const openings = ["\\overline{", "\\bar{", "\\dot{", "\\overline ", "\\bar "];
 
 /** Digits under a line after a decimal point: what repeats, and where it ends. */
-const repeatingDigits = (text: string, at: number): { digits: string; end: number } | undefined => {
-  const opening = openings.find((opening) => text.startsWith(opening, at));
+const repeatingDigits = (text: string, start: number): { digits: string; end: number } | undefined => {
+  const opening = openings.find((opening) => text.startsWith(opening, start));
   if (opening === undefined) return undefined;
-  const from = at + opening.length;
+  const from = start + opening.length;
   const end = opening.endsWith("{") ? digitsEnd(text, from) : Math.min(digitsEnd(text, from), from + 1);
   if (end === from) return undefined;
   if (!opening.endsWith("{")) return { digits: text.slice(from, end), end };
@@ -62,34 +62,38 @@ const repeatingDigits = (text: string, at: number): { digits: string; end: numbe
  * A small e is Euler's number where the text may be algebra: `2e-3` is read as 2e - 3, but `1e-6`, `2.5e-3` and `2e10`
  * as powers of ten.
  */
-const exponent = (text: string, at: number, mantissa: string): { value: number; end: number } | undefined => {
-  const letter = text[at];
+const exponent = (
+  text: string,
+  start: number,
+  mantissa: string,
+): { value: number; end: number } | undefined => {
+  const letter = text[start];
   if (letter !== "e" && letter !== "E") return undefined;
-  const sign = text[at + 1] === "-" || text[at + 1] === "+" ? 1 : 0;
-  const from = at + 1 + sign;
+  const sign = text[start + 1] === "-" || text[start + 1] === "+" ? 1 : 0;
+  const from = start + 1 + sign;
   const end = digitsEnd(text, from);
   const length = end - from;
   if (length === 0 || length > 4) return undefined;
   if (letter === "e" && mantissa !== "1" && !mantissa.includes(".") && length < 2) return undefined;
-  return { value: Number(text.slice(at + 1, end)), end };
+  return { value: Number(text.slice(start + 1, end)), end };
 };
 
 const dots = ["...", "\\ldots", "\\dots", "\\cdots", "…"];
 
 /**
- * The number that begins at `at`, where a digit or a point before a digit stands.
+ * The number that begins at `start`, where a digit or a point before a digit stands.
  *
  * @param commas whether a comma before exactly three digits is a thousands mark.
  * @returns undefined for numbers that are too long
  */
 export const scanNumber = (
   text: string,
-  at: number,
+  start: number,
   commas: boolean,
   work: Work,
 ): ScannedNumber | undefined => {
-  let end = digitsEnd(text, at);
-  let digits = text.slice(at, end);
+  let end = digitsEnd(text, start);
+  let digits = text.slice(start, end);
   let marked = false;
   if (digits.length >= 1 && digits.length <= 3 && digits !== "0") {
     for (let next = thousands(text, end, commas); next !== undefined; next = thousands(text, end, commas)) {

@@ -48,22 +48,22 @@ const maxTokens = 3000;
 const isLetter = (code: number): boolean => (code >= 97 && code <= 122) || (code >= 65 && code <= 90);
 const isSpace = (code: number): boolean => code === 32 || (code >= 9 && code <= 13) || code === 0xa0;
 
-/** Where the letters that begin at `at` end. */
-const lettersEnd = (text: string, at: number): number => {
-  let end = at;
+/** Where the letters that begin at `start` end. */
+const lettersEnd = (text: string, start: number): number => {
+  let end = start;
   while (isLetter(text.charCodeAt(end))) end++;
   return end;
 };
 
-const spacesEnd = (text: string, at: number): number => {
-  let end = at;
+const spacesEnd = (text: string, start: number): number => {
+  let end = start;
   while (isSpace(text.charCodeAt(end))) end++;
   return end;
 };
 
-/** The content of the braces that open at `at`, spaces before them passed over, and where the text goes on. */
-export const braced = (text: string, at: number): { content: string; end: number } | undefined => {
-  const from = spacesEnd(text, at);
+/** The content of the braces that open at `start`, spaces before them passed over, and where the text goes on. */
+export const braced = (text: string, start: number): { content: string; end: number } | undefined => {
+  const from = spacesEnd(text, start);
   if (text[from] !== "{") return undefined;
   let depth = 0;
   for (let end = from; end < text.length; end++) {
@@ -99,10 +99,10 @@ class Scanner {
     this.#space = false;
   }
 
-  /** Scans from `at` to `end`; `prose` says that letters are words. Returns whether all could be read. */
-  run(at: number, end: number, prose: boolean): boolean {
+  /** Scans from `start` to `end`; `prose` says that letters are words. Returns whether all could be read. */
+  run(start: number, end: number, prose: boolean): boolean {
     const text = this.#text;
-    let here = at;
+    let here = start;
     while (here < end) {
       if (this.tokens.length > maxTokens) return false;
       const code = text.charCodeAt(here);
@@ -121,25 +121,25 @@ class Scanner {
     return true;
   }
 
-  #number(at: number): number | undefined {
-    const inBase = this.#hasBase ? this.#digitsOfBase(at) : undefined;
+  #number(start: number): number | undefined {
+    const inBase = this.#hasBase ? this.#digitsOfBase(start) : undefined;
     if (inBase !== undefined) return inBase;
-    const found = scanNumber(this.#text, at, this.#reading.commas, this.#work);
-    if (found === undefined) return undefined;
-    this.commas ||= found.commas;
-    this.#push("number", found.text, {
-      value: found.value,
-      ...(found.digits === undefined ? {} : { digits: found.digits }),
-      ...(found.cut ? { cut: true } : {}),
-      ...(found.commas ? { marked: true } : {}),
+    const number = scanNumber(this.#text, start, this.#reading.commas, this.#work);
+    if (number === undefined) return undefined;
+    this.commas ||= number.commas;
+    this.#push("number", number.text, {
+      value: number.value,
+      ...(number.digits === undefined ? {} : { digits: number.digits }),
+      ...(number.cut ? { cut: true } : {}),
+      ...(number.commas ? { marked: true } : {}),
     });
-    return found.end;
+    return number.end;
   }
 
   /** Digits of a base above ten with the base behind them, `1F_{16}`; undefined where none stand here. */
-  #digitsOfBase(at: number): number | undefined {
+  #digitsOfBase(start: number): number | undefined {
     const [whole, digits = "", base = ""] =
-      /^([0-9A-Fa-f]{1,60})(?=_(?:\{(?:\\text\{)?)?(1[1-6]))/.exec(this.#text.slice(at, at + 80)) ?? [];
+      /^([0-9A-Fa-f]{1,60})(?=_(?:\{(?:\\text\{)?)?(1[1-6]))/.exec(this.#text.slice(start, start + 80)) ?? [];
     if (whole === undefined || !/[A-Fa-f]/.test(digits)) return undefined;
     const size = BigInt(base);
     let value = 0n;
@@ -149,7 +149,7 @@ class Scanner {
       value = value * size + worth;
     }
     this.#push("number", digits, { value: { n: value, d: 1n } });
-    return at + digits.length;
+    return start + digits.length;
   }
 
   /** Whether a value ends right before, so that letters may be its unit. */
@@ -162,23 +162,24 @@ class Scanner {
   }
 
   /** Where words in brackets behind a number end, its unit: `9 (pieces of fruit)`; undefined for algebra. */
-  #unitBrackets(at: number): number | undefined {
+  #unitBrackets(start: number): number | undefined {
     if (this.tokens.at(-1)?.type !== "number") return undefined;
-    const [whole, inner = ""] = /^\(([A-Za-z][A-Za-z'’ -]{0,60})\)/.exec(this.#text.slice(at, at + 64)) ?? [];
+    const [whole, inner = ""] =
+      /^\(([A-Za-z][A-Za-z'’ -]{0,60})\)/.exec(this.#text.slice(start, start + 64)) ?? [];
     const words = inner.split(/[ -]+/);
     const isAlgebra = (word: string): boolean =>
       functionNames[word] !== undefined || greekLetters.has(word) || word === "sqrt" || word === "frac";
     if (whole === undefined || words.some(isAlgebra)) return undefined;
-    const known = words.some((word) => word.length > 3) || isUnitWord(inner);
-    return known ? at + whole.length : undefined;
+    const isUnit = words.some((word) => word.length > 3) || isUnitWord(inner);
+    return isUnit ? start + whole.length : undefined;
   }
 
-  #letters(at: number, prose: boolean): number {
-    const inBase = this.#hasBase ? this.#digitsOfBase(at) : undefined;
+  #letters(start: number, prose: boolean): number {
+    const inBase = this.#hasBase ? this.#digitsOfBase(start) : undefined;
     if (inBase !== undefined) return inBase;
     const text = this.#text;
-    let end = lettersEnd(text, at);
-    const run = text.slice(at, end);
+    let end = lettersEnd(text, start);
+    const run = text.slice(start, end);
     const lower = run.toLowerCase();
     const sign = wordSigns[lower];
     if (sign !== undefined) {
@@ -194,7 +195,7 @@ class Scanner {
       if (name !== undefined) this.#push("function", name);
       else if (run === "sqrt" || run === "frac") this.#push("command", run);
       else if (!prose && greekLetters.has(run)) this.#push("letter", run);
-      else if (!prose && this.#glued(at, run)) return end;
+      else if (!prose && this.#glued(start, run)) return end;
       else {
         // A word goes on over hyphens and apostrophes, and in prose over digits: "m2".
         while (text[end] === "-" || text[end] === "'" || text[end] === "’") {
@@ -202,29 +203,30 @@ class Scanner {
           if (more === end + 1) break;
           end = more;
         }
-        this.#push("word", text.slice(at, end));
+        this.#push("word", text.slice(start, end));
       }
       return end;
     }
-    const known = functionNames[run];
-    if (known !== undefined) this.#push("function", known);
+    const named = functionNames[run];
+    if (named !== undefined) this.#push("function", named);
     else if (run === "pi" || greekLetters.has(run)) this.#push("letter", run);
-    else if (this.#afterValue() && (this.#isUnit(run, at) || this.#isAmongWords(run, end)))
+    else if (this.#afterValue() && (this.#isUnit(run, start) || this.#isAmongWords(run, end)))
       this.#push("word", run);
     else if (run.length > 1 && this.tokens.at(-1)?.type === "word") this.#push("word", run);
-    else if (!this.#glued(at, run)) for (const letter of run) this.#push("letter", letter);
+    else if (!this.#glued(start, run)) for (const letter of run) this.#push("letter", letter);
     return end;
   }
 
   /** A function with its argument's letter right behind: `sinx`. */
-  #glued(at: number, run: string): boolean {
+  #glued(start: number, run: string): boolean {
     const name = gluedFunctions.find(
       (gluedFunction) => run.startsWith(gluedFunction) && run.length <= gluedFunction.length + 1,
     );
     if (name === undefined) return false;
-    const known = functionNames[name];
-    this.#push(known === undefined ? "command" : "function", known ?? name);
-    for (const letter of this.#text.slice(at + name.length, at + run.length)) this.#push("letter", letter);
+    const named = functionNames[name];
+    this.#push(named === undefined ? "command" : "function", named ?? name);
+    for (const letter of this.#text.slice(start + name.length, start + run.length))
+      this.#push("letter", letter);
     return true;
   }
 
@@ -234,26 +236,26 @@ class Scanner {
   }
 
   /** Whether a short run of letters after a value is a unit: always for `cm`, by choice of the reading for `m`. */
-  #isUnit(run: string, at: number): boolean {
+  #isUnit(run: string, start: number): boolean {
     // "1 car": three letters with a vowel at the end may be a thing that is counted, or a product.
     if (this.#space && /^[a-z]{3}$/.test(run) && /[aeiou]/.test(run) && !isUnitWord(run)) {
-      if (!/^\s*[.)}]?\s*$/.test(this.#text.slice(at + run.length))) return false;
+      if (!/^\s*[.)}]?\s*$/.test(this.#text.slice(start + run.length))) return false;
       this.bareUnits = true;
       return this.#reading.bareUnits;
     }
     if (!isUnitWord(run)) return false;
     // What goes on as a product or power of more than a unit is algebra: "2ab^2", "3m + 2".
-    const after = this.#text[spacesEnd(this.#text, at + run.length)];
+    const after = this.#text[spacesEnd(this.#text, start + run.length)];
     if (after === "(" || after === "_") return false;
     if (run.length > 1 && !["ab", "bc", "in", "ft", "mi"].includes(run)) return true;
     this.bareUnits = true;
     return this.#reading.bareUnits;
   }
 
-  #command(at: number): number | undefined {
+  #command(start: number): number | undefined {
     const text = this.#text;
-    const nameEnd = Math.max(lettersEnd(text, at + 1), Math.min(at + 2, text.length));
-    const name = text.slice(at + 1, nameEnd);
+    const nameEnd = Math.max(lettersEnd(text, start + 1), Math.min(start + 2, text.length));
+    const name = text.slice(start + 1, nameEnd);
     if (name === "\\") {
       this.#push("row", "\\\\");
       return nameEnd;
@@ -284,8 +286,8 @@ class Scanner {
   }
 
   /** `\text{...}`: its words; but a lone letter in roman face is that letter, and a function's name that function. */
-  #prose(command: string, at: number): number | undefined {
-    const group = braced(this.#text, at);
+  #prose(command: string, start: number): number | undefined {
+    const group = braced(this.#text, start);
     if (group === undefined) return undefined;
     const content = group.content.trim();
     const roman = command === "mathrm" || command === "operatorname";
@@ -300,9 +302,9 @@ class Scanner {
     return group.end;
   }
 
-  #doubleStruck(at: number): number | undefined {
-    const group = braced(this.#text, at);
-    const from = spacesEnd(this.#text, at);
+  #doubleStruck(start: number): number | undefined {
+    const group = braced(this.#text, start);
+    const from = spacesEnd(this.#text, start);
     const letter = group === undefined ? this.#text[from] : group.content.trim();
     const sign = letter === undefined ? undefined : setLetters[letter];
     if (sign === undefined) return undefined;
@@ -310,8 +312,8 @@ class Scanner {
     return group?.end ?? from + 1;
   }
 
-  #environment(name: "begin" | "end", at: number): number | undefined {
-    const group = braced(this.#text, at);
+  #environment(name: "begin" | "end", start: number): number | undefined {
+    const group = braced(this.#text, start);
     if (group === undefined) return undefined;
     this.#push(name, group.content.trim());
     if (name === "begin" && group.content.trim() === "array")
@@ -319,10 +321,10 @@ class Scanner {
     return group.end;
   }
 
-  #sign(at: number): number | undefined {
+  #sign(start: number): number | undefined {
     const text = this.#text;
-    const sign = String.fromCodePoint(text.codePointAt(at) ?? 0);
-    const end = at + sign.length;
+    const sign = String.fromCodePoint(text.codePointAt(start) ?? 0);
+    const end = start + sign.length;
     const fraction = vulgarFractions[sign];
     if (fraction !== undefined) {
       const [top, bottom] = fraction;
@@ -336,8 +338,8 @@ class Scanner {
       [lowered, "_"],
     ] as const) {
       if (!digits.includes(sign)) continue;
-      let [last, number] = [at, ""];
-      for (const digit of text.slice(at, at + 20)) {
+      let [last, number] = [start, ""];
+      for (const digit of text.slice(start, start + 20)) {
         if (!digits.includes(digit)) break;
         number += digits.indexOf(digit);
         last += digit.length;
@@ -346,7 +348,7 @@ class Scanner {
       this.#push("number", number, { value: { n: BigInt(number), d: 1n } });
       return last;
     }
-    const unitEnd = sign === "(" ? this.#unitBrackets(at) : undefined;
+    const unitEnd = sign === "(" ? this.#unitBrackets(start) : undefined;
     if (unitEnd !== undefined) {
       this.#push("sign", "(");
       this.run(end, unitEnd - 1, true);
@@ -356,16 +358,16 @@ class Scanner {
     if (sign === "π") this.#push("letter", "pi");
     else if (sign === "√") this.#push("command", "sqrt");
     // "5!=120": the factorial of a number, and a sign of equality.
-    else if (text.startsWith("!=", at) && isDigit(text.charCodeAt(at - 1))) this.#push("sign", "!");
-    else if (text.startsWith("**", at)) {
+    else if (text.startsWith("!=", start) && isDigit(text.charCodeAt(start - 1))) this.#push("sign", "!");
+    else if (text.startsWith("**", start)) {
       this.#push("sign", "^");
-      return at + 2;
-    } else if (text.startsWith("<=", at) || text.startsWith(">=", at) || text.startsWith("!=", at)) {
+      return start + 2;
+    } else if (text.startsWith("<=", start) || text.startsWith(">=", start) || text.startsWith("!=", start)) {
       this.#push("sign", sign === "<" ? "≤" : sign === ">" ? "≥" : "≠");
-      return at + 2;
-    } else if (text.startsWith("...", at)) {
+      return start + 2;
+    } else if (text.startsWith("...", start)) {
       this.#push("sign", "…");
-      return at + 3;
+      return start + 3;
     } else if (sign === '"' || sign === "`") this.#space = true;
     else if (sign === "~" || sign === "\u200b" || sign === "\ufeff") this.#space = true;
     else if (/^\p{L}$/u.test(sign)) {

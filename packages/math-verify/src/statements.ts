@@ -58,8 +58,8 @@ const beginsWithValue = (text: string): boolean =>
   );
 
 /** Whether a number in digits, mathematics or words begins at a place. */
-const isNumberAt = (text: string, at: number): boolean =>
-  /[\d.\\√π]/u.test(text.charAt(at)) || readNumberWords(text, at, newWork()) !== undefined;
+const isNumberAt = (text: string, start: number): boolean =>
+  /[\d.\\√π]/u.test(text.charAt(start)) || readNumberWords(text, start, newWork()) !== undefined;
 
 /**
  * The answer in what follows "the answer is": its first sentence without marks, introduction and explanation.
@@ -92,10 +92,9 @@ export const answerIn = (after: string): string | undefined => {
 
 /** What stands instead of an answer that is denied: "not 12 but 13", "not 12, it is 13". */
 const insteadOf = (after: string): string | undefined => {
-  const found = /^[^\n]{0,80}?(?:\bbut(?: rather)?|\brather|\binstead|\bit(?: is|['’]s))\s+([\s\S]*)$/i.exec(
-    after,
-  );
-  return found?.[1] === undefined ? undefined : answerIn(found[1]);
+  const correction =
+    /^[^\n]{0,80}?(?:\bbut(?: rather)?|\brather|\binstead|\bit(?: is|['’]s))\s+([\s\S]*)$/i.exec(after);
+  return correction?.[1] === undefined ? undefined : answerIn(correction[1]);
 };
 
 /** Where the first sentence of a text ends. */
@@ -123,11 +122,11 @@ const statementsOf = (text: string): RegExpExecArray[] => {
 
 /** "12 is the answer", "so 12 is our final answer". */
 const namedAnswer = (text: string): Stated | undefined => {
-  const found = /\bis (?:the|our|my|your) (?:\w+ )?answer\b/i.exec(text);
-  if (found === null) return undefined;
-  const value = lastValue(text.slice(text.lastIndexOf("\n", found.index) + 1, found.index));
+  const match = /\bis (?:the|our|my|your) (?:\w+ )?answer\b/i.exec(text);
+  if (match === null) return undefined;
+  const value = lastValue(text.slice(text.lastIndexOf("\n", match.index) + 1, match.index));
   if (value === undefined) return undefined;
-  return { text: value, end: found.index + found[0].length };
+  return { text: value, end: match.index + match[0].length };
 };
 
 const choice =
@@ -136,14 +135,14 @@ const supposed = /(?:n['’]t|\b(?:not|if|whether|suppose|assume|assuming))\b[^.
 
 /** "The correct option is (B) 12", "so choice B is right"; without the value only where none is told behind it. */
 const namedChoice = (text: string): Stated | undefined => {
-  for (const found of [...text.matchAll(choice)].reverse().slice(0, maxStatements)) {
-    if (supposed.test(text.slice(Math.max(0, found.index - 60), found.index))) continue;
-    const end = found.index + found[0].length;
+  for (const match of [...text.matchAll(choice)].reverse().slice(0, maxStatements)) {
+    if (supposed.test(text.slice(Math.max(0, match.index - 60), match.index))) continue;
+    const end = match.index + match[0].length;
     const after = text.slice(end);
-    if (found[1] === undefined) {
+    if (match[1] === undefined) {
       const answer = answerIn(after);
       if (answer !== undefined) return { text: answer, end: end + endOfSentence(after) };
-    } else if (!/\d/.test(after)) return { text: found[1], end };
+    } else if (!/\d/.test(after)) return { text: match[1], end };
   }
   return undefined;
 };
@@ -151,18 +150,18 @@ const namedChoice = (text: string): Stated | undefined => {
 /** The last statement of an answer in a text; `denied` where the only ones say what the answer is not. */
 export const lastStatement = (text: string): Stated | "denied" | undefined => {
   let denied = false;
-  for (const found of statementsOf(text)) {
-    const end = found.index + found[0].length;
+  for (const match of statementsOf(text)) {
+    const end = match.index + match[0].length;
     const after = text.slice(end);
-    if (/n['’]t$|cannot be$/i.test(found[0]) || negation.test(after)) {
+    if (/n['’]t$|cannot be$/i.test(match[0]) || negation.test(after)) {
       const instead = insteadOf(after);
       if (instead !== undefined) return { text: instead, end: text.length };
       denied = true;
       continue;
     }
     // "A: 50" and then "B: 60" are choices.
-    if (/A\s*:$/i.test(found[0]) && /^[\s>*_]*B\s*[:.]/im.test(after)) continue;
-    if (/answers/i.test(found[0]) && resumes(after)) continue;
+    if (/A\s*:$/i.test(match[0]) && /^[\s>*_]*B\s*[:.]/im.test(after)) continue;
+    if (/answers/i.test(match[0]) && resumes(after)) continue;
     const answer = answerIn(after);
     if (answer !== undefined) return { text: answer, end: end + endOfSentence(after) };
   }

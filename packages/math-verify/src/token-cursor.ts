@@ -38,9 +38,9 @@ export class TokenCursor {
   }
 
   take(text: string): boolean {
-    const found = this.is(text);
-    if (found) this.at++;
-    return found;
+    const matches = this.is(text);
+    if (matches) this.at++;
+    return matches;
   }
 
   nested<T>(body: () => T): T {

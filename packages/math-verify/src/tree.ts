@@ -92,10 +92,10 @@ export const contains = (node: Node, wanted: (node: Node) => boolean): boolean =
   wanted(node) || children(node).some((part) => contains(part, wanted));
 
 /** Names of all variables of a node. */
-export const variables = (node: Node, found: Set<string> = new Set()): Set<string> => {
-  if (node.kind === "variable") found.add(node.name);
-  for (const part of children(node)) variables(part, found);
-  return found;
+export const variables = (node: Node, names: Set<string> = new Set()): Set<string> => {
+  if (node.kind === "variable") names.add(node.name);
+  for (const part of children(node)) variables(part, names);
+  return names;
 };
 
 /** Whether two nodes are written alike, apart from spaces and brackets that change nothing. */

@@ -115,8 +115,8 @@ const irregular: Readonly<Record<string, string>> = {
 
 /** A word in the singular. */
 const stem = (word: string): string => {
-  const known = irregular[word];
-  if (known !== undefined) return known;
+  const singular = irregular[word];
+  if (singular !== undefined) return singular;
   if (word.length > 4 && word.endsWith("ies")) return `${word.slice(0, -3)}y`;
   if (/(?:ss|x|z|ch|sh|o)es$/.test(word)) return word.slice(0, -2);
   return word.length > 3 && /[^s]s$/.test(word) ? word.slice(0, -1) : word;
@@ -129,15 +129,15 @@ const meanings = (text: string): Set<string> => {
     .replaceAll(/['’]s?\b/g, "")
     .split(/[ -]+/);
   const heat = words.some((word) => /^(?:°|degrees?|deg)$/.test(word));
-  const found = new Set<string>();
+  const units = new Set<string>();
   for (const word of words) {
     if (word === "" || fillers.has(word)) continue;
     const unit = singular(word);
-    if (heat && /^[cf]$/.test(word)) found.add(word === "c" ? "celsius" : "fahrenheit");
-    else if (unit === undefined) found.add(stem(word));
-    else found.add(`${Object.keys(unit.dimensions).join()} ${unit.factor.n}/${unit.factor.d}`);
+    if (heat && /^[cf]$/.test(word)) units.add(word === "c" ? "celsius" : "fahrenheit");
+    else if (unit === undefined) units.add(stem(word));
+    else units.add(`${Object.keys(unit.dimensions).join()} ${unit.factor.n}/${unit.factor.d}`);
   }
-  return found;
+  return units;
 };
 
 /**
@@ -152,9 +152,9 @@ export const agree = (first: string, second: string): boolean => {
 };
 
 const singular = (word: string): Unit | undefined => {
-  const found =
+  const unit =
     table.get(word) ?? (word.endsWith("s") && word.length > 2 ? table.get(word.slice(0, -1)) : undefined);
-  return found ?? (word.endsWith("es") ? table.get(word.slice(0, -2)) : undefined);
+  return unit ?? (word.endsWith("es") ? table.get(word.slice(0, -2)) : undefined);
 };
 
 /** Whether a word of at most three letters is the short name of a unit. */
@@ -209,13 +209,13 @@ export const readUnit = (text: string, work: Work): Unit | undefined => {
     .split(" ")
     .flatMap((word) => (shorthands[word] ?? word).split(" "));
   let unit: Unit = { dimensions: {}, factor: whole(1) };
-  let found = false;
+  let any = false;
   let sign = 1;
   let next = 1;
-  for (let at = 0; at < words.length; at++) {
-    const word = element(words, at);
+  for (let index = 0; index < words.length; index++) {
+    const word = element(words, index);
     // "in" alone is an inch; beside other words it is a filler.
-    const inch = word === "in" && (words.length === 1 || next > 1 || sign < 0 || words[at + 1] === "^");
+    const inch = word === "in" && (words.length === 1 || next > 1 || sign < 0 || words[index + 1] === "^");
     if (word === "" || (fillers.has(word) && !inch)) continue;
     if (word === "/" || word === "per") {
       sign = -1;
@@ -228,21 +228,21 @@ export const readUnit = (text: string, work: Work): Unit | undefined => {
       if (base === undefined) return undefined;
       let exponent = next;
       next = 1;
-      if (words[at + 1] === "^" && isExponent(words[at + 2])) {
-        exponent *= Number(words[at + 2]);
-        at += 2;
-      } else if (words[at + 1] === "squared" || words[at + 1] === "cubed") {
-        exponent *= words[at + 1] === "squared" ? 2 : 3;
-        at += 1;
+      if (words[index + 1] === "^" && isExponent(words[index + 2])) {
+        exponent *= Number(words[index + 2]);
+        index += 2;
+      } else if (words[index + 1] === "squared" || words[index + 1] === "cubed") {
+        exponent *= words[index + 1] === "squared" ? 2 : 3;
+        index += 1;
       }
       const raised = raise(base, sign * exponent, work);
       const combined = raised === undefined ? undefined : combine(unit, raised, work);
       if (combined === undefined) return undefined;
       unit = combined;
-      found = true;
+      any = true;
     }
   }
-  return found ? unit : undefined;
+  return any ? unit : undefined;
 };
 
 /** Whether two units measure the same kind of thing. */
