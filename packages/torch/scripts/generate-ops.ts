@@ -55,7 +55,7 @@ const parseSchema = (text: string): Schema => {
   const returns = result.startsWith("(") ? split(result.slice(1, -1)) : [result];
   return {
     args,
-    returns: returns.map((one) => (one.split(" ")[0] ?? "").replace(/\([a-z0-9!|* >-]*\)/g, "")),
+    returns: returns.map((declared) => (declared.split(" ")[0] ?? "").replace(/\([a-z0-9!|* >-]*\)/g, "")),
     text,
   };
 };
@@ -82,9 +82,9 @@ const typescriptType = (type: string): string => {
     const element = typescriptType(list[1]);
     return element.includes("|") ? `readonly (${element})[]` : `readonly ${element}[]`;
   }
-  const known = BASE[type];
-  if (known === undefined) throw new Error(`no TypeScript type for ${type}`);
-  return known;
+  const base = BASE[type];
+  if (base === undefined) throw new Error(`no TypeScript type for ${type}`);
+  return base;
 };
 
 /** How a value becomes what the boxed call takes. */
@@ -105,20 +105,20 @@ const local = (name: string): string => (RESERVED.has(name) && name !== "end" ? 
 const result = (schema: Schema, args: Argument[]): { type: string; wrap: (call: string) => string } => {
   // In-place operators write to `self`, out= variants to `out`: the caller gets that very tensor back.
   const written = args.find((arg) => schema.text.includes(`!) ${arg.name}`));
-  const one = schema.returns.length === 1 ? schema.returns[0] : undefined;
-  if (one === undefined && schema.returns.length === 0) return { type: "void", wrap: (call) => `${call};` };
-  if (one === "()" || one === "") return { type: "void", wrap: (call) => `${call};` };
-  if (written && one === "Tensor") {
+  const only = schema.returns.length === 1 ? schema.returns[0] : undefined;
+  if (only === undefined && schema.returns.length === 0) return { type: "void", wrap: (call) => `${call};` };
+  if (only === "()" || only === "") return { type: "void", wrap: (call) => `${call};` };
+  if (written && only === "Tensor") {
     // An out= operator may resize what it writes into.
     const back = written.name === "out" ? "out.refresh()" : local(written.name);
     return { type: "Tensor", wrap: (call) => `${call};\n  return ${back};` };
   }
-  if (one === "Tensor") return { type: "Tensor", wrap: (call) => `return new Tensor(${call} as number);` };
-  if (one === "Tensor[]") {
+  if (only === "Tensor") return { type: "Tensor", wrap: (call) => `return new Tensor(${call} as number);` };
+  if (only === "Tensor[]") {
     return { type: "Tensor[]", wrap: (call) => `return (${call} as number[]).map(wrap);` };
   }
-  if (one !== undefined)
-    return { type: typescriptType(one), wrap: (call) => `return ${call} as ${typescriptType(one)};` };
+  if (only !== undefined)
+    return { type: typescriptType(only), wrap: (call) => `return ${call} as ${typescriptType(only)};` };
   const types = schema.returns.map(typescriptType);
   // Attention returns an int after its tensors, hence the mixed tuples.
   const items = schema.returns.map((type, i) =>

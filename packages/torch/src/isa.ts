@@ -30,8 +30,8 @@ export function requestedInstructionSet(
 ): InstructionSet | undefined {
   const { MAHALO_ISA: wanted } = environment;
   if (wanted === undefined || wanted === "") return undefined;
-  const found = instructionSets.find((set) => set === wanted);
-  if (found !== undefined) return found;
+  const chosen = instructionSets.find((set) => set === wanted);
+  if (chosen !== undefined) return chosen;
   throw new MahaloError("E_ISA", `MAHALO_ISA: "${wanted}" is not an instruction set`, {
     hint: `use one of ${instructionSets.join(", ")}, or leave it unset for the best that the processor has`,
   });

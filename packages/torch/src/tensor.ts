@@ -330,12 +330,12 @@ export const tensor = (data: TypedArray | readonly number[], options: TensorOpti
   const raw =
     (array instanceof Uint16Array && (options.dtype === "float16" || options.dtype === "bfloat16")) ||
     (array instanceof Uint8Array && options.dtype === "bool");
-  const own = raw && options.dtype ? options.dtype : natural(array);
-  const target = { dtype: options.dtype ?? own, device: options.device ?? "cpu" };
-  const copied = new Tensor(native.fromBytes(array, own, shape));
+  const dtype = raw && options.dtype ? options.dtype : natural(array);
+  const target = { dtype: options.dtype ?? dtype, device: options.device ?? "cpu" };
+  const copied = new Tensor(native.fromBytes(array, dtype, shape));
   let result = copied;
   try {
-    if (target.dtype !== own || target.device !== "cpu") result = copied.to(target);
+    if (target.dtype !== dtype || target.device !== "cpu") result = copied.to(target);
     if (options.requiresGrad) result.requiresGrad = true;
     return result;
   } catch (error) {

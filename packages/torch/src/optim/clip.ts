@@ -47,16 +47,16 @@ const measure = (
     parameters instanceof Map
       ? [...parameters]
       : [...parameters].map((tensor, i) => [`parameter ${i}`, tensor]);
-  const found = named.flatMap(([name, parameter]) => {
+  const withGradient = named.flatMap(([name, parameter]) => {
     const gradient = parameter.grad;
     return gradient === null ? [] : [{ name, gradient }];
   });
-  const gradients = found.map(({ gradient }) => gradient);
+  const gradients = withGradient.map(({ gradient }) => gradient);
   if (gradients.length === 0) return { norm: 0, gradients };
   const norms = ops.foreachNorm(gradients, 2).map((norm) => norm.item());
   const norm = Math.hypot(...norms);
   if (!Number.isFinite(norm)) {
-    const name = found[norms.findIndex((norm) => !Number.isFinite(norm))]?.name ?? "all together";
+    const name = withGradient[norms.findIndex((norm) => !Number.isFinite(norm))]?.name ?? "all together";
     throw new MahaloError("E_GRADIENT_NOT_FINITE", `the gradient of ${name} is not finite`, {
       hint: "lower the learning rate, or compute in float32",
       exitStatus: 1,

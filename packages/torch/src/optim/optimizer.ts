@@ -98,23 +98,23 @@ export class Optimizer {
   #update(chunk: readonly Slot[]): void {
     noGrad(() =>
       scope(() => {
-        const found = chunk.flatMap((slot) => {
+        const updates = chunk.flatMap((slot) => {
           const gradient = slot.parameter.grad;
           return gradient === null ? [] : [{ slot, gradient }];
         });
-        const [first] = found;
+        const [first] = updates;
         if (first === undefined) return;
         this.#rule.update({
-          parameters: found.map(({ slot }) => slot.parameter),
-          gradients: found.map(({ gradient }) => gradient),
+          parameters: updates.map(({ slot }) => slot.parameter),
+          gradients: updates.map(({ gradient }) => gradient),
           buffers: Object.fromEntries(
-            this.#rule.buffers.map((name) => [name, found.map(({ slot }) => bufferOf(slot, name))]),
+            this.#rule.buffers.map((name) => [name, updates.map(({ slot }) => bufferOf(slot, name))]),
           ),
-          decays: found.map(({ slot }) => slot.decays),
+          decays: updates.map(({ slot }) => slot.decays),
           learningRate: this.learningRate,
           step: first.slot.step + 1,
         });
-        for (const { slot } of found) slot.step += 1;
+        for (const { slot } of updates) slot.step += 1;
       }),
     );
   }

@@ -42,9 +42,9 @@ const check = (
 };
 
 function buffer({ buffers }: Batch, name: string): readonly Tensor[] {
-  const found = buffers[name];
-  if (found === undefined) throw new MahaloError("E_INTERNAL", `no buffer "${name}"`, { exitStatus: 1 });
-  return found;
+  const tensors = buffers[name];
+  if (tensors === undefined) throw new MahaloError("E_INTERNAL", `no buffer "${name}"`, { exitStatus: 1 });
+  return tensors;
 }
 
 /** L2 decay: the gradient plus decay times the parameter, in new tensors; where nothing decays, the gradients as they are. */
@@ -59,7 +59,7 @@ const withL2 = ({ parameters, gradients, decays }: Batch, weightDecay: number): 
 /** Whether an update can be done in one pass over memory. */
 const canFuse = ({ parameters, gradients }: Batch): boolean =>
   [...parameters, ...gradients].every(
-    (one) => one.device === "cpu" && one.dtype === "float32" && one.isContiguous,
+    (tensor) => tensor.device === "cpu" && tensor.dtype === "float32" && tensor.isContiguous,
   );
 
 /** Options of {@link adamW}. */
@@ -94,14 +94,19 @@ export const adamW = (options: AdamWOptions = {}): UpdateRule => {
       const { parameters, gradients, decays, learningRate, step } = batch;
       if (fused && canFuse(batch)) {
         for (const decaying of [true, false]) {
-          const own = <T>(list: readonly T[]): T[] => list.filter((_, i) => decays[i] === decaying);
+          const selected = <T>(list: readonly T[]): T[] => list.filter((_, i) => decays[i] === decaying);
           const lists = [
             parameters,
             gradients,
             buffer(batch, "exp_avg"),
             buffer(batch, "exp_avg_sq"),
           ] as const;
-          const [p, g, m, v] = [own(lists[0]), own(lists[1]), own(lists[2]), own(lists[3])];
+          const [p, g, m, v] = [
+            selected(lists[0]),
+            selected(lists[1]),
+            selected(lists[2]),
+            selected(lists[3]),
+          ];
           const decay = decaying ? weightDecay : 0;
           if (p.length > 0) ops.fusedAdamw_(p, g, m, v, learningRate, decay, beta1, beta2, epsilon, step);
         }

@@ -28,19 +28,19 @@ export const isStoredDType = (name: string): name is StoredDType =>
 const byStored = new Map<StoredDType, (typeof TYPES)[number]>(TYPES.map((type) => [type.stored, type]));
 const byDType = new Map<DType, (typeof TYPES)[number]>(TYPES.map((type) => [type.dtype, type]));
 
-const known = <T>(value: T | undefined, name: string): T => {
+const supported = <T>(value: T | undefined, name: string): T => {
   if (value === undefined) throw new TypeError(`no safetensors dtype ${name}`);
   return value;
 };
 
 /** Bytes of one element. */
-export const storedBytes = (stored: StoredDType): number => known(byStored.get(stored), stored).bytes;
+export const storedBytes = (stored: StoredDType): number => supported(byStored.get(stored), stored).bytes;
 
 /** libtorch's name of a stored dtype: `BF16` is `bfloat16`. */
-export const toDType = (stored: StoredDType): DType => known(byStored.get(stored), stored).dtype;
+export const toDType = (stored: StoredDType): DType => supported(byStored.get(stored), stored).dtype;
 
 /** The format's name of a dtype: `bfloat16` is `BF16`. */
-export const toStored = (dtype: DType): StoredDType => known(byDType.get(dtype), dtype).stored;
+export const toStored = (dtype: DType): StoredDType => supported(byDType.get(dtype), dtype).stored;
 
 /** Place of a dtype in a file: tensors are sorted by it, so that every one of them lies at a multiple of its width. */
 export const storedRank = (stored: StoredDType): number => STORED_DTYPES.indexOf(stored);

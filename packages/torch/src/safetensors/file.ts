@@ -109,8 +109,8 @@ export class SafetensorsFile implements TensorStore {
   }
 
   /** Reading by an old header from a file written anew would give wrong numbers, or crash where it is mapped. */
-  #checkUnchanged(found: string): void {
-    if (found === this.#identity) return;
+  #checkUnchanged(current: string): void {
+    if (current === this.#identity) return;
     throw new MahaloError("E_SAFETENSORS", `${this.path}: changed since it was opened`, {
       hint: "open it again",
     });

@@ -41,50 +41,50 @@ export const isWellFormed = (text: string): boolean => !/\p{Surrogate}/u.test(te
  * @throws MahaloError `E_JSON_SYNTAX` naming the place by its keys and the position in the text.
  */
 export const parseStrictJson = (text: string, where: string, options: StrictJsonOptions = {}): Json => {
-  let at = 0;
+  let position = 0;
   const path: string[] = [];
 
   const fail = (what: string): never => {
     const place = path.length > 0 ? ` ${path.map((key) => JSON.stringify(key)).join(" > ")}:` : "";
-    throw new MahaloError("E_JSON_SYNTAX", `${where}:${place} ${what} (position ${at})`);
+    throw new MahaloError("E_JSON_SYNTAX", `${where}:${place} ${what} (position ${position})`);
   };
   const match = (pattern: RegExp): string => {
-    pattern.lastIndex = at;
+    pattern.lastIndex = position;
     return pattern.exec(text)?.[0] ?? "";
   };
   const skipSpace = (): void => {
-    at += match(SPACE).length;
+    position += match(SPACE).length;
   };
   const shown = (): string =>
-    at >= text.length ? "the end of the text" : JSON.stringify(text.slice(at, at + 1));
+    position >= text.length ? "the end of the text" : JSON.stringify(text.slice(position, position + 1));
 
   const escaped = (): string => {
-    const letter = text.charAt(at + 1);
+    const letter = text.charAt(position + 1);
     const simple = ESCAPES[letter];
     if (simple !== undefined) {
-      at += 2;
+      position += 2;
       return simple;
     }
-    const digits = text.slice(at + 2, at + 6);
+    const digits = text.slice(position + 2, position + 6);
     if (letter !== "u" || !/^[0-9a-fA-F]{4}$/.test(digits)) fail("bad escape in a string");
-    at += 6;
+    position += 6;
     return String.fromCharCode(Number.parseInt(digits, 16));
   };
 
   const string = (): string => {
-    at += 1;
+    position += 1;
     let value = "";
     while (true) {
       const run = match(PLAIN);
       value += run;
-      at += run.length;
-      const next = text[at];
+      position += run.length;
+      const next = text[position];
       if (next === '"') break;
       if (next === undefined) fail("a string has no end");
       if (next !== "\\") fail("control character in a string");
       value += escaped();
     }
-    at += 1;
+    position += 1;
     if (!isWellFormed(value)) fail("a string holds half a character (lone surrogate)");
     return value;
   };
@@ -97,24 +97,24 @@ export const parseStrictJson = (text: string, where: string, options: StrictJson
       fail(`a whole number from 0 to 2^53 - 1 is expected, not ${digits.slice(0, 40)}`);
     }
     if (!Number.isFinite(value)) fail(`${digits.slice(0, 40)} is too large for a number`);
-    at += digits.length;
+    position += digits.length;
     return value;
   };
 
   const list = (depth: number): Json[] => {
     const items: Json[] = [];
-    at += 1;
+    position += 1;
     skipSpace();
-    if (text[at] === "]") {
-      at += 1;
+    if (text[position] === "]") {
+      position += 1;
       return items;
     }
     while (true) {
       items.push(value(depth + 1));
       skipSpace();
-      const next = text[at];
+      const next = text[position];
       if (next !== "," && next !== "]") fail(`"," or "]" is expected, not ${shown()}`);
-      at += 1;
+      position += 1;
       if (next === "]") return items;
     }
   };
@@ -123,15 +123,15 @@ export const parseStrictJson = (text: string, where: string, options: StrictJson
     const result: { [key: string]: Json } = {};
     const most = depth === 0 ? (options.mostKeys ?? Number.POSITIVE_INFINITY) : Number.POSITIVE_INFINITY;
     let keys = 0;
-    at += 1;
+    position += 1;
     skipSpace();
-    if (text[at] === "}") {
-      at += 1;
+    if (text[position] === "}") {
+      position += 1;
       return result;
     }
     while (true) {
       skipSpace();
-      if (text[at] !== '"') fail(`a key in quotes is expected, not ${shown()}`);
+      if (text[position] !== '"') fail(`a key in quotes is expected, not ${shown()}`);
       const key = string();
       path.push(key);
       keys += 1;
@@ -139,14 +139,14 @@ export const parseStrictJson = (text: string, where: string, options: StrictJson
       if (key === "__proto__") fail('the key "__proto__" is not allowed');
       if (Object.hasOwn(result, key)) fail("the key occurs twice");
       skipSpace();
-      if (text[at] !== ":") fail(`":" is expected, not ${shown()}`);
-      at += 1;
+      if (text[position] !== ":") fail(`":" is expected, not ${shown()}`);
+      position += 1;
       result[key] = value(depth + 1);
       path.pop();
       skipSpace();
-      const next = text[at];
+      const next = text[position];
       if (next !== "," && next !== "}") fail(`"," or "}" is expected, not ${shown()}`);
-      at += 1;
+      position += 1;
       if (next === "}") return result;
     }
   };
@@ -154,7 +154,7 @@ export const parseStrictJson = (text: string, where: string, options: StrictJson
   const value = (depth: number): Json => {
     if (depth > MAX_DEPTH) fail(`nested more than ${MAX_DEPTH} deep`);
     skipSpace();
-    const first = text[at];
+    const first = text[position];
     if (first === "{") return object(depth);
     if (first === "[") return list(depth);
     if (first === '"') return string();
@@ -162,12 +162,12 @@ export const parseStrictJson = (text: string, where: string, options: StrictJson
     if (word === "") return number();
     if (word !== "true" && word !== "false" && word !== "null")
       fail(`${word.slice(0, 20)} is not a JSON value`);
-    at += word.length;
+    position += word.length;
     return word === "null" ? null : word === "true";
   };
 
   const result = value(0);
   skipSpace();
-  if (at < text.length) fail(`nothing may follow the value, but there is ${shown()}`);
+  if (position < text.length) fail(`nothing may follow the value, but there is ${shown()}`);
   return result;
 };

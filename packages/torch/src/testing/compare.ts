@@ -84,14 +84,17 @@ export const excess = (
 
 /** {@link excess} over all outputs and gradients. */
 export const derivativeExcess = (actual: Derivative, expected: Derivative, allowed: Tolerance): number => {
-  const lists = (one: Derivative): (Float32Array | null)[] => [...one.outputs, ...one.gradients];
+  const lists = (derivative: Derivative): (Float32Array | null)[] => [
+    ...derivative.outputs,
+    ...derivative.gradients,
+  ];
   const [left, right] = [lists(actual), lists(expected)];
   if (left.length !== right.length) return Number.POSITIVE_INFINITY;
   return Math.max(
-    ...left.map((own, i) => {
+    ...left.map((values, i) => {
       const other = right[i] ?? null;
-      if (own === null || other === null) return own === other ? 0 : Number.POSITIVE_INFINITY;
-      return excess(own, other, allowed);
+      if (values === null || other === null) return values === other ? 0 : Number.POSITIVE_INFINITY;
+      return excess(values, other, allowed);
     }),
   );
 };
@@ -114,13 +117,14 @@ export const numericError = (body: Body, inputs: readonly Tensor[], step = 2 ** 
   let worst = 0;
   for (const [i, input] of inputs.entries()) {
     for (let j = 0; j < input.numel; j += 1) {
-      const at = (offset: number): number =>
+      const shifted = (offset: number): number =>
         scope(() => {
           const moved = input.detach().clone();
           ops.addScalar_(moved.view(-1).narrow(0, j, 1), offset);
           return value(inputs.with(i, moved));
         });
-      const slope = (8 * (at(step) - at(-step)) - (at(2 * step) - at(-2 * step))) / (12 * step);
+      const slope =
+        (8 * (shifted(step) - shifted(-step)) - (shifted(2 * step) - shifted(-2 * step))) / (12 * step);
       worst = Math.max(worst, Math.abs(slope - (gradients[i]?.[j] ?? Number.NaN)));
     }
   }

@@ -19,4 +19,4 @@ try {
 }
 parentPort?.postMessage({ liveAtStart, slope: x.grad?.item(), code });
 // One worker leaves its tensors behind when its thread ends, the other frees them.
-if (!leave) for (const one of [x, loss]) one.dispose();
+if (!leave) for (const tensor of [x, loss]) tensor.dispose();
