@@ -124,8 +124,8 @@ const profile = async (
   cpu = cpuSeconds() - cpu;
   const tokens = prompts * (newTokens - 1);
   const whole = seconds - first;
-  const known = parts.reduce((total, part) => total + clock.seconds[part], 0);
-  clock.seconds.rest = whole - known;
+  const measured = parts.reduce((total, part) => total + clock.seconds[part], 0);
+  clock.seconds.rest = whole - measured;
   const bytes = bytesOf(model, weights);
   const memory = memoryRate();
   const how = `${prompts} prompts of GSM8K alone, ${newTokens} tokens each, ${threads} threads, cpu_share ${(cpu / (threads * seconds)).toFixed(2)}`;

@@ -56,8 +56,8 @@ type Settings = Record<
 > & { parts: PartName[]; weights: DType; peerDtype: DType; withPeers: boolean };
 
 const dtypeOf = (option: string, given: string): DType => {
-  const [found] = names(option, given, dtypeNames);
-  return found ?? "f32";
+  const [dtype] = names(option, given, dtypeNames);
+  return dtype ?? "f32";
 };
 
 /** The dtypes of both sides, as lines call them. */
@@ -126,12 +126,12 @@ const told = <T>(name: string, result: T): T => {
 /** Runs two sides by turns. */
 const byTurns = async <A, B>(
   { rounds, withPeers }: Settings,
-  own: () => Promise<A>,
+  ours: () => Promise<A>,
   other: () => Promise<B>,
 ): Promise<{ ours: A[]; peer: B[] }> => {
   const sides = { ours: [] as A[], peer: [] as B[] };
   for (let round = 0; round < rounds; round += 1) {
-    sides.ours.push(told("ours", await own()));
+    sides.ours.push(told("ours", await ours()));
     if (withPeers) sides.peer.push(told("peer", await other()));
   }
   return sides;
@@ -203,7 +203,7 @@ const parts: Record<PartName, (settings: Settings, how: string) => Promise<Bench
     const every = Math.floor(settings.rows / mixes.length);
     const total = every * mixes.length;
     const rows = await writePrompts(total);
-    const own = await writePromptsByMix(total);
+    const files = await writePromptsByMix(total);
     const [model, folders] = [await headsFolder(), await mixFolders()];
     const sides = await byTurns(
       settings,
@@ -218,7 +218,7 @@ const parts: Record<PartName, (settings: Settings, how: string) => Promise<Bench
         const sizes = ["--pairs", String(every), "--batch", String(every), "--only-batched"];
         const runs: Side[] = [];
         for (const [index, folder] of folders.entries()) {
-          runs.push(await generated(settings, own[index] ?? "", folder, sizes));
+          runs.push(await generated(settings, files[index] ?? "", folder, sizes));
         }
         return pool(runs);
       },
@@ -265,7 +265,7 @@ const parts: Record<PartName, (settings: Settings, how: string) => Promise<Bench
       settings,
       () => runOurs(settings, "search", [...sizes, "--weights", settings.weights], sideSchema),
       () => {
-        const own = [
+        const args = [
           "--model",
           model,
           "--dtype",
@@ -275,7 +275,7 @@ const parts: Record<PartName, (settings: Settings, how: string) => Promise<Bench
           "--threads",
           String(threads),
         ];
-        return runForResult(peer("step_search.py", [...sizes, ...own]), sideSchema);
+        return runForResult(peer("step_search.py", [...sizes, ...args]), sideSchema);
       },
     );
     if (sides.peer.length === 0) return [];

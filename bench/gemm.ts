@@ -66,9 +66,9 @@ export const measureRates = (
   let seconds = 0;
   for (const product of products) {
     const { rows, inner, columns, times } = product;
-    const own = 2 * rows * inner * columns * times;
-    operations += own;
-    seconds += own / rateOf(product, dtype, milliseconds);
+    const work = 2 * rows * inner * columns * times;
+    operations += work;
+    seconds += work / rateOf(product, dtype, milliseconds);
   }
   return { cube, model: operations / seconds };
 };

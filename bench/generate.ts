@@ -60,10 +60,10 @@ const settingsOf = (args: string[]): Settings | undefined => {
   } as const;
   const { values } = parseArgs({ args, options });
   if (values.help) return undefined;
-  const known = Object.keys(peers) as PeerName[];
+  const peerNames = Object.keys(peers) as PeerName[];
   return {
     dtypes: names("dtype", values.dtype ?? dtypeNames.join(","), dtypeNames),
-    peers: values.peers === "none" ? [] : names("peers", values.peers ?? known.join(","), known),
+    peers: values.peers === "none" ? [] : names("peers", values.peers ?? peerNames.join(","), peerNames),
     prompts: count("prompts", values.prompts ?? "4"),
     batch: count("batch", values.batch ?? "4"),
     newTokens: count("new-tokens", values["new-tokens"] ?? "128", 2),
@@ -100,9 +100,9 @@ const runSetting = async (
       sides.ours.push(await runOurs());
       sides.peer.push(await runPeer(name));
     }
-    const own = compare({ data: "gsm8k", dtype, against: name, how }, sides.ours, sides.peer);
-    print(own);
-    lines.push(...own);
+    const compared = compare({ data: "gsm8k", dtype, against: name, how }, sides.ours, sides.peer);
+    print(compared);
+    lines.push(...compared);
   }
   if (chosen.length === 0) for (let round = 0; round < rounds; round += 1) await runOurs();
   return lines;
@@ -111,9 +111,9 @@ const runSetting = async (
 /** The best of each data set in each unit of speed. */
 const bestOfEach = (lines: readonly BenchLine[]): BenchLine[] =>
   ["tokens/s", "decoded tokens/s"].flatMap((unit) => {
-    const own = lines.filter((line) => line.unit === unit);
-    const sets = [...new Set(own.map(({ data }) => data))];
-    return sets.flatMap((data) => best(own.filter((line) => line.data === data)));
+    const ofUnit = lines.filter((line) => line.unit === unit);
+    const sets = [...new Set(ofUnit.map(({ data }) => data))];
+    return sets.flatMap((data) => best(ofUnit.filter((line) => line.data === data)));
   });
 
 const main = async (args: string[]): Promise<void> => {

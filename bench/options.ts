@@ -17,11 +17,11 @@ export const dtypeNames: readonly DType[] = ["f32", "bf16"];
  *
  * @throws MahaloError E_BENCH_OPTION naming the option, with the nearest known name
  */
-export const names = <Name extends string>(option: string, given: string, known: readonly Name[]): Name[] =>
+export const names = <Name extends string>(option: string, given: string, allowed: readonly Name[]): Name[] =>
   given.split(",").map((text) => {
-    const found = known.find((name) => name === text.trim());
-    if (found !== undefined) return found;
-    throw new MahaloError("E_BENCH_OPTION", `--${option}: unknown "${text}". ${didYouMean(text, known)}`);
+    const match = allowed.find((name) => name === text.trim());
+    if (match !== undefined) return match;
+    throw new MahaloError("E_BENCH_OPTION", `--${option}: unknown "${text}". ${didYouMean(text, allowed)}`);
   });
 
 /** Reads a whole number of at least `least` (default 1). @throws MahaloError E_BENCH_OPTION naming the option */

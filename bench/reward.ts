@@ -65,11 +65,11 @@ const settingsOf = (args: string[]): Settings | undefined => {
   } as const;
   const { values } = parseArgs({ args, options });
   if (values.help) return undefined;
-  const known = [...Object.keys(peers.score), ...Object.keys(peers.rollouts)];
+  const peerNames = [...Object.keys(peers.score), ...Object.keys(peers.rollouts)];
   return {
     parts: names("part", values.part ?? parts.join(","), parts),
     dtypes: names("dtype", values.dtype ?? dtypeNames.join(","), dtypeNames),
-    peers: values.peers === "none" ? [] : names("peers", values.peers ?? known.join(","), known),
+    peers: values.peers === "none" ? [] : names("peers", values.peers ?? peerNames.join(","), peerNames),
     responses: count("responses", values.responses ?? "64"),
     rolled: count("rollout-responses", values["rollout-responses"] ?? "4"),
     samples: count("samples", values.samples ?? "8"),
@@ -90,14 +90,14 @@ type Setup<T> = {
   peers: Readonly<Record<string, Program>>;
   compare: (
     setting: { data: string; dtype: string; against: string; how: string },
-    own: T[],
+    ourRuns: T[],
     peer: T[],
   ) => BenchLine[];
 };
 
 /** Runs a part; returns its lines. */
 const runSetup = async <T>(
-  { dtype, data, how, schema, ours: own, peers: others, compare }: Setup<T>,
+  { dtype, data, how, schema, ours: ourProgram, peers: others, compare }: Setup<T>,
   rounds: number,
 ) => {
   const told = async (name: string, program: Program): Promise<T> => {
@@ -112,7 +112,7 @@ const runSetup = async <T>(
   for (const [name, program] of Object.entries(others)) {
     const sides = { ours: [] as T[], peer: [] as T[] };
     for (let round = 0; round < rounds; round += 1) {
-      sides.ours.push(await told("ours", own));
+      sides.ours.push(await told("ours", ourProgram));
       sides.peer.push(await told(name, program));
     }
     const mine = compare({ data, dtype, against: name, how }, sides.ours, sides.peer);
@@ -120,7 +120,7 @@ const runSetup = async <T>(
     lines.push(...mine);
   }
   if (Object.keys(others).length === 0)
-    for (let round = 0; round < rounds; round += 1) await told("ours", own);
+    for (let round = 0; round < rounds; round += 1) await told("ours", ourProgram);
   return lines;
 };
 

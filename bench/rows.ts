@@ -68,7 +68,7 @@ export const buildRows = async (
   const some = all.slice(0, 2 * count);
   const { rows } = encodePairs(some, { tokenizer, template, ...limits });
   const texts = new Map(some.map((row) => [row.origin, row]));
-  const one = (pair: EncodedPair, index: number): BenchRow => {
+  const rowOf = (pair: EncodedPair, index: number): BenchRow => {
     const { prompt = "", chosen = "", rejected = "" } = texts.get(pair.origin) ?? {};
     return {
       objective: objectives[index % 2 === 0 ? 0 : 1],
@@ -81,7 +81,7 @@ export const buildRows = async (
     };
   };
   return Array.from({ length: count }, (_, index) => rows[index % rows.length]).flatMap((pair, index) =>
-    pair === undefined ? [] : [one(pair, index)],
+    pair === undefined ? [] : [rowOf(pair, index)],
   );
 };
 

@@ -41,9 +41,9 @@ const usage = `Usage: npx tsx bench/study.ts [options]
 
 /** Overrides of one domain: those of all, and those that name it. */
 const overridesOf = (domain: string, set: readonly string[]): string[] =>
-  set.flatMap((one) => {
-    const [, named, field] = /^([a-z]+):(.*)$/s.exec(one) ?? [];
-    if (named === undefined || field === undefined) return [one];
+  set.flatMap((override) => {
+    const [, named, field] = /^([a-z]+):(.*)$/s.exec(override) ?? [];
+    if (named === undefined || field === undefined) return [override];
     names("set", named, domainNames);
     return named === domain ? [field] : [];
   });
@@ -87,7 +87,7 @@ const main = async (args: string[]): Promise<void> => {
   const out = resolve(values.out ?? join("runs", tiny ? "study-tiny" : "study"));
   const full = values.full === true;
   const recipes = full ? fileURLToPath(new URL("../recipes", import.meta.url)) : studyRecipes;
-  const known: Domain[] = tiny
+  const all: Domain[] = tiny
     ? await tinyDomains(asked, out)
     : asked.map((name) => ({
         name,
@@ -97,7 +97,10 @@ const main = async (args: string[]): Promise<void> => {
   const stop = new AbortController();
   process.once("SIGINT", () => stop.abort(new Error("SIGINT")));
   const study = await runStudy({
-    domains: known.map((one) => ({ ...one, set: [...one.set, ...overridesOf(one.name, values.set ?? [])] })),
+    domains: all.map((domain) => ({
+      ...domain,
+      set: [...domain.set, ...overridesOf(domain.name, values.set ?? [])],
+    })),
     methods,
     seeds: count("seeds", values.seeds ?? "3"),
     out,

@@ -68,7 +68,7 @@ const settingsOf = (args: string[]): Settings | undefined => {
   } as const;
   const { values } = parseArgs({ args, options });
   if (values.help) return undefined;
-  const known = { data: Object.keys(sources) as DataName[], peers: Object.keys(peers) as PeerName[] };
+  const allowed = { data: Object.keys(sources) as DataName[], peers: Object.keys(peers) as PeerName[] };
   const pairs = count("pairs", values.pairs ?? "4");
   if (pairs % objectives.length !== 0) {
     throw new MahaloError(
@@ -81,9 +81,10 @@ const settingsOf = (args: string[]): Settings | undefined => {
     throw new MahaloError("E_BENCH_OPTION", `--micro-batch: ${microBatch} does not divide ${pairs} pairs`);
   }
   return {
-    data: names("data", values.data ?? known.data.join(","), known.data),
+    data: names("data", values.data ?? allowed.data.join(","), allowed.data),
     dtypes: names("dtype", values.dtype ?? dtypeNames.join(","), dtypeNames),
-    peers: values.peers === "none" ? [] : names("peers", values.peers ?? known.peers.join(","), known.peers),
+    peers:
+      values.peers === "none" ? [] : names("peers", values.peers ?? allowed.peers.join(","), allowed.peers),
     pairs,
     steps: count("steps", values.steps ?? "4"),
     rounds: count("rounds", values.rounds ?? "1"),

@@ -52,8 +52,8 @@ const heldOutPairs = async (run: string, objective: string): Promise<PreferenceR
 /** Pairs that both runs hold out. */
 const sharedPairs = async (unified: string, run: string, names: Named): Promise<ScorableRow[]> => {
   const key = ({ prompt, chosen }: PreferenceRow): string => `${promptKey(prompt)}\n${chosen}`;
-  const own = new Set((await heldOutPairs(run, names.objective)).map(key));
-  const shared = (await heldOutPairs(unified, names.unified)).filter((row) => own.has(key(row)));
+  const keys = new Set((await heldOutPairs(run, names.objective)).map(key));
+  const shared = (await heldOutPairs(unified, names.unified)).filter((row) => keys.has(key(row)));
   return shared.map(({ prompt, chosen, rejected, origin }) => ({
     form: "pair",
     prompt,
@@ -91,14 +91,20 @@ const observe = (unified: readonly ScoredRow[], apart: readonly ScoredRow[], abo
     const other = others.get(row.row);
     if (other === undefined) continue;
     const key = promptKey(row.prompt);
-    const own = prompts.get(key) ?? { margins: [], steps: [] };
-    prompts.set(key, own);
+    const observed = prompts.get(key) ?? { margins: [], steps: [] };
+    prompts.set(key, observed);
     if ("chosen" in row && "chosen" in other) {
-      own.margins.push([last(row.chosen) - last(row.rejected), last(other.chosen) - last(other.rejected)]);
+      observed.margins.push([
+        last(row.chosen) - last(row.rejected),
+        last(other.chosen) - last(other.rejected),
+      ]);
     } else if ("steps" in row && "steps" in other) {
       for (const [index, { label, score }] of row.steps.entries()) {
         if (label === undefined) continue;
-        own.steps.push({ label: label > above, scores: [score, other.steps[index]?.score ?? Number.NaN] });
+        observed.steps.push({
+          label: label > above,
+          scores: [score, other.steps[index]?.score ?? Number.NaN],
+        });
       }
     }
   }
@@ -166,8 +172,8 @@ const main = async (args: string[]): Promise<void> => {
     above: number,
   ): Promise<void> => {
     const apart = join(runOf(names), "reward", names.objective, "model");
-    const own = await scored(join(unified, "reward", "unified", "model"), rows, names.unified);
-    compare(names, what, observe(own, await scored(apart, rows, names.objective), above));
+    const unifiedRows = await scored(join(unified, "reward", "unified", "model"), rows, names.unified);
+    compare(names, what, observe(unifiedRows, await scored(apart, rows, names.objective), above));
   };
   for (const names of parseNames(values.pairs)) {
     await both(names, await sharedPairs(unified, runOf(names), names), "pairs ranked right", 0);

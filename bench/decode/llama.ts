@@ -84,14 +84,15 @@ const main = async (): Promise<Side> => {
   const answer = async (ids: readonly number[], tokens: number) => {
     await sequence.clearHistory();
     const [began, cpuBegan] = [performance.now(), cpuSeconds()];
-    const made: number[] = [];
+    const generated: number[] = [];
     for await (const id of sequence.evaluate(ids, { temperature: 0, yieldEogToken: true })) {
-      made.push(id);
-      if (made.length === tokens) break;
+      generated.push(id);
+      if (generated.length === tokens) break;
     }
     const seconds = (performance.now() - began) / 1000;
-    if (made.length !== tokens) throw new Error(`generated ${made.length} tokens instead of ${tokens}`);
-    return { made, seconds, cpu: cpuSeconds() - cpuBegan };
+    if (generated.length !== tokens)
+      throw new Error(`generated ${generated.length} tokens instead of ${tokens}`);
+    return { generated, seconds, cpu: cpuSeconds() - cpuBegan };
   };
   await answer(prompts[0] ?? [], 8);
   let promptSeconds = 0;
@@ -106,7 +107,7 @@ const main = async (): Promise<Side> => {
     prompts: prompts.length,
     prompt_tokens: prompts.reduce((total, { length }) => total + length, 0),
     cpu_share: runs.reduce((total, run) => total + run.cpu, 0) / (threads * seconds),
-    first_ids: runs[0]?.made ?? [],
+    first_ids: runs[0]?.generated ?? [],
   };
 };
 

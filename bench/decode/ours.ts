@@ -107,16 +107,16 @@ const heads = async (settings: Settings): Promise<{ one: Side; mix: Side }> => {
   for (const { prompts } of sides) await answer(model, prompts.slice(0, 1), 8);
   for (const row of rows.keys()) {
     for (const side of sides) {
-      const own = side.prompts.slice(row, row + 1);
-      side.promptSeconds += (await answer(model, own, 1)).seconds;
-      side.runs.push(await answer(model, own, newTokens));
+      const prompt = side.prompts.slice(row, row + 1);
+      side.promptSeconds += (await answer(model, prompt, 1)).seconds;
+      side.runs.push(await answer(model, prompt, newTokens));
     }
   }
-  const [one, mix] = sides.map(({ prompts, runs, promptSeconds }) =>
+  const [single, mix] = sides.map(({ prompts, runs, promptSeconds }) =>
     sideOf(prompts, runs, promptSeconds, threads),
   );
-  if (one === undefined || mix === undefined) throw new Error("a side is missing");
-  return { one, mix };
+  if (single === undefined || mix === undefined) throw new Error("a side is missing");
+  return { one: single, mix };
 };
 
 const searched = async (settings: Settings): Promise<Side> => {

@@ -97,23 +97,28 @@ export const compareAnswers = (
   ours: readonly Side[],
   peer: readonly Side[],
 ): BenchLine[] => {
-  const [own, theirs] = [pool(ours), pool(peer)];
-  checkSame(setting.against, own, theirs, ["tokens", "prompts", "prompt_tokens"]);
-  const same = alike(own.first_ids, theirs.first_ids);
-  const how = `${setting.how}; first answer alike for ${same} of ${own.first_ids.length} tokens; ${shares(own, theirs)}`;
+  const [our, theirs] = [pool(ours), pool(peer)];
+  checkSame(setting.against, our, theirs, ["tokens", "prompts", "prompt_tokens"]);
+  const same = alike(our.first_ids, theirs.first_ids);
+  const how = `${setting.how}; first answer alike for ${same} of ${our.first_ids.length} tokens; ${shares(our, theirs)}`;
   return [
-    benchLine("decode", { ...setting, how }, [wholeRate(own), wholeRate(theirs)], "tokens/s"),
-    benchLine("decode", { ...setting, how }, [decodeRate(own), decodeRate(theirs)], "decoded tokens/s"),
+    benchLine("decode", { ...setting, how }, [wholeRate(our), wholeRate(theirs)], "tokens/s"),
+    benchLine("decode", { ...setting, how }, [decodeRate(our), decodeRate(theirs)], "decoded tokens/s"),
   ];
 };
 
 /** Line of a mix of heads against one head: seconds a decoded token, of which less is better. */
 export const compareHeads = (setting: Setting, runs: readonly z.output<typeof pairSchema>[]): BenchLine[] => {
-  const [mix, one] = [pool(runs.map((run) => run.mix)), pool(runs.map((run) => run.one))];
-  checkSame(setting.against, mix, one, ["tokens", "prompts", "prompt_tokens"]);
-  const how = `${setting.how}; ${shares(mix, one)}`;
+  const [mix, single] = [pool(runs.map((run) => run.mix)), pool(runs.map((run) => run.one))];
+  checkSame(setting.against, mix, single, ["tokens", "prompts", "prompt_tokens"]);
+  const how = `${setting.how}; ${shares(mix, single)}`;
   return [
-    benchLine("decode", { ...setting, how }, [1 / decodeRate(mix), 1 / decodeRate(one)], "s/decoded token"),
+    benchLine(
+      "decode",
+      { ...setting, how },
+      [1 / decodeRate(mix), 1 / decodeRate(single)],
+      "s/decoded token",
+    ),
   ];
 };
 
@@ -123,12 +128,12 @@ export const compareSearches = (
   ours: readonly Side[],
   peer: readonly Side[],
 ): BenchLine[] => {
-  const [own, theirs] = [pool(ours), pool(peer)];
-  checkSame(setting.against, own, theirs, ["prompts", "prompt_tokens"]);
+  const [our, theirs] = [pool(ours), pool(peer)];
+  checkSame(setting.against, our, theirs, ["prompts", "prompt_tokens"]);
   const count = (side: Side): string => `${side.tokens} in ${side.seconds.toFixed(1)} s`;
-  const how = `${setting.how}; ours ${count(own)}, peer ${count(theirs)}; ${shares(own, theirs)}`;
+  const how = `${setting.how}; ours ${count(our)}, peer ${count(theirs)}; ${shares(our, theirs)}`;
   return [
-    benchLine("decode", { ...setting, how }, [wholeRate(own), wholeRate(theirs)], "candidate tokens/s"),
+    benchLine("decode", { ...setting, how }, [wholeRate(our), wholeRate(theirs)], "candidate tokens/s"),
   ];
 };
 

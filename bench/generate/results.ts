@@ -56,9 +56,9 @@ const sum = (values: readonly number[]): number => values.reduce((total, value) 
 export const ratesOf = (runs: readonly Side[], way: "single" | "batched"): Rates => {
   const timed = runs.flatMap((run) => run[way] ?? []);
   const prompts = sum(runs.map((run) => run.prompts));
-  const tokens = sum(timed.map((one) => one.tokens));
-  const seconds = sum(timed.map((one) => one.seconds));
-  const promptSeconds = sum(timed.map((one) => one.prompt_seconds));
+  const tokens = sum(timed.map((run) => run.tokens));
+  const seconds = sum(timed.map((run) => run.seconds));
+  const promptSeconds = sum(timed.map((run) => run.prompt_seconds));
   if (seconds <= promptSeconds) {
     throw new MahaloError("E_BENCH_TOKENS", `${tokens} tokens took no longer than the first of each prompt`, {
       hint: "raise --new-tokens, and let nothing else run",
@@ -98,16 +98,16 @@ const checkSame = (against: string, ours: Side, peer: Side): void => {
  * @throws MahaloError E_BENCH_ROWS when the two sides did not do the same work
  */
 export const compare = (setting: Setting, ours: readonly Side[], peer: readonly Side[]): BenchLine[] => {
-  const [own, theirs] = [first(ours), first(peer)];
-  checkSame(setting.against, own, theirs);
-  const same = alike(own.first_ids, theirs.first_ids);
-  const ways = own.batched === undefined || theirs.batched === undefined ? ["single"] : ["single", "batched"];
+  const [our, theirs] = [first(ours), first(peer)];
+  checkSame(setting.against, our, theirs);
+  const same = alike(our.first_ids, theirs.first_ids);
+  const ways = our.batched === undefined || theirs.batched === undefined ? ["single"] : ["single", "batched"];
   const speed = (ways as ("single" | "batched")[]).flatMap((way) => {
     const share = (runs: readonly Side[]): string =>
       Math.min(...runs.flatMap((run) => run[way]?.cpu_share ?? [])).toFixed(2);
     const [a, b] = [ratesOf(ours, way), ratesOf(peer, way)];
-    const data = `${setting.data}, ${way === "single" ? "one stream" : `${own.batched?.batch} side by side`}`;
-    const how = `${setting.how}; first answer alike for ${same} of ${own.first_ids.length} tokens; cores had: ours ${share(ours)}, peer ${share(peer)}`;
+    const data = `${setting.data}, ${way === "single" ? "one stream" : `${our.batched?.batch} side by side`}`;
+    const how = `${setting.how}; first answer alike for ${same} of ${our.first_ids.length} tokens; cores had: ours ${share(ours)}, peer ${share(peer)}`;
     const line = (pair: readonly [number, number], unit: string): BenchLine =>
       benchLine("generate", { ...setting, data, how }, pair, unit);
     return [

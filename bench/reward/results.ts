@@ -80,17 +80,17 @@ export const compareScored = (
   ours: readonly Scored[],
   peer: readonly Scored[],
 ): BenchLine[] => {
-  const [own, theirs] = [first(ours).scores, first(peer).scores];
-  if (own.length !== theirs.length)
-    throw differ(setting.against, "number of steps", own.length, theirs.length);
-  const apart = own.reduce(
-    (most, score, at) => Math.max(most, Math.abs(score - (theirs[at] ?? Infinity))),
+  const [our, theirs] = [first(ours).scores, first(peer).scores];
+  if (our.length !== theirs.length)
+    throw differ(setting.against, "number of steps", our.length, theirs.length);
+  const apart = our.reduce(
+    (most, score, index) => Math.max(most, Math.abs(score - (theirs[index] ?? Infinity))),
     0,
   );
   if (!(apart <= (tolerance[setting.dtype] ?? 0)))
     throw differ(setting.against, "largest difference of scores", 0, apart);
   const how = `${setting.how}; scores differ by ${apart.toPrecision(2)} at most`;
-  return speed({ ...setting, how }, [ours, peer], (runs) => runs.length * own.length, "steps/s");
+  return speed({ ...setting, how }, [ours, peer], (runs) => runs.length * our.length, "steps/s");
 };
 
 /**
@@ -103,9 +103,9 @@ export const compareRolled = (
   ours: readonly Rolled[],
   peer: readonly Rolled[],
 ): BenchLine[] => {
-  const [own, theirs] = [first(ours), first(peer)];
+  const [our, theirs] = [first(ours), first(peer)];
   for (const field of ["prefixes", "samples", "new_tokens"] as const) {
-    if (own[field] !== theirs[field]) throw differ(setting.against, field, own[field], theirs[field]);
+    if (our[field] !== theirs[field]) throw differ(setting.against, field, our[field], theirs[field]);
   }
-  return speed(setting, [ours, peer], (runs) => runs.length * own.new_tokens, "sampled tokens/s");
+  return speed(setting, [ours, peer], (runs) => runs.length * our.new_tokens, "sampled tokens/s");
 };

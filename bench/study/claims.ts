@@ -60,8 +60,8 @@ export const findingOf = (
   bound: number,
   { resamples = 1000, seed = 0 }: Omit<Rule, "objectives">,
 ): Finding | undefined => {
-  const found = overSeeds(promptsOf(policies), figure, rng(seed, "study", claim, of), { resamples });
-  return found === undefined ? undefined : finding(of, found, bound);
+  const estimate = overSeeds(promptsOf(policies), figure, rng(seed, "study", claim, of), { resamples });
+  return estimate === undefined ? undefined : finding(of, estimate, bound);
 };
 
 /** The finding that a beats b on one objective, prompt by prompt. */
@@ -74,8 +74,10 @@ const beats = (
 ): Finding | undefined => {
   const of = `${objective}: ${a.label} - ${b.label}`;
   const random = rng(seed, "study", claim, of);
-  const found = pairedOverSeeds(a.scores[objective] ?? [], b.scores[objective] ?? [], random, { resamples });
-  return found === undefined ? undefined : finding(of, found, 0);
+  const estimate = pairedOverSeeds(a.scores[objective] ?? [], b.scores[objective] ?? [], random, {
+    resamples,
+  });
+  return estimate === undefined ? undefined : finding(of, estimate, 0);
 };
 
 /** The mix that is all of one objective. */
@@ -118,9 +120,9 @@ export const ownHeads = (
       of,
       [head, ...others],
       (draws) => {
-        const own = meansAt(head, [objective], draws)?.[0];
+        const result = meansAt(head, [objective], draws)?.[0];
         const best = Math.max(...others.flatMap((other) => meansAt(other, [objective], draws) ?? []));
-        return own === undefined || !Number.isFinite(best) ? undefined : own - best;
+        return result === undefined || !Number.isFinite(best) ? undefined : result - best;
       },
       -margin,
       rule,
@@ -131,15 +133,15 @@ export const ownHeads = (
   const all = [...sweep, ...rivals];
   const everything = everyPrompt(promptsOf(all));
   const alike = objectives.filter((objective) => {
-    const means = all.flatMap((one) => meansAt(one, [objective], everything) ?? []);
+    const means = all.flatMap((policy) => meansAt(policy, [objective], everything) ?? []);
     return Math.max(...means) - Math.min(...means) <= margin;
   });
   const findings = objectives.flatMap((objective) => {
-    const found = [
+    const results = [
       against(objective, rivals, "best policy of one head"),
       ...(objectives.length > 1 ? [against(objective, heads(objective), "best other head")] : []),
     ];
-    return alike.includes(objective) ? found.map((one) => one && unableToFail(one)) : found;
+    return alike.includes(objective) ? results.map((finding) => finding && unableToFail(finding)) : results;
   });
   const names = rivals.map(({ label }) => label).join(", ");
   return verdict("a", findings, [
@@ -178,9 +180,9 @@ export const equalGain = (
     `least gain over SFT: ${mix.label} - ${mixed.label}`,
     [mix, sft, mixed],
     (draws) => {
-      const [own, other, before] = [mix, mixed, sft].map((policy) => meansAt(policy, objectives, draws));
-      if (own === undefined || other === undefined || before === undefined) return undefined;
-      const [ours = [], theirs = []] = interference(before, [own, other]);
+      const [mixMeans, other, before] = [mix, mixed, sft].map((policy) => meansAt(policy, objectives, draws));
+      if (mixMeans === undefined || other === undefined || before === undefined) return undefined;
+      const [ours = [], theirs = []] = interference(before, [mixMeans, other]);
       return Math.min(...ours) - Math.min(...theirs);
     },
     0,

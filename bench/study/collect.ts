@@ -19,9 +19,12 @@ export type Groups = ReadonlyMap<string, RunGroup>;
 const policiesOf = (group: RunGroup): (PolicyScores & { mix: MixScores["mix"] | undefined })[] =>
   policiesOverSeeds(group).map((policy) => {
     const { label, mix, bySeed } = policy;
-    const found = Object.keys(bySeed[0]?.scores ?? {}).map((one) => [one, scoresOf(policy, one)]);
+    const entries = Object.keys(bySeed[0]?.scores ?? {}).map((objective) => [
+      objective,
+      scoresOf(policy, objective),
+    ]);
     const called = mix === undefined ? group.name : `${group.name} ${label}`;
-    return { label: called, mix, scores: Object.fromEntries(found) };
+    return { label: called, mix, scores: Object.fromEntries(entries) };
   });
 
 const sweepOf = (group: RunGroup | undefined): MixScores[] =>
@@ -32,11 +35,11 @@ const sweepOf = (group: RunGroup | undefined): MixScores[] =>
 /** The groups of a domain over its seeds: those that every seed has. */
 export const groupsOf = (records: readonly SeedRecord[]): Groups => {
   const names = (records[0]?.groups ?? []).map(({ name }) => name);
-  const found = names.map((name): [string, RunGroup] => [
+  const byName = names.map((name): [string, RunGroup] => [
     name,
     { name, parts: records.flatMap(({ groups }) => groups.find((group) => group.name === name)?.part ?? []) },
   ]);
-  return new Map(found.filter(([, { parts }]) => parts.length === records.length));
+  return new Map(byName.filter(([, { parts }]) => parts.length === records.length));
 };
 
 /** Methods of one head: what a head of MAH-DPO on its own objective is measured against. */

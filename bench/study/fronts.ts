@@ -29,9 +29,9 @@ const pointsAt = (
 /** Policies of a sweep by an objective's weight, least first; those of one weight together. */
 const ladder = (sweep: readonly MixScores[], objective: string): MixScores[][] => {
   const rungs = new Map<string, MixScores[]>();
-  for (const one of sweep) {
-    const weight = (one.mix[objective] ?? 0).toFixed(6);
-    rungs.set(weight, [...(rungs.get(weight) ?? []), one]);
+  for (const point of sweep) {
+    const weight = (point.mix[objective] ?? 0).toFixed(6);
+    rungs.set(weight, [...(rungs.get(weight) ?? []), point]);
   }
   return [...rungs].sort(([a], [b]) => Number(a) - Number(b)).map(([, rung]) => rung);
 };
@@ -43,7 +43,7 @@ const rungMean = (
   draws: readonly Draw[],
 ): number | undefined => {
   const means = rung.flatMap((policy) => meansAt(policy, [objective], draws) ?? []);
-  return means.length < rung.length ? undefined : means.reduce((sum, one) => sum + one, 0) / means.length;
+  return means.length < rung.length ? undefined : means.reduce((sum, value) => sum + value, 0) / means.length;
 };
 
 /**
@@ -86,15 +86,15 @@ export const frontOverSoups = (
   ];
   if (objectives.length < 2) return verdict("c", [undefined], notes);
   const moves = objectives.map((objective): Finding | undefined => {
-    const own = pureMix(sweep, objective);
+    const pure = pureMix(sweep, objective);
     const [without = []] = ladder(sweep, objective);
-    if (own === undefined || without.includes(own)) return undefined;
+    if (pure === undefined || without.includes(pure)) return undefined;
     return findingOf(
       "c",
       `${objective}: all its weight - none`,
       sweep,
       (draws) => {
-        const [most, least] = [rungMean([own], objective, draws), rungMean(without, objective, draws)];
+        const [most, least] = [rungMean([pure], objective, draws), rungMean(without, objective, draws)];
         return most === undefined || least === undefined ? undefined : most - least;
       },
       0,

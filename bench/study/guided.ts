@@ -9,15 +9,15 @@ import { type Finding, type Verdict, verdict } from "./verdict.ts";
 /** Scores of what the guide stage of a run measured. @throws MahaloError E_FILE_READ, E_RESULTS */
 export const readGuided = async (run: string): Promise<GuidedScores[]> => {
   const path = join(run, "guide", "scores.jsonl");
-  const found: GuidedScores[] = [];
+  const measured: GuidedScores[] = [];
   for await (const { value, origin } of readRows(path))
-    found.push(
+    measured.push(
       checkValue(value, guidedScoresSchema, `${path}:${origin.line}`, {
         code: "E_RESULTS",
         hint: "run the guide stage again to write it in this version's format",
       }),
     );
-  return found;
+  return measured;
 };
 
 type Weights = Readonly<Record<string, number>>;
@@ -25,14 +25,14 @@ type Weights = Readonly<Record<string, number>>;
 /** How far weights are from equal ones over as many names as any has. */
 const unevenness = (weights: Weights | undefined, names: number): number => {
   const values = Object.values(weights ?? {});
-  const sum = values.reduce((total, one) => total + one, 0);
+  const sum = values.reduce((total, value) => total + value, 0);
   if (sum === 0) return 0;
   const zeros = Array.from({ length: Math.max(0, names - values.length) }, () => 0);
-  return [...values, ...zeros].reduce((total, one) => total + (one / sum - 1 / names) ** 2, 0);
+  return [...values, ...zeros].reduce((total, value) => total + (value / sum - 1 / names) ** 2, 0);
 };
 
 const namesIn = (all: readonly (Weights | undefined)[]): number =>
-  new Set(all.flatMap((one) => Object.keys(one ?? {}))).size;
+  new Set(all.flatMap((weights) => Object.keys(weights ?? {}))).size;
 
 /** The points that the claim compares; each undefined where it was not measured. */
 export type GuidedPoints = Record<"guided" | "unguided" | "guidedSft", PolicyScores | undefined>;
@@ -49,18 +49,18 @@ export const guidedPoints = (seeds: readonly (readonly GuidedScores[])[]): Guide
   const heads = namesIn(first.map(({ mix }) => mix));
   const even = (policy: string, guided: boolean): GuidedScores | undefined =>
     first
-      .filter((one) => one.policy === policy && (one.guidance !== undefined) === guided)
+      .filter((measured) => measured.policy === policy && (measured.guidance !== undefined) === guided)
       .toSorted(
         (a, b) =>
           unevenness(a.mix, heads) - unevenness(b.mix, heads) ||
           unevenness(a.guidance, guides) - unevenness(b.guidance, guides),
       )[0];
   const key = ({ policy, mix, guidance }: GuidedScores): string => JSON.stringify([policy, mix, guidance]);
-  const overSeeds = (one: GuidedScores | undefined, label: string): PolicyScores | undefined => {
-    if (one === undefined) return undefined;
-    const same = seeds.flatMap((points) => points.find((point) => key(point) === key(one)) ?? []);
+  const overSeeds = (measured: GuidedScores | undefined, label: string): PolicyScores | undefined => {
+    if (measured === undefined) return undefined;
+    const same = seeds.flatMap((points) => points.find((point) => key(point) === key(measured)) ?? []);
     if (same.length < seeds.length) return undefined;
-    const scores = Object.keys(one.scores).map((name) => [
+    const scores = Object.keys(measured.scores).map((name) => [
       name,
       same.map((point) => point.scores[name] ?? []),
     ]);
@@ -90,14 +90,14 @@ export const guidanceAdds = ({ guided, unguided, guidedSft }: GuidedPoints, rule
       (draws) => {
         const [a, b] = [guided, other].map((policy) => meansAt(policy, objectives, draws));
         if (a === undefined || b === undefined) return undefined;
-        return a.reduce((sum, value, at) => sum + value - (b[at] ?? 0), 0) / objectives.length;
+        return a.reduce((sum, value, index) => sum + value - (b[index] ?? 0), 0) / objectives.length;
       },
       0,
       rule,
     );
   };
-  const missing = Object.entries({ guided, unguided, guidedSft }).flatMap(([name, one]) =>
-    one === undefined ? [name] : [],
+  const missing = Object.entries({ guided, unguided, guidedSft }).flatMap(([name, policy]) =>
+    policy === undefined ? [name] : [],
   );
   const notes = missing.length === 0 ? [] : [`not measured: ${missing.join(", ")}`];
   return verdict("d", [over(unguided), over(guidedSft)], notes);

@@ -27,8 +27,8 @@ const splitSource = async (name: string, source: Source, folder: string) => {
   if (existsSync(paths.judge) && existsSync(paths.policy)) return paths;
   const rows = await loadPreferences(await locateRows(source), source.objective ?? name);
   for (const side of ["judge", "policy"] as const) {
-    const own = rows.filter(({ prompt }) => isForJudge(prompt) === (side === "judge"));
-    const lines = own.map(({ prompt, chosen, rejected }) => ({
+    const kept = rows.filter(({ prompt }) => isForJudge(prompt) === (side === "judge"));
+    const lines = kept.map(({ prompt, chosen, rejected }) => ({
       prompt: promptMessages(prompt),
       ...turns({ chosen, rejected }),
     }));
@@ -48,9 +48,9 @@ const metricsSchema = z.record(z.string(), z.unknown());
 /** How often a judge ranks its held-out pairs right, as its run tells. */
 const accuracyOf = async (folder: string, name: string): Promise<string> => {
   const metrics = await readJsonFile(join(folder, "reward", name, "metrics.json"), metricsSchema);
-  const found = metrics[`${name}/accuracy`] ?? metrics[`eval_${name}/accuracy`] ?? metrics.accuracy;
-  return typeof found === "number"
-    ? `, right on ${(100 * found).toFixed(1)} percent of pairs held out from it`
+  const accuracy = metrics[`${name}/accuracy`] ?? metrics[`eval_${name}/accuracy`] ?? metrics.accuracy;
+  return typeof accuracy === "number"
+    ? `, right on ${(100 * accuracy).toFixed(1)} percent of pairs held out from it`
     : "";
 };
 

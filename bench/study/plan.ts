@@ -149,7 +149,9 @@ export const planSeed = async (
   };
   const first = await load("mah-dpo", "mah-dpo");
   const { objectives, reward } = first.recipe;
-  const heads = Object.entries(objectives).flatMap(([name, one]) => (hasPairs(one) ? [name] : []));
+  const heads = Object.entries(objectives).flatMap(([name, objective]) =>
+    hasPairs(objective) ? [name] : [],
+  );
   const runs = [first];
   for (const method of completeMethods(methods)) {
     if (method === "mah-dpo" || (method === "unified" && reward === false)) continue;

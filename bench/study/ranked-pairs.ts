@@ -20,25 +20,25 @@ export type RankedPairs = z.infer<typeof rankedPairsSchema>;
 
 /** The counts of a seed's runs, out of their results; a run that measured none has none. @throws MahaloError E_RESULTS */
 export const pairsOf = async ({ folder, runs }: SeedPlan): Promise<RankedPairs[]> => {
-  const found: RankedPairs[] = [];
+  const ranked: RankedPairs[] = [];
   for (const { name: run } of runs) {
     const path = join(folder, run, "results.json");
     const cells = existsSync(path) ? ((await readResults(path)).pairAccuracy?.cells ?? []) : [];
     for (const { head, objective, rewardAccuracy: rate } of cells)
       if (rate !== undefined)
-        found.push({ run, head, objective, right: Math.round(rate.mean * rate.n), pairs: rate.n });
+        ranked.push({ run, head, objective, right: Math.round(rate.mean * rate.n), pairs: rate.n });
   }
-  return found;
+  return ranked;
 };
 
 /** Rates over all seeds' pairs together, with Wilson's interval; seeds hold out pairs of their own, some of them alike. */
 export const pooledPairs = (seeds: readonly (readonly RankedPairs[])[]) => {
   const all = seeds.flat();
   const key = ({ run, head, objective }: RankedPairs): string => JSON.stringify([run, head, objective]);
-  return [...new Map(all.map((one) => [key(one), one])).entries()].map(
+  return [...new Map(all.map((entry) => [key(entry), entry])).entries()].map(
     ([which, { run, head, objective }]) => {
-      const same = all.filter((one) => key(one) === which);
-      const sum = (of: "right" | "pairs"): number => same.reduce((total, one) => total + one[of], 0);
+      const same = all.filter((entry) => key(entry) === which);
+      const sum = (of: "right" | "pairs"): number => same.reduce((total, entry) => total + entry[of], 0);
       return { run, head, objective, accuracy: wilson(sum("right"), sum("pairs")) };
     },
   );

@@ -68,10 +68,10 @@ const groupsOf = async ({ folder, heads, runs }: SeedPlan): Promise<SeedRecord["
     const run = join(folder, name);
     if (method === "unified" || !existsSync(join(run, "evaluate", "answers.jsonl"))) continue;
     for (const group of await readGroups([run])) {
-      const own = group.name === policyMethod(method);
+      const ofMethod = group.name === policyMethod(method);
       // The run that asks the base model by prompt also answers with the fine-tuned one, which stands in the first run.
-      if (method === "prompted" && !own) continue;
-      const called = own ? name : group.name;
+      if (method === "prompted" && !ofMethod) continue;
+      const called = ofMethod ? name : group.name;
       const [part] = group.parts;
       if (part === undefined || groups.has(called)) continue;
       const policies = part.policies.map(({ scores, distinct, kl, ...rest }) => ({
@@ -94,28 +94,28 @@ const groupsOf = async ({ folder, heads, runs }: SeedPlan): Promise<SeedRecord["
 
 const aucsOf = async ({ folder, runs }: SeedPlan): Promise<SeedRecord["aucs"]> => {
   if (!runs.some(({ method }) => method === "unified")) return {};
-  const [own, all] = await Promise.all(
+  const [separate, all] = await Promise.all(
     ["mah-dpo", "unified"].map((run) => readResults(join(folder, run, "results.json"))),
   );
-  const found = Object.keys(own?.rewardModels ?? {}).flatMap((name) => {
-    const specialised = own?.rewardModels?.[name]?.[`${name}/auc`];
+  const entries = Object.keys(separate?.rewardModels ?? {}).flatMap((name) => {
+    const specialised = separate?.rewardModels?.[name]?.[`${name}/auc`];
     const unified = all?.rewardModels?.unified?.[`${name}/auc`];
     return specialised === undefined || unified === undefined ? [] : [[name, { specialised, unified }]];
   });
-  return Object.fromEntries(found);
+  return Object.fromEntries(entries);
 };
 
 /** Mean cosines of objectives' gradients, out of the metrics of the run that projects them. */
 const conflictOf = async ({ folder, runs }: SeedPlan): Promise<SeedRecord["conflict"]> => {
   const path = join(folder, "mah-dpo-projected", "align", "metrics.jsonl");
   if (!runs.some(({ method }) => method === "mah-dpo-projected") || !existsSync(path)) return undefined;
-  const found = new Map<string, number[]>();
+  const byPair = new Map<string, number[]>();
   for (const row of await readMetrics(path))
     for (const [name, value] of Object.entries(row)) {
       const [, pair] = /^conflict\/([^/]+~[^/]+)$/.exec(name) ?? [];
-      if (pair !== undefined && value !== undefined) found.set(pair, [...(found.get(pair) ?? []), value]);
+      if (pair !== undefined && value !== undefined) byPair.set(pair, [...(byPair.get(pair) ?? []), value]);
     }
-  return Object.fromEntries([...found].map(([pair, values]) => [pair, rounded(mean(values))]));
+  return Object.fromEntries([...byPair].map(([pair, values]) => [pair, rounded(mean(values))]));
 };
 
 /** Gathers the finished runs of one seed. @throws MahaloError E_FILE_READ, E_RESULTS, E_COMPARE */

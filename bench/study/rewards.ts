@@ -12,17 +12,17 @@ export type Aucs = { unified: readonly number[]; specialised: readonly number[] 
 /** Areas of every seed, by objective; objectives that a seed lacks are left out. */
 export const aucsOf = (records: readonly Pick<SeedRecord, "aucs">[]): Map<string, Aucs> => {
   const names = Object.keys(records[0]?.aucs ?? {});
-  const found = names.map((name): [string, Aucs] => {
-    const own = records.flatMap(({ aucs }) => aucs[name] ?? []);
+  const named = names.map((name): [string, Aucs] => {
+    const ofObjective = records.flatMap(({ aucs }) => aucs[name] ?? []);
     return [
       name,
       {
-        specialised: own.map(({ specialised }) => specialised),
-        unified: own.map(({ unified }) => unified),
+        specialised: ofObjective.map(({ specialised }) => specialised),
+        unified: ofObjective.map(({ unified }) => unified),
       },
     ];
   });
-  return new Map(found.filter(([, { unified }]) => unified.length === records.length));
+  return new Map(named.filter(([, { unified }]) => unified.length === records.length));
 };
 
 /**
@@ -52,8 +52,8 @@ export const unifiedNear = (aucs: ReadonlyMap<string, Aucs>, rule: Rule): Verdic
       resamples,
     });
     if (difference === undefined) return undefined;
-    const found = finding(of, difference, -margin);
-    return blind.includes(name) ? unableToFail(found) : found;
+    const result = finding(of, difference, -margin);
+    return blind.includes(name) ? unableToFail(result) : result;
   });
   if (seeds > 1) return verdict("e", findings, notes);
   const undecided = findings.flatMap((finding): Finding[] =>

@@ -62,11 +62,11 @@ const runSeed = async (
 
 /** Cosines by pair of objectives, a seed a place; pairs that a seed lacks are left out. */
 const conflictsOf = (records: readonly SeedRecord[]): StudyDomain["conflict"] => {
-  const found = Object.keys(records[0]?.conflict ?? {}).map((pair) => [
+  const entries = Object.keys(records[0]?.conflict ?? {}).map((pair) => [
     pair,
     records.flatMap(({ conflict }) => conflict?.[pair] ?? []),
   ]);
-  return Object.fromEntries(found.filter(([, values]) => values?.length === records.length));
+  return Object.fromEntries(entries.filter(([, values]) => values?.length === records.length));
 };
 
 const domainOf = (records: readonly SeedRecord[], { name }: Domain, options: StudyOptions): StudyDomain => {
@@ -74,7 +74,7 @@ const domainOf = (records: readonly SeedRecord[], { name }: Domain, options: Stu
   const [first] = records;
   const groups = groupsOf(records);
   const hours = (run: string): number =>
-    records.reduce((sum, { runs }) => sum + (runs.find((one) => one.name === run)?.hours ?? 0), 0);
+    records.reduce((sum, { runs }) => sum + (runs.find((ran) => ran.name === run)?.hours ?? 0), 0);
   const unique = (values: readonly string[]): string[] => [...new Set(values)];
   return {
     name,
@@ -98,11 +98,11 @@ const covers = ({ runs }: SeedRecord, methods: readonly Method[]): boolean =>
 /** Runs one seed of a domain, unless its record is there already, and gives its record. */
 const recordSeed = async (domain: Domain, seed: number, options: StudyOptions): Promise<SeedRecord> => {
   const { methods, out, records, signal, log = () => undefined } = options;
-  const known = records === undefined ? undefined : await readRecord(records, domain.name, seed);
+  const kept = records === undefined ? undefined : await readRecord(records, domain.name, seed);
   const where = `${domain.name}, seed ${seed}`;
-  if (known !== undefined && covers(known, methods)) {
+  if (kept !== undefined && covers(kept, methods)) {
     log(`${where}: its record is there`);
-    return known;
+    return kept;
   }
   const judged = await withJudges(domain, out, {
     log: (line) => log(`${domain.name}, judges: ${line}`),
@@ -125,9 +125,9 @@ const recordSeed = async (domain: Domain, seed: number, options: StudyOptions): 
  */
 export const runStudy = async (options: StudyOptions): Promise<Study> => {
   const { domains, methods, seeds, out, tiny, command, signal } = options;
-  const found = domains.map((domain) => ({ domain, records: [] as SeedRecord[] }));
+  const collected = domains.map((domain) => ({ domain, records: [] as SeedRecord[] }));
   for (let seed = 0; seed < seeds; seed++)
-    for (const { domain, records } of found) {
+    for (const { domain, records } of collected) {
       throwIfAborted(signal, "running the study", resumes);
       records.push(await recordSeed(domain, seed, options));
     }
@@ -141,7 +141,7 @@ export const runStudy = async (options: StudyOptions): Promise<Study> => {
     tiny,
     methods: completeMethods(methods),
     machine,
-    domains: found.map(({ domain, records }) => domainOf(records, domain, options)),
+    domains: collected.map(({ domain, records }) => domainOf(records, domain, options)),
   };
   await writeJsonFile(join(out, "study.json"), study);
   await writeFileAtomic(join(out, "study.md"), studyText(study));

@@ -49,8 +49,8 @@ export const shareStages = async (from: string, to: string, stages: readonly str
     const stamp = await readStageManifest(join(from, stage));
     if (stamp?.status !== "done") continue;
     const [target, beside] = [join(to, stage), join(to, `.${stage}.linking`)];
-    const known = await readStageManifest(target);
-    if (known?.key === stamp.key && known.status === "done") continue;
+    const manifest = await readStageManifest(target);
+    if (manifest?.key === stamp.key && manifest.status === "done") continue;
     await rm(beside, { recursive: true, force: true });
     await linkFolder(join(from, stage), beside);
     await rm(target, { recursive: true, force: true });

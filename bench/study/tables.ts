@@ -25,8 +25,8 @@ const methodsTable = ({ comparison, runs }: StudyDomain): string => {
     points.map(({ label, results, distinct, words, mix, kl }, index) => [
       mix === undefined ? (points.length > 1 ? label : name) : `${name} ${label}`,
       ...objectives.map((objective) => {
-        const found = results[objective];
-        return found === undefined ? "" : span(found);
+        const estimate = results[objective];
+        return estimate === undefined ? "" : span(estimate);
       }),
       index > 0 || hypervolume === undefined ? "" : span(hypervolume),
       index > 0 ? "" : number(leastRegret),
@@ -74,10 +74,10 @@ const pairsTable = ({ pairs, objectives }: StudyDomain): string[] => {
     // A model of one head calls it by its method, which its run's name tells already.
     objectives.includes(head) ? `${run}, head ${head}` : run,
     ...objectives.map((objective) => {
-      const found = pairs.find(
+      const ranking = pairs.find(
         (pair) => pair.run === run && pair.head === head && pair.objective === objective,
       );
-      return found === undefined ? "" : `${span(found.accuracy)} of ${found.accuracy.n}`;
+      return ranking === undefined ? "" : `${span(ranking.accuracy)} of ${ranking.accuracy.n}`;
     }),
   ]);
   return rows.length === 0
@@ -99,11 +99,11 @@ const conflictText = ({ conflict }: StudyDomain): string[] => {
 
 /** One claim's verdict: what decided it. */
 export const claimText = ({ claim, outcome, findings, notes }: Verdict): string => {
-  const rows = findings.map(({ of, difference, bound, outcome: one }) => [
+  const rows = findings.map(({ of, difference, bound, outcome: verdict }) => [
     of,
     span(difference, signed),
     signed(bound),
-    one,
+    verdict,
   ]);
   return [
     `#### (${claim}) ${claims[claim]}: **${outcome}**`,

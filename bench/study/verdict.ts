@@ -62,8 +62,8 @@ export const finding = (of: string, difference: SeedEstimate, bound: number): Fi
 };
 
 /** A finding that could not have failed, because nothing measured could fall below its bound, decides nothing. */
-export const unableToFail = (one: Finding): Finding =>
-  one.outcome === "holds" ? { ...one, outcome: "not decided at this size" } : one;
+export const unableToFail = (finding: Finding): Finding =>
+  finding.outcome === "holds" ? { ...finding, outcome: "not decided at this size" } : finding;
 
 /**
  * A claim of several parts: it does not hold where one part does not, holds where all do, and is not decided otherwise or
@@ -76,12 +76,12 @@ export const verdict = (
   findings: readonly (Finding | undefined)[],
   notes: readonly string[] = [],
 ): Verdict => {
-  const found = findings.flatMap((finding) => finding ?? []);
-  const said = found.map(({ outcome }) => outcome);
+  const given = findings.flatMap((finding) => finding ?? []);
+  const said = given.map(({ outcome }) => outcome);
   const outcome = said.includes("does not hold")
     ? "does not hold"
-    : said.length > 0 && said.length === findings.length && said.every((one) => one === "holds")
+    : said.length > 0 && said.length === findings.length && said.every((outcome) => outcome === "holds")
       ? "holds"
       : "not decided at this size";
-  return { claim, outcome, findings: found, notes: [...notes] };
+  return { claim, outcome, findings: given, notes: [...notes] };
 };

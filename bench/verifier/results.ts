@@ -37,18 +37,18 @@ export const compareVerified = (
   ours: readonly Verified[],
   peer: readonly Verified[],
 ): BenchLine[] => {
-  const [own, theirs] = [ours[0], peer[0]];
-  if (own === undefined || theirs === undefined) return [];
-  if (own.verdicts.length !== theirs.verdicts.length) {
+  const [our, theirs] = [ours[0], peer[0]];
+  if (our === undefined || theirs === undefined) return [];
+  if (our.verdicts.length !== theirs.verdicts.length) {
     throw new MahaloError(
       "E_BENCH_ROWS",
-      `${setting.against}: number of answers is ${theirs.verdicts.length}, ours ${own.verdicts.length}`,
+      `${setting.against}: number of answers is ${theirs.verdicts.length}, ours ${our.verdicts.length}`,
       { exitStatus: 1 },
     );
   }
-  const agreed = [...own.verdicts].filter((verdict, index) => verdict === theirs.verdicts[index]).length;
-  const flagged = `as flagged: ours ${own.as_flagged}, peer ${theirs.as_flagged}`;
-  const how = `${setting.how}; verdicts agree for ${agreed} of ${own.verdicts.length}, ${flagged}; cores had: ours ${share(ours)}, peer ${share(peer)}`;
+  const agreed = [...our.verdicts].filter((verdict, index) => verdict === theirs.verdicts[index]).length;
+  const flagged = `as flagged: ours ${our.as_flagged}, peer ${theirs.as_flagged}`;
+  const how = `${setting.how}; verdicts agree for ${agreed} of ${our.verdicts.length}, ${flagged}; cores had: ours ${share(ours)}, peer ${share(peer)}`;
   return [
     benchLine("verifier", { ...setting, how }, [rate(ours, wall), rate(peer, wall)], "answers/s"),
     benchLine(
