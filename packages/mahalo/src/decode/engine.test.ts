@@ -138,7 +138,7 @@ describe("an engine", () => {
     expect(() => ask(100)).toThrow(
       expect.objectContaining({
         code: "E_KV_MEMORY",
-        message: expect.stringMatching(/^request 7: .* 160 tokens .* needs .* bound is/),
+        message: expect.stringMatching(/^request 7: .* 160 tokens .* needs .* limit is/),
       }),
     );
     expect(ask(3 * PAGE_POSITIONS - 60).over).toBe(false);

@@ -160,7 +160,7 @@ describe("the cache", () => {
       ]),
     );
     expect(error.code).toBe("E_KV_MEMORY");
-    expect(error.message).toMatch(/needs .* MB .* bound is .* MB/);
+    expect(error.message).toMatch(/needs .* MB .* limit is .* MB/);
     expect(error.hint).toMatch(/maxBytes/);
     expect([a.pages.length, b.pages.length]).toEqual([2, 0]);
     expect(cache.usedBytes).toBe(2 * bytesOfPage);
