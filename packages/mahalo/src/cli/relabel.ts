@@ -45,7 +45,7 @@ export const relabelCommand = (io: Io): Command =>
         .choices(shape.target.unwrap().options)
         .default("hindsight"),
     )
-    .option("--gamma <g>", "discount of the final result per step before it", number, 0.9)
+    .option("--gamma <g>", "discount factor of the final result, per step", number, 0.9)
     .addOption(
       new Option("--quality <q>", "a step's own quality in hindsight").choices(
         shape.quality.unwrap().options,

@@ -23,7 +23,7 @@ export const relabelOptionsSchema = z.strictObject({
     .min(0)
     .max(1)
     .default(0.9)
-    .describe("Discount of the final result per step before it, in hindsight."),
+    .describe("Discount factor of the final result, per step, in hindsight."),
   quality: z
     .enum(["auto", "labels", "none", "value", "judge"])
     .default("auto")
