@@ -4,7 +4,7 @@
  *
  *   npx tsx bench/busy.ts --part decode,train --rounds 3
  *
- * Quiet and busy, with our settings and with the thread library's own, by turns; one JSON line a comparison goes to stdout.
+ * Quiet and busy, with our settings and with the thread library's own, alternating; one JSON line a comparison goes to stdout.
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { availableParallelism } from "node:os";
@@ -80,7 +80,7 @@ const measure = async (
   }
   say(`${part}: ${JSON.stringify(seconds)}`);
   const of = (wait: Wait, how: "quiet" | "busy"): number => median(seconds[wait][how]);
-  const how = `median of ${rounds} rounds by turns, ${threads} threads, ${neighbours} busy neighbour${neighbours === 1 ? "" : "s"}`;
+  const how = `median of ${rounds} alternating rounds, ${threads} threads, ${neighbours} busy neighbour${neighbours === 1 ? "" : "s"}`;
   const line = (against: string, pair: readonly [number, number]): BenchLine =>
     benchLine("busy", { data: `${part} step`, dtype: "default", against, how }, pair, "seconds a step");
   return [

@@ -4,7 +4,7 @@
  *
  *   npx tsx bench/decode.ts --part one-stream,mixes --prompts 4 --new-tokens 128
  *
- * Each setting runs in a process of its own, ours and a peer's by turns; one JSON line a comparison goes to stdout.
+ * Each setting runs in a process of its own, ours and a peer's alternating; one JSON line a comparison goes to stdout.
  */
 import { availableParallelism } from "node:os";
 import { parseArgs } from "node:util";
@@ -123,7 +123,7 @@ const told = <T>(name: string, result: T): T => {
   return result;
 };
 
-/** Runs two sides by turns. */
+/** Runs two sides alternately. */
 const byTurns = async <A, B>(
   { rounds, withPeers }: Settings,
   ours: () => Promise<A>,
@@ -279,7 +279,7 @@ const parts: Record<PartName, (settings: Settings, how: string) => Promise<Bench
       },
     );
     if (sides.peer.length === 0) return [];
-    const how = `temperature 1, ${prompts} prompts, ${candidates} candidates, ${steps} steps of a line or ${stepTokens} tokens, ${rounds} x by turns, ${threads} threads`;
+    const how = `temperature 1, ${prompts} prompts, ${candidates} candidates, ${steps} steps of a line or ${stepTokens} tokens, ${rounds} alternating rounds, ${threads} threads`;
     const setting = { data: "gsm8k, step search", dtype: sidesIn(settings), against: "transformers", how };
     return compareSearches(setting, sides.ours, sides.peer);
   },
@@ -313,7 +313,7 @@ const main = async (args: string[]): Promise<void> => {
   const { parts: chosen, prompts, newTokens, rounds, threads, withPeers } = settings;
   const python = chosen.some((part) => part === "one-stream" || part === "mixes" || part === "search");
   if (withPeers && python) checkPython("psutil, torch, transformers");
-  const how = `greedy, ${newTokens} new tokens each, ${rounds} x by turns, ${threads} threads`;
+  const how = `greedy, ${newTokens} new tokens each, ${rounds} alternating rounds, ${threads} threads`;
   for (const part of chosen) {
     const answered = part === "mixes" ? how : `${prompts} prompts, ${how}`;
     print(await parts[part](settings, answered));

@@ -3,7 +3,7 @@
  *
  *   npx tsx bench/generate.ts --dtype f32,bf16 --prompts 4 --batch 4 --new-tokens 128
  *
- * Each setting runs in a process of its own, ours and a peer's by turns; one JSON line a comparison goes to stdout.
+ * Each setting runs in a process of its own, ours and a peer's alternating; one JSON line a comparison goes to stdout.
  */
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
@@ -92,7 +92,7 @@ const runSetting = async (
     const program = peer("generate.py", [...shared, ...sizes, "--model", model, ...peers[name]]);
     return told(name, await runForResult(program, sideSchema));
   };
-  const how = `greedy, ${prompts} prompts, ${newTokens} new tokens each, ${rounds} x by turns, ${threads} threads`;
+  const how = `greedy, ${prompts} prompts, ${newTokens} new tokens each, ${rounds} alternating rounds, ${threads} threads`;
   const lines: BenchLine[] = [];
   for (const name of chosen) {
     const sides = { ours: [] as Side[], peer: [] as Side[] };

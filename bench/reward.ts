@@ -3,7 +3,7 @@
  *
  *   npx tsx bench/reward.ts --part score,rollouts --dtype f32,bf16
  *
- * Each setting runs in a process of its own, ours and a peer's by turns; one JSON line a comparison goes to stdout.
+ * Each setting runs in a process of its own, ours and a peer's alternating; one JSON line a comparison goes to stdout.
  */
 import { availableParallelism } from "node:os";
 import { parseArgs } from "node:util";
@@ -149,7 +149,7 @@ const runPart = async (settings: Settings, part: Part, dtype: DType): Promise<Be
       {
         dtype,
         data: `gsm8k, steps of ${settings.responses} solutions`,
-        how: `lines as steps, ${rounds} x by turns, ${threads} threads`,
+        how: `lines as steps, ${rounds} alternating rounds, ${threads} threads`,
         schema: scoredSchema,
         ours: ours("reward/ours.ts", ["--part", "score", ...told]),
         peers: programs("score", settings.peers, told),
@@ -166,7 +166,7 @@ const runPart = async (settings: Settings, part: Part, dtype: DType): Promise<Be
     {
       dtype,
       data: `gsm8k, rollouts from the lines of ${settings.rolled} solutions`,
-      how: `${samples} samples a prefix, ${newTokens} new tokens each, ${batch} side by side, ${rounds} x by turns, ${threads} threads`,
+      how: `${samples} samples a prefix, ${newTokens} new tokens each, ${batch} side by side, ${rounds} alternating rounds, ${threads} threads`,
       schema: rolledSchema,
       ours: ours("reward/ours.ts", ["--part", "rollouts", ...told]),
       peers: programs("rollouts", settings.peers, [...told, "--model", model]),

@@ -16,7 +16,7 @@ import {
 /** Limits of both sides, in tokens. */
 export const limits = { maxPromptTokens: 512, maxTokens: 1024 } as const;
 
-/** Objectives of the rows, by turns: both heads of a two-head model are in every batch, whatever the data. */
+/** Objectives of the rows, alternating: both heads of a two-head model are in every batch, whatever the data. */
 export const objectives = ["accuracy", "engagement"] as const;
 
 /** Data sets of the bench. */
@@ -54,7 +54,7 @@ const onePerPrompt = (rows: readonly PreferenceRow[], seed: number): PreferenceR
 ];
 
 /**
- * Encodes `count` pairs of a data set, of distinct prompts, and gives them the two objectives by turns.
+ * Encodes `count` pairs of a data set, of distinct prompts, and gives them the two objectives alternately.
  *
  * A data set that has fewer usable prompts is gone through again.
  */

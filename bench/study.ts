@@ -3,7 +3,7 @@
  *
  *   npx tsx bench/study.ts --domains math --methods mah-dpo,dpo-mixed,soup --seeds 3
  *
- * Hours on real recipes; the same command goes on where it was stopped. JSON lines and then Markdown go to stdout.
+ * Hours on real recipes; the same command resumes where it was stopped. JSON lines and then Markdown go to stdout.
  */
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";

@@ -3,7 +3,7 @@
  *
  *   npx tsx bench/train.ts --data gsm8k,tutoring --dtype f32,bf16 --pairs 4 --steps 4
  *
- * Each setting runs in a process of its own, ours and a peer's by turns; one JSON line a comparison goes to stdout.
+ * Each setting runs in a process of its own, ours and a peer's alternating; one JSON line a comparison goes to stdout.
  */
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
@@ -120,7 +120,7 @@ const runSetting = async (
     return result;
   };
   const chosen = settings.peers.filter((name) => dtype === "bf16" || !name.endsWith("+bf16-weights"));
-  const how = `${pairs} pairs a step, ${rounds} x ${steps} steps after 1 of warm-up, ${threads} threads, by turns`;
+  const how = `${pairs} pairs a step, ${rounds} x ${steps} steps after 1 of warm-up, ${threads} threads, sides alternating`;
   const all = [];
   const speed: BenchLine[] = [];
   for (const name of chosen) {

@@ -3,7 +3,7 @@
  *
  *   npx tsx bench/verifier.ts --rounds 3
  *
- * Each side runs in a process of its own, by turns; JSON lines go to stdout.
+ * Each side runs in a process of its own, alternating; JSON lines go to stdout.
  */
 import { parseArgs } from "node:util";
 import { describeError, MahaloError } from "@mahalo/torch";
@@ -59,7 +59,7 @@ const main = async (args: string[]): Promise<void> => {
     data: `gsm8k, ${answers} solutions`,
     dtype: "none",
     against: peers,
-    how: `${rounds} x by turns, one thread`,
+    how: `${rounds} alternating rounds, one thread`,
   };
   print(compareVerified(setting, sides.ours, sides.peer));
 };

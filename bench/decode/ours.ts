@@ -94,7 +94,7 @@ const mixed = async (settings: Settings): Promise<Side> => {
   return measure(model, prompts, prompts.length, settings);
 };
 
-/** One head and a mix of all three, prompt by prompt by turns. */
+/** One head and a mix of all three, alternating prompt by prompt. */
 const heads = async (settings: Settings): Promise<{ one: Side; mix: Side }> => {
   const { newTokens, threads, rows } = settings;
   const model = await open(settings.model, settings.weights);

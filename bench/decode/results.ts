@@ -23,7 +23,7 @@ export const sideSchema = z.looseObject({
 /** Result of one side. */
 export type Side = z.output<typeof sideSchema>;
 
-/** Two ways of one process, by turns. */
+/** Two ways of one process, alternating. */
 export const pairSchema = z.strictObject({ one: sideSchema, mix: sideSchema });
 
 /** One stream beside what reading its weights costs at least. */

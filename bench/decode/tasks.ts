@@ -11,7 +11,7 @@ import { buildRows, writeRows } from "../rows.ts";
 /** Objectives of the model with three heads. */
 export const objectives = ["accuracy", "engagement", "brevity"] as const;
 
-/** Mixes of the row "16 rows, 4 mixes", by turns. */
+/** Mixes of the row "16 rows, 4 mixes", in rotation. */
 export const mixes: readonly Mix[] = [
   { accuracy: 1 },
   { engagement: 1 },

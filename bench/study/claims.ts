@@ -97,7 +97,7 @@ export const equalMix = (sweep: readonly MixScores[]): MixScores | undefined => 
  * Claim (a). For every objective k, with m_k the mean score on k:
  *
  * - head k against the best policy of one head: m_k(head k) - max over rivals of m_k(rival) lies above -margin. The best
- *   rival is chosen anew in every draw, so that the choice counts towards the interval (it favours the rivals).
+ *   rival is chosen again in every draw, so that the choice counts towards the interval (it favours the rivals).
  * - head k against the model's other heads: m_k(head k) - max over heads j ≠ k of m_k(head j) lies above -margin.
  *
  * Being near the best says nothing where even the worst policy is: an objective on which the means of all policies lie within

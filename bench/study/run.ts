@@ -121,7 +121,7 @@ const recordSeed = async (domain: Domain, seed: number, options: StudyOptions): 
  *
  * Seeds run in turn over all domains, so that what is there after any time is a study with fewer seeds.
  *
- * @throws MahaloError E_INTERRUPTED after an abort, and what the runs throw; the same command goes on from there
+ * @throws MahaloError E_INTERRUPTED after an abort, and what the runs throw; the same command resumes from there
  */
 export const runStudy = async (options: StudyOptions): Promise<Study> => {
   const { domains, methods, seeds, out, tiny, command, signal } = options;

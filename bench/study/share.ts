@@ -8,7 +8,7 @@ import type { Method } from "./plan.ts";
 /** Stages that come before a method does anything of its own. */
 export const sharedStages = ["data", "sft", "rollout", "relabel", "pairs", "reward"] as const;
 
-/** The stages that a method's run takes over from the run of MAH-DPO; the unified reward model takes the rows, and trains anew. */
+/** The stages that a method's run takes over from the run of MAH-DPO; the unified reward model takes the rows, and trains again. */
 export const takenOver = (method: Method): string[] =>
   method === "mah-dpo" ? [] : sharedStages.filter((stage) => method !== "unified" || stage !== "reward");
 
