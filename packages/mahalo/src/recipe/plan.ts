@@ -94,7 +94,7 @@ export const planRecipe = async (recipe: Recipe, machine: Machine = thisMachine(
 const words: Record<StageState["state"], string> = {
   fresh: "fresh",
   stale: "stale",
-  resumable: "goes on",
+  resumable: "resumes",
   new: "new",
 };
 
