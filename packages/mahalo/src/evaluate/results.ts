@@ -44,6 +44,15 @@ export const steeringSchema = z.strictObject({
   apart: z.boolean(),
 });
 
+/** See `Control` in control.ts. */
+export const controlSchema = z.strictObject({
+  objective: z.string(),
+  tau: z.number(),
+  largestGap: z.number().optional(),
+  miscalibration: z.number().optional(),
+  sideEffects: z.record(freeName, estimateSchema),
+});
+
 /** One prompt with the answers of every policy. */
 export const sampleSchema = z.strictObject({
   prompt: z.array(messageSchema),
@@ -68,6 +77,8 @@ export const sweepSchema = z.strictObject({
   decoding: z.record(z.string(), scalarSchema),
   points: z.array(pointSchema).min(1),
   steering: z.array(steeringSchema),
+  /** Measures of control by objective; results of earlier versions have none. */
+  control: z.array(controlSchema).optional(),
   samples: z.array(sampleSchema),
 });
 

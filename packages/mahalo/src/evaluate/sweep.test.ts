@@ -90,6 +90,10 @@ describe("the sweep", () => {
       { objective: "accuracy", ownEnd: "a=1", otherEnd: "a=0", apart: true, difference: { mean: 1 } },
       { objective: "engagement", ownEnd: "a=0", otherEnd: "a=1", apart: true, difference: { mean: 1 } },
     ]);
+    expect(outcome.control).toMatchObject([
+      { objective: "accuracy", tau: 1, sideEffects: {} },
+      { objective: "engagement", tau: 1, sideEffects: {} },
+    ]);
     expect(outcome.samples).toHaveLength(3);
     expect(outcome.samples[0]?.replies.map(({ label }) => label)).toEqual(["a=1", "a=0.5", "a=0", "sft"]);
     expect(outcome.answers).toHaveLength(240);

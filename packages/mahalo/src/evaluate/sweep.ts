@@ -5,6 +5,7 @@ import { rng } from "../core/random.ts";
 import type { Message } from "../data/rows/messages.ts";
 import type { Judge, Verdict } from "../judges/types.ts";
 import { weightIn } from "../model/heads/mix-weight.ts";
+import { type Control, type ControlledPolicy, controlOf } from "./control.ts";
 import { estimate, pairedDifference } from "./intervals.ts";
 import type { SweepMix } from "./mixes.ts";
 import type { Sample, Steering, SweepPoint } from "./results.ts";
@@ -18,6 +19,8 @@ export type Policy = {
   label: string;
   /** Left out for a baseline. */
   mix?: SweepMix;
+  /** Whether it is the model before alignment, which side effects are measured against. */
+  before?: boolean;
   /** One answer a prompt, in order. */
   respond(prompts: readonly Message[][]): Promise<string[]>;
 };
@@ -50,6 +53,7 @@ export type SweepAnswer = {
 export type SweepOutcome = {
   points: SweepPoint[];
   steering: Steering[];
+  control: Control[];
   samples: Sample[];
   /** Every answer, policies in turn, prompts in order. */
   answers: SweepAnswer[];
@@ -142,6 +146,12 @@ const steer = (objective: string, judged: readonly Judged[], seed: number): Stee
   ];
 };
 
+const controlled = ({ policy, point, scores }: Judged): ControlledPolicy => ({
+  mix: policy.mix,
+  means: Object.fromEntries(Object.entries(point.results).map(([name, { mean }]) => [name, mean])),
+  scores,
+});
+
 const toSample = (index: number, { prompts }: SweepOptions, judged: readonly Judged[]): Sample => {
   const { prompt, reference } = element(prompts, index, "prompt");
   return {
@@ -193,6 +203,11 @@ export const runSweep = async (options: SweepOptions): Promise<SweepOutcome> => 
   return {
     points: judged.map(({ point }) => point),
     steering: Object.keys(judges).flatMap((objective) => steer(objective, judged, seed)),
+    control: controlOf(
+      judged.map(controlled),
+      judged.filter(({ policy }) => policy.before).map(controlled)[0],
+      (objective, other) => rng(seed, "evaluate", "side effect", objective, other),
+    ),
     samples: shown.map((index) => toSample(index, options, judged)),
     answers: judged.flatMap(({ answers }) => answers),
   };

@@ -4,6 +4,7 @@ import { mean } from "../../core/mean.ts";
 import { element, need, zip } from "../../core/need.ts";
 import { rng } from "../../core/random.ts";
 import { winRates } from "../answer-metrics.ts";
+import { controlMeasures } from "../control.ts";
 import { coverage, type FrontPoint, frontOf, hypervolume, leastRegret } from "../front.ts";
 import { gainsOf } from "../gains.ts";
 import { type RunGroup, readGroups } from "./compared-runs.ts";
@@ -157,6 +158,12 @@ const groupResults = (
     centre: centre.label,
     ...(volume === undefined ? {} : { hypervolume: volume }),
     leastRegret: leastRegret(means, best),
+    control: controlMeasures(
+      points.map(({ mix, results }) => ({
+        mix,
+        means: Object.fromEntries(Object.entries(results).map(([name, { mean }]) => [name, mean])),
+      })),
+    ),
   };
 };
 
@@ -209,7 +216,7 @@ export const compareGroups = (groups: readonly RunGroup[], options: CompareOptio
   );
   return {
     format: "mahalo-comparison",
-    version: 2,
+    version: 3,
     objectives,
     shares,
     reference,

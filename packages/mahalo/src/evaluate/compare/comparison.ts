@@ -2,7 +2,7 @@
 import { z } from "zod";
 import { readJsonFile } from "../../core/json.ts";
 import { freeName } from "../../core/names.ts";
-import { sampleSchema } from "../results.ts";
+import { controlSchema, sampleSchema } from "../results.ts";
 
 /** See `SeedEstimate` in seeds.ts. */
 export const seedEstimateSchema = z.strictObject({
@@ -38,6 +38,8 @@ const groupSchema = z.strictObject({
   hypervolume: seedEstimateSchema.optional(),
   /** The least that any of its points gives up of the best results known of each objective. */
   leastRegret: z.number(),
+  /** Measures of control over its mixes, of means over seeds; side effects are among the gains. */
+  control: z.array(controlSchema.omit({ sideEffects: true })),
 });
 
 const differenceSchema = z.strictObject({
@@ -68,7 +70,7 @@ const gainSchema = z.strictObject({
 /** All of comparison results. */
 export const comparisonSchema = z.strictObject({
   format: z.literal("mahalo-comparison"),
-  version: z.literal(2),
+  version: z.literal(3),
   objectives: z.array(z.string()).min(1),
   /** Whether all results lie in [0, 1]. */
   shares: z.boolean(),

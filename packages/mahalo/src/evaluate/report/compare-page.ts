@@ -4,6 +4,7 @@ import { writeFileAtomic, writeJsonFile } from "../../core/files.ts";
 import { element } from "../../core/need.ts";
 import type { ComparedGroup, Comparison } from "../compare/comparison.ts";
 import type { SeedEstimate } from "../compare/seeds.ts";
+import { controlCells, controlHeads, controlMeaning } from "./control-table.ts";
 import { frontChart, frontSvg, panelsOf } from "./front-chart.ts";
 import { type Insert, type Markup, markup } from "./markup.ts";
 import { type MethodMetrics, methodCurves } from "./method-curves.ts";
@@ -85,6 +86,14 @@ const groupRows = ({ groups, shares }: Comparison): Insert[] =>
     return markup`<tr><th scope="row">${group.name}</th><td>${seeds}</td>${estimateCell(group.hypervolume, false)}<td>${formatResult(group.leastRegret, shares)}</td><td class="words">${inWords(group.centre)}</td></tr>`;
   });
 
+const controlRows = ({ groups }: Comparison): Insert[] =>
+  groups.flatMap(({ name, control }) =>
+    control.map(
+      (measures): Insert =>
+        markup`<tr><th scope="row">${name}</th><td class="words">${measures.objective}</td>${controlCells(measures)}</tr>`,
+    ),
+  );
+
 const samplesAbout = (seed: number | undefined): string =>
   `Prompts of seed ${seed ?? 0}'s runs, each answered by every method that had them, under the mix nearest to equal weights if it has mixes.`;
 
@@ -105,6 +114,8 @@ export const comparePage = (comparison: Comparison, metrics: MethodMetrics = {})
       groups.flatMap((group) => policyRows(group, comparison)),
     )}</section>`,
     markup`<section id="groups"><h2>Fronts in numbers</h2><p>Hypervolume above (${reference.map(formatNumber).join(", ")}); least regret is the smallest of the largest shortfalls against the best result of each objective.</p>${table("Hypervolume and regret", ["method", "seeds", "hypervolume", "least regret", { words: "compared at" }], groupRows(comparison))}</section>`,
+    groups.some(({ control }) => control.length > 0) &&
+      markup`<section id="control"><h2>Control</h2><p>${controlMeaning}</p>${table("Measures of control", ["method", { words: "objective" }, ...controlHeads], controlRows(comparison))}</section>`,
     markup`<section id="differences"><h2>Differences</h2><p>Paired over seeds and prompts; between the policies that a method is compared at, or of hypervolumes. Wins: how often the first method's answer scores above the second's (ties count half), and the same at equal length.</p>${table("Differences of methods", ["methods", { words: "of" }, "difference", "wins, at equal length", { words: "verdict" }], differenceRows(comparison))}</section>`,
     gains.length > 0 &&
       markup`<section id="gains"><h2>Gains and interference</h2><p>Each policy minus ${gains[0]?.over ?? "the model"} before alignment, paired over seeds and prompts. If a policy loses on an objective that it was not trained for, training on the others interferes with it; if the interval covers 0, nothing is decided.</p>${table("Gains over the model before alignment", ["method", { words: "policy" }, ...objectives], gainRows(comparison))}</section>`,

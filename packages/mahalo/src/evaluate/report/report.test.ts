@@ -156,6 +156,8 @@ describe("the page", () => {
       "60.0%<small>51.1% to 68.3%</small>",
       "a difference of 55 points (95% interval 46 to 64 points",
       "97.0%<small>93.6% to 98.6% · n 200</small>",
+      '<th scope="row">accuracy</th><td>1</td><td>40.0%</td><td>8.0%</td><td class="words">engagement -25 (-35 to -15)</td>',
+      '<th scope="row">engagement</th><td>0.95</td><td>100.0%</td><td>20.0%</td><td class="words">–</td>',
       "gained on the rejected one against sft",
       '<th scope="row">accuracy</th><td>0.8</td><td>0.87</td><td>–</td>',
       "40 held-out prompts, 8 samples each. Best by the last step against one sample: +0.2 (0.08 to 0.31). Against the vote: +0.1 (-0.03 to 0.22).",

@@ -4,6 +4,7 @@ import { need } from "../../core/need.ts";
 import { formatRows } from "../../data/rows/problems.ts";
 import type { Estimate } from "../intervals.ts";
 import type { BestOf, PairAccuracy, Results, Steering, SweepResults } from "../results.ts";
+import { controlCells, controlHeads, controlMeaning } from "./control-table.ts";
 import { breakable, type Insert, type Markup, markup } from "./markup.ts";
 import { formatNumber } from "./scale.ts";
 import { areShares, formatInterval, formatResult, judgedObjectives } from "./sweep-chart.ts";
@@ -66,6 +67,22 @@ const steeringSentence = (
   return markup`<p><strong>${objective}</strong>: ${result(otherEnd)} at ${breakable(otherEnd)}, ${result(ownEnd)} at ${breakable(ownEnd)}; a difference of ${amount(difference.mean, share)}${unit} (95% interval ${amount(difference.low, share)} to ${amount(difference.high, share)}${unit}, paired by prompt). ${verdict}</p>`;
 };
 
+/** Measures of control, a row for each objective; nothing in results of earlier versions. */
+const controlTable = (sweep: SweepResults): Insert => {
+  const { control = [] } = sweep;
+  if (control.length === 0) return false;
+  const shares = areShares(sweep);
+  const effect = ([name, { mean, low, high }]: [string, Estimate]): string =>
+    `${name} ${mean > 0 ? "+" : ""}${amount(mean, shares)} (${amount(low, shares)} to ${amount(high, shares)})`;
+  const rows = control.map((measures): Insert => {
+    const effects = Object.entries(measures.sideEffects).map(effect).join("; ");
+    return markup`<tr><th scope="row">${measures.objective}</th>${controlCells(measures)}<td class="words">${effects === "" ? "–" : effects}</td></tr>`;
+  });
+  const heads = controlHeads.map((name): Insert => markup`<th scope="col">${name}</th>`);
+  const unit = shares ? ", in points" : "";
+  return markup`<h3>Control</h3><p>${controlMeaning} Side effects are what an objective's own end does to the others, against the model before alignment${unit}.</p><div class="scroll" tabindex="0" role="region" aria-label="Measures of control"><table><thead><tr><th scope="col">objective</th>${heads}<th scope="col" class="words">side effects</th></tr></thead><tbody>${rows}</tbody></table></div>`;
+};
+
 /** The steering sentences and the table of all results of a sweep. */
 export const sweepNumbers = (sweep: SweepResults): Markup => {
   const objectives = judgedObjectives(sweep);
@@ -90,7 +107,7 @@ export const sweepNumbers = (sweep: SweepResults): Markup => {
     sweep.points.flatMap(({ results }) => Object.values(results).map(({ method }) => method)),
   );
   const intervals = [...methods].map((method) => (method === "wilson" ? "Wilson" : "bootstrap")).join(" or ");
-  return markup`${sweep.steering.map((steering): Insert => steeringSentence(steering, sweep))}<p class="soft">Results on ${sweep.prompts} held-out prompts, the same for every row; below each its 95% interval (${intervals}).${decoding.length > 0 ? ` Decoding: ${decoding.join(", ")}.` : ""}${measured ? " KL is how far a policy is from the model before alignment, in nats per answer, along its own answers." : ""}</p><div class="scroll" tabindex="0" role="region" aria-label="Table of results"><table><thead><tr><th scope="col">mix</th>${head}${measured && markup`<th scope="col">KL (nats)</th>`}</tr></thead><tbody>${rows}</tbody></table></div>`;
+  return markup`${sweep.steering.map((steering): Insert => steeringSentence(steering, sweep))}<p class="soft">Results on ${sweep.prompts} held-out prompts, the same for every row; below each its 95% interval (${intervals}).${decoding.length > 0 ? ` Decoding: ${decoding.join(", ")}.` : ""}${measured ? " KL is how far a policy is from the model before alignment, in nats per answer, along its own answers." : ""}</p><div class="scroll" tabindex="0" role="region" aria-label="Table of results"><table><thead><tr><th scope="col">mix</th>${head}${measured && markup`<th scope="col">KL (nats)</th>`}</tr></thead><tbody>${rows}</tbody></table></div>${controlTable(sweep)}`;
 };
 
 const accuracyTable = (

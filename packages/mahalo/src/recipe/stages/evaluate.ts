@@ -141,6 +141,7 @@ const sweep = async (
     const label = recipe.sft === false ? "base" : "sft";
     policies.push({
       label,
+      before: true,
       respond: () => withModel(baseline, context, (policy) => respond(policy, label, label, undefined)),
     });
   }
@@ -188,7 +189,7 @@ const sweep = async (
     answers.write(kl === undefined ? answer : { ...answer, kl });
   }
   answers.close();
-  const { steering } = outcome;
+  const { steering, control } = outcome;
   const samples = await withStepScores(context, outcome.samples);
   const points = outcome.points.map((point) => {
     const divergences = moved.get(point.label);
@@ -198,7 +199,7 @@ const sweep = async (
       kl: bootstrapMean(divergences, rng(seed, "evaluate", "bootstrap", "kl", point.label)),
     };
   });
-  return { prompts: prompts.length, decoding: decodingOf(evaluate), points, steering, samples };
+  return { prompts: prompts.length, decoding: decodingOf(evaluate), points, steering, control, samples };
 };
 
 /** Pair accuracy of every head, and of the model that align began with. */
@@ -261,7 +262,7 @@ const rowsTold = async ({
 /** Makes the evaluate stage; `answer` generates. */
 export const evaluateStage = (answer: Answer): Stage<Recipe> => ({
   name: "evaluate",
-  version: "6",
+  version: "7",
   dependencies: ["data", "sft", "rollout", "pairs", "reward", "align"],
   inputs: (recipe) => {
     const { evaluate, data } = recipe;

@@ -92,6 +92,18 @@ export const inventedResults = (): Results => {
           apart: true,
         },
       ],
+      control: [
+        {
+          objective: "accuracy",
+          tau: 1,
+          largestGap: 0.4,
+          miscalibration: 0.08,
+          sideEffects: {
+            engagement: { mean: -0.25, low: -0.35, high: -0.15, n: 120, method: "bootstrap" },
+          },
+        },
+        { objective: "engagement", tau: 0.95, largestGap: 1, miscalibration: 0.2, sideEffects: {} },
+      ],
       samples: [
         {
           prompt: [
