@@ -5,6 +5,8 @@ import type { ConflictOptions } from "./analysis/conflict.ts";
 /** Options of a training run, with nothing left out. */
 export type TrainOptions = {
   learningRate: number;
+  /** Learning rate of heads. Default: `learningRate`. */
+  headLearningRate?: number | undefined;
   optimizer: keyof typeof optimizerRules;
   weightDecay: number;
   schedule: "constant" | "linear" | "cosine";

@@ -163,8 +163,8 @@ describe("held-out pairs", () => {
 });
 
 describe("a step of plain descent", () => {
-  /** Root of the summed squares of what one step changed, and the step's metrics. */
-  const step = (options: Partial<TrainOptions>): Promise<{ moved: number; norm: number }> =>
+  /** Root of the summed squares of what one step changed, in all and of the heads, and the step's metrics. */
+  const step = (options: Partial<TrainOptions>): Promise<{ moved: number; heads: number; norm: number }> =>
     withFolder(async (folder) => {
       const before = await alignedModel();
       const weights = new Map(
@@ -179,13 +179,22 @@ describe("a step of plain descent", () => {
         stopAfter: 1,
       });
       let squares = 0;
+      let ofHeads = 0;
       for (const [name, now] of weightsOf(run)) {
         const then = weights.get(name);
-        for (const [i, value] of now.entries()) squares += then ? (value - (then[i] ?? Number.NaN)) ** 2 : 0;
+        for (const [i, value] of now.entries()) {
+          const square = then ? (value - (then[i] ?? Number.NaN)) ** 2 : 0;
+          squares += square;
+          if (name.startsWith("heads.")) ofHeads += square;
+        }
       }
       const [row] = await readMetrics(join(folder, metricsFile));
       for (const { model } of [run, { model: before }]) model.dispose();
-      return { moved: Math.sqrt(squares), norm: row?.grad_norm ?? Number.NaN };
+      return {
+        moved: Math.sqrt(squares),
+        heads: Math.sqrt(ofHeads),
+        norm: row?.grad_norm ?? Number.NaN,
+      };
     });
 
   test("goes as far as the gradient is long, unless that is clipped; the log has the length before", async () => {
@@ -197,6 +206,16 @@ describe("a step of plain descent", () => {
     expect(clipped.moved).toBeCloseTo(0.05, 5);
     const wide = await step({ maxGradNorm: 2 * free.norm });
     expect(wide).toEqual(free);
+  });
+
+  test("of heads has their own learning rate, and leaves the backbone's as it is", async () => {
+    const alike = await step({ maxGradNorm: 0 });
+    expect(await step({ maxGradNorm: 0, headLearningRate: 1 })).toEqual(alike);
+    const faster = await step({ maxGradNorm: 0, headLearningRate: 3 });
+    expect(faster.heads / alike.heads).toBeCloseTo(3, 4);
+    const backbone = ({ moved, heads }: { moved: number; heads: number }): number => moved ** 2 - heads ** 2;
+    expect(backbone(faster) / backbone(alike)).toBeCloseTo(1, 4);
+    expect(faster.norm).toBe(alike.norm);
   });
 
   test("is scaled by the warm-up's share of the learning rate", async () => {

@@ -81,9 +81,19 @@ function beginRun<R>(
       throw new MahaloError("E_MODEL_NOT_TRAINABLE", `${name} has no master weights`, { exitStatus: 1 });
     }),
   );
+  // A base head that is the embedding, too, is no head of its own.
+  const backbone = new Set(model.backbone.parameters());
+  const heads = new Set(
+    [...(model.heads === undefined ? [] : [model.heads.base]), ...(model.heads?.parameters() ?? [])]
+      .filter((head) => !backbone.has(head))
+      .map(({ name }) => name),
+  );
+  const { learningRate, headLearningRate = learningRate } = options;
+  const headScale = headLearningRate === learningRate ? 1 : headLearningRate / learningRate;
   const optimizer = new Optimizer(masters, optimizerRules[options.optimizer](options.weightDecay), {
     learningRate: 0,
     decays,
+    scales: (name) => (heads.has(name) ? headScale : 1),
   });
   const cached = options.train === "heads" && (options.cacheHidden ?? true);
   const made = cached && given === undefined ? new HiddenCache(model.backbone) : undefined;

@@ -122,6 +122,23 @@ describe.each(golden.runs)("$rule $options", (run) => {
     });
   });
 
+  test("takes a scale of a parameter as a learning rate of its own, byte for byte", () => {
+    const [scaled] = Object.keys(golden.start);
+    const scales = (name: string): number => (name === scaled ? 0.5 : 1);
+    const together = tensorsOf(golden.start, true);
+    walk(new Optimizer(together, ruleOf(run), { learningRate: 0, scales }), together, 0, 20);
+    for (const [name, parameter] of tensorsOf(golden.start, true)) {
+      const alone = new Map([[name, parameter]]);
+      const optimizer = new Optimizer(alone, ruleOf(run), { learningRate: 0 });
+      for (const [step, rate] of run.learningRates.slice(0, 20).entries()) {
+        scope(() => setGradients(alone, golden.gradients[step] ?? {}));
+        optimizer.learningRate = rate * scales(name);
+        optimizer.step();
+      }
+      expect(parameter.toFloat32Array(), name).toEqual(together.get(name)?.toFloat32Array());
+    }
+  });
+
   test("goes on from its saved state, after any step, byte for byte", () => {
     const whole = tensorsOf(golden.start, true);
     walk(new Optimizer(whole, ruleOf(run), { learningRate: 0 }), whole, 0, 20);

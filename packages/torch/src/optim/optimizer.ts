@@ -15,16 +15,24 @@ export type OptimizerOptions = {
   learningRate: number;
   /** Which parameters weight decay applies to, by name. Default all. */
   decays?: (name: string) => boolean;
+  /** What a parameter's step size is multiplied by, by name: finite, at least 0. Default 1. */
+  scales?: (name: string) => number;
 };
 
 type Slot = {
   name: string;
   parameter: Tensor;
   decays: boolean;
+  scale: number;
   /** Updates so far; 0 until the first gradient, when the buffers are made. */
   step: number;
   buffers: Map<string, Tensor>;
 };
+
+function checkedScale(name: string, scale: number): number {
+  if (scale >= 0 && Number.isFinite(scale)) return scale;
+  throw new MahaloError("E_OPTIM_OPTION", `scale of ${name} must be finite and at least 0, not ${scale}`);
+}
 
 /** A parameter's buffer, which is made before the first update. */
 function bufferOf({ buffers, parameter }: Slot, name: string): Tensor {
@@ -54,7 +62,7 @@ export class Optimizer {
   constructor(
     parameters: ReadonlyMap<string, Tensor>,
     rule: UpdateRule,
-    { learningRate, decays = () => true }: OptimizerOptions,
+    { learningRate, decays = () => true, scales = () => 1 }: OptimizerOptions,
   ) {
     this.learningRate = learningRate;
     this.#rule = rule;
@@ -62,6 +70,7 @@ export class Optimizer {
       name,
       parameter,
       decays: decays(name),
+      scale: checkedScale(name, scales(name)),
       step: 0,
       buffers: new Map(),
     }));
@@ -87,8 +96,10 @@ export class Optimizer {
       elements = 0;
     };
     for (const slot of this.#slots) {
-      // Parameters of one chunk share the step count that bias corrections depend on.
-      if (elements + slot.parameter.numel > CHUNK_ELEMENTS || chunk[0]?.step !== slot.step) flush();
+      // Parameters of one chunk share the step size, and the step count that bias corrections depend on.
+      const [first] = chunk;
+      const alike = first?.step === slot.step && first.scale === slot.scale;
+      if (elements + slot.parameter.numel > CHUNK_ELEMENTS || !alike) flush();
       chunk.push(slot);
       elements += slot.parameter.numel;
     }
@@ -111,7 +122,7 @@ export class Optimizer {
             this.#rule.buffers.map((name) => [name, updates.map(({ slot }) => bufferOf(slot, name))]),
           ),
           decays: updates.map(({ slot }) => slot.decays),
-          learningRate: this.learningRate,
+          learningRate: this.learningRate * first.slot.scale,
           step: first.slot.step + 1,
         });
         for (const { slot } of updates) slot.step += 1;

@@ -97,6 +97,11 @@ const blockSchema = trainingSchema
       .describe(
         "Measure and reduce conflicts between objectives in the shared weights. Needs memory for each objective.",
       ),
+    headLearningRate: z
+      .number()
+      .positive()
+      .optional()
+      .describe("Learning rate of the heads. Default: learningRate, which all else has."),
     train: z
       .union([z.literal("heads"), ...trainingSchema.shape.train.unwrap().options])
       .default("full")
