@@ -10,7 +10,7 @@ import { mergedOf } from "./stages/merged-policies.ts";
 
 /** Objectives that bring pairs, or will have some made. */
 const withPairs = ({ objectives }: Recipe): string[] =>
-  Object.entries(objectives).flatMap(([name, one]) => (hasPairs(one) ? [name] : []));
+  Object.entries(objectives).flatMap(([name, objective]) => (hasPairs(objective) ? [name] : []));
 
 /**
  * Passes without gradients over every pair: one of the reference, and one of each model whose reward has a weight. The
@@ -29,30 +29,32 @@ const readingsOf = (align: AlignOptions, objectives: readonly string[]): number 
  * What a method's training passes over. All methods have one budget of rows: as many as balanced batches of all
  * objectives' pairs take until the largest was seen once, whether heads, one head, or one objective learn from them.
  *
- * @param known objectives that the recipe's model has heads for
+ * @param existing objectives that the recipe's model has heads for
  * @returns undefined where nothing is trained: align is left out, or merges models
  */
 export const alignCounts = (
   recipe: Recipe,
   { pairsOf, heldOutOf }: Pick<Counted, "pairsOf" | "heldOutOf">,
-  known: readonly string[],
+  existing: readonly string[],
 ): AlignCounts | undefined => {
   const { align } = recipe;
   if (align === false || mergedOf(recipe) !== undefined) return undefined;
   const adds = addsHeads(align);
-  const scheduled = withPairs(recipe).filter((name) => !adds || !known.includes(name));
+  const scheduled = withPairs(recipe).filter((name) => !adds || !existing.includes(name));
   const sizes = (names: readonly string[]): number[] => names.map((name) => pairsOf.get(name) ?? 0);
   const { objective } = align;
-  const own = objective === undefined ? scheduled : [objective];
+  const trained = objective === undefined ? scheduled : [objective];
   const single = singleHead(align);
   return {
     rows: Math.max(0, ...sizes(scheduled)) * scheduled.length,
-    pairs: sizes(own),
+    pairs: sizes(trained),
     heldOut:
-      align.evaluateEvery === "never" ? 0 : own.reduce((sum, name) => sum + (heldOutOf.get(name) ?? 0), 0),
+      align.evaluateEvery === "never"
+        ? 0
+        : trained.reduce((sum, name) => sum + (heldOutOf.get(name) ?? 0), 0),
     heads: single ? 1 : scheduled.length,
     // The head that new ones are copied from, and those that are there.
-    keptHeads: single ? 0 : 1 + (adds ? known.length : 0),
+    keptHeads: single ? 0 : 1 + (adds ? existing.length : 0),
     readings: readingsOf(align, withPairs(recipe)),
     frozen: freezesBackbone(align),
   };
@@ -63,19 +65,19 @@ export const alignCounts = (
  * and a prompted one for every mix. Under mod each answer of the sweep is decoded by a model for every objective. What
  * judges take is not known, nor is the time to read models; without a judge nothing is answered.
  *
- * @param known as in {@link alignCounts}
+ * @param existing as in {@link alignCounts}
  */
 export const evaluateCounts = (
   recipe: Recipe,
   { examples, exampleTokens }: Pick<Counted, "examples" | "exampleTokens">,
-  known: readonly string[],
+  existing: readonly string[],
 ): EvaluateCounts => {
   const { align, evaluate, objectives } = recipe;
   const { mixes } = evaluate;
   const merged = mergedOf(recipe);
   const members = merged === undefined ? 0 : Object.keys(merged.models).length;
   const added = align === false || singleHead(align) ? [] : withPairs(recipe);
-  const heads = merged === undefined ? [...new Set([...known, ...added])] : Object.keys(merged.models);
+  const heads = merged === undefined ? [...new Set([...existing, ...added])] : Object.keys(merged.models);
   const over = (names: readonly string[]): number =>
     Array.isArray(mixes) ? mixes.length : mixGrid(names, mixes).length;
   const policies = heads.length === 0 ? 1 : over(heads);
