@@ -281,7 +281,7 @@ describe("the tiny form", () => {
 
     const again: string[] = [];
     await runStudy(await options({ log: (line) => again.push(line) }));
-    expect(again.filter((line) => /begins \(|goes on|takes over/.test(line))).toEqual([]);
+    expect(again.filter((line) => /begins \(|resumes|takes over/.test(line))).toEqual([]);
     expect((await readStudy(join(out, "study.json"))).domains).toEqual(study.domains);
   });
 

@@ -41,7 +41,7 @@ const training = async (): Promise<{ child: ChildProcess; told: () => string }> 
   await new Promise<void>((resolve, reject) => {
     child.stderr?.on("data", (chunk) => {
       text += String(chunk);
-      if (/sft: (begins|goes on)/.test(text)) resolve();
+      if (/sft: (begins|resumes)/.test(text)) resolve();
     });
     child.on("exit", () => reject(new Error(text)));
   });

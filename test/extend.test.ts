@@ -31,6 +31,7 @@ import {
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { z } from "zod";
 import { run } from "../packages/mahalo/src/cli/testing/run.ts";
+import { noteExtension } from "../packages/mahalo/src/core/extensions.ts";
 import { element } from "../packages/mahalo/src/core/need.ts";
 import { silenceProgress } from "../packages/mahalo/src/core/progress.ts";
 import { guidanceSchema } from "../packages/mahalo/src/evaluate/guidance.ts";
@@ -330,6 +331,16 @@ describe("one of each, added by a program", () => {
     expect((await run(["--help"])).out).toContain("count-letters");
     expect((await run(["generate", "--help"])).out).toMatch(/"worst"/);
   });
+});
+
+test("a program's content decides the stages that name what it adds", async () => {
+  const states = async (): Promise<string[]> =>
+    (await planRecipe(recipe())).stages.flatMap(({ name, state }) => (state === "fresh" ? [] : [name]));
+  await runRecipe(recipe());
+  expect(await states()).toEqual([]);
+  noteExtension("mine.ts", "another content");
+  const stale = await states();
+  expect(stale).toEqual(expect.arrayContaining(["data", "reward", "align", "weigh"]));
 });
 
 describe("names", () => {

@@ -1,6 +1,7 @@
 /** The command line: commands put together, errors turned into one line and an exit status. */
 import { MahaloError } from "@mahalo/torch";
 import { Command, CommanderError } from "commander";
+import { extensionFiles } from "../core/extensions.ts";
 import { describeFailure, explainFailure } from "../core/failure.mjs";
 import { didYouMean } from "../core/suggest.ts";
 import { visible } from "../core/visible.ts";
@@ -36,7 +37,17 @@ const usageError = (error: CommanderError, names: readonly string[]): MahaloErro
   return new MahaloError("E_CLI_USAGE", text, { hint: "see --help" });
 };
 
-const report = (error: unknown, io: Io, json: boolean): number => {
+/** An unexpected error, of which the user's own programs may be the cause where some are loaded. */
+const withExtensions = (error: unknown): unknown => {
+  const { code, message, status } = explainFailure(error);
+  const files = extensionFiles();
+  if (code !== "E_INTERNAL" || files.length === 0) return error;
+  const hint = `a mistake in ${files.join(" or ")}, or in mahalo: MAHALO_DEBUG=1 shows where`;
+  return new MahaloError(code, message, { hint, cause: error, exitStatus: status === 2 ? 2 : 1 });
+};
+
+const report = (failure: unknown, io: Io, json: boolean): number => {
+  const error = withExtensions(failure);
   const { code, message, hint, status } = explainFailure(error);
   io.err(
     json ? `${JSON.stringify({ error: { code, message, hint } })}\n` : `mahalo: ${describeFailure(error)}\n`,

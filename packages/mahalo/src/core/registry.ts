@@ -4,6 +4,12 @@ import { z } from "zod";
 import { isFreeName } from "./names.ts";
 import { didYouMean } from "./suggest.ts";
 
+/** Names that were added to any registry. */
+const added = new Set<string>();
+
+/** Names that were added to any registry. */
+export const addedNames = (): ReadonlySet<string> => added;
+
 /** How often anything was added to any registry; schemas that were made out of them before are made again. */
 let additions = 0;
 
@@ -40,17 +46,19 @@ export class Registry<T> {
    */
   add(name: string, item: T, { after }: { after?: string } = {}): void {
     const refuse = (fault: string): never => {
-      throw new MahaloError("E_REGISTRY", `${this.what} "${name}": ${fault}`, {
-        hint: "choose another name",
-      });
+      const message = `${this.what} ${JSON.stringify(name)}: ${fault}`;
+      throw new MahaloError("E_REGISTRY", message, { hint: "choose another name", exitStatus: 1 });
     };
     if (this.#items.has(name)) refuse("is registered already");
-    if (!isFreeName(name) || !/^[A-Za-z0-9][\w.-]{0,63}$/.test(name))
-      refuse("a name is a letter or digit, then letters, digits, '.', '_' or '-'");
+    if (typeof name !== "string" || !/^[A-Za-z][\w.-]{0,63}$/.test(name))
+      refuse("a name is a letter, then at most 63 letters, digits, '.', '_' or '-'");
+    if (/^(true|false|null|yes|no|on|off)$/i.test(name)) refuse("YAML reads it as a value, not as a name");
+    if (!isFreeName(name)) refuse("is a name that the language keeps for itself");
     const items = [...this.#items];
     const place = after === undefined ? items.length : this.names.indexOf(after) + 1;
     if (place === 0 && after !== undefined) refuse(`must come after "${after}", which is not registered`);
     this.#items = new Map(items.toSpliced(place, 0, [name, item]));
+    added.add(name);
     additions += 1;
   }
 

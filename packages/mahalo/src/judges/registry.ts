@@ -1,8 +1,11 @@
 /** The kinds of judge a recipe may name; a new one is one file and one line here, or is added by a program. */
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
+import { MahaloError } from "@mahalo/torch";
 import { z } from "zod";
 import { checkValue } from "../core/json.ts";
+import { element } from "../core/need.ts";
+import { checkParts } from "../core/parts.ts";
 import { Registry } from "../core/registry.ts";
 import { cachedJudge } from "./cached.ts";
 import { chatJudge } from "./chat.ts";
@@ -11,7 +14,7 @@ import { mathJudge } from "./math.ts";
 import { modelJudge } from "./model.ts";
 import { ruleJudge } from "./rule.ts";
 import { sumJudge } from "./sum.ts";
-import type { Judge, JudgeKind, VerdictsOn } from "./types.ts";
+import { itemName, type Judge, type JudgeKind, type VerdictsOn } from "./types.ts";
 
 /** A judge's own file, and the option that names it. */
 export type JudgeFile = { option: string; path: string };
@@ -81,8 +84,12 @@ export const judgeKinds = new Registry<RegisteredJudge>("judge", {
 });
 
 /** Adds a kind of judge, for a program. @throws MahaloError E_REGISTRY */
-export const addJudge = <Options extends object>(judge: JudgeKind<string, Options>): void =>
+export const addJudge = <Options extends object>(judge: JudgeKind<string, Options>): void => {
+  checkParts(judgeKinds.what, judge?.kind, judge, {
+    ...{ kind: "string", options: "object", verdictsOn: "string", make: "function" },
+  });
   judgeKinds.add(judge.kind, registered(judge));
+};
 
 /** A judge as recipes declare it: its kind, and beside it the kind's own options. */
 const judgeDeclaration = z.looseObject({ kind: z.string() });
@@ -91,6 +98,31 @@ const declared = (declaration: unknown, where: string): Declared => {
   const { kind, ...options } = checkValue(declaration, judgeDeclaration, where, { code: "E_JUDGE_OPTIONS" });
   return judgeKinds.get(kind, { where, code: "E_JUDGE_UNKNOWN" }).declare(options, where);
 };
+
+/** A judge whose verdicts are as many as the items and lie in [0, 1]; what else it says would spoil every mean. */
+const withCheckedVerdicts = (judge: Judge, where: string): Judge => ({
+  ...judge,
+  name: judge.name,
+  score: async (items, options) => {
+    const verdicts = await judge.score(items, options);
+    const refuse = (fault: string): never => {
+      throw new MahaloError("E_JUDGE_VERDICT", `${where}: the judge "${judge.name}" ${fault}`, {
+        exitStatus: 1,
+      });
+    };
+    if (!Array.isArray(verdicts) || verdicts.length !== items.length)
+      refuse(`must give one verdict for each of ${items.length} items, in a list`);
+    for (const [index, verdict] of verdicts.entries()) {
+      const score: unknown = verdict?.score;
+      if (score === null || (typeof score === "number" && score >= 0 && score <= 1)) continue;
+      refuse(
+        `gives the score ${String(score)} for ${itemName(element(items, index), index)}; scores lie in [0, 1], and null abstains`,
+      );
+    }
+    return verdicts;
+  },
+  ...(judge.dispose === undefined ? {} : { dispose: () => judge.dispose?.() }),
+});
 
 /** Options of {@link makeJudge}. */
 export type MakeJudgeOptions = {
@@ -118,7 +150,7 @@ export type MakeJudgeOptions = {
  */
 export const makeJudge = (declaration: unknown, where: string, { cache }: MakeJudgeOptions = {}): Judge => {
   const { content, files, cached, make } = declared(declaration, where);
-  const judge = make();
+  const judge = withCheckedVerdicts(make(), where);
   return cached && cache !== undefined ? cachedJudge(judge, { folder: cache, content, files }) : judge;
 };
 

@@ -185,14 +185,14 @@ export const parseRecipe = (text: string, file: string, options: ParseRecipeOpti
 /** Keys of training blocks by the names that they had in 0.1; read until 0.3. */
 const formerKeys = { tokensPerPass: "maxTokensPerMicrobatch" } as const;
 
-/** Gives keys their present names, where a recipe has the former ones alone. */
+/** Gives keys their present names; where a recipe has both, the present one counts, as of a --set over an older recipe. */
 const renameFormerKeys = (recipe: unknown): void => {
   for (const block of ["sft", "reward", "align"]) {
     const options = valueAt(recipe, [block]);
     if (typeof options !== "object" || options === null) continue;
     for (const [former, present] of Object.entries(formerKeys)) {
-      if (!Object.hasOwn(options, former) || Object.hasOwn(options, present)) continue;
-      Reflect.set(options, present, Reflect.get(options, former));
+      if (!Object.hasOwn(options, former)) continue;
+      if (!Object.hasOwn(options, present)) Reflect.set(options, present, Reflect.get(options, former));
       Reflect.deleteProperty(options, former);
     }
   }

@@ -86,7 +86,7 @@ describe("a recipe run over a tiny model", () => {
         until,
         signal: controller.signal,
         log: (line) => {
-          if (/begins|goes on/.test(line)) controller.abort();
+          if (/begins|resumes/.test(line)) controller.abort();
         },
       });
       const ended = await attempt.then(

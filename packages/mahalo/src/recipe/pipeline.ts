@@ -1,9 +1,12 @@
 /** The stages a recipe goes through, in order. */
+import { MahaloError } from "@mahalo/torch";
 import type { z } from "zod";
+import { resumes, throwIfAborted } from "../core/interrupt.ts";
+import { checkParts } from "../core/parts.ts";
 import { Registry } from "../core/registry.ts";
 import { generateAll } from "../decode/generate.ts";
 import type { Stage, StageContext } from "./engine/stage.ts";
-import { type Recipe, stageBlocks } from "./schema/schema.ts";
+import { type Recipe, recipeKeys, stageBlocks } from "./schema/schema.ts";
 import { alignStage } from "./stages/align.ts";
 import { dataStage } from "./stages/data.ts";
 import { type Answer, evaluateStage } from "./stages/evaluate.ts";
@@ -46,6 +49,9 @@ export const pipeline = new Registry<Stage<Recipe>>("stage", {
   report: reportStage,
 });
 
+/** Names in a run's folder, and keys of recipes, that no stage may take. */
+const reservedNames: readonly string[] = ["cache", "lock", "stale", ...recipeKeys];
+
 /** A stage that a program adds: the recipes that give it a block run it. */
 export type AddedStage<Options> = Pick<Stage<Recipe>, "name" | "version" | "dependencies" | "sources"> & {
   /** Schema of its block in the recipe, which stands under the stage's name. */
@@ -61,19 +67,50 @@ export type AddedStage<Options> = Pick<Stage<Recipe>, "name" | "version" | "depe
  *
  * @throws MahaloError E_REGISTRY
  */
-export const addStage = <Options>({ options, after, run, ...stage }: AddedStage<Options>): void => {
-  const blockOf = (recipe: Recipe): unknown =>
-    Object.entries(recipe).find(([key]) => key === stage.name)?.[1];
-  stageBlocks.add(stage.name, options);
+export const addStage = <Options>(added: AddedStage<Options>): void => {
+  checkParts(pipeline.what, added?.name, added, {
+    ...{ name: "string", version: "string", after: "string", dependencies: "list" },
+    ...{ options: "object", run: "function", sources: "function?" },
+  });
+  const { options, after, run, ...stage } = added;
+  const { name } = stage;
+  const refuse = (fault: string): never => {
+    throw new MahaloError("E_REGISTRY", `stage "${name}": ${fault}`, { exitStatus: 1 });
+  };
+  if (!/^[A-Za-z][\w-]*$/.test(name) || reservedNames.includes(name))
+    refuse("the name is taken by a key of recipes or a file of runs, or is not letters, digits, '_' and '-'");
+  if (!pipeline.has(after)) refuse(`is to run after "${after}", which is not a stage`);
+  const before = pipeline.names.slice(0, pipeline.names.indexOf(after) + 1);
+  for (const dependency of stage.dependencies)
+    if (!before.includes(dependency))
+      refuse(`depends on "${dependency}", which is not a stage that runs before it`);
+  const blockOf = (recipe: Recipe): unknown => Object.entries(recipe).find(([key]) => key === name)?.[1];
   pipeline.add(
-    stage.name,
+    name,
     {
       ...stage,
       skipped: (recipe) => blockOf(recipe) === undefined,
       inputs: blockOf,
-      // Read again by its own schema, which is what gives it its type.
-      run: (context) => run({ ...context, options: options.parse(blockOf(context.recipe)) }),
+      run: async (context) => {
+        // What its schema has made of the block stands in the recipe already; its type is the schema's.
+        const block = blockOf(context.recipe) as Options;
+        try {
+          await run({ ...context, options: block });
+        } catch (error) {
+          throwIfAborted(context.signal, `running ${name}`, resumes);
+          if (error instanceof MahaloError) throw error;
+          const reason = error instanceof Error ? error.message : String(error);
+          throw new MahaloError("E_EXTENSION", `stage "${name}": ${reason.split("\n")[0]}`, {
+            ...{
+              cause: error,
+              exitStatus: 1,
+              hint: "the stage's own program failed; MAHALO_DEBUG=1 shows where",
+            },
+          });
+        }
+      },
     },
     { after },
   );
+  stageBlocks.add(name, options);
 };

@@ -98,6 +98,19 @@ describe("a store of hidden states", () => {
       expect(readdirSync(folder)).toHaveLength(1);
     }));
 
+  test("passes over a row whose bytes have changed, and over a folder that is none", () =>
+    withFolder(async (folder) => {
+      write(open(folder), { x: [1, 2], y: [3] });
+      const path = join(folder, element(readdirSync(folder), 0));
+      const bytes = readFileSync(path);
+      const start = bytes.indexOf(Buffer.from(Float32Array.of(1, 2).buffer));
+      bytes.writeUInt8(bytes.readUInt8(start) ^ 1, start);
+      writeFileSync(path, bytes);
+      const store = open(folder);
+      expect([valuesOf(store, "x"), valuesOf(store, "y")]).toEqual([undefined, [3]]);
+      expect(open(path).rows).toBe(0);
+    }));
+
   test("passes over a damaged file, and tells of a place that cannot be written to", () =>
     withFolder(async (folder) => {
       write(open(folder), { x: [1] });

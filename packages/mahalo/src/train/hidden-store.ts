@@ -1,10 +1,12 @@
 /** Hidden states of a frozen backbone on disk: rows that any run has read are not computed again. */
-import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync, utimesSync } from "node:fs";
+import { mkdirSync, readdirSync, renameSync, rmSync, statSync, utimesSync } from "node:fs";
 import { join } from "node:path";
 import {
   instructionSet,
   MahaloError,
   openSafetensors,
+  ops,
+  scope,
   type Tensor,
   type TensorStore,
   torchVersion,
@@ -29,6 +31,24 @@ export type HiddenStoreOptions = {
 };
 
 const isSegment = (name: string): boolean => /^states-[0-9a-f]{16}-[0-9a-f]{16}\.safetensors$/.test(name);
+
+/** Checksum of a row's bytes. */
+const sumOf = (bytes: Uint8Array): string => hashBytes(bytes).slice(0, 16);
+
+const bytesOf = (states: Tensor): Uint8Array => {
+  const values = scope(() => ops.viewDtype(states, "uint8").toTypedArray());
+  return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+};
+
+/** Tells that a file was used just now, where that can be told. */
+const markUsed = (path: string): void => {
+  try {
+    const now = new Date();
+    utimesSync(path, now, now);
+  } catch {
+    // A folder that cannot be written to still gives what it holds.
+  }
+};
 
 /** A file of states; undefined for one that cannot be read. */
 const openIntact = (path: string): TensorStore | undefined => {
@@ -68,8 +88,7 @@ export class HiddenStore {
     for (const name of this.#names()) {
       const path = join(folder, name);
       if (!name.startsWith(this.#prefix)) continue;
-      const now = new Date();
-      utimesSync(path, now, now);
+      markUsed(path);
       const segment = openIntact(path);
       if (segment === undefined) continue;
       this.#segments.push(segment);
@@ -82,9 +101,17 @@ export class HiddenStore {
     return this.#where.size;
   }
 
-  /** A row's states [N, D], which belong to the caller's scope; undefined where it has none. */
+  /** A row's states [N, D], which belong to the caller's scope; undefined where it has none, or damaged ones. */
   read(key: string): Tensor | undefined {
-    return this.#where.get(key)?.tensor(key);
+    const segment = this.#where.get(key);
+    try {
+      if (segment === undefined || segment.metadata.get(key) !== sumOf(segment.bytes(key))) return undefined;
+      return segment.tensor(key);
+    } catch (error) {
+      // Another run may have taken the file away, or marked it as used, since it was opened.
+      if (error instanceof MahaloError) return undefined;
+      throw error;
+    }
   }
 
   /** Writes rows that are not there yet, as far as the bound allows. */
@@ -96,8 +123,13 @@ export class HiddenStore {
     this.#makeRoom(bytes);
     const name = `${this.#prefix}${hashBytes([...fresh.keys()].join(" ")).slice(0, 16)}.safetensors`;
     const temporary = join(this.#folder, `.${name}.${process.pid}.tmp`);
-    writeSafetensors(temporary, Object.fromEntries(fresh));
-    renameSync(temporary, join(this.#folder, name));
+    const sums = [...fresh].map(([key, states]) => [key, sumOf(bytesOf(states))]);
+    try {
+      writeSafetensors(temporary, Object.fromEntries(fresh), { metadata: Object.fromEntries(sums) });
+      renameSync(temporary, join(this.#folder, name));
+    } finally {
+      rmSync(temporary, { force: true });
+    }
     for (const key of fresh.keys()) this.#written.add(key);
   }
 
@@ -109,7 +141,12 @@ export class HiddenStore {
   }
 
   #names(): string[] {
-    return existsSync(this.#folder) ? readdirSync(this.#folder).filter(isSegment) : [];
+    try {
+      return readdirSync(this.#folder).filter(isSegment);
+    } catch {
+      // What cannot be listed holds nothing that could be used.
+      return [];
+    }
   }
 
   #makeRoom(bytes: number): void {

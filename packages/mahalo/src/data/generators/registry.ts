@@ -1,5 +1,6 @@
 /** The generators a recipe may name; a new one is one file and one line here, or is added by a program. */
 import { checkValue } from "../../core/json.ts";
+import { checkParts } from "../../core/parts.ts";
 import { Registry } from "../../core/registry.ts";
 import type { Generated, Generator } from "./types.ts";
 import { wordProblems } from "./word-problems.ts";
@@ -23,8 +24,12 @@ export const generators = new Registry<RegisteredGenerator>("generator", {
 });
 
 /** Adds a generator, for a program. @throws MahaloError E_REGISTRY */
-export const addGenerator = <Options>(generator: Generator<Options>): void =>
+export const addGenerator = <Options>(generator: Generator<Options>): void => {
+  checkParts(generators.what, generator?.name, generator, {
+    ...{ name: "string", objectives: "list", options: "object", generate: "function" },
+  });
   generators.add(generator.name, registered(generator));
+};
 
 /**
  * Makes rows by a generator's name.

@@ -2,6 +2,7 @@
 import { join } from "node:path";
 import { MahaloError } from "@mahalo/torch";
 import { z } from "zod";
+import { extensionsOf } from "../../core/extensions.ts";
 import { HashCache, hashSource, type SourceFiles } from "./source-files.ts";
 import {
   type DamageOptions,
@@ -126,6 +127,8 @@ export const inspectStages = async <R>(
       if (hash === undefined) pending.push(`the files of ${source.label} are not here yet`);
       else sources[source.label] = hash;
     }
+    const inputs = toJson(stage.inputs(recipe));
+    for (const [file, hash] of extensionsOf(stage.name, inputs)) sources[`--extend ${file}`] = hash;
     const dependencies: Record<string, string> = {};
     for (const name of stage.dependencies) {
       const state = states.get(name);
@@ -136,7 +139,7 @@ export const inspectStages = async <R>(
       stage: stage.name,
       version: stage.version,
       seed,
-      recipe: toJson(stage.inputs(recipe)),
+      recipe: inputs,
       dependencies,
       sources,
     };

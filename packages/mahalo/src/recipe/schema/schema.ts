@@ -177,6 +177,9 @@ const recipeShape = {
     .describe("Guided search by the recipe's reward models, compared with the same policies unguided."),
 };
 
+/** Keys of recipes. */
+export const recipeKeys: readonly string[] = Object.keys(recipeShape);
+
 const baseSchema = z.strictObject(recipeShape);
 
 /** What no field alone can tell. */
@@ -276,6 +279,15 @@ const checkRecipe = (recipe: Recipe, context: z.core.$RefinementCtx): void => {
       }
     }
   }
+  for (const name of Object.keys(recipe.reward === false ? {} : recipe.reward.heads)) {
+    if (name === "unified" || names.includes(name)) continue;
+    context.addIssue({
+      code: "custom",
+      path: ["reward", "heads", name],
+      message: `unknown objective "${name}". ${didYouMean(name, ["unified", ...names])}`,
+      params: { recipe: "unknown-objective" },
+    });
+  }
   if (recipe.guide !== undefined && recipe.reward === false) {
     const message = "needs reward models to guide by; give the recipe a reward block";
     context.addIssue({ code: "custom", path: ["guide"], message });
@@ -302,7 +314,13 @@ const checkRecipe = (recipe: Recipe, context: z.core.$RefinementCtx): void => {
 
 /** A whole recipe, with the blocks of stages that programs add. */
 export const recipeSchema: z.ZodType<Recipe, RecipeInput> = lateSchema(() => {
-  const added = Object.fromEntries(stageBlocks.names.map((name) => [name, stageBlocks.get(name).optional()]));
+  const added = Object.fromEntries(
+    stageBlocks.names.map((name) => [
+      name,
+      // A block without content is null in YAML.
+      z.preprocess((block) => (block === null ? {} : block), stageBlocks.get(name)).optional(),
+    ]),
+  );
   return z.strictObject({ ...recipeShape, ...added }).superRefine(checkRecipe);
 });
 

@@ -81,6 +81,24 @@ export type RankedPairs = {
 
 type ReferenceOf = (pairs: readonly EncodedPair[]) => Promise<ReferencePair[]>;
 
+/** What a method makes of pairs, which must be one for each. @throws MahaloError E_METHOD */
+const asMany = <T>(
+  what: "rank" | "losses",
+  made: T[],
+  pairs: readonly EncodedPair[],
+  { method }: AlignOptions,
+): T[] => {
+  if (Array.isArray(made) && made.length === pairs.length) return made;
+  const count = Array.isArray(made) ? `${made.length}` : "no list";
+  throw new MahaloError(
+    "E_METHOD",
+    `align method "${method}": ${what} gives ${count} for ${pairs.length} pairs`,
+    {
+      exitStatus: 1,
+    },
+  );
+};
+
 /** Rewards the pairs where the recipe names rewards; a method that ranks them does so then. */
 export const rankedPairs = async (
   policy: LanguageModel,
@@ -100,8 +118,13 @@ export const rankedPairs = async (
   const { rank } = alignMethods.get(align.method);
   if (rank === undefined) return { pairs, heldOut, rewardMargins };
   return {
-    pairs: rank({ pairs, rewardMargins: rewardMargins.pairs, weights }),
-    heldOut: rank({ pairs: heldOut, rewardMargins: rewardMargins.heldOut, weights }),
+    pairs: asMany("rank", rank({ pairs, rewardMargins: rewardMargins.pairs, weights }), pairs, align),
+    heldOut: asMany(
+      "rank",
+      rank({ pairs: heldOut, rewardMargins: rewardMargins.heldOut, weights }),
+      heldOut,
+      align,
+    ),
     rewardMargins,
   };
 };
@@ -110,13 +133,24 @@ export const rankedPairs = async (
 export const lossesOf = (
   { pairs, heldOut, rewardMargins }: RankedPairs,
   weights: ReadonlyMap<string, number>,
-  { method, beta, smoothing }: AlignOptions,
+  align: AlignOptions,
 ): PreferenceTaskOptions["losses"] => {
+  const { method, beta, smoothing } = align;
   const { losses } = alignMethods.get(method);
   if (losses === undefined) return undefined;
   const options = { beta, smoothing };
   return {
-    pairs: losses({ pairs, rewardMargins: rewardMargins.pairs, weights }, options),
-    heldOut: losses({ pairs: heldOut, rewardMargins: rewardMargins.heldOut, weights }, options),
+    pairs: asMany(
+      "losses",
+      losses({ pairs, rewardMargins: rewardMargins.pairs, weights }, options),
+      pairs,
+      align,
+    ),
+    heldOut: asMany(
+      "losses",
+      losses({ pairs: heldOut, rewardMargins: rewardMargins.heldOut, weights }, options),
+      heldOut,
+      align,
+    ),
   };
 };

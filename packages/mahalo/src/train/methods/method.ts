@@ -1,4 +1,5 @@
 /** What a method of alignment is: the fields it reads, the heads it trains, and how it changes pairs and their losses. */
+import { MahaloError } from "@mahalo/torch";
 import type { EncodedPair } from "../../data/tokens/encode.ts";
 import type { PairLoss } from "../losses.ts";
 import type { RewardMargins } from "./scalarize.ts";
@@ -12,6 +13,25 @@ export type RewardedPairs = {
   /** By objective; none where the recipe names no rewards. */
   rewardMargins: RewardMargins;
   weights: ReadonlyMap<string, number>;
+};
+
+/** Fields that methods may read, and what they may train. */
+const known = {
+  fields: ["objective", "weights", "rewards", "models", "conflict"] satisfies MethodField[],
+  heads: ["each", "missing", "base"] satisfies NonNullable<AlignMethodSpec["heads"]>[],
+};
+
+/** Checks a program's method for words that mean nothing. @throws MahaloError E_REGISTRY */
+export const checkMethod = (name: string, { fields, heads, merges }: AlignMethodSpec): void => {
+  const refuse = (fault: string): never => {
+    throw new MahaloError("E_REGISTRY", `align method "${name}": ${fault}`, { exitStatus: 1 });
+  };
+  for (const field of Object.keys(fields))
+    if (!known.fields.some((other) => other === field)) refuse(`fields: unknown field "${field}"`);
+  if (heads === undefined && merges === undefined)
+    refuse(`heads is missing; it says what is trained: ${known.heads.join(", ")}`);
+  if (heads !== undefined && !known.heads.includes(heads))
+    refuse(`heads must be one of ${known.heads.join(", ")}, not "${heads}"`);
 };
 
 /** A method of alignment. */
