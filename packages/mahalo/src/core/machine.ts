@@ -2,7 +2,13 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { availableParallelism, cpus, freemem, totalmem } from "node:os";
 import { join, posix } from "node:path";
-import { type InstructionSet, instructionSets, requestedInstructionSet } from "@mahalo/torch";
+import {
+  getThreads,
+  type InstructionSet,
+  instructionSets,
+  readSetUpRecord,
+  requestedInstructionSet,
+} from "@mahalo/torch";
 
 /** The processor's name and the instructions that matter for speed. */
 export type Processor = {
@@ -67,6 +73,16 @@ export const findProcessor = (
     avx512: has.has("avx512f") && has.has("avx512bw") && has.has("avx512vl") && uses("avx512", limit),
     bf16: has.has("bf16") || ((has.has("avx512_bf16") || has.has("amx_bf16")) && uses("avx512-bf16", limit)),
     amx: has.has("amx_tile") && has.has("amx_bf16") && uses("amx", limit),
+  };
+};
+
+/** All that decides the last bits of results, and speeds, beside the program's input: processor, threads, instructions and libraries. */
+export const computeIdentity = () => {
+  const { libtorch, addon } = readSetUpRecord();
+  const { name, count } = findProcessor();
+  return {
+    processor: [name, count, getThreads(), requestedInstructionSet() ?? "all"],
+    libraries: [libtorch.fingerprint, addon.hash],
   };
 };
 

@@ -1,16 +1,10 @@
 /** This machine's speeds for a model's shape: measured once, kept in the user's cache, measured again on request. */
 import { join } from "node:path";
-import {
-  cacheFolder,
-  getThreads,
-  MahaloError,
-  readSetUpRecord,
-  requestedInstructionSet,
-} from "@mahalo/torch";
+import { cacheFolder, getThreads, MahaloError } from "@mahalo/torch";
 import { isBusy, watchOthers } from "../core/busy.ts";
 import { hashBytes, writeJsonFile } from "../core/files.ts";
 import { canonicalJson, readJsonFile } from "../core/json.ts";
-import { findProcessor } from "../core/machine.ts";
+import { computeIdentity } from "../core/machine.ts";
 import { note } from "../core/progress.ts";
 import type { ModelConfig } from "../model/folder/model-config.ts";
 import type { ModelSource } from "../model/folder/model-source.ts";
@@ -37,13 +31,10 @@ export type Machine = {
 /** What decides speeds, and so where they are kept: processor, threads, instructions, libraries, precision, shape. */
 export const speedsKey = (config: ModelConfig, { compute }: Pick<MeasureOptions, "compute">): string => {
   const { family, vocabSize, hiddenSize, intermediateSize, heads, kvHeads, headDim } = config;
-  const { libtorch, addon } = readSetUpRecord();
-  const { name, count } = findProcessor();
   return hashBytes(
     canonicalJson({
       version,
-      processor: [name, count, getThreads(), requestedInstructionSet() ?? "all"],
-      libraries: [libtorch.fingerprint, addon.hash],
+      ...computeIdentity(),
       compute,
       shape: [family, vocabSize, hiddenSize, intermediateSize, heads, kvHeads, headDim],
     }),

@@ -1,7 +1,7 @@
 /** Hidden states on disk: what one run has read another does not compute, and damage or another backbone is never read. */
 import { readdirSync, readFileSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { scope, type Tensor, tensor } from "@mahalo/torch";
+import { getThreads, scope, setThreads, type Tensor, tensor } from "@mahalo/torch";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { element } from "../core/need.ts";
 import { silenceProgress } from "../core/progress.ts";
@@ -66,6 +66,26 @@ describe("a store of hidden states", () => {
       write(open(folder), { x: [1] });
       expect([open(folder).rows, open(folder, { weights: "b" }).rows]).toEqual([1, 0]);
       expect(open(folder, { compute: "bfloat16" }).rows).toBe(0);
+    }));
+
+  test("is another one for another number of threads, which sums in another order", () =>
+    withFolder(async (folder) => {
+      write(open(folder), { x: [1] });
+      const threads = getThreads();
+      setThreads(threads + 1);
+      try {
+        expect(open(folder).rows).toBe(0);
+      } finally {
+        setThreads(threads);
+      }
+      expect(open(folder).rows).toBe(1);
+    }));
+
+  test("takes away what a killed run left half written", () =>
+    withFolder(async (folder) => {
+      writeFileSync(join(folder, ".mahalo-0123456789ab.tmp"), "half");
+      write(open(folder), { x: [1] });
+      expect(readdirSync(folder)).toEqual([expect.stringMatching(/^states-.*\.safetensors$/)]);
     }));
 
   test("takes only what is new, in a file of its own", () =>

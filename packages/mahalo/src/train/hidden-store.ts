@@ -1,21 +1,21 @@
 /** Hidden states of a frozen backbone on disk: rows that any run has read are not computed again. */
-import { mkdirSync, readdirSync, renameSync, rmSync, statSync, utimesSync } from "node:fs";
+import { mkdirSync, readdirSync, rmSync, statSync, utimesSync } from "node:fs";
 import { join } from "node:path";
 import {
-  instructionSet,
   MahaloError,
   openSafetensors,
   ops,
   scope,
+  sweepTemporaries,
   type Tensor,
   type TensorStore,
-  torchVersion,
   writeSafetensors,
 } from "@mahalo/torch";
 import { hashBytes } from "../core/files.ts";
 import { canonicalJson } from "../core/json.ts";
+import { computeIdentity } from "../core/machine.ts";
 
-/** Raised when equal rows would give other states than before. */
+/** Raised when files of states have another form. */
 const storeVersion = 1;
 
 /** Options of {@link HiddenStore}. */
@@ -63,8 +63,8 @@ const openIntact = (path: string): TensorStore | undefined => {
 /**
  * States by a row's key, in files that are written once, each with the rows that one run has added.
  *
- * The files' name has a hash of all that states depend on: weights, dtype, instruction set and libtorch. They are read
- * by mapping, and one that is damaged is passed over, since what it held can be computed.
+ * The files' name has a hash of all that states depend on: weights, dtype, and this machine's {@link computeIdentity}. They
+ * are read by mapping, and one that is damaged is passed over, since what it held can be computed.
  */
 export class HiddenStore {
   readonly #folder: string;
@@ -75,13 +75,7 @@ export class HiddenStore {
   readonly #written = new Set<string>();
 
   constructor({ folder, weights, compute, maxBytes }: HiddenStoreOptions) {
-    const key = {
-      version: storeVersion,
-      weights,
-      compute,
-      instructions: instructionSet(),
-      torch: torchVersion(),
-    };
+    const key = { version: storeVersion, weights, compute, ...computeIdentity() };
     this.#folder = folder;
     this.#prefix = `states-${hashBytes(canonicalJson(key)).slice(0, 16)}-`;
     this.#maxBytes = maxBytes;
@@ -120,16 +114,13 @@ export class HiddenStore {
     const bytes = [...fresh.values()].reduce((sum, states) => sum + states.bytes, 0);
     if (fresh.size === 0 || bytes > this.#maxBytes) return;
     mkdirSync(this.#folder, { recursive: true });
+    sweepTemporaries(this.#folder);
     this.#makeRoom(bytes);
     const name = `${this.#prefix}${hashBytes([...fresh.keys()].join(" ")).slice(0, 16)}.safetensors`;
-    const temporary = join(this.#folder, `.${name}.${process.pid}.tmp`);
     const sums = [...fresh].map(([key, states]) => [key, sumOf(bytesOf(states))]);
-    try {
-      writeSafetensors(temporary, Object.fromEntries(fresh), { metadata: Object.fromEntries(sums) });
-      renameSync(temporary, join(this.#folder, name));
-    } finally {
-      rmSync(temporary, { force: true });
-    }
+    writeSafetensors(join(this.#folder, name), Object.fromEntries(fresh), {
+      metadata: Object.fromEntries(sums),
+    });
     for (const key of fresh.keys()) this.#written.add(key);
   }
 
