@@ -39,11 +39,11 @@ const usageError = (error: CommanderError, names: readonly string[]): MahaloErro
 
 /** An unexpected error, of which the user's own programs may be the cause where some are loaded. */
 const withExtensions = (error: unknown): unknown => {
-  const { code, message, status } = explainFailure(error);
+  const { code, message } = explainFailure(error);
   const files = extensionFiles();
   if (code !== "E_INTERNAL" || files.length === 0) return error;
   const hint = `a mistake in ${files.join(" or ")}, or in mahalo: MAHALO_DEBUG=1 shows where`;
-  return new MahaloError(code, message, { hint, cause: error, exitStatus: status === 2 ? 2 : 1 });
+  return new MahaloError(code, message, { hint, cause: error, exitStatus: 1 });
 };
 
 const report = (failure: unknown, io: Io, json: boolean): number => {

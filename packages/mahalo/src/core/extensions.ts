@@ -16,6 +16,7 @@ export const extensionFiles = (): string[] => [...loaded.keys()];
  * that its part of the recipe names, was added by a program.
  */
 export const extensionsOf = (stage: string, recipe: unknown): [file: string, hash: string][] => {
+  if (loaded.size === 0) return [];
   const added = addedNames();
   const text = JSON.stringify(recipe) ?? "";
   const named = added.has(stage) || [...added].some((name) => text.includes(JSON.stringify(name)));

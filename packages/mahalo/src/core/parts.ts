@@ -1,5 +1,5 @@
 /** Checks what a program adds for the parts that it must have, when it adds it. */
-import { MahaloError } from "@mahalo/torch";
+import type { Registry } from "./registry.ts";
 
 /** Type of a part; one with a question mark may be left out. */
 export type Part = `${"function" | "string" | "number" | "boolean" | "list" | "object"}${"" | "?"}`;
@@ -12,24 +12,22 @@ const typeOf = (value: unknown): string => {
 /**
  * Checks the parts of a thing that is to be registered, as far as types that TypeScript would check go.
  *
- * @param what the sort of thing, for messages: "preference loss"
  * @throws MahaloError E_REGISTRY naming thing and part
  */
 export const checkParts = (
-  what: string,
+  registry: Registry<unknown>,
   name: string,
   item: unknown,
   parts: Readonly<Record<string, Part>>,
 ): void => {
-  const refuse = (fault: string): never => {
-    const hint = "see the guide on adding your own (docs/guides/extend.md)";
-    throw new MahaloError("E_REGISTRY", `${what} ${JSON.stringify(name)}: ${fault}`, { hint, exitStatus: 1 });
-  };
-  if (typeOf(item) !== "object") refuse(`must be an object, not ${typeOf(item)}`);
+  if (typeOf(item) !== "object") registry.refuse(name, `must be an object, not ${typeOf(item)}`);
   for (const [part, type] of Object.entries(parts)) {
     const found = typeOf(Reflect.get(Object(item), part));
     const wanted = type.replace("?", "");
     if (found === wanted || (found === "missing" && type.endsWith("?"))) continue;
-    refuse(found === "missing" ? `${part} is missing` : `${part} must be a ${wanted}, not a ${found}`);
+    registry.refuse(
+      name,
+      found === "missing" ? `${part} is missing` : `${part} must be a ${wanted}, not a ${found}`,
+    );
   }
 };

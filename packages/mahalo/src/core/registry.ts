@@ -45,10 +45,7 @@ export class Registry<T> {
    * @throws MahaloError E_REGISTRY where the name is taken, or is none that a recipe could hold
    */
   add(name: string, item: T, { after }: { after?: string } = {}): void {
-    const refuse = (fault: string): never => {
-      const message = `${this.what} ${JSON.stringify(name)}: ${fault}`;
-      throw new MahaloError("E_REGISTRY", message, { hint: "choose another name", exitStatus: 1 });
-    };
+    const refuse = (fault: string): never => this.refuse(name, fault, "choose another name");
     if (this.#items.has(name)) refuse("is registered already");
     if (typeof name !== "string" || !/^[A-Za-z][\w.-]{0,63}$/.test(name))
       refuse("a name is a letter, then at most 63 letters, digits, '.', '_' or '-'");
@@ -60,6 +57,16 @@ export class Registry<T> {
     this.#items = new Map(items.toSpliced(place, 0, [name, item]));
     added.add(name);
     additions += 1;
+  }
+
+  /** Refuses a thing that a program would add. @throws MahaloError E_REGISTRY */
+  refuse(
+    name: unknown,
+    fault: string,
+    hint = "see the guide on adding your own (docs/guides/extend.md)",
+  ): never {
+    const message = `${this.what} ${JSON.stringify(name)}: ${fault}`;
+    throw new MahaloError("E_REGISTRY", message, { hint, exitStatus: 1 });
   }
 
   /**

@@ -1,4 +1,4 @@
-/** How fast this machine multiplies matrices: the one number that estimates of time rest on. */
+/** How fast this machine multiplies matrices, for those who ask whether it is as fast as it should be. */
 import { type DType, getThreads, noGrad, ops, scope, setThreads } from "@mahalo/torch";
 import { multiply } from "./products.ts";
 

@@ -35,6 +35,10 @@ export type MeasuredPolicy = {
   means: Readonly<Record<string, number>>;
 };
 
+/** Means out of results, by objective. */
+export const meansOf = (results: Readonly<Record<string, { mean: number }>>): Record<string, number> =>
+  Object.fromEntries(Object.entries(results).map(([name, { mean }]) => [name, mean]));
+
 /** A policy with the scores of each prompt, in order, by objective; null where a judge abstained. */
 export type ControlledPolicy = MeasuredPolicy & {
   scores: Readonly<Record<string, readonly (number | null)[]>>;

@@ -5,7 +5,7 @@ import { rng } from "../core/random.ts";
 import type { Message } from "../data/rows/messages.ts";
 import type { Judge, Verdict } from "../judges/types.ts";
 import { weightIn } from "../model/heads/mix-weight.ts";
-import { type Control, type ControlledPolicy, controlOf } from "./control.ts";
+import { type Control, type ControlledPolicy, controlOf, meansOf } from "./control.ts";
 import { estimate, pairedDifference } from "./intervals.ts";
 import type { SweepMix } from "./mixes.ts";
 import type { Sample, Steering, SweepPoint } from "./results.ts";
@@ -148,7 +148,7 @@ const steer = (objective: string, judged: readonly Judged[], seed: number): Stee
 
 const controlled = ({ policy, point, scores }: Judged): ControlledPolicy => ({
   mix: policy.mix,
-  means: Object.fromEntries(Object.entries(point.results).map(([name, { mean }]) => [name, mean])),
+  means: meansOf(point.results),
   scores,
 });
 

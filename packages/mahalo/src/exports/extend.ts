@@ -1,5 +1,4 @@
 /** mahalo/extend: what a program adds to mahalo's own, each by one call: recipes, settings and the command line then know its name. */
-import { MahaloError } from "@mahalo/torch";
 import type { CommandFile } from "../cli/command.ts";
 import { commands } from "../cli/commands.ts";
 import { checkParts } from "../core/parts.ts";
@@ -14,7 +13,7 @@ import { headKinds } from "../model/reward/head-kinds/registry.ts";
 import { strategies } from "../search/strategies/registry.ts";
 import type { Strategy } from "../search/strategies/types.ts";
 import { type PairLossSpec, pairLosses } from "../train/losses.ts";
-import { type AlignMethodSpec, checkMethod } from "../train/methods/method.ts";
+import { type AlignMethodSpec, methodFault } from "../train/methods/method.ts";
 import { alignMethods } from "../train/methods/registry.ts";
 
 export { type CommandSpec, command, type Io, outputOf } from "../cli/command.ts";
@@ -41,49 +40,73 @@ export type {
 
 /** Adds a preference loss, for `align.loss`. @throws MahaloError E_REGISTRY for a name that is taken */
 export function registerLoss(name: string, loss: PairLossSpec): void {
-  checkParts(pairLosses.what, name, loss, {
-    ...{ summary: "string", reference: "boolean", beta: "number", reads: "list", make: "function" },
+  checkParts(pairLosses, name, loss, {
+    summary: "string",
+    reference: "boolean",
+    beta: "number",
+    reads: "list",
+    make: "function",
   });
   pairLosses.add(name, loss);
 }
 
 /** Adds a method, for `align.method`. @throws MahaloError E_REGISTRY */
 export function registerMethod(name: string, method: AlignMethodSpec): void {
-  checkParts(alignMethods.what, name, method, {
-    ...{ summary: "string", fields: "object", heads: "string?", rank: "function?", losses: "function?" },
+  checkParts(alignMethods, name, method, {
+    summary: "string",
+    fields: "object",
+    heads: "string?",
+    rank: "function?",
+    losses: "function?",
   });
-  checkMethod(name, method);
+  const fault = methodFault(method);
+  if (fault !== undefined) alignMethods.refuse(name, fault);
   alignMethods.add(name, method);
 }
 
 /** Adds a kind of reward head, for `reward.heads`. @throws MahaloError E_REGISTRY */
 export function registerRewardHead(name: string, kind: RewardHeadKind): void {
-  checkParts(headKinds.what, name, kind, {
-    ...{ title: "string", outputs: "number", probability: "boolean", shapes: "function" },
-    ...{ forward: "function", backward: "function", score: "function", steps: "object?", pairs: "object?" },
+  checkParts(headKinds, name, kind, {
+    title: "string",
+    outputs: "number",
+    probability: "boolean",
+    shapes: "function",
+    forward: "function",
+    backward: "function",
+    score: "function",
+    steps: "object?",
+    pairs: "object?",
   });
   headKinds.add(name, kind);
 }
 
 /** Adds a search strategy, for `guide.search.strategy` and `--search`. @throws MahaloError E_REGISTRY */
 export function registerStrategy(name: string, strategy: Strategy): void {
-  checkParts(strategies.what, name, strategy, {
-    ...{ summary: "string", scored: "boolean", choice: "object", begin: "function", step: "function" },
+  checkParts(strategies, name, strategy, {
+    summary: "string",
+    scored: "boolean",
+    choice: "object",
+    begin: "function",
+    step: "function",
   });
   strategies.add(name, strategy);
 }
 
 /** Adds a model family on the backbone, by config.json's `model_type`. @throws MahaloError E_REGISTRY */
 export function registerFamily(name: string, family: ModelFamily): void {
-  checkParts(families.what, name, family, {
-    ...{ className: "string", defaults: "object", biases: "function", qkNorm: "boolean", keys: "function" },
+  checkParts(families, name, family, {
+    className: "string",
+    defaults: "object",
+    biases: "function",
+    qkNorm: "boolean",
+    keys: "function",
   });
   families.add(name, family);
 }
 
 /** Adds a row format, for `format:` of any source: a column map. @throws MahaloError E_REGISTRY */
 export function registerRowFormat(name: string, columns: Columns): void {
-  checkParts(formats.what, name, columns, {});
+  checkParts(formats, name, columns, {});
   // A map that cannot be read is refused here, not with the first row.
   columnMapper(columns);
   formats.add(name, columns);
@@ -91,15 +114,13 @@ export function registerRowFormat(name: string, columns: Columns): void {
 
 /** Adds code that reads rows of a layout which no column map can tell, for `columns.reader`. @throws MahaloError E_REGISTRY */
 export function registerRowReader(name: string, reader: RowReader): void {
-  checkParts(rowReaders.what, name, reader, { read: "function", none: "string" });
+  checkParts(rowReaders, name, reader, { read: "function", none: "string" });
   rowReaders.add(name, reader);
 }
 
 /** Adds a command to the command line. @throws MahaloError E_REGISTRY */
 export function registerCommand(name: string, file: CommandFile): void {
-  if (typeof file !== "function" || name === "help") {
-    const fault = name === "help" ? "is mahalo's own" : "must be a function that makes a command";
-    throw new MahaloError("E_REGISTRY", `command "${name}": ${fault}`, { exitStatus: 1 });
-  }
+  if (typeof file !== "function") commands.refuse(name, "must be a function that makes a command");
+  if (name === "help") commands.refuse(name, "is mahalo's own");
   commands.add(name, file);
 }

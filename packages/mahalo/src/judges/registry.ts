@@ -85,8 +85,11 @@ export const judgeKinds = new Registry<RegisteredJudge>("judge", {
 
 /** Adds a kind of judge, for a program. @throws MahaloError E_REGISTRY */
 export const addJudge = <Options extends object>(judge: JudgeKind<string, Options>): void => {
-  checkParts(judgeKinds.what, judge?.kind, judge, {
-    ...{ kind: "string", options: "object", verdictsOn: "string", make: "function" },
+  checkParts(judgeKinds, judge?.kind, judge, {
+    kind: "string",
+    options: "object",
+    verdictsOn: "string",
+    make: "function",
   });
   judgeKinds.add(judge.kind, registered(judge));
 };

@@ -167,7 +167,7 @@ export const rewardCost = (
   if (rows === 0) return { bytes: 0 };
   const { train, ...rest } = options;
   const part: TrainingOptions =
-    train === "frozen" ? { ...rest, train: { lastLayers: 0 }, epochs: 1 } : { ...rest, train };
+    train === "frozen" ? { ...rest, train: "heads", epochs: 1 } : { ...rest, train };
   const tokens = data.promptTokens + (1 + pairs / rows) * data.responseTokens;
   const row = { tokens, headTokens: 0, length: data.promptTokens + data.responseTokens };
   const held = { heads: 0, keptHeads: 0, tokens };
@@ -228,7 +228,8 @@ export const decodesOf = (decodes: number, heads = 0): EvaluateCounts => ({
 
 /**
  * Cost of answers, of how far they have moved, and of held-out pair accuracy. Answers are taken to be as long as those
- * that the model learnt from, where it did, or else as they may get; a model made for a mix (a soup, several models side by side) decodes like any other.
+ * that the model learnt from, where it did, or else as they may get; a model made for a mix (a soup, several models side by
+ * side) decodes like any other.
  */
 export const evaluateCost = (
   options: Pick<EvaluateOptions, "maxNewTokens" | "batchSize" | "prompts">,

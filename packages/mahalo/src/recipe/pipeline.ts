@@ -68,22 +68,27 @@ export type AddedStage<Options> = Pick<Stage<Recipe>, "name" | "version" | "depe
  * @throws MahaloError E_REGISTRY
  */
 export const addStage = <Options>(added: AddedStage<Options>): void => {
-  checkParts(pipeline.what, added?.name, added, {
-    ...{ name: "string", version: "string", after: "string", dependencies: "list" },
-    ...{ options: "object", run: "function", sources: "function?" },
+  checkParts(pipeline, added?.name, added, {
+    name: "string",
+    version: "string",
+    after: "string",
+    dependencies: "list",
+    options: "object",
+    run: "function",
+    sources: "function?",
   });
   const { options, after, run, ...stage } = added;
   const { name } = stage;
-  const refuse = (fault: string): never => {
-    throw new MahaloError("E_REGISTRY", `stage "${name}": ${fault}`, { exitStatus: 1 });
-  };
   if (!/^[A-Za-z][\w-]*$/.test(name) || reservedNames.includes(name))
-    refuse("the name is taken by a key of recipes or a file of runs, or is not letters, digits, '_' and '-'");
-  if (!pipeline.has(after)) refuse(`is to run after "${after}", which is not a stage`);
+    pipeline.refuse(
+      name,
+      "the name is taken by a key of recipes or a file of runs, or is not letters, digits, '_' and '-'",
+    );
+  if (!pipeline.has(after)) pipeline.refuse(name, `is to run after "${after}", which is not a stage`);
   const before = pipeline.names.slice(0, pipeline.names.indexOf(after) + 1);
   for (const dependency of stage.dependencies)
     if (!before.includes(dependency))
-      refuse(`depends on "${dependency}", which is not a stage that runs before it`);
+      pipeline.refuse(name, `depends on "${dependency}", which is not a stage that runs before it`);
   const blockOf = (recipe: Recipe): unknown => Object.entries(recipe).find(([key]) => key === name)?.[1];
   pipeline.add(
     name,
@@ -101,11 +106,9 @@ export const addStage = <Options>(added: AddedStage<Options>): void => {
           if (error instanceof MahaloError) throw error;
           const reason = error instanceof Error ? error.message : String(error);
           throw new MahaloError("E_EXTENSION", `stage "${name}": ${reason.split("\n")[0]}`, {
-            ...{
-              cause: error,
-              exitStatus: 1,
-              hint: "the stage's own program failed; MAHALO_DEBUG=1 shows where",
-            },
+            cause: error,
+            exitStatus: 1,
+            hint: "the stage's own program failed; MAHALO_DEBUG=1 shows where",
           });
         }
       },

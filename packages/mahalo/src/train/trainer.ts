@@ -1,6 +1,7 @@
 /** The one trainer: steps of any task, with accumulation, clipping, schedule, evaluation, metrics and exact resume. */
 import { join } from "node:path";
 import { MahaloError, Optimizer, schedule } from "@mahalo/torch";
+import { resumes } from "../core/interrupt.ts";
 import { zip } from "../core/need.ts";
 import { type Progress, progress } from "../core/progress.ts";
 import { rng } from "../core/random.ts";
@@ -84,7 +85,7 @@ function beginRun<R>(
   // A base head that is the embedding, too, is no head of its own.
   const backbone = new Set(model.backbone.parameters());
   const heads = new Set(
-    [...(model.heads === undefined ? [] : [model.heads.base]), ...(model.heads?.parameters() ?? [])]
+    (model.heads === undefined ? [] : [model.heads.base, ...model.heads.parameters()])
       .filter((head) => !backbone.has(head))
       .map(({ name }) => name),
   );
@@ -183,7 +184,7 @@ export const train = async <R>(
           "E_INTERRUPTED",
           `${task.name}: interrupted after step ${done} of ${task.steps}`,
           {
-            hint: "the same command resumes from here",
+            hint: resumes,
             exitStatus: 1,
           },
         );

@@ -25,8 +25,11 @@ export const generators = new Registry<RegisteredGenerator>("generator", {
 
 /** Adds a generator, for a program. @throws MahaloError E_REGISTRY */
 export const addGenerator = <Options>(generator: Generator<Options>): void => {
-  checkParts(generators.what, generator?.name, generator, {
-    ...{ name: "string", objectives: "list", options: "object", generate: "function" },
+  checkParts(generators, generator?.name, generator, {
+    name: "string",
+    objectives: "list",
+    options: "object",
+    generate: "function",
   });
   generators.add(generator.name, registered(generator));
 };

@@ -4,7 +4,7 @@ import { mean } from "../../core/mean.ts";
 import { element, need, zip } from "../../core/need.ts";
 import { rng } from "../../core/random.ts";
 import { winRates } from "../answer-metrics.ts";
-import { controlMeasures } from "../control.ts";
+import { controlMeasures, meansOf } from "../control.ts";
 import { coverage, type FrontPoint, frontOf, hypervolume, leastRegret } from "../front.ts";
 import { gainsOf } from "../gains.ts";
 import { type RunGroup, readGroups } from "./compared-runs.ts";
@@ -158,12 +158,7 @@ const groupResults = (
     centre: centre.label,
     ...(volume === undefined ? {} : { hypervolume: volume }),
     leastRegret: leastRegret(means, best),
-    control: controlMeasures(
-      points.map(({ mix, results }) => ({
-        mix,
-        means: Object.fromEntries(Object.entries(results).map(([name, { mean }]) => [name, mean])),
-      })),
-    ),
+    control: controlMeasures(points.map(({ mix, results }) => ({ mix, means: meansOf(results) }))),
   };
 };
 

@@ -3,7 +3,7 @@ import { MahaloError } from "@mahalo/torch";
 import type { EncodedPair } from "../../data/tokens/encode.ts";
 import type { LanguageModel } from "../../model/folder/load.ts";
 import { normalizeMix } from "../../model/heads/heads.ts";
-import { pairLosses } from "../../train/losses.ts";
+import { type PairLoss, pairLosses } from "../../train/losses.ts";
 import { alignMethods } from "../../train/methods/registry.ts";
 import type { RewardMargins } from "../../train/methods/scalarize.ts";
 import type { PreferenceTaskOptions, ReferencePair } from "../../train/preference.ts";
@@ -117,14 +117,11 @@ export const rankedPairs = async (
   const rewardMargins = { pairs: await marginsOf(pairs), heldOut: await marginsOf(heldOut) };
   const { rank } = alignMethods.get(align.method);
   if (rank === undefined) return { pairs, heldOut, rewardMargins };
+  const ranked = (side: readonly EncodedPair[], margins: RewardMargins): EncodedPair[] =>
+    asMany("rank", rank({ pairs: side, rewardMargins: margins, weights }), side, align);
   return {
-    pairs: asMany("rank", rank({ pairs, rewardMargins: rewardMargins.pairs, weights }), pairs, align),
-    heldOut: asMany(
-      "rank",
-      rank({ pairs: heldOut, rewardMargins: rewardMargins.heldOut, weights }),
-      heldOut,
-      align,
-    ),
+    pairs: ranked(pairs, rewardMargins.pairs),
+    heldOut: ranked(heldOut, rewardMargins.heldOut),
     rewardMargins,
   };
 };
@@ -138,19 +135,15 @@ export const lossesOf = (
   const { method, beta, smoothing } = align;
   const { losses } = alignMethods.get(method);
   if (losses === undefined) return undefined;
-  const options = { beta, smoothing };
+  const lossesFor = (side: readonly EncodedPair[], margins: RewardMargins): PairLoss[] =>
+    asMany(
+      "losses",
+      losses({ pairs: side, rewardMargins: margins, weights }, { beta, smoothing }),
+      side,
+      align,
+    );
   return {
-    pairs: asMany(
-      "losses",
-      losses({ pairs, rewardMargins: rewardMargins.pairs, weights }, options),
-      pairs,
-      align,
-    ),
-    heldOut: asMany(
-      "losses",
-      losses({ pairs: heldOut, rewardMargins: rewardMargins.heldOut, weights }, options),
-      heldOut,
-      align,
-    ),
+    pairs: lossesFor(pairs, rewardMargins.pairs),
+    heldOut: lossesFor(heldOut, rewardMargins.heldOut),
   };
 };

@@ -1,11 +1,16 @@
 /** What a method of alignment is: the fields it reads, the heads it trains, and how it changes pairs and their losses. */
-import { MahaloError } from "@mahalo/torch";
 import type { EncodedPair } from "../../data/tokens/encode.ts";
 import type { PairLoss } from "../losses.ts";
 import type { RewardMargins } from "./scalarize.ts";
 
 /** Fields of the align block that only some methods read. */
-export type MethodField = "objective" | "weights" | "rewards" | "models" | "conflict";
+const methodFields = ["objective", "weights", "rewards", "models", "conflict"] as const;
+
+/** Field of the align block that only some methods read. */
+export type MethodField = (typeof methodFields)[number];
+
+/** What methods train; see {@link AlignMethodSpec.heads}. */
+const trainedHeads = ["each", "missing", "base"] as const;
 
 /** Pairs of one side with what rewards say of them, and the weights over objectives, which sum to 1. */
 export type RewardedPairs = {
@@ -15,23 +20,17 @@ export type RewardedPairs = {
   weights: ReadonlyMap<string, number>;
 };
 
-/** Fields that methods may read, and what they may train. */
-const known = {
-  fields: ["objective", "weights", "rewards", "models", "conflict"] satisfies MethodField[],
-  heads: ["each", "missing", "base"] satisfies NonNullable<AlignMethodSpec["heads"]>[],
-};
-
-/** Checks a program's method for words that mean nothing. @throws MahaloError E_REGISTRY */
-export const checkMethod = (name: string, { fields, heads, merges }: AlignMethodSpec): void => {
-  const refuse = (fault: string): never => {
-    throw new MahaloError("E_REGISTRY", `align method "${name}": ${fault}`, { exitStatus: 1 });
-  };
-  for (const field of Object.keys(fields))
-    if (!known.fields.some((other) => other === field)) refuse(`fields: unknown field "${field}"`);
-  if (heads === undefined && merges === undefined)
-    refuse(`heads is missing; it says what is trained: ${known.heads.join(", ")}`);
-  if (heads !== undefined && !known.heads.includes(heads))
-    refuse(`heads must be one of ${known.heads.join(", ")}, not "${heads}"`);
+/** What of a program's method means nothing; undefined where all is well. */
+export const methodFault = ({ fields, heads, merges }: AlignMethodSpec): string | undefined => {
+  const strange = Object.keys(fields).find((field) => !methodFields.some((name) => name === field));
+  if (strange !== undefined) return `fields: unknown field "${strange}"`;
+  if (heads === undefined)
+    return merges === undefined
+      ? `heads is missing; it says what is trained: ${trainedHeads.join(", ")}`
+      : undefined;
+  return trainedHeads.includes(heads)
+    ? undefined
+    : `heads must be one of ${trainedHeads.join(", ")}, not "${heads}"`;
 };
 
 /** A method of alignment. */
@@ -43,7 +42,7 @@ export type AlignMethodSpec = {
    * What it trains: a new head for each objective; new heads for the objectives that the model has none for, and nothing
    * else; or the model's base head. Left out where it trains nothing.
    */
-  heads?: "each" | "missing" | "base";
+  heads?: (typeof trainedHeads)[number];
   /** Pairs with the better response as the chosen one, by rewards or anything else; as many as before. Default: as they are. */
   rank?(rewarded: RewardedPairs): EncodedPair[];
   /** The loss of each pair. Default: the block's loss for all. */
