@@ -8,7 +8,7 @@ import { parseJson } from "../../packages/mahalo/src/core/json.ts";
 import { zip } from "../../packages/mahalo/src/core/need.ts";
 import { gradientsOf, trainAll } from "../../packages/mahalo/src/model/testing/gradients.ts";
 import { goldenFolder, tinyModel } from "../../packages/mahalo/src/model/testing/tiny.ts";
-import { logProbHeads } from "../../packages/mahalo/src/train/log-prob-head.ts";
+import { baseHead } from "../../packages/mahalo/src/train/log-prob-head.ts";
 import { modpo } from "../../packages/mahalo/src/train/methods/modpo.ts";
 import { scalarized } from "../../packages/mahalo/src/train/methods/scalarize.ts";
 import { preferenceTask } from "../../packages/mahalo/src/train/preference.ts";
@@ -104,7 +104,7 @@ test("DPO of one head on all pairs has TRL's loss and PyTorch's gradients", asyn
     steps: 1,
     batch: () => [...pairs.keys()],
     beta: golden.single_head.beta,
-    headOf: logProbHeads(() => model.heads.base),
+    headOf: () => baseHead(model),
   });
   const rows = task.rows(0);
   const losses: number[] = [];

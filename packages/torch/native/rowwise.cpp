@@ -21,6 +21,7 @@ namespace {
 
 using at::Tensor;
 using OptionalTensor = std::optional<Tensor>;
+using TensorList = at::TensorList;
 
 MAHALO_INLINE void normRow(const float* x, const float* w, float* y, int64_t width, float eps) {
   float sum = 0;
@@ -58,7 +59,7 @@ void writeFloats(const float* from, const Tensor& to, int64_t place, int64_t cou
 /// Memory that calls use again: allocating it anew costs as much as a small product.
 struct Scratch {
   Rows rows;
-  Aligned<float> x, norm, wide, between, y, cosine, sine;
+  Aligned<float> x, norm, wide, between, y, cosine, sine, low, update;
 };
 
 Scratch& scratch() {
@@ -134,6 +135,32 @@ float* rowProducts(const float* x, int64_t rows, const Weight& weight, Rows& for
   return y.data();
 }
 
+/// The low-rank update of a linear map: y += ((x A^T) * gains) B^T; none where it has no matrices.
+struct LowRank {
+  Weight a, b;
+  const float* gains = nullptr;
+  explicit operator bool() const { return gains != nullptr; }
+};
+
+LowRank lowRankOf(TensorList matrices, const OptionalTensor& gains, int64_t rows, const Weight& weight, const char* what) {
+  if (matrices.empty()) return {};
+  TORCH_CHECK(matrices.size() == 2 && gains, what, ": an adapter is two matrices and gains");
+  const auto a = weightOf(matrices[0], std::nullopt, weight.k, what), b = weightOf(matrices[1], std::nullopt, a.n, what);
+  TORCH_CHECK(b.n == weight.n, what, ": an adapter gives ", weight.n, " values, not ", b.n);
+  TORCH_CHECK(gains->scalar_type() == at::kFloat && gains->dim() == 2 && gains->size(0) == rows && gains->size(1) == a.n && gains->is_contiguous() && gains->is_cpu(), what,
+              ": contiguous float32 gains [", rows, ", ", a.n, "] on the CPU are needed");
+  return {a, b, gains->const_data_ptr<float>()};
+}
+
+/// Adds the update of rows `first` on to y [rows, n], which holds x W^T.
+void addLowRank(const LowRank& low, const float* x, int64_t first, int64_t rows, float* y, Scratch& own) {
+  if (!low) return;
+  float* inner = rowProducts(x, rows, low.a, own.rows, own.low);
+  const float* gains = low.gains + first * low.a.n;
+  for (int64_t i = 0; i < rows * low.a.n; ++i) inner[i] *= gains[i];
+  addRows(y, rowProducts(inner, rows, low.b, own.rows, own.update), rows, low.b.n);
+}
+
 Tensor rowsLinear(const Tensor& input, const Tensor& weight, const OptionalTensor& scale, const OptionalTensor& bias) {
   const auto x = input.contiguous();
   checkRows(x, "rowwise_linear");
@@ -151,7 +178,7 @@ Tensor rowsLinear(const Tensor& input, const Tensor& weight, const OptionalTenso
 
 std::tuple<Tensor, Tensor, Tensor> layerFront(const Tensor& input, const Tensor& norm, double eps, const Tensor& qkv, const OptionalTensor& scale,
                                               const OptionalTensor& bias, const OptionalTensor& queryNorm, const OptionalTensor& keyNorm,
-                                              const Tensor& cosine, const Tensor& sine, int64_t heads, int64_t kvHeads) {
+                                              const Tensor& cosine, const Tensor& sine, int64_t heads, int64_t kvHeads, TensorList adapter, const OptionalTensor& gains) {
   const auto x = input.contiguous();
   checkRows(x, "rowwise_front");
   const int64_t total = x.size(0), width = x.size(1), e = cosine.size(-1);
@@ -160,6 +187,7 @@ std::tuple<Tensor, Tensor, Tensor> layerFront(const Tensor& input, const Tensor&
   TORCH_CHECK(cosine.dim() == 2 && cosine.size(0) == total && cosine.sizes() == sine.sizes() && cosine.scalar_type() == x.scalar_type() && sine.scalar_type() == x.scalar_type() &&
                   cosine.is_contiguous() && sine.is_contiguous(),
               "rowwise_front: contiguous rotations [T, E] in the dtype of the rows are needed");
+  const auto low = lowRankOf(adapter, gains, total, w, "rowwise_front: adapter");
   checkVector(norm, width, "norm");
   Aligned<float> normCopy, queryCopy, keyCopy;
   const float* weights = floatsOf(norm, normCopy);
@@ -172,6 +200,7 @@ std::tuple<Tensor, Tensor, Tensor> layerFront(const Tensor& input, const Tensor&
   eachChunk(total, [&](int64_t first, int64_t rows) {
     const float* ns = normed(floatsOf(x.narrow(0, first, rows), own.x), rows, width, weights, eps, own.norm);
     float* wide = rowProducts(ns, rows, w, own.rows, own.wide);
+    addLowRank(low, ns, first, rows, wide, own);
     addBias(wide, rows, bias, w.n, "rowwise_front");
     eachRow(rows, w.n, [&](int64_t r) {
       float* row = wide + r * w.n;
@@ -191,7 +220,8 @@ std::tuple<Tensor, Tensor, Tensor> layerFront(const Tensor& input, const Tensor&
 }
 
 Tensor layerBack(const Tensor& input, const Tensor& attention, const Tensor& out, const OptionalTensor& outScale, const OptionalTensor& outBias, const Tensor& norm, double eps,
-                 const Tensor& gateUp, const OptionalTensor& gateUpScale, const Tensor& down, const OptionalTensor& downScale) {
+                 const Tensor& gateUp, const OptionalTensor& gateUpScale, const Tensor& down, const OptionalTensor& downScale, TensorList outAdapter, TensorList gateUpAdapter,
+                 TensorList downAdapter, const OptionalTensor& gains) {
   const auto x = input.contiguous();
   checkRows(x, "rowwise_back");
   const int64_t total = x.size(0), width = x.size(1);
@@ -203,6 +233,9 @@ Tensor layerBack(const Tensor& input, const Tensor& attention, const Tensor& out
   TORCH_CHECK(g.n % 2 == 0 && o.n == width, "rowwise_back: out must give rows of the input's width, gate and up be equally wide");
   const auto d = weightOf(down, downScale, g.n / 2, "rowwise_back: down");
   TORCH_CHECK(d.n == width, "rowwise_back: down must give rows of the input's width");
+  const auto lowOut = lowRankOf(outAdapter, gains, total, o, "rowwise_back: adapter of out");
+  const auto lowGateUp = lowRankOf(gateUpAdapter, gains, total, g, "rowwise_back: adapter of gate and up");
+  const auto lowDown = lowRankOf(downAdapter, gains, total, d, "rowwise_back: adapter of down");
   checkVector(norm, width, "norm");
   Aligned<float> normCopy;
   const float* weights = floatsOf(norm, normCopy);
@@ -210,16 +243,21 @@ Tensor layerBack(const Tensor& input, const Tensor& attention, const Tensor& out
   auto& own = scratch();
   eachChunk(total, [&](int64_t first, int64_t rows) {
     // The residual stream, in float32 until the layer's end.
-    float* stream = rowProducts(floatsOf(attended.narrow(0, first, rows), own.x), rows, o, own.rows, own.y);
+    const float* os = floatsOf(attended.narrow(0, first, rows), own.x);
+    float* stream = rowProducts(os, rows, o, own.rows, own.y);
+    addLowRank(lowOut, os, first, rows, stream, own);
     addBias(stream, rows, outBias, width, "rowwise_back");
     addRows(stream, floatsOf(x.narrow(0, first, rows), own.x), rows, width);
-    const float* wide = rowProducts(normed(stream, rows, width, weights, eps, own.norm), rows, g, own.rows, own.wide);
+    const float* ns = normed(stream, rows, width, weights, eps, own.norm);
+    float* wide = rowProducts(ns, rows, g, own.rows, own.wide);
+    addLowRank(lowGateUp, ns, first, rows, wide, own);
     own.between.resize(rows * d.k);
     eachRow(rows, d.k, [&](int64_t r) {
       const float* gate = wide + r * g.n;
       dispatch<swigluFloats>(gate, gate + d.k, own.between.data() + r * d.k, d.k);
     });
     addRows(stream, rowProducts(own.between.data(), rows, d, own.rows, own.norm), rows, width);
+    addLowRank(lowDown, own.between.data(), first, rows, stream, own);
     eachRow(rows, width, [&](int64_t r) { writeFloats(stream + r * width, y, (first + r) * width, width); });
   });
   return y;
@@ -243,10 +281,11 @@ std::tuple<Tensor, Tensor> quantizeRows(const Tensor& weight) {
 TORCH_LIBRARY_FRAGMENT(mahalo, library) {
   library.def("rowwise_linear(Tensor x, Tensor weight, Tensor? scale=None, Tensor? bias=None) -> Tensor");
   library.def(
-      "rowwise_front(Tensor x, Tensor norm, float eps, Tensor qkv, Tensor? scale, Tensor? bias, Tensor? query_norm, Tensor? key_norm, Tensor cosine, Tensor sine, int heads, int kv_heads) -> (Tensor, "
+      "rowwise_front(Tensor x, Tensor norm, float eps, Tensor qkv, Tensor? scale, Tensor? bias, Tensor? query_norm, Tensor? key_norm, Tensor cosine, Tensor sine, int heads, int kv_heads, Tensor[] adapter, Tensor? gains) -> (Tensor, "
       "Tensor, Tensor)");
   library.def(
-      "rowwise_back(Tensor x, Tensor attended, Tensor out, Tensor? out_scale, Tensor? out_bias, Tensor norm, float eps, Tensor gate_up, Tensor? gate_up_scale, Tensor down, Tensor? down_scale) -> "
+      "rowwise_back(Tensor x, Tensor attended, Tensor out, Tensor? out_scale, Tensor? out_bias, Tensor norm, float eps, Tensor gate_up, Tensor? gate_up_scale, Tensor down, Tensor? down_scale, Tensor[] out_adapter, Tensor[] "
+      "gate_up_adapter, Tensor[] down_adapter, Tensor? gains) -> "
       "Tensor");
   library.def("quantize_rows(Tensor weight) -> (Tensor, Tensor)");
 }

@@ -1072,16 +1072,16 @@ export const rowwiseLinear = (x: Tensor, weight: Tensor, scale?: Tensor | null, 
 };
 
 let $rowwiseFront = 0;
-/** A layer up to its attention: norm, query-key-value product, norms of heads, rotation. `mahalo::rowwise_front(Tensor x, Tensor norm, float eps, Tensor qkv, Tensor? scale, Tensor? bias, Tensor? query_norm, Tensor? key_norm, Tensor cosine, Tensor sine, int heads, int kv_heads) -> (Tensor, Tensor, Tensor)` */
-export const rowwiseFront = (x: Tensor, norm: Tensor, eps: number, qkv: Tensor, scale: Tensor | null, bias: Tensor | null, queryNorm: Tensor | null, keyNorm: Tensor | null, cosine: Tensor, sine: Tensor, heads: number, kvHeads: number): [Tensor, Tensor, Tensor] => {
-  const r = native.call(($rowwiseFront ||= native.resolve("mahalo::rowwise_front", "")), x.handle, norm.handle, eps, qkv.handle, scale?.handle, bias?.handle, queryNorm?.handle, keyNorm?.handle, cosine.handle, sine.handle, heads, kvHeads) as unknown[];
+/** A layer up to its attention: norm, query-key-value product, norms of heads, rotation; adapters are A [S, in] and B [out, S], or empty. `mahalo::rowwise_front(Tensor x, Tensor norm, float eps, Tensor qkv, Tensor? scale, Tensor? bias, Tensor? query_norm, Tensor? key_norm, Tensor cosine, Tensor sine, int heads, int kv_heads, Tensor[] adapter, Tensor? gains) -> (Tensor, Tensor, Tensor)` */
+export const rowwiseFront = (x: Tensor, norm: Tensor, eps: number, qkv: Tensor, scale: Tensor | null, bias: Tensor | null, queryNorm: Tensor | null, keyNorm: Tensor | null, cosine: Tensor, sine: Tensor, heads: number, kvHeads: number, adapter: readonly Tensor[], gains?: Tensor | null): [Tensor, Tensor, Tensor] => {
+  const r = native.call(($rowwiseFront ||= native.resolve("mahalo::rowwise_front", "")), x.handle, norm.handle, eps, qkv.handle, scale?.handle, bias?.handle, queryNorm?.handle, keyNorm?.handle, cosine.handle, sine.handle, heads, kvHeads, adapter.map(handleOf), gains?.handle) as unknown[];
   return [wrap(r[0] as number), wrap(r[1] as number), wrap(r[2] as number)];
 };
 
 let $rowwiseBack = 0;
-/** A layer after its attention: output product, residual, norm, SwiGLU MLP, residual. `mahalo::rowwise_back(Tensor x, Tensor attended, Tensor out, Tensor? out_scale, Tensor? out_bias, Tensor norm, float eps, Tensor gate_up, Tensor? gate_up_scale, Tensor down, Tensor? down_scale) -> Tensor` */
-export const rowwiseBack = (x: Tensor, attended: Tensor, out: Tensor, outScale: Tensor | null, outBias: Tensor | null, norm: Tensor, eps: number, gateUp: Tensor, gateUpScale: Tensor | null, down: Tensor, downScale?: Tensor | null): Tensor => {
-  return new Tensor(native.call(($rowwiseBack ||= native.resolve("mahalo::rowwise_back", "")), x.handle, attended.handle, out.handle, outScale?.handle, outBias?.handle, norm.handle, eps, gateUp.handle, gateUpScale?.handle, down.handle, downScale?.handle) as number);
+/** A layer after its attention: output product, residual, norm, SwiGLU MLP, residual; adapters as in rowwiseFront. `mahalo::rowwise_back(Tensor x, Tensor attended, Tensor out, Tensor? out_scale, Tensor? out_bias, Tensor norm, float eps, Tensor gate_up, Tensor? gate_up_scale, Tensor down, Tensor? down_scale, Tensor[] out_adapter, Tensor[] gate_up_adapter, Tensor[] down_adapter, Tensor? gains) -> Tensor` */
+export const rowwiseBack = (x: Tensor, attended: Tensor, out: Tensor, outScale: Tensor | null, outBias: Tensor | null, norm: Tensor, eps: number, gateUp: Tensor, gateUpScale: Tensor | null, down: Tensor, downScale: Tensor | null, outAdapter: readonly Tensor[], gateUpAdapter: readonly Tensor[], downAdapter: readonly Tensor[], gains?: Tensor | null): Tensor => {
+  return new Tensor(native.call(($rowwiseBack ||= native.resolve("mahalo::rowwise_back", "")), x.handle, attended.handle, out.handle, outScale?.handle, outBias?.handle, norm.handle, eps, gateUp.handle, gateUpScale?.handle, down.handle, downScale?.handle, outAdapter.map(handleOf), gateUpAdapter.map(handleOf), downAdapter.map(handleOf), gains?.handle) as number);
 };
 
 let $quantizeRows = 0;

@@ -156,6 +156,23 @@ const layers: fc.Arbitrary<Sizes> = fc
   })
   .map(({ share, ...rest }) => ({ ...rest, heads: share * rest.kvHeads }));
 
+/** A low-rank update of a map [n, k], none for rank 0: its matrices, and what it adds to the outputs of rows. */
+const adapterOf = (
+  seed: number,
+  [rank, rows, n, k]: readonly [number, number, number, number],
+  dtype: DType,
+) => {
+  const [a, b] = [normal(seed, [rank, k]).to(dtype), normal(seed + 50, [n, rank]).to(dtype)];
+  const gains = normal(seed + 100, [rows, rank]);
+  const float = (matrix: Tensor): Tensor => matrix.to("float32");
+  return {
+    matrices: rank === 0 ? [] : [a, b],
+    gains: rank === 0 ? null : gains,
+    update: (x: Tensor, under: Tensor = gains): Tensor =>
+      rank === 0 ? ops.zeros([rows, n]) : ops.linear(ops.linear(x, float(a)).mul(under), float(b)),
+  };
+};
+
 const norm = (x: Tensor, w: Tensor): Tensor => ops.rmsNorm(x, [w.numel], w, EPS);
 
 describe.each<[DType, Held]>([
@@ -185,6 +202,7 @@ describe.each<[DType, Held]>([
           const [cosine, sine] = [ops.cos(angles), ops.sin(angles)].map((one) =>
             ops.cat([one, one], -1).to(dtype),
           ) as [Tensor, Tensor];
+          const low = adapterOf(seed + 7, [seed % 5, rows, all, width], dtype);
           const own = ops.rowwiseFront(
             x,
             w,
@@ -198,9 +216,15 @@ describe.each<[DType, Held]>([
             sine,
             heads,
             kvHeads,
+            low.matrices,
+            low.gains,
           );
           const float = (one: Tensor): Tensor => one.to("float32");
-          const qkv = ops.linear(norm(float(x), float(w)), means, float(bias)).view(rows, -1, 2 * half);
+          const normed_TD = norm(float(x), float(w));
+          const qkv = ops
+            .linear(normed_TD, means, float(bias))
+            .add(low.update(normed_TD))
+            .view(rows, -1, 2 * half);
           const turn = (part: Tensor, weights: Tensor | null): Tensor => {
             const [a, b] = ops.splitWithSizes(weights ? norm(part, float(weights)) : part, [half, half], -1);
             if (a === undefined || b === undefined) throw new Error("no halves");
@@ -239,6 +263,16 @@ describe.each<[DType, Held]>([
               .to(dtype),
             normal(seed + 6, [width]).to(dtype),
           ];
+          const rank = seed % 5;
+          const lows = {
+            out: adapterOf(seed + 7, [rank, rows, width, heads * 2 * half], dtype),
+            gateUp: adapterOf(seed + 8, [rank, rows, 2 * inner, width], dtype),
+            down: adapterOf(seed + 9, [rank, rows, width, inner], dtype),
+          };
+          // One gain for all maps, small ones as the weights are.
+          const gains = lows.out.gains?.mul(0.1) ?? null;
+          const added = (low: keyof typeof lows, input: Tensor): Tensor =>
+            lows[low].update(input, gains ?? undefined);
           const own = ops.rowwiseBack(
             x,
             o,
@@ -251,16 +285,25 @@ describe.each<[DType, Held]>([
             gateUp.scale,
             down.weight,
             down.scale,
+            lows.out.matrices,
+            lows.gateUp.matrices,
+            lows.down.matrices,
+            gains,
           );
           const float = (one: Tensor): Tensor => one.to("float32");
-          const y = float(x).add(ops.linear(float(o).view(rows, -1), out.means, float(bias)));
+          const attended = float(o).view(rows, -1);
+          const y = float(x)
+            .add(ops.linear(attended, out.means, float(bias)))
+            .add(added("out", attended));
+          const normed = norm(y, float(w));
           const [gate, up] = ops.splitWithSizes(
-            ops.linear(norm(y, float(w)), gateUp.means),
+            ops.linear(normed, gateUp.means).add(added("gateUp", normed)),
             [inner, inner],
             -1,
           );
           if (gate === undefined || up === undefined) throw new Error("no halves");
-          expectClose(own, y.add(ops.linear(ops.silu(gate).mul(up), down.means)));
+          const between = ops.silu(gate).mul(up);
+          expectClose(own, y.add(ops.linear(between, down.means)).add(added("down", between)));
         }),
       ),
       { numRuns: 20 },
@@ -275,10 +318,32 @@ test("no rows give no rows", () => {
 describe("calls that make no sense are errors", () => {
   const ones = (...shape: number[]): Tensor => ops.ones(shape);
   const bytes = (...shape: number[]): Tensor => ops.ones(shape, { dtype: "int8" });
-  const front = (x: Tensor, qkv: Tensor, angles: Tensor, heads = 2): unknown =>
-    ops.rowwiseFront(x, ones(3), EPS, qkv, null, null, null, null, angles, angles, heads, 1);
+  const front = (
+    x: Tensor,
+    qkv: Tensor,
+    angles: Tensor,
+    heads = 2,
+    adapter: readonly Tensor[] = [],
+    gains: Tensor | null = null,
+  ): unknown =>
+    ops.rowwiseFront(x, ones(3), EPS, qkv, null, null, null, null, angles, angles, heads, 1, adapter, gains);
   const back = (o: Tensor, gateUp: Tensor, down: Tensor): unknown =>
-    ops.rowwiseBack(ones(2, 3), o, ones(3, 4), null, null, ones(3), EPS, gateUp, null, down, null);
+    ops.rowwiseBack(
+      ones(2, 3),
+      o,
+      ones(3, 4),
+      null,
+      null,
+      ones(3),
+      EPS,
+      gateUp,
+      null,
+      down,
+      null,
+      [],
+      [],
+      [],
+    );
   test.each<[string, RegExp, () => unknown]>([
     ["a weight of another width", /weight \[n, 3\]/, () => ops.rowwiseLinear(ones(2, 3), ones(4, 2))],
     [

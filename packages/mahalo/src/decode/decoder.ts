@@ -2,6 +2,7 @@
 import { MahaloError, noGrad, scope, type Tensor, tensor } from "@mahalo/torch";
 import { zip } from "../core/need.ts";
 import type { LanguageModel } from "../model/folder/load.ts";
+import type { Mix } from "../model/heads/heads.ts";
 import { packedAttention } from "../model/transformer/attention.ts";
 import { type CachedAttentionOptions, cachedPass, promptBatch } from "./kv/cached-attention.ts";
 import { KvCache, type KvCacheOptions, type KvRow, pagesOf } from "./kv/kv-cache.ts";
@@ -10,8 +11,8 @@ import { commonLength, longestHeld, PrefixCache } from "./kv/prefix-cache.ts";
 
 // Shapes: R rows, N rows of one call, D hidden.
 
-/** New tokens of one row. */
-export type Extension = { row: number; ids: readonly number[] };
+/** New tokens of one row, and the normalised mix of the objectives' adapters that reads them; default: adapters off. */
+export type Extension = { row: number; ids: readonly number[]; mix?: Mix | undefined };
 
 /**
  * Rows of tokens that a model goes on from. Rows are numbered from 0 without gaps.
@@ -28,8 +29,8 @@ export type Decoder = {
   addRow(): number;
   /** Appends tokens (at least one a row) to rows, and gives the hidden state behind the last of each: [N, D]. */
   extend(extensions: readonly Extension[]): Tensor;
-  /** Appends one token to every row, or to the given ones, and gives the hidden state behind each: [R, D]. */
-  step(tokens: readonly number[], rows?: readonly number[]): Tensor;
+  /** Appends one token to every row, or to the given ones, and gives the hidden state behind each: [R, D]. Mixes as in {@link Extension}. */
+  step(tokens: readonly number[], rows?: readonly number[], mixes?: readonly (Mix | undefined)[]): Tensor;
   /**
    * A new row that holds the first `length` tokens of another (default all), without reading or copying them: both
    * share the memory of what they have in common, but for at most a page.
@@ -39,10 +40,10 @@ export type Decoder = {
   removeRow(row: number): void;
   /** As {@link removeRow}, but what the row holds may be found by {@link matchPrefix} and {@link addPrefixRow} as long as it fits. */
   insertPrefix(row: number): void;
-  /** How many of the first tokens some row, cached prefixes included, holds already; never all of them. */
-  matchPrefix(ids: readonly number[]): number;
+  /** How many of the first tokens some row, cached prefixes included, holds already as the mix reads them; never all of them. */
+  matchPrefix(ids: readonly number[], mix?: Mix): number;
   /** Adds a row that holds the first tokens that {@link matchPrefix} finds; never all of them. */
-  addPrefixRow(ids: readonly number[]): number;
+  addPrefixRow(ids: readonly number[], mix?: Mix): number;
   /** Whether rows fit in the memory bound if they grow to these lengths, whatever they share. */
   fits(lengths: readonly number[]): boolean;
   /** Bytes that rows of these lengths need if they share nothing. */
@@ -73,6 +74,12 @@ const checkIds = (ids: readonly number[], vocabSize: number): void => {
   if (wrong === undefined) return;
   throw new MahaloError("E_TOKEN_ID", `token id ${wrong} is not one of the model's ${vocabSize}`);
 };
+
+/** A row's tokens and their keys and values; `key` names the mix that read them, undefined while it holds none. */
+type HeldRow = { ids: number[]; row: KvRow; key: string | undefined };
+
+/** Key of a row whose tokens were read under several mixes. */
+const mixedKey = "mixed";
 
 /** A step has a token for each of its rows. */
 const checkStep = (tokens: readonly number[], rows: readonly number[]): void => {
@@ -105,22 +112,30 @@ export const cachedDecoder = (model: LanguageModel, options: DecoderOptions = {}
     cache,
     options.maxCachedPrefixBytes ?? Math.min(CACHED_PREFIX_BYTES, maxBytes / 2),
   );
-  const held: { ids: number[]; row: KvRow }[] = [];
-  const rowOf = (row: number): { ids: number[]; row: KvRow } => need(held[row], row);
-  const add = (ids: number[], row: KvRow): number => held.push({ ids, row }) - 1;
+  const held: HeldRow[] = [];
+  const rowOf = (row: number): HeldRow => need(held[row], row);
+  const add = (ids: number[], row: KvRow, key?: string): number => held.push({ ids, row, key }) - 1;
+  // Without adapters keys and values are the same under every mix.
+  const keyOf = (mix: Mix | undefined): string =>
+    backbone.adapters === undefined || mix === undefined ? "" : JSON.stringify(mix);
   /** The longest beginning of tokens that a row holds, live or parked; the last token is always read. */
-  const longest = (ids: readonly number[]): { row: KvRow; length: number } | undefined => {
+  const longest = (ids: readonly number[], key: string): { row: KvRow; length: number } | undefined => {
     const before = ids.slice(0, -1);
-    const [live, kept] = [longestHeld(before, held), prefixes.match(before)];
+    const [live, kept] = [longestHeld(before, held, key), prefixes.match(before, key)];
     const best = (live?.length ?? 0) >= (kept?.length ?? 0) ? live : kept;
     return best && { row: best.held.row, length: best.length };
   };
-  const read = (extensions: readonly { row: number; ids: readonly number[] }[]): Tensor =>
+  const read = (extensions: readonly Extension[]): Tensor =>
     noGrad(() =>
       scope(() => {
-        const resolved = extensions.map(({ row, ids }) => ({ row: rowOf(row).row, ids }));
+        const resolved = extensions.map(({ row, ids, mix }) => ({ row: rowOf(row).row, ids, mix }));
         const { hidden_TD, starts } = cachedPass(backbone, cache, resolved, { fused });
-        for (const { row, ids } of extensions) for (const id of ids) rowOf(row).ids.push(id);
+        for (const { row, ids, mix } of extensions) {
+          const of = rowOf(row);
+          for (const id of ids) of.ids.push(id);
+          // Tokens of several mixes are nobody else's beginning.
+          of.key = (of.key ?? keyOf(mix)) === keyOf(mix) ? keyOf(mix) : mixedKey;
+        }
         const ends = zip(starts, extensions).map(([start, { ids }]) => start + ids.length - 1);
         // A step's ends are its rows, in order.
         if (ends.length === hidden_TD.size(0) && ends.every((end, index) => end === index)) return hidden_TD;
@@ -144,25 +159,27 @@ export const cachedDecoder = (model: LanguageModel, options: DecoderOptions = {}
       for (const { ids } of extensions) checkIds(ids, config.vocabSize);
       return read(extensions);
     },
-    step(tokens, rows = [...held.keys()]) {
+    step(tokens, rows = [...held.keys()], mixes) {
       checkStep(tokens, rows);
       checkIds(tokens, config.vocabSize);
-      return read(zip(rows, tokens).map(([row, token]) => ({ row, ids: [token] })));
+      return read(
+        zip(rows, tokens).map(([row, token], index) => ({ row, ids: [token], mix: mixes?.[index] })),
+      );
     },
     fork: (row, length = rowOf(row).ids.length) =>
-      add(rowOf(row).ids.slice(0, length), cache.fork(rowOf(row).row, length)),
+      add(rowOf(row).ids.slice(0, length), cache.fork(rowOf(row).row, length), rowOf(row).key),
     removeRow: (row) => cache.free(removeAt(held, row).row),
     insertPrefix(row) {
       const gone = removeAt(held, row);
-      if (gone.ids.length === 0) cache.free(gone.row);
-      else prefixes.insert(gone.ids, gone.row);
+      if (gone.ids.length === 0 || gone.key === mixedKey) cache.free(gone.row);
+      else prefixes.insert(gone);
     },
-    matchPrefix: (ids) => longest(ids)?.length ?? 0,
-    addPrefixRow(ids) {
-      const from = longest(ids);
+    matchPrefix: (ids, mix) => longest(ids, keyOf(mix))?.length ?? 0,
+    addPrefixRow(ids, mix) {
+      const from = longest(ids, keyOf(mix));
       return from === undefined
         ? add([], cache.open())
-        : add(ids.slice(0, from.length), cache.fork(from.row, from.length));
+        : add(ids.slice(0, from.length), cache.fork(from.row, from.length), keyOf(mix));
     },
     fits: (lengths) => lengths.reduce((sum, length) => sum + pagesOf(length), 0) <= cache.pages.maxPages,
     bytesFor: (lengths) => lengths.reduce((sum, length) => sum + pagesOf(length), 0) * cache.pages.pageBytes,
@@ -178,11 +195,17 @@ export const cachedDecoder = (model: LanguageModel, options: DecoderOptions = {}
 export const uncachedDecoder = (model: LanguageModel): Decoder => {
   const { backbone, config } = model;
   const device = deviceOf(model);
-  const held: number[][] = [];
-  const idsOf = (row: number): number[] => need(held[row], row);
-  const add = (ids: readonly number[]): number => held.push([...ids]) - 1;
+  const held: { ids: number[]; mixes: (Mix | undefined)[] }[] = [];
+  const rowOf = (row: number): { ids: number[]; mixes: (Mix | undefined)[] } => need(held[row], row);
+  const idsOf = (row: number): number[] => rowOf(row).ids;
+  const add = (ids: readonly number[], mixes: readonly (Mix | undefined)[]): number =>
+    held.push({ ids: [...ids], mixes: [...mixes] }) - 1;
+  const push = (row: number, ids: readonly number[], mix: Mix | undefined): void => {
+    rowOf(row).ids.push(...ids);
+    rowOf(row).mixes.push(...ids.map(() => mix));
+  };
   const longest = (ids: readonly number[]): number =>
-    Math.max(0, ...held.map((other) => commonLength(ids.slice(0, -1), other)));
+    Math.max(0, ...held.map((other) => commonLength(ids.slice(0, -1), other.ids)));
   const hiddenOf = (rows: readonly number[]): Tensor =>
     noGrad(() =>
       scope(() => {
@@ -191,6 +214,10 @@ export const uncachedDecoder = (model: LanguageModel): Decoder => {
           ids_T: tensor(batch.ids, { dtype: "int64", device }),
           positions_T: tensor(batch.positions, { dtype: "int64", device }),
           lastPosition: batch.positions.reduce((last, position) => Math.max(last, position), 0),
+          gains_TS: backbone.adapters?.gains(
+            rows.flatMap((row) => rowOf(row).mixes.map((mix) => ({ length: 1, mix }))),
+            device,
+          ),
         };
         const hidden_TD = backbone.forward(tokens, packedAttention(batch));
         const ends = Int32Array.from(batch.rows, ({ start, prompt }) => start + prompt - 1);
@@ -205,21 +232,22 @@ export const uncachedDecoder = (model: LanguageModel): Decoder => {
     bytes: 0,
     usedBytes: 0,
     ids: idsOf,
-    addRow: () => add([]),
+    addRow: () => add([], []),
     extend(extensions) {
-      for (const { row, ids } of extensions) {
+      for (const { row, ids, mix } of extensions) {
         checkIds(ids, config.vocabSize);
-        idsOf(row).push(...ids);
+        push(row, ids, mix);
       }
       return hiddenOf(extensions.map(({ row }) => row));
     },
-    step(tokens, rows = [...held.keys()]) {
+    step(tokens, rows = [...held.keys()], mixes) {
       checkStep(tokens, rows);
       checkIds(tokens, config.vocabSize);
-      for (const [row, token] of zip(rows, tokens)) idsOf(row).push(token);
+      for (const [index, [row, token]] of zip(rows, tokens).entries()) push(row, [token], mixes?.[index]);
       return hiddenOf(rows);
     },
-    fork: (row, length = idsOf(row).length) => add(idsOf(row).slice(0, length)),
+    fork: (row, length = idsOf(row).length) =>
+      add(idsOf(row).slice(0, length), rowOf(row).mixes.slice(0, length)),
     removeRow(row) {
       removeAt(held, row);
     },
@@ -227,7 +255,13 @@ export const uncachedDecoder = (model: LanguageModel): Decoder => {
       removeAt(held, row);
     },
     matchPrefix: longest,
-    addPrefixRow: (ids) => add(ids.slice(0, longest(ids))),
+    addPrefixRow(ids, mix) {
+      const known = ids.slice(0, longest(ids));
+      return add(
+        known,
+        known.map(() => mix),
+      );
+    },
     fits: () => true,
     bytesFor: () => 0,
     dispose() {

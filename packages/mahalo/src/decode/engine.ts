@@ -237,7 +237,11 @@ export class Engine {
     if (this.#tasks.length === 0) return;
     scope(() => {
       const answers = this.#tasks.map(({ answer }) => answer);
-      const hidden_RD = this.#decoder.step(answers.map(({ ids }) => lastOf(ids, "token")));
+      const hidden_RD = this.#decoder.step(
+        answers.map(({ ids }) => lastOf(ids, "token")),
+        undefined,
+        answers.map(({ adapterMix }) => adapterMix),
+      );
       this.#take(this.#tasks, nextTokens(this.model, hidden_RD, answers));
     });
   }
@@ -249,7 +253,7 @@ export class Engine {
     // Rows that cannot be read are nobody's: their tasks hold their places until they leave.
     try {
       scope(() => {
-        const prompts = joining.map(({ answer }) => answer.promptIds);
+        const prompts = joining.map(({ answer }) => ({ ids: answer.promptIds, mix: answer.adapterMix }));
         for (const { prompts: indices, rows, hidden_ND } of prefill(this.#decoder, prompts, {
           share: this.#share,
         })) {

@@ -48,7 +48,7 @@ const jointDecoder = (decoders: readonly Decoder[]): Decoder => {
     ids: (row) => first.ids(row),
     addRow: () => all((decoder) => decoder.addRow()),
     extend: (extensions) => joined((decoder) => decoder.extend(extensions)),
-    step: (tokens, rows) => joined((decoder) => decoder.step(tokens, rows)),
+    step: (tokens, rows, mixes) => joined((decoder) => decoder.step(tokens, rows, mixes)),
     fork: (row, length) => all((decoder) => decoder.fork(row, length)),
     removeRow: (row) => all((decoder) => decoder.removeRow(row)),
     // What the models keep of rows that left may differ, so nothing is kept.

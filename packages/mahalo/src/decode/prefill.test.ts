@@ -31,12 +31,14 @@ afterAll(() => {
 const stem = (length: number, by: number): number[] =>
   Array.from({ length }, (_, index) => 3 + ((7 * index + 31 * by + index * by) % 200));
 
+const promptsOf = (prompts: readonly (readonly number[])[]) => prompts.map((ids) => ({ ids }));
+
 describe("a plan", () => {
   const none = (): number => 0;
 
   test("lets later prompts begin with what an earlier one reads", () => {
     const a = stem(40, 1);
-    expect(planPrefill([a, a.slice(0, 30), stem(30, 2)], none)).toEqual([
+    expect(planPrefill(promptsOf([a, a.slice(0, 30), stem(30, 2)]), none)).toEqual([
       undefined,
       { prompt: 0, length: 29 },
       undefined,
@@ -45,21 +47,34 @@ describe("a plan", () => {
 
   test("goes on from rows where they hold as much", () => {
     const a = stem(40, 1);
-    expect(planPrefill([a, a.slice(0, 30)], (prompt) => Math.min(29, prompt.length))).toEqual([
+    expect(planPrefill(promptsOf([a, a.slice(0, 30)]), ({ ids }) => Math.min(29, ids.length))).toEqual([
       undefined,
       undefined,
     ]);
-    expect(planPrefill([a, a.slice(0, 30)], () => 28)).toEqual([undefined, { prompt: 0, length: 29 }]);
+    expect(planPrefill(promptsOf([a, a.slice(0, 30)]), () => 28)).toEqual([
+      undefined,
+      { prompt: 0, length: 29 },
+    ]);
+  });
+
+  test("shares nothing between mixes", () => {
+    const a = stem(40, 1);
+    const under = (share: number) => ({ ids: a, mix: { a: share, b: 1 - share } });
+    expect(planPrefill([under(0.5), under(0.25), under(0.5)], none)).toEqual([
+      undefined,
+      undefined,
+      { prompt: 0, length: 39 },
+    ]);
   });
 
   test("lets short common beginnings be read again", () => {
     const a = stem(15, 1);
     expect(
       planPrefill(
-        [
+        promptsOf([
           [...a, 5],
           [...a, 6],
-        ],
+        ]),
         none,
       ),
     ).toEqual([undefined, undefined]);
@@ -71,7 +86,7 @@ describe("a plan", () => {
       .map(([by, length, end]) => [...stem(length, by), 210 + end]);
     fc.assert(
       fc.property(fc.array(ids, { minLength: 1, maxLength: 8 }), fc.nat(40), (prompts, held) => {
-        const plan = planPrefill(prompts, () => held);
+        const plan = planPrefill(promptsOf(prompts), () => held);
         for (const [index, source] of plan.entries()) {
           if (source === undefined) continue;
           const { prompt, length } = source;
@@ -204,11 +219,13 @@ test("prompts begin with what live and cached prefixes hold, and leave these as 
   const decoder = cachedDecoder(model);
   const [a, b] = [stem(40, 1), stem(40, 2)];
   scope(() => {
-    prefill(decoder, [a, b], { share: true });
+    prefill(decoder, promptsOf([a, b]), { share: true });
     decoder.insertPrefix(0);
     expect([0].map((row) => decoder.ids(row))).toEqual([b]);
     const before = decoder.usedBytes;
-    const joined = prefill(decoder, [[...b, 5], [...a, 6], [...b.slice(0, 20), 7], a], { share: true });
+    const joined = prefill(decoder, promptsOf([[...b, 5], [...a, 6], [...b.slice(0, 20), 7], a]), {
+      share: true,
+    });
     expect(joined.flatMap(({ prompts }) => prompts).toSorted()).toEqual([0, 1, 2, 3]);
     const rows = joined.flatMap(({ prompts, rows }) =>
       prompts.map((prompt, index) => ({ prompt, ids: decoder.ids(rows[index] ?? 0) })),

@@ -1,6 +1,8 @@
 /** How prompts join the rows that decode together: each begins with what is there of it already. */
+import { isDeepStrictEqual } from "node:util";
 import type { Tensor } from "@mahalo/torch";
 import { element, need } from "../core/need.ts";
+import type { Mix } from "../model/heads/heads.ts";
 import type { Decoder } from "./decoder.ts";
 import { commonLength } from "./kv/prefix-cache.ts";
 
@@ -15,6 +17,9 @@ export type Prefilled = { prompts: readonly number[]; rows: readonly number[]; h
 /** Where a prompt begins: with what rows hold, or with the first `length` tokens of an earlier prompt of the list. */
 export type PrefillSource = { prompt: number; length: number } | undefined;
 
+/** Tokens of a prompt, and the normalised mix that reads them. */
+export type PrefillPrompt = { ids: readonly number[]; mix?: Mix | undefined };
+
 /**
  * For each prompt the earlier one that it begins like, where that is worth more than what rows hold of it.
  *
@@ -23,14 +28,16 @@ export type PrefillSource = { prompt: number; length: number } | undefined;
  * @param held how much of a prompt rows hold
  */
 export const planPrefill = (
-  prompts: readonly (readonly number[])[],
-  held: (prompt: readonly number[]) => number,
+  prompts: readonly PrefillPrompt[],
+  held: (prompt: PrefillPrompt) => number,
 ): PrefillSource[] => {
   const first: number[] = [];
   return prompts.map((prompt, index) => {
     let best: { prompt: number; length: number } | undefined;
     for (const earlier of first) {
-      const length = Math.min(commonLength(prompt, element(prompts, earlier, "prompt")), prompt.length - 1);
+      const other = element(prompts, earlier, "prompt");
+      if (!isDeepStrictEqual(other.mix, prompt.mix)) continue;
+      const length = Math.min(commonLength(prompt.ids, other.ids), prompt.ids.length - 1);
       if (length >= leastShared && length > (best?.length ?? 0)) best = { prompt: earlier, length };
     }
     if (best !== undefined && best.length > held(prompt)) return best;
@@ -47,11 +54,11 @@ export const planPrefill = (
  */
 export const prefill = (
   decoder: Decoder,
-  prompts: readonly (readonly number[])[],
+  prompts: readonly PrefillPrompt[],
   { share }: { share: boolean },
 ): Prefilled[] => {
-  const held = (prompt: readonly number[]): number => {
-    const length = decoder.matchPrefix(prompt);
+  const held = ({ ids, mix }: PrefillPrompt): number => {
+    const length = decoder.matchPrefix(ids, mix);
     return length >= leastShared ? length : 0;
   };
   const plan = share ? planPrefill(prompts, held) : prompts.map((): PrefillSource => undefined);
@@ -60,7 +67,8 @@ export const prefill = (
     if (members.length === 0) return [];
     const extensions = members.map((index) => {
       const row = element(rows, index, "the row of prompt");
-      return { row, ids: element(prompts, index, "prompt").slice(decoder.ids(row).length) };
+      const { ids, mix } = element(prompts, index, "prompt");
+      return { row, ids: ids.slice(decoder.ids(row).length), mix };
     });
     const extended = extensions.map(({ row }) => row);
     return [{ prompts: members, rows: extended, hidden_ND: decoder.extend(extensions) }];
@@ -69,7 +77,7 @@ export const prefill = (
     plan.flatMap((source, index) => ((source !== undefined) === later ? [index] : []));
   const open = (index: number): void => {
     const prompt = element(prompts, index, "prompt");
-    rows[index] = share && held(prompt) > 0 ? decoder.addPrefixRow(prompt) : decoder.addRow();
+    rows[index] = share && held(prompt) > 0 ? decoder.addPrefixRow(prompt.ids, prompt.mix) : decoder.addRow();
   };
   const first = members(false);
   const second = members(true);

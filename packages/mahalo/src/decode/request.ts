@@ -134,6 +134,11 @@ export class Sequence {
     return this.#schedule?.at(this.ids.length, this.#steps);
   }
 
+  /** {@link mix} where the model's adapters read tokens under it; undefined where it has none, and all mixes read alike. */
+  get adapterMix(): Mix | undefined {
+    return this.#model.backbone.adapters === undefined ? undefined : this.mix;
+  }
+
   /** A name of {@link mix}: rows of the same name share a head. */
   get mixKey(): string {
     return this.#schedule?.keyAt(this.ids.length, this.#steps) ?? "";

@@ -69,7 +69,8 @@ export class Branches {
       scope(() => {
         const tokens = now.map(({ branch }) => lastOf(branch.answer.ids, "token"));
         const rows = now.map(({ branch }) => branch.row);
-        this.#take(now, this.#decoder.step(tokens, rows), options.maxStepTokens);
+        const mixes = now.map(({ branch }) => branch.answer.adapterMix);
+        this.#take(now, this.#decoder.step(tokens, rows, mixes), options.maxStepTokens);
       });
       for (const branch of now) if (branch.over) waiting.splice(waiting.indexOf(branch), 1);
       // Lets timers and signals through; a step itself never waits.
@@ -91,9 +92,12 @@ export class Branches {
       return this.#decoder.step(
         branches.map(({ answer }) => lastOf(answer.ids, "token")),
         branches.map(({ row }) => row),
+        branches.map(({ answer }) => answer.adapterMix),
       );
     }
-    return this.#decoder.extend(branches.map(({ row, answer }) => ({ row, ids: answer.promptIds })));
+    return this.#decoder.extend(
+      branches.map(({ row, answer }) => ({ row, ids: answer.promptIds, mix: answer.adapterMix })),
+    );
   }
 
   /** Forks every branch for its candidates, and gives each its first token. */

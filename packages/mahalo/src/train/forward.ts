@@ -3,12 +3,10 @@ import { noGrad, scope } from "@mahalo/torch";
 import { zip } from "../core/need.ts";
 import type { LanguageModel } from "../model/folder/load.ts";
 import { packedAttention } from "../model/transformer/attention.ts";
-import type { Parameter } from "../model/transformer/parameters.ts";
-import { batchTokens } from "../model/transformer/tokens.ts";
 import type { HeadPassOptions } from "./head-pass.ts";
 import type { HiddenCache } from "./hidden-cache.ts";
-import { logProbHeads, objectiveHead, type TrainedModel } from "./log-prob-head.ts";
-import { forwardHeads, microbatches, valuesOf } from "./microbatch.ts";
+import { rowHeads, type TrainedModel } from "./log-prob-head.ts";
+import { forwardHeads, microbatches, tokensOf, valuesOf } from "./microbatch.ts";
 import type { CompletionLogProbs, CompletionValues, LossHead, TaskRow } from "./task.ts";
 
 /** How passes are divided; results do not depend on it but for rounding. */
@@ -31,7 +29,7 @@ export type ReadOptions = {
 export const headsOf = (
   model: TrainedModel,
   options: HeadPassOptions & ReadOptions,
-): ((row: TaskRow) => LossHead) => options.headOf ?? logProbHeads(objectiveHead(model), options);
+): ((row: TaskRow) => LossHead) => options.headOf ?? rowHeads(model, options);
 
 /** The values of every completion under its head, without gradients; in the order of the rows. */
 export const forwardWithoutGrad = (
@@ -44,7 +42,9 @@ export const forwardWithoutGrad = (
     for (const microbatch of microbatches(rows, options.maxTokensPerMicrobatch, headsOf(model, options))) {
       scope(() => {
         const { batch, members } = microbatch;
-        const hidden = options.hidden ?? model.backbone.forward(batchTokens(batch), packedAttention(batch));
+        const { backbone } = model;
+        const hidden =
+          options.hidden ?? backbone.forward(tokensOf(microbatch, backbone), packedAttention(batch));
         const values = valuesOf(microbatch, forwardHeads(microbatch, hidden));
         for (const [member, completions] of zip(members, values)) result[member] = completions;
       });
@@ -58,10 +58,5 @@ export const forwardWithoutGrad = (
 export const logProbs = (
   model: LanguageModel,
   rows: readonly TaskRow[],
-  options: PassOptions &
-    Pick<ReadOptions, "hidden"> & { weightOf?: (row: TaskRow) => Parameter; onPass?: (rows: number) => void },
-): CompletionLogProbs[][] =>
-  forwardWithoutGrad(model, rows, {
-    ...options,
-    headOf: logProbHeads(options.weightOf ?? objectiveHead(model), options),
-  });
+  options: PassOptions & ReadOptions & { onPass?: (rows: number) => void },
+): CompletionLogProbs[][] => forwardWithoutGrad(model, rows, options);

@@ -9,6 +9,9 @@ import type { Parameter } from "../model/transformer/parameters.ts";
 const chunkRows = (vocabulary: number, bytes: number, elementBytes: number): number =>
   Math.max(1, Math.floor(bytes / (vocabulary * elementBytes)));
 
+/** A head's weight [V, D], and where its gradient goes. */
+export type HeadWeight = Pick<Parameter, "value" | "accumulate">;
+
 /** How {@link headPass} works; results do not depend on it but for rounding. */
 export type HeadPassOptions = {
   /** Positions of one chunk; by default as many as fit 64 MB of logits. */
@@ -61,7 +64,7 @@ const plainDelta: Delta = (logits_CV, norm_C, target_C, slope_C) => {
  */
 export const headPass = (
   hidden_ND: Tensor,
-  head: Parameter,
+  head: HeadWeight,
   targets: Int32Array,
   options: HeadPassOptions = {},
 ): HeadPass => {

@@ -71,7 +71,7 @@ describe("kept hidden states", () => {
   test("do not depend on which rows came before, nor on whether there was room for them", () => {
     const none = new HiddenCache(model.backbone, { maxBytes: 0 });
     const few = new HiddenCache(model.backbone, { maxBytes: 4 * 64 * 20 });
-    const reader = logProbHead(model.heads.base);
+    const reader = logProbHead(() => model.heads.base);
     const states = (cache: HiddenCache, order: readonly TaskRow[]): Map<TaskRow, Float32Array> =>
       new Map(order.map((row) => [row, scope(() => cache.of(reader, [{ row, index: 1 }]).toFloat32Array())]));
     const wanted = states(hidden, rows);
@@ -90,7 +90,13 @@ describe("kept hidden states", () => {
     logProbs(model, [row], { maxTokensPerMicrobatch: 40 });
     const before = liveTensors();
     const read = row.completions.reduce((sum, { length }) => sum + length, 0);
-    scope(() => hidden.of(logProbHead(model.heads.base), [{ row, index: 1 }]).shape);
+    scope(
+      () =>
+        hidden.of(
+          logProbHead(() => model.heads.base),
+          [{ row, index: 1 }],
+        ).shape,
+    );
     expect(hidden.bytes).toBe(read * model.config.hiddenSize * 4);
     expect(liveTensors()).toBe(before + 1);
     hidden.dispose();

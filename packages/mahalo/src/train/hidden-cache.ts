@@ -4,7 +4,8 @@ import { describeError, keep, noGrad, ops, scope, type Tensor, tensor } from "@m
 import { append } from "../core/append.ts";
 import { hashBytes } from "../core/files.ts";
 import { element } from "../core/need.ts";
-import { type PackedBatch, packRows } from "../data/tokens/packing.ts";
+import { type PackedBatch, packRows, rowLength } from "../data/tokens/packing.ts";
+import type { Mix } from "../model/heads/heads.ts";
 import { packedAttention } from "../model/transformer/attention.ts";
 import type { Backbone } from "../model/transformer/backbone.ts";
 import { batchTokens } from "../model/transformer/tokens.ts";
@@ -17,7 +18,13 @@ import type { LossHead, TaskRow } from "./task.ts";
 type RowStates = { hidden_ND: Tensor; completions: { start: number; length: number }[] };
 
 /** A row laid out alone, and where its head reads it. */
-type Layout = { batch: PackedBatch; positions: number[]; completions: RowStates["completions"]; key: string };
+type Layout = {
+  batch: PackedBatch;
+  mix: Mix | undefined;
+  positions: number[];
+  completions: RowStates["completions"];
+  key: string;
+};
 
 /** Options of {@link HiddenCache}. */
 export type HiddenCacheOptions = {
@@ -86,17 +93,22 @@ export class HiddenCache {
       return { start, length: positions.length - start };
     });
     const spans = packed.completions.flatMap(({ start, length }) => [start, length]);
-    const key = hashBytes(JSON.stringify([[...batch.ids], spans, positions]));
-    const layout = { batch, positions, completions, key };
+    // Without adapters states are the same under every mix.
+    const mix = this.#backbone.adapters === undefined ? undefined : head.mix;
+    const told = mix === undefined ? [] : [Object.entries(mix)];
+    const key = hashBytes(JSON.stringify([[...batch.ids], spans, positions, ...told]));
+    const layout = { batch, mix, positions, completions, key };
     this.#layouts.set(row, layout);
     return layout;
   }
 
-  #read({ batch, positions, completions, key }: Layout): RowStates {
+  #read({ batch, mix, positions, completions, key }: Layout): RowStates {
     const states = scope((): RowStates => {
       const stored = this.#store?.read(key);
       if (stored !== undefined) return { hidden_ND: stored, completions };
-      const hidden_TD = this.#backbone.forward(batchTokens(batch), packedAttention(batch));
+      const parts = batch.rows.map((row) => ({ length: rowLength(row), mix }));
+      const tokens = { ...batchTokens(batch), gains_TS: this.#backbone.adapters?.gains(parts) };
+      const hidden_TD = this.#backbone.forward(tokens, packedAttention(batch));
       const read_N = tensor(Int32Array.from(positions), { dtype: "int64" });
       return { hidden_ND: hidden_TD.indexSelect(0, read_N), completions };
     });

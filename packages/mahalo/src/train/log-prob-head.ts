@@ -1,11 +1,10 @@
 /** What is read off a batch's hidden states and what its gradients do to them; by default, log-probabilities. */
-import { MahaloError } from "@mahalo/torch";
-import { element } from "../core/need.ts";
+import { ops, scope } from "@mahalo/torch";
+import { bug, element } from "../core/need.ts";
 import { predictors } from "../data/tokens/packing.ts";
-import type { Heads } from "../model/heads/heads.ts";
+import type { Heads, Mix } from "../model/heads/heads.ts";
 import type { Backbone } from "../model/transformer/backbone.ts";
-import type { Parameter } from "../model/transformer/parameters.ts";
-import { type HeadPassOptions, headPass } from "./head-pass.ts";
+import { type HeadPassOptions, type HeadWeight, headPass } from "./head-pass.ts";
 import type { LossHead, TaskRow } from "./task.ts";
 
 // Shapes: N positions of all completions that one head is read at, D hidden.
@@ -13,39 +12,59 @@ import type { LossHead, TaskRow } from "./task.ts";
 /** What the trainer needs of a model; a reward model has no output heads. */
 export type TrainedModel = { backbone: Backbone; heads?: Heads | undefined };
 
-/** Reads the log-probabilities of each completion's tokens under one head. */
-export const logProbHead = (head: Parameter, options: HeadPassOptions = {}): LossHead => ({
+/**
+ * Reads the log-probabilities of each completion's tokens under one head.
+ *
+ * @param weightOf the head's weight when it is applied
+ * @param mix of the adapters beneath it; default: off
+ */
+export const logProbHead = (
+  weightOf: () => HeadWeight,
+  { mix, ...options }: HeadPassOptions & Pick<LossHead, "mix"> = {},
+): LossHead => ({
   width: 1,
+  mix,
   positions: (_row, packed, completion) => predictors(packed, completion),
   forward: (hidden_ND, completions) => {
     const targets = completions.flatMap(({ row, index }) => element(row.completions, index, "completion"));
-    const { logps, backward } = headPass(hidden_ND, head, Int32Array.from(targets), options);
+    const { logps, backward } = headPass(hidden_ND, weightOf(), Int32Array.from(targets), options);
     return { values: logps, backward };
   },
 });
 
-/** Log-probabilities under the heads that `weightOf` names, one for each head. */
-export const logProbHeads = (
-  weightOf: (row: TaskRow) => Parameter,
+/** Log-probabilities under the base head, with all adapters off: those of the reference policy. */
+export const baseHead = (model: TrainedModel, options: HeadPassOptions = {}): LossHead =>
+  logProbHead(() => headsIn(model).base, options);
+
+/** Log-probabilities under each row's mix, else under its objective's own head, else under the base head. */
+export const rowHeads = (
+  model: TrainedModel,
   options: HeadPassOptions = {},
 ): ((row: TaskRow) => LossHead) => {
-  const lossHeads = new Map<Parameter, LossHead>();
-  return (row) => {
-    const head = weightOf(row);
-    const lossHead = lossHeads.get(head) ?? logProbHead(head, options);
-    lossHeads.set(head, lossHead);
-    return lossHead;
+  const base = baseHead(model, options);
+  const byMix = new Map<string, LossHead>();
+  return ({ objective, mix = objective === undefined ? undefined : { [objective]: 1 } }) => {
+    if (mix === undefined) return base;
+    const key = JSON.stringify(mix);
+    const head = byMix.get(key) ?? logProbHead(() => mixedWeight(headsIn(model), mix), { ...options, mix });
+    byMix.set(key, head);
+    return head;
   };
 };
 
-/** The output head of a row's objective; the base head where it has none. */
-export const objectiveHead =
-  ({ heads }: TrainedModel) =>
-  ({ objective }: TaskRow): Parameter => {
-    if (heads === undefined) {
-      throw new MahaloError("E_INTERNAL", "a model without output heads has no log-probabilities", {
-        exitStatus: 1,
-      });
-    }
-    return objective === undefined ? heads.base : heads.get(objective);
+const headsIn = ({ heads }: TrainedModel): Heads =>
+  heads ?? bug("a model without output heads has no log-probabilities");
+
+/** The merged head of a mix; its gradient is shared out by the weights: d(loss)/d(W_k) = w_k d(loss)/d(W). */
+const mixedWeight = (heads: Heads, mix: Mix): HeadWeight => {
+  const weighed = Object.entries(mix).filter(([, weight]) => weight > 0);
+  const [first] = weighed;
+  if (first !== undefined && weighed.length === 1) return heads.get(first[0]);
+  return {
+    value: heads.mixFloat(mix).to(heads.base.value.dtype),
+    accumulate: (fresh) => {
+      for (const [name, weight] of weighed)
+        scope(() => heads.get(name).accumulate(ops.mulScalar(fresh, weight)));
+    },
   };
+};

@@ -1,7 +1,10 @@
 /** Microbatches of a step: packed rows, with what each head reads of them. */
 import { MahaloError, noGrad, ops, scope, type Tensor, tensor } from "@mahalo/torch";
 import { element, zip } from "../core/need.ts";
-import { type PackedBatch, packRows } from "../data/tokens/packing.ts";
+import { type PackedBatch, packRows, rowLength } from "../data/tokens/packing.ts";
+import type { Mix } from "../model/heads/heads.ts";
+import type { Backbone, Tokens } from "../model/transformer/backbone.ts";
+import { batchTokens } from "../model/transformer/tokens.ts";
 import { HiddenCache } from "./hidden-cache.ts";
 import type { CompletionValues, HeadOutput, LossHead, RowLoss, TaskRow } from "./task.ts";
 
@@ -22,6 +25,8 @@ export type Microbatch = {
   /** Where each row stands among those that were packed. */
   members: readonly number[];
   batch: PackedBatch;
+  /** By row: the mix of the head that reads it. */
+  mixes: readonly (Mix | undefined)[];
   /** By head, in the order in which rows name them. */
   groups: readonly Group[];
 };
@@ -56,8 +61,15 @@ export function microbatches(
 ): Microbatch[] {
   return packRows(rows, tokens).map(({ batch, members }) => {
     const packed = members.map((member) => element(rows, member, "row"));
-    return { rows: packed, members, batch, groups: groupByHead(batch, packed, headOf) };
+    const mixes = packed.map((row) => headOf(row).mix);
+    return { rows: packed, members, batch, mixes, groups: groupByHead(batch, packed, headOf) };
   });
+}
+
+/** The tokens of a microbatch for a backbone, each row's with the gains of its mix. */
+export function tokensOf({ batch, mixes }: Microbatch, { adapters }: Backbone): Tokens {
+  const parts = zip(batch.rows, mixes).map(([row, mix]) => ({ length: rowLength(row), mix }));
+  return { ...batchTokens(batch), gains_TS: adapters?.gains(parts) };
 }
 
 const int64 = (positions: readonly number[]): Tensor =>

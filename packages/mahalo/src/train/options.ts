@@ -1,6 +1,20 @@
 /** What every training stage can be told; the recipe's training block has this form. */
 import { adamW, type OptimizerOptions, rmsProp, sgd, type UpdateRule } from "@mahalo/torch";
+import type { AdapterModule } from "../model/transformer/objective-adapters.ts";
 import type { ConflictOptions } from "./analysis/conflict.ts";
+
+/** Low-rank adapters, one for each objective. */
+export type AdapterOptions = {
+  /** Rank of an objective's update of one linear map. */
+  rank: number;
+  /** Updates are scaled by alpha / rank. */
+  alpha: number;
+  /** Number of last layers that are adapted. Default: all. */
+  lastLayers?: number | undefined;
+  modules: readonly AdapterModule[];
+  /** One more adapter that all objectives train and every mix has. */
+  shared: boolean;
+};
 
 /** Options of a training run, with nothing left out. */
 export type TrainOptions = {
@@ -16,8 +30,13 @@ export type TrainOptions = {
   maxTokensPerMicrobatch: number;
   /** Gradients are clipped to this global norm; 0 never clips. */
   maxGradNorm: number;
-  /** What of the backbone trains beside the heads; `heads` is nothing. */
-  train: "full" | "heads" | { lastLayers: number } | { lora: { rank: number; alpha: number } };
+  /** What trains beside the heads: all of the backbone, nothing (`heads`), its last layers, low-rank updates, or adapters. */
+  train:
+    | "full"
+    | "heads"
+    | { lastLayers: number }
+    | { lora: { rank: number; alpha: number } }
+    | { adapters: AdapterOptions };
   /**
    * Where the backbone is frozen (`heads`), compute each row's hidden states once and keep them in memory. Default true.
    */
@@ -40,8 +59,8 @@ export const optimizerRules = {
 
 /** Norms and biases are never decayed, as is customary. */
 export const decays: NonNullable<OptimizerOptions["decays"]> = (name) => {
-  // A head is named after its objective, which may be called "unbiased".
-  if (name.startsWith("heads.")) return true;
+  // A head or adapter is named after its objective, which may be called "unbiased".
+  if (/^(heads|adapters|shared)\./.test(name)) return true;
   if (name.startsWith("rewards.")) return !name.endsWith(".bias");
   return !/norm|bias/i.test(name);
 };

@@ -2,6 +2,9 @@
 import { MahaloError } from "@mahalo/torch";
 import { need } from "../core/need.ts";
 import type { EncodedPair } from "../data/tokens/encode.ts";
+import type { Mix } from "../model/heads/heads.ts";
+import { weightIn } from "../model/heads/mix-weight.ts";
+import type { MixOfStep } from "./interior-mixes.ts";
 import { defaultLoss, type PairLoss, type PairLossOptions, pairLoss, pairLosses } from "./losses.ts";
 import { type PairRecord, preferenceMetrics } from "./metrics.ts";
 import type { Task, TaskRow } from "./task.ts";
@@ -25,6 +28,8 @@ export type PreferenceTaskOptions = PairLossOptions & {
   losses?: { pairs: readonly PairLoss[]; heldOut: readonly PairLoss[] } | undefined;
   /** Who reads a pair's log-probabilities. Default: its objective's own head. */
   headOf?: Task<PairRecord>["headOf"];
+  /** The mix that reads a step's rows of an objective, which {@link interiorMixes} draws. Default: its objective alone. */
+  mixOf?: MixOfStep | undefined;
   /** Weight of each objective's mean loss; default 1 each. */
   objectiveWeights?: Readonly<Record<string, number>>;
 };
@@ -52,7 +57,8 @@ const sum = (values: Float32Array): number => values.reduce((total, value) => to
  *   L = sum_k (w_k / sum_j w_j) (1 / n_k) sum_{i in k} loss(m_i),
  *   m = (log π_k(y+) - log π_k(y-)) - (log π_ref(y+) - log π_ref(y-)),
  *
- * with log-probabilities summed over response tokens; other losses see these sums and the responses' lengths. An
+ * Under a mix a pair counts K g_k times, g_k being the mix's weight of its objective among K, which is once on average.
+ * Log-probabilities are summed over response tokens; other losses see these sums and the responses' lengths. An
  * objective's share of the batch does not matter.
  *
  * Source: method, section 2.
@@ -75,7 +81,7 @@ export const preferenceTask = (options: PreferenceTaskOptions): Task<PairRecord>
     checkReference("held-out pairs", heldOut.length === 0 ? [] : heldOutReference, heldOut);
   }
   /** What the task knows of each row beside its tokens. */
-  const told = new Map<TaskRow, { reference: ReferencePair | undefined; loss: PairLoss }>();
+  const told = new WeakMap<TaskRow, { reference: ReferencePair | undefined; loss: PairLoss }>();
   const row = (
     pair: EncodedPair,
     index: number,
@@ -95,6 +101,13 @@ export const preferenceTask = (options: PreferenceTaskOptions): Task<PairRecord>
   const heldOutRows = heldOut.map((pair, index) =>
     row(pair, index, heldOutReference?.[index], losses?.heldOut[index]),
   );
+
+  const under = (row: TaskRow, mix: Mix | undefined): TaskRow => {
+    if (mix === undefined) return row;
+    const mixed = { ...row, mix };
+    told.set(mixed, need(told.get(row), "a pair of the task"));
+    return mixed;
+  };
 
   const loss: Task<PairRecord>["loss"] = (pairRow, [chosen, rejected], step) => {
     if (chosen === undefined || rejected === undefined || pairRow.objective === undefined) {
@@ -123,7 +136,9 @@ export const preferenceTask = (options: PreferenceTaskOptions): Task<PairRecord>
     const present = [...new Set(step.map(({ objective }) => objective ?? ""))];
     const total = present.reduce((all, name) => all + weightOf(name), 0);
     const count = step.filter(({ objective }) => objective === pairRow.objective).length;
-    const share = weightOf(pairRow.objective) / total / count;
+    // Drawn mixes give each objective 1 / K on average.
+    const gain = pairRow.mix === undefined ? 1 : objectives.length * weightIn(pairRow.mix, pairRow.objective);
+    const share = (gain * weightOf(pairRow.objective)) / total / count;
     return {
       gradients: [share * pair.dChosen, share * pair.dRejected],
       record: {
@@ -157,7 +172,7 @@ export const preferenceTask = (options: PreferenceTaskOptions): Task<PairRecord>
           },
         );
       }
-      return chosen;
+      return chosen.map((row) => under(row, options.mixOf?.(step, row.objective ?? "")));
     },
     loss,
     metrics: (records) => preferenceMetrics(records, { ...options.objectiveWeights }),

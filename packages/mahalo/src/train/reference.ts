@@ -29,7 +29,7 @@ const referenceOf = (
     objective: undefined,
     index,
   }));
-  const logps = logProbs(model, rows, { ...options, weightOf: () => model.heads.base });
+  const logps = logProbs(model, rows, options);
   const sum = (values: CompletionLogProbs | undefined): number => {
     let total = 0;
     for (const value of values ?? []) total += value;

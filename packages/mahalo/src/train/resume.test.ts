@@ -4,7 +4,9 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { silenceProgress } from "../core/progress.ts";
 import { withFolder } from "../model/testing/tiny.ts";
+import { interiorMixes } from "./interior-mixes.ts";
 import { metricsFile, type PairRecord, readMetrics } from "./metrics.ts";
+import { OBJECTIVES } from "./testing/fixture.ts";
 import {
   alignTask,
   CRASH,
@@ -29,6 +31,16 @@ const kinds: [string, Omit<Run, "folder">][] = [
   ["full, rmsprop with schedule", { options: { optimizer: "rmsprop", schedule: "cosine", warmup: 2 } }],
   ["low-rank, bfloat16", { compute: "bfloat16", options: { train: { lora: { rank: 2, alpha: 4 } } } }],
   ["last layer, sgd", { options: { train: { lastLayers: 1 }, optimizer: "sgd", checkpointing: true } }],
+  [
+    "adapters under drawn mixes, bfloat16",
+    {
+      compute: "bfloat16",
+      options: {
+        train: { adapters: { rank: 2, alpha: 4, lastLayers: 1, modules: ["o_proj"], shared: true } },
+      },
+      task: () => alignTask({ mixOf: interiorMixes(OBJECTIVES, { share: 0.5, seed: 1 }) }),
+    },
+  ],
   ["a task that learns weights", { task: groupDroTask }],
   ["fine-tuning", { task: fineTuneTask, heads: (model) => [model.heads.base] }],
 ];

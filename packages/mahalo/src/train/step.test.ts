@@ -10,6 +10,7 @@ import { distance } from "../model/testing/tiny.ts";
 import { layerParameters } from "../model/transformer/backbone.ts";
 import type { Parameter } from "../model/transformer/parameters.ts";
 import { logProbs, type PassOptions } from "./forward.ts";
+import { logProbHead } from "./log-prob-head.ts";
 import type { TrainOptions } from "./options.ts";
 import { accumulateGradients } from "./step.ts";
 import type { TaskRow } from "./task.ts";
@@ -192,7 +193,7 @@ describe("log-probabilities", () => {
     const base = rows.map((row) => ({ ...row, objective: undefined }));
     const options = { maxTokensPerMicrobatch: 40 };
     const engagement = model.heads.get("engagement");
-    const told = logProbs(model, base, { ...options, weightOf: () => engagement });
+    const told = logProbs(model, base, { ...options, headOf: () => logProbHead(() => engagement) });
     const own = logProbs(model, rows, options);
     const plain = logProbs(model, base, options);
     for (const [i, row] of rows.entries()) {

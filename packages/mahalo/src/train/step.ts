@@ -4,12 +4,11 @@ import { lookUp, need, zip } from "../core/need.ts";
 import { rng } from "../core/random.ts";
 import { packedAttention } from "../model/transformer/attention.ts";
 import type { Parameter } from "../model/transformer/parameters.ts";
-import { batchTokens } from "../model/transformer/tokens.ts";
 import { passByObjective } from "./analysis/conflict.ts";
 import { forwardWithoutGrad, headsOf, type PassOptions, type ReadOptions } from "./forward.ts";
 import type { TrainedModel } from "./log-prob-head.ts";
 import type { Metrics } from "./metrics.ts";
-import { backwardHeads, forwardHeads, microbatches, valuesOf } from "./microbatch.ts";
+import { backwardHeads, forwardHeads, microbatches, tokensOf, valuesOf } from "./microbatch.ts";
 import type { TrainOptions } from "./options.ts";
 import type { CompletionValues, RowLoss, Task, TaskRow } from "./task.ts";
 
@@ -61,6 +60,7 @@ export function trainStep<R>(state: TrainState<R>, step: number): Metrics {
   optimizer.zeroGrad();
   for (const parameter of parameters) parameter.syncFromMaster();
   model.heads?.clearMixes();
+  model.backbone.adapters?.forgetStacks();
 
   const seconds = (performance.now() - began) / 1000;
   // Records follow the rows' order, not the microbatches', so that metrics do not depend on the packing.
@@ -97,9 +97,12 @@ export function accumulateGradients<R>(
   for (const microbatch of microbatches(rows, options.maxTokensPerMicrobatch, headsOf(model, options))) {
     scope(() => {
       const { batch } = microbatch;
+      const { backbone } = model;
       const pass =
         cache === undefined
-          ? model.backbone.train(batchTokens(batch), packedAttention(batch), { checkpoint: checkpointing })
+          ? backbone.train(tokensOf(microbatch, backbone), packedAttention(batch), {
+              checkpoint: checkpointing,
+            })
           : undefined;
       const hidden = pass?.hidden_TD.detach() ?? need(cache, "hidden states");
       const outputs = forwardHeads(microbatch, hidden);

@@ -1,6 +1,7 @@
 /** What the one trainer needs to know of a task: rows with completions, what is read off them, and gradients of what was read. */
 import type { Tensor } from "@mahalo/torch";
 import type { CompletionSpan, PackedRow, UnpackedRow } from "../data/tokens/packing.ts";
+import type { Mix } from "../model/heads/heads.ts";
 import type { Metrics } from "./metrics.ts";
 
 // Shapes: N positions of all completions that one head is read at, D hidden.
@@ -9,6 +10,8 @@ import type { Metrics } from "./metrics.ts";
 export type TaskRow = UnpackedRow & {
   /** Objective whose head reads this row; undefined for the model's base head. */
   objective: string | undefined;
+  /** Normalised mix whose heads and adapters read this row. Default: its objective alone. */
+  mix?: Mix | undefined;
   /** Number that the task knows the row by. */
   index: number;
 };
@@ -28,6 +31,8 @@ export type HeadOutput = {
 export type LossHead = {
   /** Values read at each position. */
   width: number;
+  /** Normalised mix of the objectives' adapters under which the backbone computes its rows. Default: all adapters off. */
+  mix?: Mix | undefined;
   /** Offsets, into a batch's tokens, of the hidden states that are read of one completion of a row. */
   positions(row: TaskRow, packed: PackedRow, completion: CompletionSpan, index: number): ArrayLike<number>;
   /** Reads the positions of completions, which are named in the order of `hidden_ND`. */

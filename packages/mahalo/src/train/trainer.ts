@@ -7,6 +7,7 @@ import { type Progress, progress } from "../core/progress.ts";
 import { rng } from "../core/random.ts";
 import { layerParameters } from "../model/transformer/backbone.ts";
 import { addLora } from "../model/transformer/lora.ts";
+import { addAdapters } from "../model/transformer/objective-adapters.ts";
 import type { Parameter } from "../model/transformer/parameters.ts";
 import { clearCheckpoints, latestCheckpoint, loadCheckpoint, saveCheckpoint } from "./checkpoint.ts";
 import { forwardWithoutGrad, type ReadOptions } from "./forward.ts";
@@ -30,19 +31,26 @@ export type TrainContext = {
   hidden?: HiddenCache | undefined;
 };
 
-/** Marks what trains and returns it: the chosen part of the backbone, and the heads that rows name. */
+/**
+ * Marks what trains and returns it: the chosen part of the backbone, and the heads that rows name.
+ *
+ * @param objectives those that get adapters, where these are chosen
+ */
 export const setTrainable = (
   model: TrainedModel,
   train: TrainOptions["train"],
   heads: readonly Parameter[],
   seed: number,
+  objectives: readonly string[] = [],
 ): Parameter[] => {
   const { backbone } = model;
-  for (const parameter of backbone.parameters()) parameter.trainable = false;
+  for (const parameter of [...backbone.parameters(), ...(backbone.adapters?.parameters() ?? [])])
+    parameter.trainable = false;
   const chosen = (): Parameter[] => {
     if (train === "full") return backbone.parameters();
     if (train === "heads") return [];
     if ("lora" in train) return addLora(backbone, train.lora, rng(seed, "lora"));
+    if ("adapters" in train) return addAdapters(backbone, train.adapters, objectives, seed);
     const { layers, norm } = backbone.weights;
     return [...layers.slice(Math.max(0, layers.length - train.lastLayers)).flatMap(layerParameters), norm];
   };

@@ -2,6 +2,7 @@
 import { ops, type Tensor, tensor } from "@mahalo/torch";
 import { element, zip } from "../../core/need.ts";
 import type { PackedBatch } from "../../data/tokens/packing.ts";
+import type { Mix } from "../../model/heads/heads.ts";
 import { type Attend, packedAttention } from "../../model/transformer/attention.ts";
 import type { Backbone } from "../../model/transformer/backbone.ts";
 import type { KvCache, KvRow, KvSpan } from "./kv-cache.ts";
@@ -109,8 +110,8 @@ export const cachedAttention = (
   };
 };
 
-/** Tokens that a row of a cache goes on with, at least one. */
-export type KvExtension = { row: KvRow; ids: readonly number[] };
+/** Tokens that a row of a cache goes on with, at least one, and the mix of the adapters that reads them. */
+export type KvExtension = { row: KvRow; ids: readonly number[]; mix?: Mix | undefined };
 
 /**
  * Reads rows' next tokens in one pass, each row given once; the rows hold them afterwards.
@@ -152,6 +153,10 @@ export const cachedPass = (
     ids_T: tensor(ids, { dtype: "int64", device }),
     positions_T: tensor(positions, { dtype: "int64", device }),
     lastPosition,
+    gains_TS: backbone.adapters?.gains(
+      order.map(([, { ids: tokens, mix }]) => ({ length: tokens.length, mix })),
+      device,
+    ),
   };
   const hidden_TD = backbone.forward(tokens, cachedAttention(cache, spans, options), { rowwise: true });
   for (const { row, ids: tokens } of extensions) cache.advance(row, tokens.length);

@@ -1,8 +1,8 @@
 /** Rows that have done their work, kept for texts that begin alike, the last used longest. */
 import type { KvCache, KvRow } from "./kv-cache.ts";
 
-/** Tokens and the row that holds their keys and values. */
-export type Held = { ids: readonly number[]; row: KvRow };
+/** Tokens, the row that holds their keys and values, and what names the adapters' mix that these were computed under. */
+export type Held = { readonly ids: readonly number[]; readonly row: KvRow; readonly key: string | undefined };
 
 /** Length of the common beginning of two lists. */
 export const commonLength = (a: readonly number[], b: readonly number[]): number => {
@@ -11,13 +11,15 @@ export const commonLength = (a: readonly number[], b: readonly number[]): number
   return most;
 };
 
-/** The longest common beginning of tokens with any of the rows. */
+/** The longest common beginning of tokens with any of the rows of the same key. */
 export const longestHeld = (
   ids: readonly number[],
   held: Iterable<Held>,
+  key: string,
 ): { held: Held; length: number } | undefined => {
   let best: { held: Held; length: number } | undefined;
   for (const candidate of held) {
+    if (candidate.key !== key) continue;
     const length = commonLength(ids, candidate.ids);
     if (length > (best?.length ?? 0)) best = { held: candidate, length };
   }
@@ -44,8 +46,8 @@ export class PrefixCache {
   }
 
   /** The row that begins most like `ids`, and how far; it counts as used. */
-  match(ids: readonly number[]): { held: Held; length: number } | undefined {
-    const best = longestHeld(ids, this.#cached);
+  match(ids: readonly number[], key: string): { held: Held; length: number } | undefined {
+    const best = longestHeld(ids, this.#cached, key);
     if (best !== undefined) {
       this.#cached.delete(best.held);
       this.#cached.add(best.held);
@@ -54,19 +56,20 @@ export class PrefixCache {
   }
 
   /** Keeps a row that nobody goes on with; the row belongs to this cache from now on. */
-  insert(ids: readonly number[], row: KvRow): void {
+  insert(held: Held): void {
     for (const prefix of [...this.#cached]) {
-      const common = commonLength(prefix.ids, ids);
-      if (common === ids.length) {
+      if (prefix.key !== held.key) continue;
+      const common = commonLength(prefix.ids, held.ids);
+      if (common === held.ids.length) {
         // Another holds all of it.
-        this.#cache.free(row);
+        this.#cache.free(held.row);
         this.#cached.delete(prefix);
         this.#cached.add(prefix);
         return;
       }
       if (common === prefix.ids.length) this.#drop(prefix);
     }
-    this.#cached.add({ ids, row });
+    this.#cached.add(held);
     let pages = 0;
     for (const prefix of this.#cached) pages += prefix.row.pages.length;
     for (const prefix of this.#cached) {

@@ -14,6 +14,9 @@ const floats: Partial<Record<string, DType>> = {
 /** File of the objectives' output heads, which other tools do not read. */
 export const headsFile = "heads.safetensors";
 
+/** File of the objectives' low-rank adapters. */
+export const adaptersFile = "adapters.safetensors";
+
 /** File of a reward model's value heads, for which other tools have no class. */
 export const valueHeadFile = "value_head.safetensors";
 

@@ -17,7 +17,7 @@ import {
 } from "../tokenizer/tokenizer.ts";
 import { checkTokenizerSize } from "../tokenizer/tokenizer-checks.ts";
 import { parseConfig } from "./config.ts";
-import { headsFile, openWeights, valueHeadFile } from "./folder-weights.ts";
+import { adaptersFile, headsFile, openWeights, valueHeadFile } from "./folder-weights.ts";
 import { readManifest } from "./manifest.ts";
 import type { GenerationDefaults, ModelSource } from "./model-source.ts";
 
@@ -159,6 +159,7 @@ export const openFolder = (folder: string): ModelSource => {
   const objectives = manifest?.objectives ?? [];
   const beside = [
     ...(objectives.length > 0 ? [headsFile] : []),
+    ...(manifest?.adapters === undefined ? [] : [adaptersFile]),
     ...(manifest?.reward?.heads.some(({ kind }) => headKinds.get(kind).transformers === undefined)
       ? [valueHeadFile]
       : []),
@@ -170,6 +171,7 @@ export const openFolder = (folder: string): ModelSource => {
     template,
     tensors: openWeights(folder, beside),
     objectives,
+    adapters: manifest?.adapters,
     reward: manifest?.reward,
     generation: generation.defaults,
     files: files.set("chat_template.jinja", text),

@@ -5,6 +5,7 @@ import type { Tokenizer } from "../../data/tokens/tokenizer.ts";
 import { Heads } from "../heads/heads.ts";
 import { storedRewards } from "../reward/reward-folder.ts";
 import { Backbone } from "../transformer/backbone.ts";
+import { ObjectiveAdapters, sharedAdapter } from "../transformer/objective-adapters.ts";
 import { type ComputeDType, type Parameter, parameter } from "../transformer/parameters.ts";
 import { computeUnder, type WeightsName } from "../transformer/precision.ts";
 import { quantizeBackbone } from "../transformer/quantize.ts";
@@ -68,10 +69,25 @@ const forwardHeads = (
   );
 };
 
+/** The objectives' adapters of a model that has them. */
+const readAdapters = (
+  { adapters }: ModelSource,
+  named: NamedTensors,
+  { weights }: Backbone,
+  options: HeldAs,
+): ObjectiveAdapters | undefined => {
+  if (adapters === undefined) return undefined;
+  const { shared, objectives, ...shape } = adapters;
+  const read = new ObjectiveAdapters(weights, shape);
+  for (const name of [...(shared ? [sharedAdapter] : []), ...objectives])
+    read.add(name, options, (tensorName, shapeOf) => named.take(tensorName, shapeOf));
+  return read;
+};
+
 /**
  * Loads a model from a packaged name, a path or a hub id; see {@link openModelSource}.
  *
- * A folder that `saveModel` wrote gives its objectives' heads back, and the reference head as the base.
+ * A folder that `saveModel` wrote gives its objectives' heads and adapters back, and the reference head as the base.
  *
  * @throws MahaloError E_MODEL_TENSOR_MISSING, E_MODEL_TENSOR_SHAPE, E_MODEL_TENSOR_UNKNOWN when the weights are not those
  *   that config.json speaks of, E_MODEL_IS_REWARD, E_MODEL_NOT_TRAINABLE (int8 for training), and what {@link openModelSource} throws
@@ -102,6 +118,7 @@ export const loadModel = async (name: string, options: LoadOptions = {}): Promis
     compute,
   );
   const heads = forwardHeads(source, named, backbone, { compute, training });
+  backbone.adapters = readAdapters(source, named, backbone, { compute, training });
   // A multi-head model's file holds the default mix.
   named.checkAllTaken(["lm_head.weight"]);
   if (weights === "int8") {

@@ -7,6 +7,7 @@ import { isThere, readTextSync } from "../../core/read-file.ts";
 import { stepBoundarySchema } from "../../data/tokens/steps.ts";
 import { normalizeMix } from "../heads/heads.ts";
 import { headKinds } from "../reward/head-kinds/registry.ts";
+import { type AdapterModule, adapterModules } from "../transformer/objective-adapters.ts";
 
 /** Name of the file; a folder that has it was written by mahalo. */
 export const manifestFile = "mahalo.json";
@@ -20,6 +21,19 @@ const rewardSchema = z.strictObject({
   boundary: stepBoundarySchema.nullable(),
 });
 
+const adaptersSchema = z.strictObject({
+  rank: z.int().positive(),
+  /** Updates are scaled by alpha / rank. */
+  alpha: z.number().positive(),
+  /** Layers with adapters, in order. */
+  layers: z.array(z.int().nonnegative()).min(1),
+  modules: z.array(z.enum(Object.keys(adapterModules) as AdapterModule[])).min(1),
+  /** Whether there is one that every mix has. */
+  shared: z.boolean(),
+  /** Objectives with an adapter. */
+  objectives: z.array(freeName),
+});
+
 /** What mahalo.json says of a reward model. */
 export type RewardManifest = z.output<typeof rewardSchema>;
 
@@ -31,14 +45,19 @@ const manifestSchema = z
     objectives: z
       .array(freeName)
       .refine((names) => new Set(names).size === names.length, "an objective is listed twice"),
-    /** The mix that `lm_head.weight` holds; null where the model has no objectives' heads. */
+    /** The mix of requests that name none, which `lm_head.weight` holds unless there are adapters; null where the model has no objectives' heads. */
     defaultMix: z.record(z.string(), z.number().nonnegative()).nullable(),
+    /** Of a model whose objectives have adapters in adapters.safetensors; its own weights are those before alignment. */
+    adapters: adaptersSchema.optional(),
     /** Of a reward model, which has no output heads. */
     reward: rewardSchema.optional(),
     /** Where the model comes from, for people: any JSON. */
     provenance: z.record(z.string(), z.unknown()),
   })
-  .superRefine(({ objectives, defaultMix }, context) => {
+  .superRefine(({ objectives, defaultMix, adapters }, context) => {
+    const stray = adapters?.objectives.find((name) => !objectives.includes(name));
+    if (stray !== undefined)
+      context.addIssue({ code: "custom", path: ["adapters"], message: `"${stray}" has no head` });
     if ((objectives.length === 0) !== (defaultMix === null)) {
       context.addIssue({
         code: "custom",
@@ -54,6 +73,9 @@ const manifestSchema = z
       }
     }
   });
+
+/** What mahalo.json says of adapters. */
+export type AdaptersManifest = z.output<typeof adaptersSchema>;
 
 /** Content of mahalo.json. */
 export type Manifest = z.infer<typeof manifestSchema>;

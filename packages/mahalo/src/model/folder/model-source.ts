@@ -1,7 +1,7 @@
 /** What every kind of model file or folder is opened as. */
 import type { ChatTemplate } from "../../data/tokens/chat-template.ts";
 import type { Tokenizer } from "../../data/tokens/tokenizer.ts";
-import type { RewardManifest } from "./manifest.ts";
+import type { AdaptersManifest, RewardManifest } from "./manifest.ts";
 import type { ModelConfig } from "./model-config.ts";
 import type { SourceTensor } from "./source-tensor.ts";
 
@@ -28,6 +28,8 @@ export type ModelSource = {
   generation: GenerationDefaults;
   /** Objectives whose heads are among the tensors, in order; none for an ordinary model. */
   objectives?: readonly string[];
+  /** What a model of ours says of its objectives' adapters. */
+  adapters?: AdaptersManifest | undefined;
   /** What a reward model of ours says of its heads. */
   reward?: RewardManifest | undefined;
   /** Text files that a saved model needs beside its weights, by name. */

@@ -12,12 +12,14 @@ import {
 } from "@mahalo/torch";
 import { writeFileAtomic, writeJsonFile } from "../../core/files.ts";
 import { type Mix, normalizeMix } from "../heads/heads.ts";
+import type { Linear } from "../transformer/backbone.ts";
+import type { ObjectiveAdapters } from "../transformer/objective-adapters.ts";
 import type { ComputeDType, Parameter } from "../transformer/parameters.ts";
 import { type NamedWeight, writeWeights } from "../transformer/weights.ts";
 import { toHuggingFace } from "./config.ts";
-import { headsFile } from "./folder-weights.ts";
+import { adaptersFile, headsFile } from "./folder-weights.ts";
 import type { LanguageModel } from "./load.ts";
-import { type Manifest, manifestFile, readManifest } from "./manifest.ts";
+import { type AdaptersManifest, type Manifest, manifestFile, readManifest } from "./manifest.ts";
 import type { ModelConfig } from "./model-config.ts";
 import { replaceFolder } from "./replace-folder.ts";
 
@@ -95,8 +97,11 @@ const textFiles = ({ files, config, tokenizer }: LanguageModel): Map<string, str
 type Written = {
   /** `lm_head.weight`; undefined where the embedding is the head. */
   head: NamedWeight | undefined;
-  /** Tensors of heads.safetensors. */
+  /** Tensors of heads.safetensors and adapters.safetensors. */
   heads: readonly NamedWeight[];
+  adapters?: readonly NamedWeight[];
+  /** What is added to the weight of a linear map. */
+  update?: (linear: Linear) => Tensor | undefined;
   manifest: Manifest;
 };
 
@@ -104,11 +109,12 @@ const writeFolder = async (
   model: LanguageModel,
   folder: string,
   dtype: ComputeDType,
-  { head, heads, manifest }: Written,
+  { head, heads, adapters = [], update, manifest }: Written,
 ): Promise<void> => {
   const { backbone, config } = model;
-  const weights = [...writeWeights(backbone.weights, config), ...(head ? [head] : [])];
+  const weights = [...writeWeights(backbone.weights, config, update), ...(head ? [head] : [])];
   writeSafetensorsFolder(folder, storedWeights(weights, dtype));
+  if (adapters.length > 0) writeSafetensors(join(folder, adaptersFile), storedWeights(adapters, dtype));
   if (heads.length > 0) writeSafetensors(join(folder, headsFile), storedWeights(heads, dtype));
   await writeJsonFile(join(folder, "config.json"), configJson(config, dtype, head === undefined));
   for (const [name, text] of textFiles(model)) await writeFileAtomic(join(folder, name), text);
@@ -127,12 +133,19 @@ const stillTied = ({ config, backbone, heads }: LanguageModel): boolean =>
   config.tieEmbeddings &&
   noGrad(() => scope(() => ops.equal(exact(backbone.weights.embedding), exact(heads.base))));
 
+const manifestOf = ({ shape, shared, objectives }: ObjectiveAdapters): AdaptersManifest => ({
+  ...{ rank: shape.rank, alpha: shape.alpha, layers: [...shape.layers], modules: [...shape.modules] },
+  ...{ shared, objectives },
+});
+
 /**
  * Saves a model as an ordinary Hugging Face folder, which other tools open as it is, with mahalo.json beside it.
  *
  * `lm_head.weight` is the base head, or the equal mix where there are objectives; these have their own heads in
- * heads.safetensors (`heads.<objective>.weight`), with the reference head (`base.weight`). Low-rank adapters are written
- * merged into the weights; the model in memory stays as it is. In float32 a saved and loaded model is bit for bit the same.
+ * heads.safetensors (`heads.<objective>.weight`), with the reference head (`base.weight`). LoRA is written merged into the
+ * weights; the model in memory stays as it is. Where objectives have adapters, these are in adapters.safetensors, and the
+ * folder's own weights and head are the model's before alignment. In float32 a saved and loaded model is bit for bit the
+ * same.
  *
  * @param dir folder to write; an earlier model of ours is replaced, whole or not at all
  * @throws MahaloError E_FOLDER_EXISTS when `dir` holds something else, E_FILE_WRITE, E_SAFETENSORS_FILE
@@ -142,12 +155,13 @@ export const saveModel = async (
   dir: string,
   { dtype = defaultDType(model), provenance = {}, force = false }: SaveOptions = {},
 ): Promise<void> => {
-  const { heads } = model;
+  const { heads, backbone } = model;
+  const { adapters } = backbone;
   const { objectives, base } = heads;
   const equal = Object.fromEntries(objectives.map((name) => [name, 1 / objectives.length]));
   const multiHead = objectives.length > 0;
   const head = (): NamedWeight | undefined => {
-    if (multiHead)
+    if (multiHead && adapters === undefined)
       return { name: "lm_head.weight", shape: base.value.shape, load: () => heads.mixFloat(equal) };
     return stillTied(model) ? undefined : named("lm_head.weight", base);
   };
@@ -159,7 +173,13 @@ export const saveModel = async (
           ...objectives.map((name) => named(`heads.${name}.weight`, heads.get(name))),
         ]
       : [],
-    manifest: { version: 1, objectives, defaultMix: multiHead ? equal : null, provenance },
+    ...(adapters === undefined
+      ? {}
+      : { adapters: adapters.parameters().map((matrix) => named(matrix.name, matrix)) }),
+    manifest: {
+      ...{ version: 1, objectives, defaultMix: multiHead ? equal : null, provenance },
+      ...(adapters === undefined ? {} : { adapters: manifestOf(adapters) }),
+    },
   };
   await replaceFolder(
     dir,
@@ -169,7 +189,8 @@ export const saveModel = async (
 };
 
 /**
- * Writes one mix of a multi-head model as a plain folder: `lm_head.weight` is sum_k w_k W_k, summed in float32.
+ * Writes one mix of a multi-head model as a plain folder: `lm_head.weight` is sum_k w_k W_k, summed in float32, and so are
+ * the adapters' updates of the other weights.
  *
  * @param mix weights over the model's objectives; scaled to sum 1
  * @param dir folder to write; an earlier export is replaced, a model with heads is not (unless `force`)
@@ -181,8 +202,10 @@ export const exportMix = async (
   dir: string,
   { dtype = defaultDType(model), provenance = {}, force = false }: SaveOptions = {},
 ): Promise<void> => {
-  const { heads } = model;
+  const { heads, backbone } = model;
+  const { adapters } = backbone;
   const weights = normalizeMix(mix, heads.objectives);
+  const normalized = Object.fromEntries(weights);
   const written: Written = {
     head: {
       name: "lm_head.weight",
@@ -190,11 +213,12 @@ export const exportMix = async (
       load: () => heads.mixFloat(mix),
     },
     heads: [],
+    update: (linear) => linear.adapters && adapters?.delta(linear.adapters, normalized),
     manifest: {
       version: 1,
       objectives: [],
       defaultMix: null,
-      provenance: { ...provenance, mix: Object.fromEntries(weights) },
+      provenance: { ...provenance, mix: normalized },
     },
   };
   await replaceFolder(

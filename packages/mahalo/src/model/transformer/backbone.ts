@@ -12,17 +12,20 @@ import {
   type RowwiseLinear,
   splitHeads,
 } from "./kernels.ts";
+import type { MapAdapters, ObjectiveAdapters } from "./objective-adapters.ts";
 import type { ComputeDType, Parameter } from "./parameters.ts";
 import { RopeTable, type Rotation } from "./rope.ts";
 
 // Shapes: T tokens of a pass (rows laid end to end), D hidden, H query heads, G key-value heads, E head width,
-// I width of the MLP, J = 2I, Q = (H + 2G)E.
+// I width of the MLP, J = 2I, Q = (H + 2G)E, S ranks of a map's adapters.
 
-/** A linear map: weight [out, in], an optional bias [out], an optional low-rank adapter. */
+/** A linear map: weight [out, in], an optional bias [out], optional low-rank updates. */
 export type Linear = {
   weight: Parameter;
   bias?: Parameter | undefined;
   adapter?: Adapter | undefined;
+  /** Objectives' low-rank updates, which count where a pass has gains. */
+  adapters?: MapAdapters | undefined;
   /** The weight once more as int8, which passes without gradients multiply with. */
   int8?: Int8Weight | undefined;
 };
@@ -53,17 +56,27 @@ export type Tokens = {
   positions_T: Tensor;
   /** The largest position. */
   lastPosition: number;
+  /** Gains of the objectives' adapters, [T, S] in float32; without them all adapters are off. */
+  gains_TS?: Tensor | undefined;
 };
 
-const apply = ({ weight, bias, adapter }: Linear, x: Tensor): Tensor => {
+const apply = (
+  { weight, bias, adapter, adapters }: Linear,
+  x: Tensor,
+  gains_TS: Tensor | undefined,
+): Tensor => {
   const y = linear(x, weight.value, bias?.value ?? null);
-  return adapter === undefined ? y : y.add(adapter.apply(x));
+  const adapted = adapter === undefined ? y : y.add(adapter.apply(x));
+  return adapters === undefined || gains_TS === undefined
+    ? adapted
+    : adapted.add(adapters.apply(x, gains_TS));
 };
 
-const rowwiseLinear = ({ weight, bias, int8 }: Linear): RowwiseLinear => ({
+const rowwiseLinear = ({ weight, bias, int8, adapters }: Linear, adapted: boolean): RowwiseLinear => ({
   weight: weight.value,
   bias: bias?.value ?? null,
   int8,
+  lowRank: adapted ? adapters?.stacked() : undefined,
 });
 
 /** All parameters of a linear map. */
@@ -83,7 +96,13 @@ export const layerParameters = (layer: Layer): Parameter[] => [
 
 /** Parameters of the low-rank adapters of a layer, which are not among {@link layerParameters}. */
 const adapterParameters = ({ qkv, attentionOut, gateUp, down }: Layer): Parameter[] =>
-  [qkv, attentionOut, gateUp, down].flatMap(({ adapter }) => adapter?.parameters() ?? []);
+  [qkv, attentionOut, gateUp, down].flatMap(({ adapter, adapters }) => [
+    ...(adapter?.parameters() ?? []),
+    ...(adapters?.parameters() ?? []),
+  ]);
+
+/** What every layer of a pass is given beside its input. */
+type LayerInput = { rotation: Rotation; attend: Attend; gains_TS: Tensor | undefined };
 
 /** How {@link Backbone.forward} computes. */
 export type ForwardOptions = { rowwise?: boolean };
@@ -97,6 +116,8 @@ export class Backbone {
   readonly weights: BackboneWeights;
   readonly compute: ComputeDType;
   kernels: Kernels;
+  /** Objectives' low-rank updates of the linear maps, where the model has them. */
+  adapters: ObjectiveAdapters | undefined;
   readonly #rope: RopeTable;
   /** Whether libtorch's products of bfloat16 are slow here, for want of instructions. */
   readonly #slowHalves: boolean;
@@ -122,7 +143,7 @@ export class Backbone {
    * does not grow with the layers, and the next one finds it in the processor's cache.
    *
    * @param options.rowwise compute each token by itself where the device can, as decoding does: a token's state then does
-   *   not depend, bit for bit, on what else is in the pass. Only without gradients and adapters. Default: where the weights
+   *   not depend, bit for bit, on what else is in the pass. Only without gradients and LoRA. Default: where the weights
    *   have int8 copies, or are bfloat16 and the processor has no products of it; there it is also the faster way.
    */
   forward(tokens: Tokens, attend: Attend, { rowwise = this.#prefersRowwise() }: ForwardOptions = {}): Tensor {
@@ -132,8 +153,8 @@ export class Backbone {
     for (const [i, layer] of this.weights.layers.entries()) {
       const y_TD = scope(() =>
         kernels
-          ? this.#rowwiseLayer(kernels, i, layer, x_TD, rotation, attend)
-          : this.#layer(i, layer, x_TD, rotation, attend),
+          ? this.#rowwiseLayer(kernels, i, layer, x_TD, { rotation, attend, gains_TS: tokens.gains_TS })
+          : this.#layer(i, layer, x_TD, { rotation, attend, gains_TS: tokens.gains_TS }),
       );
       x_TD.dispose();
       x_TD = y_TD;
@@ -161,7 +182,7 @@ export class Backbone {
       const layer = layers[i];
       return layer === undefined
         ? this.kernels.rmsNorm(x, norm.value, this.config.rmsNormEps)
-        : this.#layer(i, layer, x, rotation, attend);
+        : this.#layer(i, layer, x, { rotation, attend, gains_TS: tokens.gains_TS });
     };
     if (!checkpoint) {
       let x_TD = embedded;
@@ -214,15 +235,15 @@ export class Backbone {
     return this.weights.layers.length + (this.weights.norm.trainable ? 0 : 1);
   }
 
-  #layer(index: number, layer: Layer, x_TD: Tensor, rotation: Rotation, attend: Attend): Tensor {
+  #layer(index: number, layer: Layer, x_TD: Tensor, { rotation, attend, gains_TS }: LayerInput): Tensor {
     const { heads, headDim, rmsNormEps } = this.config;
     const { kernels } = this;
-    const qkv_TQ = apply(layer.qkv, kernels.rmsNorm(x_TD, layer.attentionNorm.value, rmsNormEps));
+    const qkv_TQ = apply(layer.qkv, kernels.rmsNorm(x_TD, layer.attentionNorm.value, rmsNormEps), gains_TS);
     const [q_THE, k_TGE, v_TGE] = this.#heads(layer, qkv_TQ, rotation);
     const o_THE = attend(index, q_THE, k_TGE, v_TGE);
-    const y_TD = x_TD.add(apply(layer.attentionOut, o_THE.reshape(-1, heads * headDim)));
-    const gateUp_TJ = apply(layer.gateUp, kernels.rmsNorm(y_TD, layer.mlpNorm.value, rmsNormEps));
-    return y_TD.add(apply(layer.down, kernels.swiglu(gateUp_TJ)));
+    const y_TD = x_TD.add(apply(layer.attentionOut, o_THE.reshape(-1, heads * headDim), gains_TS));
+    const gateUp_TJ = apply(layer.gateUp, kernels.rmsNorm(y_TD, layer.mlpNorm.value, rmsNormEps), gains_TS);
+    return y_TD.add(apply(layer.down, kernels.swiglu(gateUp_TJ), gains_TS));
   }
 
   /** As {@link Backbone.#layer}, row by row and without gradients. */
@@ -231,25 +252,25 @@ export class Backbone {
     index: number,
     layer: Layer,
     x_TD: Tensor,
-    rotation: Rotation,
-    attend: Attend,
+    { rotation, attend, gains_TS }: LayerInput,
   ): Tensor {
     const { heads, kvHeads, rmsNormEps: eps } = this.config;
+    const adapted = gains_TS !== undefined;
     const front = {
       norm: layer.attentionNorm.value,
-      qkv: rowwiseLinear(layer.qkv),
+      qkv: rowwiseLinear(layer.qkv, adapted),
       queryNorm: layer.queryNorm?.value ?? null,
       keyNorm: layer.keyNorm?.value ?? null,
-      ...{ heads, kvHeads, eps },
+      ...{ heads, kvHeads, eps, gains_TS },
     };
     const [q_THE, k_TGE, v_TGE] = kernels.front(x_TD, front, rotation);
     const o_THE = attend(index, q_THE, k_TGE, v_TGE);
     return kernels.back(x_TD, o_THE, {
-      out: rowwiseLinear(layer.attentionOut),
+      out: rowwiseLinear(layer.attentionOut, adapted),
       norm: layer.mlpNorm.value,
-      gateUp: rowwiseLinear(layer.gateUp),
-      down: rowwiseLinear(layer.down),
-      eps,
+      gateUp: rowwiseLinear(layer.gateUp, adapted),
+      down: rowwiseLinear(layer.down, adapted),
+      ...{ eps, gains_TS },
     });
   }
 
@@ -257,7 +278,7 @@ export class Backbone {
     return this.#slowHalves || this.weights.layers.some(({ qkv }) => qkv.int8 !== undefined);
   }
 
-  /** Whether any linear map has a low-rank adapter. */
+  /** Whether any linear map has a LoRA adapter, which is saved as part of its weight. */
   get adapted(): boolean {
     return this.weights.layers.some(({ qkv, attentionOut, gateUp, down }) =>
       [qkv, attentionOut, gateUp, down].some(({ adapter }) => adapter !== undefined),
@@ -279,6 +300,7 @@ export class Backbone {
 
   dispose(): void {
     const adapters = this.weights.layers.flatMap(adapterParameters);
+    this.adapters?.forgetStacks();
     for (const { qkv, attentionOut, gateUp, down } of this.weights.layers) {
       for (const { int8 } of [qkv, attentionOut, gateUp, down]) {
         int8?.values_NK.dispose();

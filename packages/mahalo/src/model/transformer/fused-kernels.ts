@@ -8,7 +8,7 @@ const weightFor = ({ weight, int8 }: RowwiseLinear): [Tensor, Tensor | null] =>
 
 /** Two native calls a layer, each weight read once; a row's result does not depend on the rows beside it. */
 export const rowwiseKernels: RowwiseKernels = {
-  front: (x_TD, { norm, qkv, queryNorm, keyNorm, heads, kvHeads, eps }, { cos_TE, sin_TE }) => {
+  front: (x_TD, { norm, qkv, queryNorm, keyNorm, heads, kvHeads, eps, gains_TS }, { cos_TE, sin_TE }) => {
     const [weight, scale] = weightFor(qkv);
     return ops.rowwiseFront(
       x_TD,
@@ -23,9 +23,11 @@ export const rowwiseKernels: RowwiseKernels = {
       sin_TE,
       heads,
       kvHeads,
+      qkv.lowRank ?? [],
+      gains_TS,
     );
   },
-  back: (x_TD, o_THE, { out, norm, gateUp, down, eps }) =>
+  back: (x_TD, o_THE, { out, norm, gateUp, down, eps, gains_TS }) =>
     ops.rowwiseBack(
       x_TD,
       o_THE,
@@ -35,6 +37,10 @@ export const rowwiseKernels: RowwiseKernels = {
       eps,
       ...weightFor(gateUp),
       ...weightFor(down),
+      out.lowRank ?? [],
+      gateUp.lowRank ?? [],
+      down.lowRank ?? [],
+      gains_TS,
     ),
   linear: (x_TD, linear) => ops.rowwiseLinear(x_TD, ...weightFor(linear), linear.bias),
 };

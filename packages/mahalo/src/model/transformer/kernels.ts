@@ -2,13 +2,20 @@
 import { MahaloError, ops, type Tensor } from "@mahalo/torch";
 import { type Rotation, rotate } from "./rope.ts";
 
-// Shapes: T tokens, D hidden, H query heads, G key-value heads, E head width, I width of the MLP.
+// Shapes: T tokens, D hidden, H query heads, G key-value heads, E head width, I width of the MLP,
+// S ranks of all adapters of a map.
 
 /** A weight as int8, q w ~ scale[n] q[n, k]. */
 export type Int8Weight = { values_NK: Tensor; scale_N: Tensor };
 
 /** A linear map as rowwise kernels see it: int8 where it was quantized, else its weight. */
-export type RowwiseLinear = { weight: Tensor; bias: Tensor | null; int8: Int8Weight | undefined };
+export type RowwiseLinear = {
+  weight: Tensor;
+  bias: Tensor | null;
+  int8: Int8Weight | undefined;
+  /** A [S, in] and B [out, S] of the map's adapters, in the order of the gains. */
+  lowRank?: readonly [a_SN: Tensor, b_MS: Tensor] | undefined;
+};
 
 /**
  * The linear parts of a layer without gradients: what lies before its attention, and what lies behind.
@@ -27,6 +34,7 @@ export type RowwiseKernels = {
       heads: number;
       kvHeads: number;
       eps: number;
+      gains_TS?: Tensor | undefined;
     },
     rotation: Rotation,
   ): [Tensor, Tensor, Tensor];
@@ -34,7 +42,14 @@ export type RowwiseKernels = {
   back(
     x_TD: Tensor,
     o_THE: Tensor,
-    layer: { out: RowwiseLinear; norm: Tensor; gateUp: RowwiseLinear; down: RowwiseLinear; eps: number },
+    layer: {
+      out: RowwiseLinear;
+      norm: Tensor;
+      gateUp: RowwiseLinear;
+      down: RowwiseLinear;
+      eps: number;
+      gains_TS?: Tensor | undefined;
+    },
   ): Tensor;
   /** x W^T + b, in float32. */
   linear(x_TD: Tensor, linear: RowwiseLinear): Tensor;

@@ -151,14 +151,27 @@ export const readWeights = (
 /** A weight to be written: its Hugging Face name and shape, and a function that makes it, float32 where a master is held. */
 export type NamedWeight = { name: string; shape: readonly number[]; load(): Tensor };
 
-/** The backbone's weights under their Hugging Face names, fused ones split again, adapters merged in. */
-export const writeWeights = (weights: BackboneWeights, config: ModelConfig): NamedWeight[] => {
+/**
+ * The backbone's weights under their Hugging Face names, fused ones split again, LoRA merged in.
+ *
+ * @param update what is added to the weight of a linear map on top, float32; undefined for nothing
+ */
+export const writeWeights = (
+  weights: BackboneWeights,
+  config: ModelConfig,
+  update: (linear: Linear) => Tensor | undefined = () => undefined,
+): NamedWeight[] => {
   const plain = (name: string, parameter: Parameter | undefined): NamedWeight[] =>
     parameter
       ? [{ name, shape: parameter.value.shape, load: () => parameter.master ?? parameter.value }]
       : [];
-  const merged = ({ weight, adapter }: Linear): Tensor =>
-    adapter === undefined ? (weight.master ?? weight.value) : weight.float().add(adapter.delta());
+  const merged = (linear: Linear): Tensor => {
+    const { weight, adapter } = linear;
+    const lora =
+      adapter === undefined ? (weight.master ?? weight.value) : weight.float().add(adapter.delta());
+    const more = update(linear);
+    return more === undefined ? lora : lora.to("float32").add(more);
+  };
   const split = (linear: Linear, pieces: Pieces): NamedWeight[] => {
     const { bias } = linear;
     const wholes = [

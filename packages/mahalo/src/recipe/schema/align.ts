@@ -1,5 +1,6 @@
 /** The align block of a recipe: MAH-DPO, or one of the methods that it is compared with. */
 import { z } from "zod";
+import { type AdapterModule, adapterModules } from "../../model/transformer/objective-adapters.ts";
 import { defaultLoss, pairLosses, unreadOption } from "../../train/losses.ts";
 import type { MethodField } from "../../train/methods/method.ts";
 import { alignMethods } from "../../train/methods/registry.ts";
@@ -19,6 +20,23 @@ const fieldFaults: [MethodField, { needs?: (method: string) => string; meaningle
   ["weights", { meaningless: "; use the objectives' own weights" }],
   ["conflict", { meaningless: ", which trains no weights that objectives share" }],
 ];
+
+const moduleNames = Object.keys(adapterModules) as AdapterModule[];
+
+const adapterSchema = z.strictObject({
+  rank: z.int().positive().default(16).describe("Rank of an objective's update of one linear layer."),
+  alpha: z.number().positive().default(32).describe("Updates are scaled by alpha / rank."),
+  lastLayers: z.int().positive().optional().describe("Adapt only the last n layers. Default: all."),
+  modules: z
+    .array(z.enum(moduleNames))
+    .min(1)
+    .default(moduleNames)
+    .describe("The linear layers that are adapted."),
+  shared: z
+    .boolean()
+    .default(false)
+    .describe("One more adapter that all objectives train and every mix has."),
+});
 
 const blockSchema = trainingSchema
   .extend({
@@ -97,16 +115,28 @@ const blockSchema = trainingSchema
       .describe(
         "Measure and reduce conflicts between objectives in the shared weights. Needs memory for each objective.",
       ),
+    interiorMixes: z
+      .number()
+      .min(0)
+      .max(1)
+      .default(0)
+      .describe(
+        "Share of the training that reads pairs under mixes drawn evenly from all mixes, in place of their objective alone; the loss of a pair is then weighed by its objective's part.",
+      ),
     headLearningRate: z
       .number()
       .positive()
       .optional()
       .describe("Learning rate of the heads. Default: learningRate, which all else has."),
     train: z
-      .union([z.literal("heads"), ...trainingSchema.shape.train.unwrap().options])
+      .union([
+        z.literal("heads"),
+        ...trainingSchema.shape.train.unwrap().options,
+        z.strictObject({ adapters: adapterSchema }),
+      ])
       .default("full")
       .describe(
-        "What is trained beside the heads: nothing (heads), all weights, the last layers, or low-rank updates.",
+        "What is trained beside the heads: nothing (heads), all weights, the last layers, low-rank updates that become part of the weights (lora), or a low-rank adapter for each objective, mixed by the same weights as the heads (adapters).",
       ),
     optimizer: trainingSchema.shape.optimizer
       .unwrap()
@@ -129,6 +159,22 @@ const blockSchema = trainingSchema
     }
     if (align.train === "heads" && align.conflict !== undefined)
       fail("conflict", "has no meaning for train: heads, which trains no weights that objectives share");
+    const { heads } = alignMethods.get(method);
+    if (
+      typeof align.train === "object" &&
+      "adapters" in align.train &&
+      heads !== "each" &&
+      heads !== "missing"
+    )
+      fail(
+        "train",
+        `adapters have no meaning for ${method}, which trains no head for each objective; use lora`,
+      );
+    if (align.interiorMixes > 0 && heads !== "each")
+      fail(
+        "interiorMixes",
+        `has no meaning for ${method}, which does not train heads for all objectives at once`,
+      );
     const unread = unreadOption(loss, align);
     if (unread !== undefined) fail(unread.option, unread.message);
     if (losses !== undefined && loss !== defaultLoss)

@@ -22,8 +22,12 @@ export const singleHead = ({ method }: AlignOptions): boolean => {
 /** Whether the method adds heads to a model that stays as it is. */
 export const addsHeads = ({ method }: AlignOptions): boolean => alignMethods.get(method).heads === "missing";
 
+/** Whether adapters are trained, over a backbone that stays as it is. */
+const trainsAdapters = ({ train }: AlignOptions): boolean => typeof train === "object" && "adapters" in train;
+
 /** Whether nothing but heads is trained; those that are there answer over this backbone, which must then stay as it is. */
-export const freezesBackbone = (align: AlignOptions): boolean => addsHeads(align) || align.train === "heads";
+export const freezesBackbone = (align: AlignOptions): boolean =>
+  align.train === "heads" || (addsHeads(align) && !trainsAdapters(align));
 
 /** Whether the loss compares with the reference policy, whose log-probabilities are computed only then. */
 export const readsReference = ({ referenceFree, loss }: AlignOptions): boolean =>

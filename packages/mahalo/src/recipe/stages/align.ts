@@ -3,7 +3,8 @@ import type { EncodedPair } from "../../data/tokens/encode.ts";
 import type { LanguageModel } from "../../model/folder/load.ts";
 import { soupModel } from "../../model/heads/soup.ts";
 import type { HiddenCache } from "../../train/hidden-cache.ts";
-import { logProbHeads } from "../../train/log-prob-head.ts";
+import { interiorMixes } from "../../train/interior-mixes.ts";
+import { baseHead } from "../../train/log-prob-head.ts";
 import { alignMethods } from "../../train/methods/registry.ts";
 import { type PreferenceTaskOptions, preferenceTask, type ReferencePair } from "../../train/preference.ts";
 import { cachedReference } from "../../train/reference.ts";
@@ -155,11 +156,12 @@ export const alignStage: Stage<Recipe> = {
         });
       const heads = single ? [model.heads.base] : objectives.map((name) => model.heads.get(name));
       const options = frozen ? { ...align, train: "heads" as const } : align;
-      const trained = setTrainable(model, options.train, heads, seed);
+      const trained = setTrainable(model, options.train, heads, seed, objectives);
       const { loss, beta, smoothing, gamma } = align;
       const objectiveWeights = Object.fromEntries(
         objectives.map((name) => [name, recipe.objectives[name]?.weight ?? 1]),
       );
+      const base = baseHead(model);
       const taskOptions: PreferenceTaskOptions = {
         pairs,
         reference: ofPairs,
@@ -171,8 +173,11 @@ export const alignStage: Stage<Recipe> = {
         smoothing,
         gamma,
         objectiveWeights,
+        ...(align.interiorMixes > 0
+          ? { mixOf: interiorMixes(objectives, { share: align.interiorMixes, seed }) }
+          : {}),
         losses: lossesOf(ranked, weights, align),
-        ...(single ? { headOf: logProbHeads(() => model.heads.base) } : {}),
+        ...(single ? { headOf: () => base } : {}),
       };
       const task = preferenceTask(taskOptions);
       await train(model, task, options, trained, { folder, seed, signal, hidden });

@@ -56,7 +56,7 @@ const along = (
   const some = answers.flatMap((answer) => answer ?? []);
   if (some.length === 0) return answers.map(() => 0);
   const head_VD = mix === undefined ? policy.heads.base.value : policy.heads.mix(mix);
-  const states = statesOf(policy, some, head_VD, { label: `evaluate ${label}, divergence` });
+  const states = statesOf(policy, some, head_VD, { label: `evaluate ${label}, divergence`, mix });
   const before = { label: `evaluate ${label}, divergence from the model before align` };
   const kls = answerKl(states, statesOf(reference, some, reference.heads.base.value, before));
   let next = 0;

@@ -221,16 +221,25 @@ const rank = async (context: Context, model: LanguageModel): Promise<Results["pa
     throwIfAborted(signal, "evaluating", resumes);
     cells.push(
       ...(await withModel(baseline, context, async (policy) =>
-        pairMargins(policy, [[before, policy.heads.base]], pairs, objectives),
+        pairMargins(policy, [{ label: before, weight: policy.heads.base }], pairs, objectives),
       )),
     );
   }
-  const namedHeads = model.heads.objectives.map((name) => [name, model.heads.get(name)] as const);
+  const namedHeads = model.heads.objectives.map((name) => ({
+    label: name,
+    weight: model.heads.get(name),
+    mix: { [name]: 1 },
+  }));
   throwIfAborted(signal, "evaluating", resumes);
   // A model of one head goes by its method's name, or by that of the model it still is.
   const only = baseline === undefined || recipe.align === false ? before : recipe.align.method;
   cells.push(
-    ...pairMargins(model, namedHeads.length > 0 ? namedHeads : [[only, model.heads.base]], pairs, objectives),
+    ...pairMargins(
+      model,
+      namedHeads.length > 0 ? namedHeads : [{ label: only, weight: model.heads.base }],
+      pairs,
+      objectives,
+    ),
   );
   return pairAccuracy(cells, baseline === undefined ? undefined : before);
 };

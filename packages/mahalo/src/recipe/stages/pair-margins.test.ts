@@ -2,6 +2,7 @@
 import { expect, test } from "vitest";
 import { tinyModel } from "../../model/testing/tiny.ts";
 import { logProbs } from "../../train/forward.ts";
+import { logProbHead } from "../../train/log-prob-head.ts";
 import { pairMargins } from "./pair-margins.ts";
 
 const sum = (values: Float32Array | undefined): number =>
@@ -15,8 +16,11 @@ test("every head's margins equal those of a pass of its own", async () => {
     { objective: "b", prompt: [1, 8], chosen: [3], rejected: [11, 12, 13, 2] },
     { objective: "a", prompt: [1], chosen: [20, 21], rejected: [20, 22] },
   ].map((pair, line) => ({ ...pair, origin: { file: "rows", line: line + 1 } }));
-  const heads = ["a", "b"].map((name) => [name, model.heads.get(name)] as const);
-  const found = pairMargins(model, [["base", model.heads.base], ...heads], pairs, ["a", "b"]);
+  const heads = [
+    { label: "base", weight: model.heads.base },
+    ...["a", "b"].map((label) => ({ label, weight: model.heads.get(label) })),
+  ];
+  const found = pairMargins(model, heads, pairs, ["a", "b"]);
   expect(found.map(({ head, objective }) => `${head} on ${objective}`)).toEqual([
     "base on a",
     "base on b",
@@ -25,14 +29,17 @@ test("every head's margins equal those of a pass of its own", async () => {
     "b on a",
     "b on b",
   ]);
-  for (const [label, head] of [["base", model.heads.base] as const, ...heads]) {
+  for (const { label, weight } of heads) {
     const rows = pairs.map(({ prompt, chosen, rejected }, index) => ({
       prompt,
       completions: [chosen, rejected],
       objective: undefined,
       index,
     }));
-    const alone = logProbs(model, rows, { maxTokensPerMicrobatch: 64, weightOf: () => head });
+    const alone = logProbs(model, rows, {
+      maxTokensPerMicrobatch: 64,
+      headOf: () => logProbHead(() => weight),
+    });
     for (const objective of ["a", "b"]) {
       const wanted = alone.flatMap(([chosen, rejected], index) =>
         pairs[index]?.objective === objective ? [sum(chosen) - sum(rejected)] : [],

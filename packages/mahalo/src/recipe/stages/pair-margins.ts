@@ -6,6 +6,7 @@ import type { EncodedPair } from "../../data/tokens/encode.ts";
 import { predictors } from "../../data/tokens/packing.ts";
 import type { Margins } from "../../evaluate/pair-accuracy.ts";
 import type { LanguageModel } from "../../model/folder/load.ts";
+import type { Mix } from "../../model/heads/heads.ts";
 import type { Parameter } from "../../model/transformer/parameters.ts";
 import { forwardWithoutGrad } from "../../train/forward.ts";
 import { headPass } from "../../train/head-pass.ts";
@@ -14,17 +15,21 @@ import type { LossHead } from "../../train/task.ts";
 /** Tokens of one pass; without gradients memory is no matter at this size. */
 const maxTokensPerMicrobatch = 4096;
 
+/** A head: what it is called in results, its weight, and the normalised mix of the adapters beneath it, off by default. */
+export type MarginHead = { label: string; weight: Parameter; mix?: Mix | undefined };
+
 /** Every head's log-probability of each token: K values a position, from hidden states that are computed once. */
-const allHeads = (heads: readonly Parameter[]): LossHead => ({
+const allHeads = (heads: readonly MarginHead[]): LossHead => ({
   width: heads.length,
+  mix: heads[0]?.mix,
   positions: (_row, packed, completion) => predictors(packed, completion),
   forward: (hidden_ND, completions) => {
     const targets = Int32Array.from(
       completions.flatMap(({ row, index }) => element(row.completions, index, "completion")),
     );
     const values = new Float32Array(targets.length * heads.length);
-    for (const [k, head] of heads.entries()) {
-      for (const [n, logp] of scope(() => headPass(hidden_ND, head, targets).logps).entries())
+    for (const [k, { weight }] of heads.entries()) {
+      for (const [n, logp] of scope(() => headPass(hidden_ND, weight, targets).logps).entries())
         values[n * heads.length + k] = logp;
     }
     const backward = (): never => {
@@ -44,11 +49,21 @@ const sum = (values: Float32Array, k: number, width: number): number => {
 /**
  * log π(chosen) - log π(rejected) of every pair, in nats, under every head, by objective.
  *
- * @param heads what each is called in results, and its weights; all read the same pass over the backbone.
+ * @param heads all read the same pass over the backbone, unless it has adapters: each then reads its own.
  */
 export const pairMargins = (
   model: LanguageModel,
-  heads: readonly (readonly [label: string, head: Parameter])[],
+  heads: readonly MarginHead[],
+  pairs: readonly EncodedPair[],
+  objectives: readonly string[],
+): Margins[] => {
+  const passes = model.backbone.adapters === undefined ? [heads] : heads.map((head) => [head]);
+  return passes.flatMap((pass) => marginsOfPass(model, pass, pairs, objectives));
+};
+
+const marginsOfPass = (
+  model: LanguageModel,
+  heads: readonly MarginHead[],
   pairs: readonly EncodedPair[],
   objectives: readonly string[],
 ): Margins[] => {
@@ -58,8 +73,8 @@ export const pairMargins = (
     objective: undefined,
     index,
   }));
-  const all = allHeads(heads.map(([, head]) => head));
-  const label = `evaluate ${heads.map(([name]) => name).join(", ")}, held-out pairs`;
+  const all = allHeads(heads);
+  const label = `evaluate ${heads.map((head) => head.label).join(", ")}, held-out pairs`;
   const bar = progress({ label, total: rows.length, unit: "pairs" });
   const values = forwardWithoutGrad(model, rows, {
     maxTokensPerMicrobatch,
@@ -67,9 +82,9 @@ export const pairMargins = (
     onPass: bar.add,
   });
   bar.done();
-  return heads.flatMap(([head], k) =>
+  return heads.flatMap((head, k) =>
     objectives.map((objective) => ({
-      head,
+      head: head.label,
       objective,
       margins: zip(pairs, values).flatMap(([pair, completions]) => {
         if (pair.objective !== objective) return [];

@@ -4,6 +4,7 @@ import { element } from "../../core/need.ts";
 import { progress } from "../../core/progress.ts";
 import { predictors } from "../../data/tokens/packing.ts";
 import type { LanguageModel } from "../../model/folder/load.ts";
+import type { Mix } from "../../model/heads/heads.ts";
 import { forwardWithoutGrad } from "../forward.ts";
 import type { LossHead } from "../task.ts";
 
@@ -65,8 +66,9 @@ export const positionKl = (
 };
 
 /** Reads hidden states themselves. */
-const stateHead = (width: number): LossHead => ({
+const stateHead = (width: number, mix: Mix | undefined): LossHead => ({
   width,
+  mix,
   positions: (_row, packed, completion) => predictors(packed, completion),
   forward: (hidden_ND) => ({
     values: scope(() => hidden_ND.to("float32").reshape(-1).toFloat32Array()),
@@ -80,7 +82,7 @@ const stateHead = (width: number): LossHead => ({
  * Final hidden states of a model along answers.
  *
  * @param head_VD the head that answers: the base head, an objective's, or a merged mix; kept, not copied
- * @param options `label`: whose states these are, for the progress that is shown
+ * @param options `label`: whose states these are, for the progress that is shown; `mix`: of the adapters, off by default
  */
 export const statesOf = (
   model: LanguageModel,
@@ -89,7 +91,8 @@ export const statesOf = (
   {
     maxTokensPerMicrobatch = 4096,
     label = "states of answers",
-  }: { maxTokensPerMicrobatch?: number; label?: string } = {},
+    mix,
+  }: { maxTokensPerMicrobatch?: number; label?: string; mix?: Mix | undefined } = {},
 ): States => {
   const width = model.backbone.config.hiddenSize;
   const rows = answers.map(({ prompt, response }, index) => ({
@@ -98,7 +101,7 @@ export const statesOf = (
     objective: undefined,
     index,
   }));
-  const head = stateHead(width);
+  const head = stateHead(width, mix);
   const bar = progress({ label, total: rows.length, unit: "answers" });
   const values = forwardWithoutGrad(model, rows, {
     maxTokensPerMicrobatch,

@@ -1,0 +1,43 @@
+/** Tiny models whose objectives have adapters that do something. */
+import { noGrad, ops, scope, tensor } from "@mahalo/torch";
+import { rng } from "../../core/random.ts";
+import { normal } from "../../core/testing/normal.ts";
+import type { LanguageModel, LoadOptions } from "../folder/load.ts";
+import { addAdapters, type NewAdapters } from "../transformer/objective-adapters.ts";
+import { type TinyName, tinyModel } from "./tiny.ts";
+
+/** Objectives of the models here. */
+export const ADAPTED = ["accuracy", "engagement"] as const;
+
+/** Adapters of all linear maps, with a shared one. */
+export const allMaps: NewAdapters = {
+  rank: 3,
+  alpha: 6,
+  modules: ["qkv_proj", "o_proj", "gate_up_proj", "down_proj"],
+  shared: true,
+};
+
+/** Gives every adapter of a model a B that is not zero. */
+export const stirAdapters = ({ backbone: { adapters } }: LanguageModel, std = 0.03): void => {
+  const random = rng(11, "adapters");
+  for (const parameter of adapters?.parameters() ?? []) {
+    if (!parameter.name.endsWith(".b")) continue;
+    const { shape, numel } = parameter.value;
+    const noise = Float32Array.from({ length: numel }, () => std * normal(random));
+    noGrad(() => scope(() => ops.copy_(parameter.master ?? parameter.value, tensor(noise, { shape }))));
+    parameter.syncFromMaster();
+  }
+  adapters?.forgetStacks();
+};
+
+/** A tiny model with heads and adapters of {@link ADAPTED}, far enough apart to be told from each other. */
+export const adaptedModel = async (
+  name: TinyName = "tiny-qwen3",
+  { adapters = allMaps, ...options }: LoadOptions & { adapters?: NewAdapters } = {},
+): Promise<LanguageModel> => {
+  const model = await tinyModel(name, options);
+  model.heads.addNoisyCopies(ADAPTED, { seed: 1, std: 0.05, compute: model.backbone.compute });
+  addAdapters(model.backbone, adapters, ADAPTED, 1);
+  stirAdapters(model);
+  return model;
+};

@@ -1,0 +1,323 @@
+/** Low-rank adapters of objectives: each objective's own update of the backbone, mixed by the same weights as the heads. */
+import { isDeepStrictEqual } from "node:util";
+import { gradEnabled, keep, MahaloError, noGrad, ops, scope, type Tensor, tensor } from "@mahalo/torch";
+import { linear } from "../../core/products.ts";
+import { rng } from "../../core/random.ts";
+import { weightIn } from "../heads/mix-weight.ts";
+import type { Backbone, BackboneWeights, Linear } from "./backbone.ts";
+import { type ComputeDType, type Parameter, parameter } from "./parameters.ts";
+
+// Shapes: T tokens, N inputs, M outputs, R rank, S ranks of all adapters of a map, side by side.
+
+/** The fused linear maps of a layer, by the names that vLLM has for them. */
+export const adapterModules = {
+  qkv_proj: "qkv",
+  o_proj: "attentionOut",
+  gate_up_proj: "gateUp",
+  down_proj: "down",
+} as const;
+
+/** A linear map that can have an adapter. */
+export type AdapterModule = keyof typeof adapterModules;
+
+/** What all adapters of a model have in common. */
+export type AdapterShape = {
+  /** Rank R of an objective's update of one linear map. */
+  rank: number;
+  /** Updates are scaled by alpha / rank. */
+  alpha: number;
+  /** Indices of the layers that are adapted, in order. */
+  layers: readonly number[];
+  modules: readonly AdapterModule[];
+};
+
+/** The name of the adapter that every mix has with gain 1; no objective can be called so. */
+export const sharedAdapter = "";
+
+/** One adapter's matrices of one linear map: its update is B A. */
+type LowRank = { a_RN: Parameter; b_MR: Parameter };
+
+/** The matrices of all adapters of one linear map. */
+export class MapAdapters {
+  /** Name of the map in files: `model.layers.3.qkv_proj`. */
+  readonly name: string;
+  readonly #byAdapter = new Map<string, LowRank>();
+  #stacked: readonly [a_SN: Tensor, b_MS: Tensor] | undefined;
+
+  constructor(name: string) {
+    this.name = name;
+  }
+
+  set(adapter: string, matrices: LowRank): void {
+    this.forgetStack();
+    this.#byAdapter.set(adapter, matrices);
+  }
+
+  get(adapter: string): LowRank | undefined {
+    return this.#byAdapter.get(adapter);
+  }
+
+  parameters(): Parameter[] {
+    return [...this.#byAdapter.values()].flatMap(({ a_RN, b_MR }) => [a_RN, b_MR]);
+  }
+
+  /** All matrices side by side, in the order of the adapters; kept until {@link forgetStack} where nothing is recorded. */
+  stacked(): readonly [a_SN: Tensor, b_MS: Tensor] {
+    if (gradEnabled()) return this.#stack();
+    this.#stacked ??= scope(() => {
+      const [a_SN, b_MS] = this.#stack();
+      return [keep(a_SN.detach().clone()), keep(b_MS.detach().clone())] as const;
+    });
+    return this.#stacked;
+  }
+
+  #stack(): readonly [a_SN: Tensor, b_MS: Tensor] {
+    const all = [...this.#byAdapter.values()];
+    return [
+      ops.cat(
+        all.map(({ a_RN }) => a_RN.value),
+        0,
+      ),
+      ops.cat(
+        all.map(({ b_MR }) => b_MR.value),
+        1,
+      ),
+    ];
+  }
+
+  /** To be called after any matrix has changed. */
+  forgetStack(): void {
+    for (const matrix of this.#stacked ?? []) matrix.dispose();
+    this.#stacked = undefined;
+  }
+
+  /** The update of the outputs, ((x A^T) * gains) B^T, [T, M]. */
+  apply(x_TN: Tensor, gains_TS: Tensor): Tensor {
+    const [a_SN, b_MS] = this.stacked();
+    return linear(linear(x_TN, a_SN).mul(gains_TS.to(x_TN.dtype)), b_MS);
+  }
+}
+
+/** Tokens of one pass under one mix, which lie side by side; without a mix all adapters are off. */
+export type MixedTokens = { length: number; mix: Readonly<Record<string, number>> | undefined };
+
+/**
+ * The adapters of a model: for each objective that has one a low-rank update of the chosen linear maps,
+ *
+ *   y = W x + sum_k g_k (alpha / R) B_k A_k x,  g_k: weight of objective k in the token's mix; 1 for the shared adapter
+ *
+ * W stays as it is. Without a mix nothing is added: the model is then the one that the adapters were trained on, which is
+ * the reference policy.
+ */
+export class ObjectiveAdapters {
+  readonly shape: AdapterShape;
+  readonly #maps: { linear: Linear; adapters: MapAdapters }[];
+  readonly #names: string[] = [];
+
+  /** Adapters without matrices yet; `add` makes them. @throws MahaloError E_ADAPTERS */
+  constructor(weights: BackboneWeights, shape: AdapterShape) {
+    const { rank, alpha, layers, modules } = shape;
+    const count = weights.layers.length;
+    const stray = layers.find((layer) => !(Number.isInteger(layer) && layer >= 0 && layer < count));
+    const fault =
+      stray !== undefined
+        ? `layer ${stray} is not one of the model's ${count}`
+        : layers.length === 0 || modules.length === 0
+          ? "no linear map is adapted"
+          : !(Number.isInteger(rank) && rank > 0)
+            ? `rank ${rank} is not a positive whole number`
+            : !(alpha > 0 && Number.isFinite(alpha))
+              ? `alpha ${alpha} is not above 0`
+              : undefined;
+    if (fault !== undefined) throw new MahaloError("E_ADAPTERS", `adapters: ${fault}`);
+    this.shape = shape;
+    this.#maps = [...layers].flatMap((index) => {
+      const layer = weights.layers[index];
+      if (layer === undefined) return [];
+      return modules.map((module) => {
+        const linear = layer[adapterModules[module]];
+        linear.adapters = new MapAdapters(`model.layers.${index}.${module}`);
+        return { linear, adapters: linear.adapters };
+      });
+    });
+  }
+
+  /** Adapters by name, in order: the shared one and objectives'. */
+  get names(): readonly string[] {
+    return this.#names;
+  }
+
+  /** Objectives that have an adapter. */
+  get objectives(): string[] {
+    return this.#names.filter((name) => name !== sharedAdapter);
+  }
+
+  get shared(): boolean {
+    return this.#names.includes(sharedAdapter);
+  }
+
+  /** The adapted linear maps: their weights, names and matrices. */
+  get maps(): readonly { linear: Linear; adapters: MapAdapters }[] {
+    return this.#maps;
+  }
+
+  /** Parameters of the named adapters, all by default. */
+  parameters(names: readonly string[] = this.#names): Parameter[] {
+    return this.#maps.flatMap(({ adapters }) =>
+      names.flatMap((name) => {
+        const matrices = adapters.get(name);
+        return matrices === undefined ? [] : [matrices.a_RN, matrices.b_MR];
+      }),
+    );
+  }
+
+  /**
+   * Adds adapters that change nothing yet: A is drawn, B is zero (Hu et al. 2021, section 4.1). An adapter's draw depends
+   * on the seed and its name alone.
+   *
+   * @throws MahaloError E_ADAPTERS for one that is there
+   */
+  addNew(names: readonly string[], { seed, compute }: { seed: number; compute: ComputeDType }): void {
+    const { rank } = this.shape;
+    for (const name of names) {
+      const random = rng(seed, "adapter", name);
+      this.add(name, { compute, training: true }, (tensorName, [rows, columns]) => {
+        if (tensorName.endsWith(".b")) return ops.zeros([rows, columns]);
+        const bound = 1 / Math.sqrt(columns);
+        const drawn = Float32Array.from({ length: rank * columns }, () => (2 * random.next() - 1) * bound);
+        return tensor(drawn, { shape: [rows, columns] });
+      });
+    }
+  }
+
+  /**
+   * Adds an adapter of given matrices.
+   *
+   * @param load the float32 matrix A [R, N] or B [M, R] of a map, by its name in files
+   * @throws MahaloError E_ADAPTERS for one that is there
+   */
+  add(
+    name: string,
+    held: { compute: ComputeDType; training: boolean },
+    load: (tensorName: string, shape: readonly [number, number]) => Tensor,
+  ): void {
+    if (this.#names.includes(name)) {
+      throw new MahaloError("E_ADAPTERS", `the model has an adapter "${name}" already`);
+    }
+    const { rank } = this.shape;
+    for (const { linear, adapters } of this.#maps) {
+      const [outputs, inputs] = [linear.weight.value.size(0), linear.weight.value.size(1)];
+      const made = (matrix: "a" | "b", shape: readonly [number, number]): Parameter => {
+        const tensorName = adapterTensor(name, adapters.name, matrix);
+        const weights = noGrad(() => scope(() => keep(load(tensorName, shape))));
+        return parameter(tensorName, weights, held);
+      };
+      adapters.set(name, { a_RN: made("a", [rank, inputs]), b_MR: made("b", [outputs, rank]) });
+    }
+    this.#names.push(name);
+  }
+
+  /**
+   * Gains of every token's adapters, alpha / R included, [T, S] in float32; undefined where no token has a mix.
+   *
+   * @param parts all tokens of a pass in order, with normalised mixes
+   */
+  gains(parts: readonly MixedTokens[], device = "cpu"): Tensor | undefined {
+    if (parts.every(({ mix }) => mix === undefined)) return undefined;
+    const { rank, alpha } = this.shape;
+    const width = rank * this.#names.length;
+    const gains = new Float32Array(parts.reduce((sum, { length }) => sum + length, 0) * width);
+    let offset = 0;
+    for (const { length, mix } of parts) {
+      const begin = offset;
+      for (const [index, name] of this.#names.entries()) {
+        const gain = mix === undefined ? 0 : name === sharedAdapter ? 1 : weightIn(mix, name);
+        gains.fill((gain * alpha) / rank, begin + index * rank, begin + (index + 1) * rank);
+      }
+      offset += length * width;
+      for (let end = begin + width; end < offset; end += width) gains.copyWithin(end, begin, begin + width);
+    }
+    return tensor(gains, { shape: [gains.length / width, width], device });
+  }
+
+  /** What a normalised mix adds to the weight of a map: sum_k g_k (alpha / R) B_k A_k, float32 [M, N]. */
+  delta(adapters: MapAdapters, mix: Readonly<Record<string, number>>): Tensor {
+    const { rank, alpha } = this.shape;
+    return noGrad(() =>
+      scope(() => {
+        let sum: Tensor | undefined;
+        for (const name of this.#names) {
+          const gain = name === sharedAdapter ? 1 : weightIn(mix, name);
+          const matrices = adapters.get(name);
+          if (gain === 0 || matrices === undefined) continue;
+          const { a_RN, b_MR } = matrices;
+          const update = b_MR
+            .float()
+            .matmul(a_RN.float())
+            .mul((gain * alpha) / rank);
+          sum = sum === undefined ? update : sum.add(update);
+        }
+        if (sum !== undefined) return sum;
+        const { linear } = this.#mapOf(adapters);
+        return ops.zerosLike(linear.weight.float());
+      }),
+    );
+  }
+
+  #mapOf(adapters: MapAdapters): { linear: Linear } {
+    const map = this.#maps.find((candidate) => candidate.adapters === adapters);
+    if (map === undefined) throw new MahaloError("E_ADAPTERS", "the adapters of another model");
+    return map;
+  }
+
+  /** To be called after any adapter has changed. */
+  forgetStacks(): void {
+    for (const { adapters } of this.#maps) adapters.forgetStack();
+  }
+
+  dispose(): void {
+    this.forgetStacks();
+    for (const parameter of this.parameters()) parameter.dispose();
+  }
+}
+
+/** What {@link addAdapters} is told. */
+export type NewAdapters = Omit<AdapterShape, "layers"> & { lastLayers?: number | undefined; shared: boolean };
+
+/**
+ * Adds an adapter for each of the objectives, and the shared one where it is asked for; returns their parameters.
+ *
+ * @throws MahaloError E_ADAPTERS where the model has adapters of another shape, or for more layers than there are
+ */
+export const addAdapters = (
+  backbone: Backbone,
+  { lastLayers, shared, ...rest }: NewAdapters,
+  objectives: readonly string[],
+  seed: number,
+): Parameter[] => {
+  const { compute, weights } = backbone;
+  const count = weights.layers.length;
+  const first = count - (lastLayers ?? count);
+  const layers = Array.from({ length: lastLayers ?? count }, (_, index) => first + index);
+  const shape = { ...rest, layers };
+  const present = backbone.adapters;
+  if (present !== undefined && !isDeepStrictEqual(present.shape, shape)) {
+    throw new MahaloError("E_ADAPTERS", "align.train.adapters: the model has adapters of another shape", {
+      hint: `it has ${JSON.stringify(present.shape)}`,
+    });
+  }
+  if (present !== undefined && shared && !present.shared) {
+    throw new MahaloError("E_ADAPTERS", "align.train.adapters.shared: the model's adapters share none", {
+      hint: "a shared adapter would change how its objectives answer; leave it out",
+    });
+  }
+  const adapters = present ?? new ObjectiveAdapters(weights, shape);
+  backbone.adapters = adapters;
+  const names = [...(shared && !adapters.shared ? [sharedAdapter] : []), ...objectives];
+  adapters.addNew(names, { seed, compute });
+  return adapters.parameters(names);
+};
+
+/** Name of a matrix in files. */
+const adapterTensor = (adapter: string, map: string, matrix: "a" | "b"): string =>
+  adapter === sharedAdapter ? `shared.${map}.${matrix}` : `adapters.${adapter}.${map}.${matrix}`;
