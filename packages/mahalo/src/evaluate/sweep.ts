@@ -25,9 +25,14 @@ export type Policy = {
   respond(prompts: readonly Message[][]): Promise<string[]>;
 };
 
+/** A mix that a sweep measured. */
+export type MeasuredMix = ControlledPolicy & { mix: SweepMix };
+
 /** What {@link runSweep} needs. */
 export type SweepOptions = {
   policies: readonly Policy[];
+  /** Policies that depend on what was measured, before the others: `next` is asked `count` times, or until it has none. */
+  adaptive?: { count: number; next(measured: readonly MeasuredMix[]): Policy | undefined } | undefined;
   /** By objective; objectives without a judge are not here. */
   judges: Readonly<Record<string, Judge>>;
   prompts: readonly SweepPrompt[];
@@ -146,6 +151,10 @@ const steer = (objective: string, judged: readonly Judged[], seed: number): Stee
   ];
 };
 
+/** Mixes with more of the first objective come first, then those with more of the second. */
+const byWeights = ({ policy: a }: Judged, { policy: b }: Judged): number =>
+  Object.keys(a.mix ?? {}).reduce((order, name) => order || weightIn(b.mix, name) - weightIn(a.mix, name), 0);
+
 const controlled = ({ policy, point, scores }: Judged): ControlledPolicy => ({
   mix: policy.mix,
   means: meansOf(point.results),
@@ -177,9 +186,10 @@ const toSample = (index: number, { prompts }: SweepOptions, judged: readonly Jud
  *   abstained on every answer of a policy; errors of judges and policies pass through.
  */
 export const runSweep = async (options: SweepOptions): Promise<SweepOutcome> => {
-  const { policies, judges, prompts, samples = 8, seed = 0, onPolicy } = options;
+  const { policies, adaptive, judges, prompts, samples = 8, seed = 0, onPolicy } = options;
+  const total = policies.length + (adaptive?.count ?? 0);
   for (const [what, count, hint] of [
-    ["mixes", policies.length, "raise evaluate.mixes"],
+    ["mixes", total, "raise evaluate.mixes"],
     ["held-out prompts", prompts.length, "raise data.heldOut or evaluate.prompts"],
     [
       "judges",
@@ -192,11 +202,20 @@ export const runSweep = async (options: SweepOptions): Promise<SweepOutcome> => 
     }
   }
   const judged: Judged[] = [];
-  for (const policy of policies) {
+  const run = async (policy: Policy): Promise<void> => {
     const result = await judgePolicy(policy, options);
     judged.push(result);
-    onPolicy?.(result.point, judged.length, policies.length);
+    onPolicy?.(result.point, judged.length, total);
+  };
+  while (adaptive !== undefined && judged.length < adaptive.count) {
+    const policy = adaptive.next(
+      judged.map(controlled).flatMap(({ mix, ...rest }) => (mix === undefined ? [] : [{ mix, ...rest }])),
+    );
+    if (policy === undefined) break;
+    await run(policy);
   }
+  judged.sort(byWeights);
+  for (const policy of policies) await run(policy);
   const shown = rng(seed, "evaluate", "samples")
     .shuffle(prompts.map((_, index) => index))
     .slice(0, samples);

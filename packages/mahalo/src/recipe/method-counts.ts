@@ -1,5 +1,6 @@
 /** How much each method of align computes: what it trains and reads, and what its policies take to be evaluated. */
 import { mixGrid } from "../evaluate/mixes.ts";
+import { sweepSize } from "../evaluate/refine.ts";
 import { alignMethods } from "../train/methods/registry.ts";
 import type { Counted } from "./counts.ts";
 import type { AlignCounts, EvaluateCounts } from "./estimate.ts";
@@ -78,10 +79,10 @@ export const evaluateCounts = (
   const members = merged === undefined ? 0 : Object.keys(merged.models).length;
   const added = align === false || singleHead(align) ? [] : withPairs(recipe);
   const heads = merged === undefined ? [...new Set([...existing, ...added])] : Object.keys(merged.models);
-  const over = (names: readonly string[]): number =>
-    Array.isArray(mixes) ? mixes.length : mixGrid(names, mixes).length;
-  const policies = heads.length === 0 ? 1 : over(heads);
-  const prompted = evaluate.prompted ? over(Object.keys(objectives)) : 0;
+  const over = (ofNumber: (count: number) => number): number =>
+    Array.isArray(mixes) ? mixes.length : ofNumber(mixes);
+  const policies = heads.length === 0 ? 1 : over((count) => sweepSize(heads, count));
+  const prompted = evaluate.prompted ? over((count) => mixGrid(Object.keys(objectives), count).length) : 0;
   const before = Number(align !== false);
   const side = merged?.merges === "logits" ? members : 1;
   const judged = Object.values(objectives).some(({ judge }) => judge !== undefined);

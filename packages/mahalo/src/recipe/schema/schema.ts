@@ -78,7 +78,9 @@ export const evaluateSchema = z.strictObject({
   mixes: z
     .union([z.int().min(1).max(101), z.array(mixSchema).min(1)])
     .default(5)
-    .describe("Number of mixes of a sweep from one objective to the other, or a list of mixes."),
+    .describe(
+      "Number of mixes of a sweep, which after the objectives' ends looks where results change most; or a list of mixes.",
+    ),
   prompts: z.int().nonnegative().default(100).describe("Held-out prompts answered under every mix."),
   from: z
     .union([z.literal("heldOut"), sourceSchema])

@@ -71,8 +71,8 @@ describe("evaluate", () => {
     await run(answer, "whole");
     expect(asked).toEqual([
       '{"accuracy":1,"engagement":0}',
-      '{"accuracy":0.5,"engagement":0.5}',
       '{"accuracy":0,"engagement":1}',
+      '{"accuracy":0.5,"engagement":0.5}',
       '"base"',
     ]);
     const results = await readResults(join(folder, "whole", "evaluate", "results.json"));

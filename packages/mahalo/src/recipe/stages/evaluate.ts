@@ -11,8 +11,9 @@ import type { LogitMixture } from "../../decode/logit-mixing.ts";
 import { bootstrapMean } from "../../evaluate/intervals.ts";
 import { formatMix, mixGrid, type SweepMix } from "../../evaluate/mixes.ts";
 import { type Margins, pairAccuracy } from "../../evaluate/pair-accuracy.ts";
+import { nextMix, sweepSize } from "../../evaluate/refine.ts";
 import { type Results, resultsVersion, type SweepResults, writeResults } from "../../evaluate/results.ts";
-import { type Policy, runSweep } from "../../evaluate/sweep.ts";
+import { type MeasuredMix, type Policy, runSweep } from "../../evaluate/sweep.ts";
 import { makeJudge } from "../../judges/registry.ts";
 import type { LanguageModel } from "../../model/folder/load.ts";
 import { weightIn } from "../../model/heads/mix-weight.ts";
@@ -59,17 +60,16 @@ const modelNames = ({ recipe, folderOf }: Context): { evaluated: string; baselin
     : { evaluated: modelFolder(aligned), baseline: before };
 };
 
-/** The mixes of the sweep; a single policy without a mix where the model has no heads of its own. */
-const mixesOf = (recipe: Recipe, model: LanguageModel): (SweepMix | undefined)[] => {
-  const objectives = Object.keys(mergedOf(recipe)?.models ?? {}).concat(model.heads.objectives);
-  if (objectives.length === 0) return [undefined];
-  const { mixes } = recipe.evaluate;
-  if (!Array.isArray(mixes)) return mixGrid(objectives, mixes);
-  return mixes.map((mix) => {
+/** What the sweep mixes: the heads' objectives, or those of merged models. */
+const mixedObjectives = (recipe: Recipe, model: LanguageModel): string[] =>
+  Object.keys(mergedOf(recipe)?.models ?? {}).concat(model.heads.objectives);
+
+/** The mixes that a recipe lists, with weights that sum to 1. */
+const listedMixes = (mixes: readonly SweepMix[], objectives: readonly string[]): SweepMix[] =>
+  mixes.map((mix) => {
     const sum = Object.values(mix).reduce((total, weight) => total + weight, 0);
     return Object.fromEntries(objectives.map((name) => [name, weightIn(mix, name) / sum]));
   });
-};
 
 const decodingOf = ({ maxNewTokens, temperature, topK, topP, minP, repetitionPenalty }: EvaluateOptions) => ({
   maxNewTokens,
@@ -122,9 +122,11 @@ const sweep = async (
       return answers;
     });
   const merged = mergedOf(recipe);
-  const policies = mixesOf(recipe, model).map((mix, index): Policy => {
+  const names = new Map<string, string>();
+  const policyOf = (mix: SweepMix | undefined): Policy => {
     const label = mix === undefined ? onlyPolicy(context) : formatMix(mix);
-    const name = `mix-${index}`;
+    const name = `mix-${names.size}`;
+    names.set(label, name);
     return {
       label,
       ...(mix === undefined ? {} : { mix }),
@@ -135,7 +137,24 @@ const sweep = async (
               respond(policy, name, label, share, { decoder }),
             ),
     };
-  });
+  };
+  const objectives = mixedObjectives(recipe, model);
+  const { mixes } = evaluate;
+  const policies = objectives.length === 0 ? [policyOf(undefined)] : [];
+  if (objectives.length > 0 && Array.isArray(mixes))
+    policies.push(...listedMixes(mixes, objectives).map(policyOf));
+  const adaptive =
+    objectives.length === 0 || Array.isArray(mixes)
+      ? undefined
+      : {
+          count: sweepSize(objectives, mixes),
+          next: (measured: readonly MeasuredMix[]): Policy | undefined => {
+            const stream = (pair: number) =>
+              rng(seed, "evaluate", "refine", String(measured.length), String(pair));
+            const mix = nextMix(objectives, measured, stream);
+            return mix && policyOf(mix);
+          },
+        };
   const { baseline } = modelNames(context);
   if (baseline !== undefined && evaluate.baseline) {
     const label = recipe.sft === false ? "base" : "sft";
@@ -160,6 +179,7 @@ const sweep = async (
   }
   const outcome = await runSweep({
     policies,
+    adaptive,
     judges,
     prompts,
     samples: evaluate.samples,
@@ -177,10 +197,11 @@ const sweep = async (
       ? new Map<string, number[]>()
       : await divergences(context, {
           ...{ model, baseline, merged, prompts },
-          policies: mixesOf(recipe, model).map((mix, index) => {
-            const label = mix === undefined ? onlyPolicy(context) : formatMix(mix);
+          policies: outcome.points.flatMap(({ label, mix }) => {
+            const name = names.get(label);
+            if (name === undefined) return [];
             const ofMix = outcome.answers.filter((answer) => answer.label === label);
-            return { label, mix, name: `mix-${index}`, responses: ofMix.map(({ response }) => response) };
+            return [{ label, mix, name, responses: ofMix.map(({ response }) => response) }];
           }),
         });
   const answers = new JsonlWriter(join(folder, "answers.jsonl"));
@@ -271,7 +292,7 @@ const rowsTold = async ({
 /** Makes the evaluate stage; `answer` generates. */
 export const evaluateStage = (answer: Answer): Stage<Recipe> => ({
   name: "evaluate",
-  version: "7",
+  version: "8",
   dependencies: ["data", "sft", "rollout", "pairs", "reward", "align"],
   inputs: (recipe) => {
     const { evaluate, data } = recipe;
