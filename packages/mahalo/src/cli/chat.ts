@@ -10,13 +10,16 @@ import { type Mix, normalizeMix, parseMix } from "../model/heads/heads.ts";
 import { describeFacts, guidedFacts } from "../search/answer-guided.ts";
 import { Conversation } from "../search/conversation.ts";
 import { type CommonOptions, command, type Input, type Io, type Output, outputOf } from "./command.ts";
+import { type MixFlags, oneMixOf, withMix } from "./mix-options.ts";
 import { loadOptionsOf, requestOf, type SamplingFlags, withSampling } from "./sampling-options.ts";
 import { openSearch, type SearchFlags, withSearch } from "./search-options.ts";
 
-type ChatOptions = CommonOptions & SamplingFlags & SearchFlags & { mix?: Mix };
+type ChatOptions = CommonOptions & MixFlags & SamplingFlags & SearchFlags;
 
 const help = [
   "/mix accuracy=0.9,engagement=0.1   change the mix from the next reply on",
+  "/at 0.6                            the same by a position between the objectives, as measured",
+  "/target accuracy>=0.6              the same by a result to reach",
   "/mix                               show the mix",
   "/reset                             clear the conversation",
   "/quit                              leave (also Ctrl-D)",
@@ -31,21 +34,34 @@ const mixText = ({ heads }: LanguageModel, mix: MixPlan | undefined): string => 
   return `mix: ${texts.join(", then ")}`;
 };
 
+/** A model, and the name that it was loaded by. */
+type NamedModel = { name: string; model: LanguageModel };
+
+/** The mix that a command asks for; undefined where it asks for none, but for what holds. */
+const mixIn = (command: string, rest: string, model: string): Promise<Mix | undefined> => {
+  if (rest === "") return Promise.resolve(undefined);
+  if (command === "/at") return oneMixOf({ at: [Number(rest)] }, model);
+  return oneMixOf(
+    command === "/target" ? { target: rest.split(/\s*,\s*/) } : { mix: [parseMix(rest)] },
+    model,
+  );
+};
+
 /** Carries out a line that begins with a slash; false ends the chat. */
-const obey = (
+const obey = async (
   line: string,
   chat: Conversation,
-  model: LanguageModel,
+  { name: modelName, model }: NamedModel,
   say: (line: string) => void,
-): boolean => {
+): Promise<boolean> => {
   const [name = "", rest = ""] = line.split(/\s+(.*)/s);
   if (name === "/quit" || name === "/exit") return false;
   if (name === "/reset") {
     chat.reset();
     say("the conversation is cleared");
-  } else if (name === "/mix") {
-    if (rest !== "") {
-      const mix = parseMix(rest);
+  } else if (name === "/mix" || name === "/at" || name === "/target") {
+    const mix = await mixIn(name, rest, modelName);
+    if (mix !== undefined) {
       normalizeMix(mix, model.heads.objectives);
       chat.mix = mix;
     }
@@ -58,38 +74,36 @@ const obey = (
 export const chatCommand = (io: Io): Command =>
   withSearch(
     withSampling(
-      command({
-        name: "chat",
-        summary: "Chat with a model; /mix changes the mix within the conversation.",
-        examples: [
-          ["mahalo chat runs/quickstart/align/model", "all objectives alike"],
-          [
-            "mahalo chat runs/quickstart/align/model --mix accuracy=0.9,engagement=0.1",
-            "then /mix engagement=1",
+      withMix(
+        command({
+          name: "chat",
+          summary: "Chat with a model; /mix changes the mix within the conversation.",
+          examples: [
+            ["mahalo chat runs/quickstart/align/model", "all objectives alike"],
+            [
+              "mahalo chat runs/quickstart/align/model --mix accuracy=0.9,engagement=0.1",
+              "then /mix engagement=1",
+            ],
+            [
+              "mahalo chat MODEL --guide runs/tutoring/reward/engagement/model --step turn",
+              "the best of five replies every time",
+            ],
           ],
-          [
-            "mahalo chat MODEL --guide runs/tutoring/reward/engagement/model --step turn",
-            "the best of five replies every time",
-          ],
-        ],
-      })
-        .argument("<model>", "packaged name, folder, .gguf file or hub id")
-        .option(
-          "--mix <weights>",
-          "for example accuracy=0.7,engagement=0.3; default: equal weights",
-          parseMix,
-        ),
+        }).argument("<model>", "packaged name, folder, .gguf file or hub id"),
+        { several: false, none: "equal weights" },
+      ),
     ),
   ).action(async (name: string, options: ChatOptions) => {
     const output = outputOf(io, options);
+    const mix = await oneMixOf(options, name);
     const model = await loadModel(name, loadOptionsOf(options));
     try {
       const guide = await openSearch(options, model);
       const request = requestOf(options, model, { guided: guide !== undefined });
-      const { mix, system } = options;
+      const { system } = options;
       const chat = new Conversation(model, { ...request, mix, system, guide });
       try {
-        await converse(chat, model, io, output);
+        await converse(chat, { name, model }, io, output);
       } finally {
         chat.dispose();
         guide?.dispose();
@@ -108,13 +122,13 @@ const standardInput = (): Input => ({
 /** Answers line after line until the input ends, somebody leaves, or the command is interrupted. */
 const converse = async (
   chat: Conversation,
-  model: LanguageModel,
+  named: NamedModel,
   io: Io,
   output: ReturnType<typeof outputOf>,
 ): Promise<void> => {
   throwIfAborted(io.signal, "chatting");
   const { from, echo, terminal } = io.input ?? standardInput();
-  output.note(`${mixText(model, chat.mix)}; /help lists what can be typed`);
+  output.note(`${mixText(named.model, chat.mix)}; /help lists what can be typed`);
   const lines = createInterface({ input: from, output: echo, terminal, prompt: "> " });
   let replying: AbortController | undefined;
   // On a terminal readline has Ctrl-C: it ends the reply, and between replies the chat.
@@ -134,7 +148,7 @@ const converse = async (
       replying = new AbortController();
       try {
         if (line.startsWith("/")) {
-          if (!obey(line, chat, model, output.note)) break;
+          if (!(await obey(line, chat, named, output.note))) break;
         } else if (line.trim() !== "") {
           await reply(chat, line, io, { ...output, signal: replying.signal });
         }

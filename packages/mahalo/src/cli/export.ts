@@ -2,34 +2,42 @@
 import { type Command, Option } from "commander";
 import { loadModel } from "../model/folder/load.ts";
 import { exportMix } from "../model/folder/save.ts";
-import { type Mix, normalizeMix, parseMix } from "../model/heads/heads.ts";
+import { normalizeMix } from "../model/heads/heads.ts";
 import type { ComputeDType } from "../model/transformer/parameters.ts";
-import { type CommonOptions, command, type Io, outputOf } from "./command.ts";
+import { type CommonOptions, command, type Io, outputOf, usage } from "./command.ts";
 
-type ExportOptions = CommonOptions & { mix: Mix; to: string; dtype: "f32" | "bf16"; force?: boolean };
+import { type MixFlags, oneMixOf, withMix } from "./mix-options.ts";
+
+type ExportOptions = CommonOptions & MixFlags & { to: string; dtype: "f32" | "bf16"; force?: boolean };
 
 const dtypes: Record<ExportOptions["dtype"], ComputeDType> = { f32: "float32", bf16: "bfloat16" };
 
 /** Exports a mix: a folder that every tool for Hugging Face models opens as it is. */
 export const exportCommand = (io: Io): Command =>
-  command({
-    name: "export",
-    summary: "Write one mix of a multi-head model as an ordinary Hugging Face folder.",
-    examples: [
-      [
-        "mahalo export runs/values/align/model --mix helpful=0.7,harmless=0.3 --to values-7030",
-        "for transformers, vLLM and others",
+  withMix(
+    command({
+      name: "export",
+      summary: "Write one mix of a multi-head model as an ordinary Hugging Face folder.",
+      examples: [
+        [
+          "mahalo export runs/values/align/model --mix helpful=0.7,harmless=0.3 --to values-7030",
+          "for transformers, vLLM and others",
+        ],
+        [
+          "mahalo export MODEL --mix accuracy=1 --to accurate --dtype bf16",
+          "one objective, at half the size",
+        ],
       ],
-      ["mahalo export MODEL --mix accuracy=1 --to accurate --dtype bf16", "one objective, at half the size"],
-    ],
-  })
-    .argument("<model>", "folder of a multi-head model")
-    .requiredOption("--mix <weights>", "for example accuracy=0.7,engagement=0.3", parseMix)
+    }).argument("<model>", "folder of a multi-head model"),
+    { several: false, none: "none, one is needed" },
+  )
     .requiredOption("--to <dir>", "folder to write")
     .addOption(new Option("--dtype <dtype>", "type to store").choices(Object.keys(dtypes)).default("f32"))
     .option("--force", "replace whatever is there")
-    .action(async (name: string, { mix, to, dtype, force = false, ...common }: ExportOptions) => {
-      const output = outputOf(io, common);
+    .action(async (name: string, { to, dtype, force = false, ...options }: ExportOptions) => {
+      const output = outputOf(io, options);
+      const mix = await oneMixOf(options, name);
+      if (mix === undefined) throw usage("--mix: is missing; or give --at or --target");
       const model = await loadModel(name);
       try {
         const weights = Object.fromEntries(normalizeMix(mix, model.heads.objectives));

@@ -7,7 +7,6 @@ import { Problems } from "../data/rows/problems.ts";
 import { parseStepBoundary, type StepBoundary } from "../data/tokens/steps.ts";
 import { loadModel } from "../model/folder/load.ts";
 import { openModelSource } from "../model/folder/source.ts";
-import { type Mix, parseMix } from "../model/heads/heads.ts";
 import { computeDType, type Precision } from "../model/transformer/precision.ts";
 import { modelHash } from "../recipe/sources.ts";
 import { endpointGenerator } from "../rollout/endpoint-generator.ts";
@@ -23,9 +22,11 @@ import {
 import { type CommonOptions, command, type Io, outputOf, Unmet, usage } from "./command.ts";
 import { type EndpointFlags, endpointOf, withEndpoint } from "./endpoint-options.ts";
 import { parseJudge, type RowFlags, rowFile } from "./judge-options.ts";
+import { type MixFlags, oneMixOf, withMix } from "./mix-options.ts";
 import { number, wholeAboveZero } from "./sampling-options.ts";
 
 type RolloutOptions = CommonOptions &
+  MixFlags &
   EndpointFlags &
   RowFlags & {
     rows: string;
@@ -44,7 +45,6 @@ type RolloutOptions = CommonOptions &
     minP: number;
     maxNewTokens: number;
     maxPromptTokens?: number;
-    mix?: Mix;
     seed: number;
     batchSize: number;
     parallel: number;
@@ -75,14 +75,14 @@ const openContinuer = async (
     minP,
     maxNewTokens,
     maxPromptTokens,
-    mix,
     parallel,
   } = options;
   const common = { step, sampling: { temperature, topK, topP, minP }, maxNewTokens, maxPromptTokens };
   const nothing = (): void => undefined;
   const endpoint = endpointOf(options, name);
   if (endpoint !== undefined) {
-    if (mix !== undefined) throw usage("--mix: an endpoint has its own; serve the exported mix there");
+    if (options.mix ?? options.at ?? options.target)
+      throw usage("--mix: an endpoint has its own; serve the exported mix there");
     const lent = endpoint.tokenizer;
     const local =
       lent === undefined
@@ -91,6 +91,7 @@ const openContinuer = async (
     return { generator: endpointGenerator(endpoint, { ...common, ...local }), dispose: nothing };
   }
   if (name === undefined) return { generator: undefined, dispose: nothing };
+  const mix = await oneMixOf(options, name);
   const model = await loadModel(name, { compute: computeDType(options.precision) });
   const weights = await modelHash(name);
   return {
@@ -101,33 +102,36 @@ const openContinuer = async (
 
 /** Makes rollouts; the same command goes on with a file that was cut short. */
 export const rolloutCommand = (io: Io): Command =>
-  withEndpoint(
-    command({
-      name: "rollout",
-      summary: "Continue prompts or response steps with a model, and judge every answer.",
-      examples: [
-        [
-          "mahalo rollout MODEL --rows problems.jsonl --judge math --out rollouts.jsonl",
-          "8 answers per prompt, or per step of its response",
+  withMix(
+    withEndpoint(
+      command({
+        name: "rollout",
+        summary: "Continue prompts or response steps with a model, and judge every answer.",
+        examples: [
+          [
+            "mahalo rollout MODEL --rows problems.jsonl --judge math --out rollouts.jsonl",
+            "8 answers per prompt, or per step of its response",
+          ],
+          [
+            "mahalo rollout MODEL --rows gsm8k.parquet --format question-answer --from prompt --judge math --out r.jsonl",
+            "from the prompts alone",
+          ],
+          [
+            "mahalo rollout MODEL --rows rows.jsonl --judge '{kind: rule, asksQuestion: true}' --samples 4 --step line --out r.jsonl",
+            "another judge, steps by line",
+          ],
+          [
+            "mahalo rollout --rows dialogues.jsonl --dialogues --judge '{kind: rule, asksQuestion: true}' --out r.jsonl",
+            "tutor turns by the student's recorded replies",
+          ],
+          [
+            "mahalo rollout --endpoint http://localhost:8000/v1 --endpoint-model NAME --rows problems.jsonl --judge math --out r.jsonl",
+            "answers from an OpenAI-compatible endpoint",
+          ],
         ],
-        [
-          "mahalo rollout MODEL --rows gsm8k.parquet --format question-answer --from prompt --judge math --out r.jsonl",
-          "from the prompts alone",
-        ],
-        [
-          "mahalo rollout MODEL --rows rows.jsonl --judge '{kind: rule, asksQuestion: true}' --samples 4 --step line --out r.jsonl",
-          "another judge, steps by line",
-        ],
-        [
-          "mahalo rollout --rows dialogues.jsonl --dialogues --judge '{kind: rule, asksQuestion: true}' --out r.jsonl",
-          "tutor turns by the student's recorded replies",
-        ],
-        [
-          "mahalo rollout --endpoint http://localhost:8000/v1 --endpoint-model NAME --rows problems.jsonl --judge math --out r.jsonl",
-          "answers from an OpenAI-compatible endpoint",
-        ],
-      ],
-    }),
+      }),
+    ),
+    { several: false, none: "equal weights" },
   )
     .argument(
       "[model]",
@@ -172,7 +176,6 @@ export const rolloutCommand = (io: Io): Command =>
     )
     .option("--max-new-tokens <n>", "longest answer", wholeAboveZero, 256)
     .option("--max-prompt-tokens <n>", "cut longer prompts from the left; default: they are refused", number)
-    .option("--mix <weights>", "mix of the model's objectives; default: equal weights", parseMix)
     .option("--seed <n>", "the same seed gives the same answers", number, 0)
     .option(
       "--batch-size <n>",

@@ -44,6 +44,9 @@ export type ControlledPolicy = MeasuredPolicy & {
   scores: Readonly<Record<string, readonly (number | null)[]>>;
 };
 
+/** A mix that a sweep measured. */
+export type MeasuredMix = ControlledPolicy & { mix: SweepMix };
+
 /**
  * Kendall's tau-b of two lists of equal length: (concordant - discordant) / sqrt(pairs not tied in a * pairs not tied in b).
  *

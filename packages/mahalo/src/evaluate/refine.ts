@@ -2,7 +2,7 @@
 import { element, zip } from "../core/need.ts";
 import type { Random } from "../core/random.ts";
 import { weightIn } from "../model/heads/mix-weight.ts";
-import type { ControlledPolicy } from "./control.ts";
+import type { MeasuredMix } from "./control.ts";
 import { pairedDifference } from "./intervals.ts";
 import type { SweepMix } from "./mixes.ts";
 
@@ -30,12 +30,10 @@ const distance = (a: SweepMix, b: SweepMix): number =>
 const middle = (a: SweepMix, b: SweepMix): SweepMix =>
   Object.fromEntries(Object.keys(a).map((name) => [name, (weightIn(a, name) + weightIn(b, name)) / 2]));
 
-type Measured = ControlledPolicy & { mix: SweepMix };
-
 /** Pairs of mixes with no other one nearer to their middle. */
-const neighbours = (mixes: readonly Measured[]): [Measured, Measured][] =>
+const neighbours = (mixes: readonly MeasuredMix[]): [MeasuredMix, MeasuredMix][] =>
   mixes.flatMap((a, index) =>
-    mixes.slice(index + 1).flatMap((b): [Measured, Measured][] => {
+    mixes.slice(index + 1).flatMap((b): [MeasuredMix, MeasuredMix][] => {
       const between = middle(a.mix, b.mix);
       const reach = distance(a.mix, b.mix) / 2;
       const apart = 2 * reach >= leastDistance;
@@ -44,7 +42,12 @@ const neighbours = (mixes: readonly Measured[]): [Measured, Measured][] =>
   );
 
 /** Largest change between two mixes on any objective as a share of its range, where the 95% interval of the change leaves out 0. */
-const stepBetween = (a: Measured, b: Measured, ranges: ReadonlyMap<string, number>, random: Random): number =>
+const stepBetween = (
+  a: MeasuredMix,
+  b: MeasuredMix,
+  ranges: ReadonlyMap<string, number>,
+  random: Random,
+): number =>
   Math.max(
     0,
     ...[...ranges].map(([objective, range]) => {
@@ -74,7 +77,7 @@ const stepBetween = (a: Measured, b: Measured, ranges: ReadonlyMap<string, numbe
  */
 export const nextMix = (
   objectives: readonly string[],
-  measured: readonly Measured[],
+  measured: readonly MeasuredMix[],
   random: (pair: number) => Random,
 ): SweepMix | undefined => {
   const begun = beginnings(objectives);

@@ -53,6 +53,21 @@ export const controlSchema = z.strictObject({
   sideEffects: z.record(freeName, estimateSchema),
 });
 
+/** See `Scale` in scale.ts. */
+export const scaleSchema = z.strictObject({
+  objectives: z.tuple([freeName, freeName]),
+  points: z
+    .array(
+      z.strictObject({
+        weight: z.number().min(0).max(1),
+        position: z.number().min(0).max(1),
+        low: z.number(),
+        high: z.number(),
+      }),
+    )
+    .min(2),
+});
+
 /** One prompt with the answers of every policy. */
 export const sampleSchema = z.strictObject({
   prompt: z.array(messageSchema),
@@ -79,6 +94,8 @@ export const sweepSchema = z.strictObject({
   steering: z.array(steeringSchema),
   /** Measures of control by objective; results of earlier versions have none. */
   control: z.array(controlSchema).optional(),
+  /** Positions between two objectives whose results move evenly; left out where there are others, or results do not move. */
+  scale: scaleSchema.optional(),
   samples: z.array(sampleSchema),
 });
 

@@ -5,10 +5,11 @@ import { rng } from "../core/random.ts";
 import type { Message } from "../data/rows/messages.ts";
 import type { Judge, Verdict } from "../judges/types.ts";
 import { weightIn } from "../model/heads/mix-weight.ts";
-import { type Control, type ControlledPolicy, controlOf, meansOf } from "./control.ts";
+import { type Control, type ControlledPolicy, controlOf, type MeasuredMix, meansOf } from "./control.ts";
 import { estimate, pairedDifference } from "./intervals.ts";
 import type { SweepMix } from "./mixes.ts";
 import type { Sample, Steering, SweepPoint } from "./results.ts";
+import { fitScale, type Scale } from "./scale.ts";
 
 /** One held-out prompt, with what judges compare with where they need it. */
 export type SweepPrompt = { prompt: Message[]; reference?: unknown };
@@ -24,9 +25,6 @@ export type Policy = {
   /** One answer a prompt, in order. */
   respond(prompts: readonly Message[][]): Promise<string[]>;
 };
-
-/** A mix that a sweep measured. */
-export type MeasuredMix = ControlledPolicy & { mix: SweepMix };
 
 /** What {@link runSweep} needs. */
 export type SweepOptions = {
@@ -59,6 +57,7 @@ export type SweepOutcome = {
   points: SweepPoint[];
   steering: Steering[];
   control: Control[];
+  scale: Scale | undefined;
   samples: Sample[];
   /** Every answer, policies in turn, prompts in order. */
   answers: SweepAnswer[];
@@ -161,6 +160,9 @@ const controlled = ({ policy, point, scores }: Judged): ControlledPolicy => ({
   scores,
 });
 
+const mixesIn = (judged: readonly Judged[]): MeasuredMix[] =>
+  judged.map(controlled).flatMap(({ mix, ...rest }) => (mix === undefined ? [] : [{ mix, ...rest }]));
+
 const toSample = (index: number, { prompts }: SweepOptions, judged: readonly Judged[]): Sample => {
   const { prompt, reference } = element(prompts, index, "prompt");
   return {
@@ -208,9 +210,7 @@ export const runSweep = async (options: SweepOptions): Promise<SweepOutcome> => 
     onPolicy?.(result.point, judged.length, total);
   };
   while (adaptive !== undefined && judged.length < adaptive.count) {
-    const policy = adaptive.next(
-      judged.map(controlled).flatMap(({ mix, ...rest }) => (mix === undefined ? [] : [{ mix, ...rest }])),
-    );
+    const policy = adaptive.next(mixesIn(judged));
     if (policy === undefined) break;
     await run(policy);
   }
@@ -227,6 +227,7 @@ export const runSweep = async (options: SweepOptions): Promise<SweepOutcome> => 
       judged.filter(({ policy }) => policy.before).map(controlled)[0],
       (objective, other) => rng(seed, "evaluate", "side effect", objective, other),
     ),
+    scale: fitScale(mixesIn(judged), (weight) => rng(seed, "evaluate", "scale", String(weight))),
     samples: shown.map((index) => toSample(index, options, judged)),
     answers: judged.flatMap(({ answers }) => answers),
   };

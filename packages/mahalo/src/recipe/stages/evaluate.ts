@@ -8,12 +8,14 @@ import { progress } from "../../core/progress.ts";
 import { rng } from "../../core/random.ts";
 import { describeReason } from "../../data/rows/problems.ts";
 import type { LogitMixture } from "../../decode/logit-mixing.ts";
+import type { MeasuredMix } from "../../evaluate/control.ts";
+import { writeControl } from "../../evaluate/control-file.ts";
 import { bootstrapMean } from "../../evaluate/intervals.ts";
 import { formatMix, mixGrid, type SweepMix } from "../../evaluate/mixes.ts";
 import { type Margins, pairAccuracy } from "../../evaluate/pair-accuracy.ts";
 import { nextMix, sweepSize } from "../../evaluate/refine.ts";
 import { type Results, resultsVersion, type SweepResults, writeResults } from "../../evaluate/results.ts";
-import { type MeasuredMix, type Policy, runSweep } from "../../evaluate/sweep.ts";
+import { type Policy, runSweep } from "../../evaluate/sweep.ts";
 import { makeJudge } from "../../judges/registry.ts";
 import type { LanguageModel } from "../../model/folder/load.ts";
 import { weightIn } from "../../model/heads/mix-weight.ts";
@@ -210,7 +212,7 @@ const sweep = async (
     answers.write(kl === undefined ? answer : { ...answer, kl });
   }
   answers.close();
-  const { steering, control } = outcome;
+  const { steering, control, scale } = outcome;
   const samples = await withStepScores(context, outcome.samples);
   const points = outcome.points.map((point) => {
     const divergences = moved.get(point.label);
@@ -220,7 +222,15 @@ const sweep = async (
       kl: bootstrapMean(divergences, rng(seed, "evaluate", "bootstrap", "kl", point.label)),
     };
   });
-  return { prompts: prompts.length, decoding: decodingOf(evaluate), points, steering, control, samples };
+  return {
+    prompts: prompts.length,
+    decoding: decodingOf(evaluate),
+    points,
+    steering,
+    control,
+    scale,
+    samples,
+  };
 };
 
 /** Pair accuracy of every head, and of the model that align began with. */
@@ -352,5 +362,7 @@ export const evaluateStage = (answer: Answer): Stage<Recipe> => ({
       ...(chosen.length === 0 ? {} : { bestOf: chosen }),
     };
     await writeResults(join(folder, "results.json"), results);
+    const aligned = context.folderOf("align");
+    if (aligned !== undefined) await writeControl(modelFolder(aligned), results);
   },
 });
