@@ -31,11 +31,24 @@ def load(folder, allow_extra):
     return model.eval(), sorted(map(str, report["unexpected_keys"]))
 
 
+def with_adapter(model, folder):
+    """The model under a PEFT adapter; tensors of the adapter that go nowhere, or are missing, are errors."""
+    import peft
+
+    adapted = peft.PeftModel.from_pretrained(model, folder)
+    ours = set(peft.utils.load_peft_weights(folder))
+    theirs = set(peft.get_peft_model_state_dict(adapted))
+    if ours != theirs:
+        raise ValueError(f"{folder}: only in the folder {sorted(ours - theirs)[:4]}, only in peft {sorted(theirs - ours)[:4]}")
+    return adapted.eval()
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", required=True, help="folder with config.json, weights and tokenizer")
     parser.add_argument("--ids", required=True, help="token ids, separated by commas")
     parser.add_argument("--out", required=True, help="JSON file to write")
+    parser.add_argument("--adapter", help="folder of a PEFT adapter to load onto the model")
     parser.add_argument("--text", help="a text for the folder's tokenizer")
     parser.add_argument("--new-tokens", type=int, default=0, help="greedy tokens to add (default 0)")
     parser.add_argument(
@@ -47,6 +60,8 @@ def main():
     ids = [int(part) for part in args.ids.split(",")]
     tokenizer = AutoTokenizer.from_pretrained(args.model, local_files_only=True)
     model, extra = load(args.model, args.allow_extra)
+    if args.adapter is not None:
+        model = with_adapter(model, args.adapter)
     with torch.no_grad():
         logits = model(torch.tensor([ids])).logits[0]
     greedy = []
@@ -58,7 +73,7 @@ def main():
         full = model.generate(torch.tensor([ids]), attention_mask=mask, generation_config=settings)
         greedy = full[0, len(ids) :].tolist()
     result = {
-        "architecture": type(model).__name__,
+        "architecture": type(getattr(model, "base_model", model)).__name__,
         "tokenizer": type(tokenizer).__name__,
         "vocab_size": model.config.vocab_size,
         "extra_weights": extra,

@@ -7,12 +7,14 @@ import { describe, expect, test } from "vitest";
 import { z } from "zod";
 import { parseJson } from "../../packages/mahalo/src/core/json.ts";
 import { generateAll } from "../../packages/mahalo/src/decode/generate.ts";
-import type { LanguageModel } from "../../packages/mahalo/src/model/folder/load.ts";
+import { type LanguageModel, loadModel } from "../../packages/mahalo/src/model/folder/load.ts";
 import { exportMix, saveModel } from "../../packages/mahalo/src/model/folder/save.ts";
+import { exportPeft } from "../../packages/mahalo/src/model/folder/save-peft.ts";
+import { adaptedModel, allMaps } from "../../packages/mahalo/src/model/testing/adapted.ts";
 import { distance, logitsOf, tinyModel, withFolder } from "../../packages/mahalo/src/model/testing/tiny.ts";
 
 const python = process.env.MAHALO_PYTHON ?? "python3";
-const there = spawnSync(python, ["-c", "import torch, transformers"]).status === 0;
+const there = spawnSync(python, ["-c", "import torch, transformers, peft"]).status === 0;
 const wanted = there || process.env.CI === "true";
 if (!wanted) console.warn("transformers is not there (set MAHALO_PYTHON): folders are not opened in it");
 
@@ -81,4 +83,32 @@ describe.runIf(wanted)("transformers opens a folder", () => {
       model.dispose();
     });
   });
+
+  // One model whose maps are split in three, and one whose head is tied to its embedding.
+  test.each(["tiny-qwen2", "tiny-qwen3-tied"] as const)(
+    "of %s with a PEFT adapter of a mix: peft loads it and says what we say",
+    async (name) => {
+      await withFolder(async (folder) => {
+        const [base, to] = [join(folder, "model"), join(folder, "adapter")];
+        const model = await adaptedModel(name, { adapters: { ...allMaps, lastLayers: 1 } });
+        await saveModel(model, base);
+        for (const mix of [
+          { accuracy: 1, engagement: 0 },
+          { accuracy: 0.3, engagement: 0.7 },
+        ]) {
+          await exportPeft(model, mix, to, { base });
+          const theirs = ask(base, folder, ["--allow-extra", "--adapter", to]);
+          const merged = join(folder, "merged");
+          await exportMix(model, mix, merged);
+          const plain = await loadModel(merged);
+          const wanted = logitsOf(plain, ids);
+          expect(distance(wanted, theirs.logits.flat())).toBeLessThan(5e-5);
+          expect(distance(wanted, logitsOf(model, ids))).toBeGreaterThan(0.01);
+          expect(theirs.greedy).toEqual(await greedy(model, mix));
+          plain.dispose();
+        }
+        model.dispose();
+      });
+    },
+  );
 });

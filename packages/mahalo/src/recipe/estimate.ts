@@ -7,7 +7,7 @@ import type { RolloutBlock } from "./schema/rollout.ts";
 import type { AlignOptions, EvaluateOptions, SftOptions, TrainingOptions } from "./schema/schema.ts";
 import {
   decodingBytes,
-  loraRank,
+  lowRank,
   type ModelShape,
   sizeOf,
   soupBytes,
@@ -53,8 +53,7 @@ const trainSeconds = (
   const steps = stepsOf(options, rows);
   const trained = trainedLayers(options, model);
   const forward = layerSeconds(speeds.forward, speeds.attention, row.length);
-  const learnt =
-    loraRank(options) === undefined ? speeds.train : need(speeds.lora, "the speed of low-rank updates");
+  const learnt = lowRank(options) ? need(speeds.lora, "the speed of low-rank updates") : speeds.train;
   const backward =
     layerSeconds(learnt, speeds.attentionTrain, row.length) + (options.checkpointing ? forward : 0);
   const token = (model.layers - trained) * forward + trained * backward;
@@ -66,7 +65,7 @@ const trainSeconds = (
 
 const workOf = (options: TrainingOptions, seconds: Work["seconds"]): Work => ({
   compute: computeDType(options.precision),
-  lora: loraRank(options) !== undefined,
+  lora: lowRank(options),
   seconds,
 });
 

@@ -25,17 +25,23 @@ export const backboneParameters = (model: ModelShape): number => model.layers * 
 /** Weights of a head over the vocabulary, and of the embedding. */
 export const headParameters = ({ hiddenSize, vocabSize }: ModelShape): number => hiddenSize * vocabSize;
 
-/** Rank of the low-rank updates that are trained in place of weights; undefined where weights are. */
-export const loraRank = ({ train }: Pick<TrainingOptions, "train">): number | undefined =>
-  typeof train === "object" && "lora" in train ? train.lora.rank : undefined;
+/** Whether low-rank updates are trained in place of weights. */
+export const lowRank = ({ train }: Pick<TrainingOptions, "train">): boolean =>
+  typeof train === "object" && !("lastLayers" in train);
 
-/** Layers that get gradients; under low-rank updates all do. */
-export const trainedLayers = ({ train }: Pick<TrainingOptions, "train">, { layers }: ModelShape): number =>
-  typeof train === "object" && "lastLayers" in train
-    ? Math.min(layers, train.lastLayers)
-    : train === "heads"
-      ? 0
-      : layers;
+/** Layers that get gradients. */
+export const trainedLayers = ({ train }: Pick<TrainingOptions, "train">, { layers }: ModelShape): number => {
+  if (train === "heads") return 0;
+  if (typeof train === "string" || "lora" in train) return layers;
+  return Math.min(layers, ("lastLayers" in train ? train.lastLayers : train.adapters.lastLayers) ?? layers);
+};
+
+/** Weights of an update of rank 1 of all linear maps of a layer, the parts of fused ones apart or sharing what they read. */
+const rankOneParameters = (model: ModelShape, fused: boolean): number => {
+  const { hiddenSize: d, intermediateSize: i, heads, kvHeads, headDim } = model;
+  const inputs = (fused ? 2 : 5) * d + heads * headDim + i;
+  return inputs + (heads + 2 * kvHeads) * headDim + 2 * d + 2 * i;
+};
 
 /** Weights that an optimiser updates: of the backbone, and of heads. */
 export const trainedParameters = (
@@ -43,13 +49,21 @@ export const trainedParameters = (
   model: ModelShape,
   heads: number,
 ): number => {
-  const rank = loraRank(options);
-  const backbone =
-    rank === undefined
-      ? trainedLayers(options, model) * layerParameters(model) +
-        (options.train === "full" ? headParameters(model) : 0)
-      : model.layers * rank * (10 * model.hiddenSize + 4 * model.intermediateSize);
-  return backbone + heads * headParameters(model);
+  const { train } = options;
+  const layers = trainedLayers(options, model);
+  const backbone = (): number => {
+    if (typeof train === "object" && "lora" in train)
+      return layers * train.lora.rank * rankOneParameters(model, false);
+    if (typeof train === "object" && "adapters" in train)
+      return (
+        layers *
+        (heads + Number(train.adapters.shared)) *
+        train.adapters.rank *
+        rankOneParameters(model, true)
+      );
+    return layers * layerParameters(model) + (train === "full" ? headParameters(model) : 0);
+  };
+  return backbone() + heads * headParameters(model);
 };
 
 /** Bytes of a value that is computed with. */
@@ -66,7 +80,7 @@ const processBytes = 300e6;
 const valuesPerToken = (options: TrainingOptions, model: ModelShape): number => {
   const ofLayer = 12 * model.hiddenSize + 4 * model.intermediateSize;
   if (options.checkpointing) return model.layers * model.hiddenSize + 3.4 * ofLayer;
-  return (loraRank(options) === undefined ? 1 : 2.8) * model.layers * ofLayer;
+  return (lowRank(options) ? 2.8 : 1) * model.layers * ofLayer;
 };
 
 /**

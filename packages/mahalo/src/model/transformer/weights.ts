@@ -78,7 +78,8 @@ export class NamedTensors {
 /** Where one fused weight's rows come from: Hugging Face modules and their numbers of rows. */
 type Pieces = { module: string; rows: number }[];
 
-const layerPieces = (
+/** The Hugging Face modules that each fused linear map of a layer is made of. */
+export const layerPieces = (
   config: ModelConfig,
   i: number,
 ): Record<"qkv" | "attentionOut" | "gateUp" | "down", Pieces> => {
