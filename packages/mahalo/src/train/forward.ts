@@ -8,6 +8,7 @@ import type { HiddenCache } from "./hidden-cache.ts";
 import { rowHeads, type TrainedModel } from "./log-prob-head.ts";
 import { forwardHeads, microbatches, tokensOf, valuesOf } from "./microbatch.ts";
 import type { CompletionLogProbs, CompletionValues, LossHead, TaskRow } from "./task.ts";
+import type { TrunkCache } from "./trunk-cache.ts";
 
 /** How passes are divided; results do not depend on it but for rounding. */
 export type PassOptions = HeadPassOptions & {
@@ -23,6 +24,8 @@ export type ReadOptions = {
   headOf?: ((row: TaskRow) => LossHead) | undefined;
   /** Hidden states of a frozen backbone, computed once for each row. Default: computed in every pass. */
   hidden?: HiddenCache | undefined;
+  /** What frozen layers below give, computed once for each row. Default: computed in every pass. */
+  trunk?: TrunkCache | undefined;
 };
 
 /** The head that each row's loss is computed from: the options', or log-probabilities under its objective's own. */
@@ -44,7 +47,10 @@ export const forwardWithoutGrad = (
         const { batch, members } = microbatch;
         const { backbone } = model;
         const hidden =
-          options.hidden ?? backbone.forward(tokensOf(microbatch, backbone), packedAttention(batch));
+          options.hidden ??
+          backbone.forward(tokensOf(microbatch, backbone), packedAttention(batch), {
+            start: options.trunk?.startOf(microbatch.rows),
+          });
         const values = valuesOf(microbatch, forwardHeads(microbatch, hidden));
         for (const [member, completions] of zip(members, values)) result[member] = completions;
       });

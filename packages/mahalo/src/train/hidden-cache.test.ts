@@ -9,6 +9,7 @@ import type { Parameter } from "../model/transformer/parameters.ts";
 import { forwardWithoutGrad, logProbs, type ReadOptions } from "./forward.ts";
 import { HiddenCache } from "./hidden-cache.ts";
 import { logProbHead } from "./log-prob-head.ts";
+import { StateCache } from "./state-cache.ts";
 import { accumulateGradients } from "./step.ts";
 import type { TaskRow } from "./task.ts";
 import { expectClose } from "./testing/compare.ts";
@@ -17,15 +18,17 @@ import { digestsOf, go, STEPS, text } from "./testing/run.ts";
 import { setTrainable, train } from "./trainer.ts";
 
 let model: LanguageModel;
+let states: StateCache;
 let hidden: HiddenCache;
 beforeAll(() => silenceProgress(true));
 afterAll(() => silenceProgress(false));
 beforeEach(async () => {
   model = await alignedModel();
-  hidden = new HiddenCache(model.backbone);
+  states = new StateCache();
+  hidden = new HiddenCache(model.backbone, states);
 });
 afterEach(() => {
-  hidden.dispose();
+  states.dispose();
   model.dispose();
 });
 
@@ -51,7 +54,7 @@ describe("kept hidden states", () => {
     const trained = heads();
     const wanted = gradients(trained, {});
     expectClose(gradients(trained, { hidden }), wanted, 1e-5);
-    expect(hidden.rows).toBe(rows.length);
+    expect(states.rows).toBe(rows.length);
     expectClose(gradients(trained, { hidden }, 10_000), wanted, 1e-5);
   });
 
@@ -69,14 +72,15 @@ describe("kept hidden states", () => {
   });
 
   test("do not depend on which rows came before, nor on whether there was room for them", () => {
-    const none = new HiddenCache(model.backbone, { maxBytes: 0 });
-    const few = new HiddenCache(model.backbone, { maxBytes: 4 * 64 * 20 });
+    const none = new StateCache({ maxBytes: 0 });
+    const few = new StateCache({ maxBytes: 4 * 64 * 20 });
     const reader = logProbHead(() => model.heads.base);
-    const states = (cache: HiddenCache, order: readonly TaskRow[]): Map<TaskRow, Float32Array> =>
+    const read = (cache: HiddenCache, order: readonly TaskRow[]): Map<TaskRow, Float32Array> =>
       new Map(order.map((row) => [row, scope(() => cache.of(reader, [{ row, index: 1 }]).toFloat32Array())]));
-    const wanted = states(hidden, rows);
+    const wanted = read(hidden, rows);
     for (const cache of [none, few]) {
-      for (const [row, values] of states(cache, rows.toReversed())) expect(values).toEqual(wanted.get(row));
+      const found = read(new HiddenCache(model.backbone, cache), rows.toReversed());
+      for (const [row, values] of found) expect(values).toEqual(wanted.get(row));
     }
     expect([none.rows, none.bytes]).toEqual([0, 0]);
     expect(few.rows).toBeGreaterThan(0);
@@ -97,9 +101,9 @@ describe("kept hidden states", () => {
           [{ row, index: 1 }],
         ).shape,
     );
-    expect(hidden.bytes).toBe(read * model.config.hiddenSize * 4);
+    expect(states.bytes).toBe(read * model.config.hiddenSize * 4);
     expect(liveTensors()).toBe(before + 1);
-    hidden.dispose();
+    states.dispose();
     expect(liveTensors()).toBe(before);
   });
 });

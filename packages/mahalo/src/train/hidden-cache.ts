@@ -1,6 +1,5 @@
-/** Hidden states of a frozen backbone, kept in memory: what a row's head is applied to is computed once. */
-import { totalmem } from "node:os";
-import { describeError, keep, noGrad, ops, scope, type Tensor, tensor } from "@mahalo/torch";
+/** Hidden states of a frozen backbone: what a row's head is applied to is computed once. */
+import { noGrad, ops, scope, type Tensor, tensor } from "@mahalo/torch";
 import { append } from "../core/append.ts";
 import { hashBytes } from "../core/files.ts";
 import { element } from "../core/need.ts";
@@ -9,29 +8,18 @@ import type { Mix } from "../model/heads/heads.ts";
 import { packedAttention } from "../model/transformer/attention.ts";
 import type { Backbone } from "../model/transformer/backbone.ts";
 import { batchTokens } from "../model/transformer/tokens.ts";
-import type { HiddenStore } from "./hidden-store.ts";
+import type { StateCache } from "./state-cache.ts";
 import type { LossHead, TaskRow } from "./task.ts";
 
 // Shapes: N positions that are read of a row, D hidden.
-
-/** The hidden states that are read of one row, completion after completion. */
-type RowStates = { hidden_ND: Tensor; completions: { start: number; length: number }[] };
 
 /** A row laid out alone, and where its head reads it. */
 type Layout = {
   batch: PackedBatch;
   mix: Mix | undefined;
   positions: number[];
-  completions: RowStates["completions"];
+  completions: { start: number; length: number }[];
   key: string;
-};
-
-/** Options of {@link HiddenCache}. */
-export type HiddenCacheOptions = {
-  /** Bytes to keep in memory; states of further rows are computed each time. Default: a quarter of the machine's memory. */
-  maxBytes?: number;
-  /** Where states of other runs are, and those of this one are kept. Default: nowhere. */
-  store?: HiddenStore | undefined;
 };
 
 /**
@@ -44,26 +32,12 @@ export type HiddenCacheOptions = {
  */
 export class HiddenCache {
   readonly #backbone: Backbone;
-  readonly #maxBytes: number;
-  readonly #store: HiddenStore | undefined;
-  readonly #rows = new Map<string, RowStates>();
+  readonly #states: StateCache;
   readonly #layouts = new WeakMap<TaskRow, Layout>();
-  #bytes = 0;
 
-  constructor(backbone: Backbone, { maxBytes = totalmem() / 4, store }: HiddenCacheOptions = {}) {
+  constructor(backbone: Backbone, states: StateCache) {
     this.#backbone = backbone;
-    this.#maxBytes = maxBytes;
-    this.#store = store;
-  }
-
-  /** Bytes that are kept in memory. */
-  get bytes(): number {
-    return this.#bytes;
-  }
-
-  /** Rows whose states are kept in memory. */
-  get rows(): number {
-    return this.#rows.size;
+    this.#states = states;
   }
 
   /** The hidden states [N, D] that a head reads of completions, in their order; they belong to the caller's scope. */
@@ -72,9 +46,8 @@ export class HiddenCache {
       scope(() => {
         const parts = completions.map(({ row, index }) => {
           const layout = this.#layoutOf(head, row);
-          const { hidden_ND, completions } = this.#rows.get(layout.key) ?? this.#read(layout);
-          const { start, length } = element(completions, index, "completion");
-          return hidden_ND.narrow(0, start, length);
+          const { start, length } = element(layout.completions, index, "completion");
+          return this.#states.get(layout.key, () => this.#read(layout)).narrow(0, start, length);
         });
         return ops.cat(parts, 0);
       }),
@@ -102,44 +75,10 @@ export class HiddenCache {
     return layout;
   }
 
-  #read({ batch, mix, positions, completions, key }: Layout): RowStates {
-    const states = scope((): RowStates => {
-      const stored = this.#store?.read(key);
-      if (stored !== undefined) return { hidden_ND: stored, completions };
-      const parts = batch.rows.map((row) => ({ length: rowLength(row), mix }));
-      const tokens = { ...batchTokens(batch), gains_TS: this.#backbone.adapters?.gains(parts) };
-      const hidden_TD = this.#backbone.forward(tokens, packedAttention(batch));
-      const read_N = tensor(Int32Array.from(positions), { dtype: "int64" });
-      return { hidden_ND: hidden_TD.indexSelect(0, read_N), completions };
-    });
-    const { bytes } = states.hidden_ND;
-    if (this.#bytes + bytes <= this.#maxBytes) {
-      keep(states.hidden_ND);
-      this.#rows.set(key, states);
-      this.#bytes += bytes;
-    }
-    return states;
-  }
-
-  /**
-   * Writes what the store does not have yet. A failure, such as a full disk, costs only the time of another run.
-   *
-   * @param warn is told of it
-   */
-  save(warn: (line: string) => void): void {
-    const states = new Map([...this.#rows].map(([key, { hidden_ND }]) => [key, hidden_ND]));
-    try {
-      this.#store?.write(states);
-    } catch (error) {
-      warn(`hidden states are not kept for later runs: ${describeError(error)}`);
-    }
-  }
-
-  /** Frees what is kept in memory, and lets go of the store. */
-  dispose(): void {
-    for (const { hidden_ND } of this.#rows.values()) hidden_ND.dispose();
-    this.#rows.clear();
-    this.#bytes = 0;
-    this.#store?.close();
+  #read({ batch, mix, positions }: Layout): Tensor {
+    const parts = batch.rows.map((row) => ({ length: rowLength(row), mix }));
+    const tokens = { ...batchTokens(batch), gains_TS: this.#backbone.adapters?.gains(parts) };
+    const hidden_TD = this.#backbone.forward(tokens, packedAttention(batch));
+    return hidden_TD.indexSelect(0, tensor(Int32Array.from(positions), { dtype: "int64" }));
   }
 }

@@ -10,6 +10,7 @@ import { withFolder } from "../model/testing/tiny.ts";
 import { forwardWithoutGrad } from "./forward.ts";
 import { HiddenCache } from "./hidden-cache.ts";
 import { HiddenStore, type HiddenStoreOptions } from "./hidden-store.ts";
+import { StateCache } from "./state-cache.ts";
 import { alignedModel, pairTask } from "./testing/fixture.ts";
 
 let model: LanguageModel;
@@ -36,7 +37,8 @@ const write = (store: HiddenStore, given: Record<string, number[]>): void =>
 
 /** Values of all rows with a store's states. @param never the backbone must not be asked */
 const valuesWith = (store: HiddenStore, never: boolean): Float32Array[] => {
-  const hidden = new HiddenCache(model.backbone, { store });
+  const cache = new StateCache({ store });
+  const hidden = new HiddenCache(model.backbone, cache);
   const { forward } = model.backbone;
   if (never)
     model.backbone.forward = () => {
@@ -44,11 +46,11 @@ const valuesWith = (store: HiddenStore, never: boolean): Float32Array[] => {
     };
   try {
     const values = forwardWithoutGrad(model, rows, { maxTokensPerMicrobatch: 40, hidden }).flat();
-    hidden.save((line) => expect.fail(line));
+    cache.save((line) => expect.fail(line));
     return values;
   } finally {
     model.backbone.forward = forward;
-    hidden.dispose();
+    cache.dispose();
   }
 };
 
@@ -137,11 +139,12 @@ describe("a store of hidden states", () => {
       const path = join(folder, element(readdirSync(folder), 0));
       writeFileSync(path, readFileSync(path).subarray(0, 20));
       expect(open(folder).rows).toBe(0);
-      const hidden = new HiddenCache(model.backbone, { store: open(join(path, "below")) });
+      const cache = new StateCache({ store: open(join(path, "below")) });
+      const hidden = new HiddenCache(model.backbone, cache);
       const lines: string[] = [];
       forwardWithoutGrad(model, rows.slice(0, 1), { maxTokensPerMicrobatch: 40, hidden });
-      hidden.save((line) => lines.push(line));
-      hidden.dispose();
+      cache.save((line) => lines.push(line));
+      cache.dispose();
       expect(lines).toHaveLength(1);
       expect(lines[0]).toMatch(/^hidden states are not kept for later runs: /);
     }));

@@ -38,7 +38,7 @@ export type TrainOptions = {
     | { lora: { rank: number; alpha: number } }
     | { adapters: AdapterOptions };
   /**
-   * Where the backbone is frozen (`heads`), compute each row's hidden states once and keep them in memory. Default true.
+   * Compute once for each row what frozen layers give: all of them under `heads`, those below under `lastLayers`. Default true.
    */
   cacheHidden?: boolean | undefined;
   checkpointing: boolean;

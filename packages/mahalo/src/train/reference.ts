@@ -21,7 +21,7 @@ const slice = 32;
 const referenceOf = (
   model: LanguageModel,
   pairs: readonly EncodedPair[],
-  options: PassOptions & Pick<ReadOptions, "hidden"> & { onPass: (pairs: number) => void },
+  options: PassOptions & Pick<ReadOptions, "hidden" | "trunk"> & { onPass: (pairs: number) => void },
 ): ReferencePair[] => {
   const rows = pairs.map((pair, index) => ({
     prompt: pair.prompt,
@@ -57,7 +57,7 @@ export const computeReference = (
  * the dtype computed in.
  *
  * @param policy identity of the reference weights: a content hash that changes when they do
- * @param hidden states of the backbone, where it is the policy's own frozen one: they are read once for both
+ * @param hidden states of the backbone, where it is the policy's own frozen one: they are read once for both; so for `trunk`
  * @param signal stops between two slices of the pairs; nothing is kept then
  * @throws MahaloError E_INTERRUPTED
  */
@@ -65,7 +65,11 @@ export const cachedReference = async (
   model: LanguageModel,
   pairs: readonly EncodedPair[],
   options: PassOptions &
-    Pick<ReadOptions, "hidden"> & { folder: string; policy: string; signal?: AbortSignal | undefined },
+    Pick<ReadOptions, "hidden" | "trunk"> & {
+      folder: string;
+      policy: string;
+      signal?: AbortSignal | undefined;
+    },
 ): Promise<ReferencePair[]> => {
   const ids = pairs.map(({ prompt, chosen, rejected }) => [prompt, chosen, rejected]);
   const key = hashBytes(canonicalJson({ policy: options.policy, compute: model.backbone.compute, ids }));

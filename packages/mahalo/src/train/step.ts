@@ -93,7 +93,7 @@ export function accumulateGradients<R>(
   options: PassOptions & ReadOptions & { trained: readonly Parameter[] },
 ): R[] {
   const records: R[] = [];
-  const { hidden: cache, checkpointing = false } = options;
+  const { hidden: cache, trunk, checkpointing = false } = options;
   for (const microbatch of microbatches(rows, options.maxTokensPerMicrobatch, headsOf(model, options))) {
     scope(() => {
       const { batch } = microbatch;
@@ -102,6 +102,7 @@ export function accumulateGradients<R>(
         cache === undefined
           ? backbone.train(tokensOf(microbatch, backbone), packedAttention(batch), {
               checkpoint: checkpointing,
+              start: trunk?.startOf(microbatch.rows),
             })
           : undefined;
       const hidden = pass?.hidden_TD.detach() ?? need(cache, "hidden states");

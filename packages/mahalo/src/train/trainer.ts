@@ -5,7 +5,7 @@ import { resumes } from "../core/interrupt.ts";
 import { zip } from "../core/need.ts";
 import { type Progress, progress } from "../core/progress.ts";
 import { rng } from "../core/random.ts";
-import { layerParameters } from "../model/transformer/backbone.ts";
+import { type Backbone, layerParameters } from "../model/transformer/backbone.ts";
 import { addLora } from "../model/transformer/lora.ts";
 import { addAdapters } from "../model/transformer/objective-adapters.ts";
 import type { Parameter } from "../model/transformer/parameters.ts";
@@ -15,8 +15,10 @@ import { HiddenCache } from "./hidden-cache.ts";
 import type { TrainedModel } from "./log-prob-head.ts";
 import { type Metrics, MetricsLog, metricsFile, readMetrics } from "./metrics.ts";
 import { decays, optimizerRules, type TrainOptions, warmupSteps } from "./options.ts";
+import { StateCache } from "./state-cache.ts";
 import { type TrainState, trainStep } from "./step.ts";
 import type { Task } from "./task.ts";
+import { TrunkCache } from "./trunk-cache.ts";
 
 /** Where and how a run goes on. */
 export type TrainContext = {
@@ -27,8 +29,8 @@ export type TrainContext = {
   resume?: boolean;
   /** Ends the run after the current step, with a checkpoint. */
   signal?: AbortSignal;
-  /** Hidden states of a frozen backbone, which the caller frees. Default: the run makes its own, in memory. */
-  hidden?: HiddenCache | undefined;
+  /** States of what stays frozen, which the caller frees. Default: the run keeps its own, in memory. */
+  states?: StateCache | undefined;
 };
 
 /**
@@ -76,13 +78,36 @@ function measuresAfter(done: number, steps: number, every: TrainOptions["evaluat
   return done === steps || (every > 0 && done % every === 0);
 }
 
+/** Layers below the first one that training changes, of `layers`: all of them where it changes heads alone. */
+export const frozenLayers = ({ train }: Pick<TrainOptions, "train">, layers: number): number => {
+  if (train === "heads") return layers;
+  if (typeof train === "string" || "lora" in train) return 0;
+  const changed = "lastLayers" in train ? train.lastLayers : train.adapters.lastLayers;
+  return Math.max(0, layers - (changed ?? layers));
+};
+
+/**
+ * How passes read what training leaves as it is: heads read kept hidden states where nothing else is trained, and passes
+ * begin above the layers that stay frozen.
+ */
+export const frozenReads = (
+  backbone: Backbone,
+  options: Pick<TrainOptions, "train" | "cacheHidden">,
+  states: StateCache | undefined,
+): Pick<ReadOptions, "hidden" | "trunk"> => {
+  if (states === undefined || options.cacheHidden === false) return {};
+  if (options.train === "heads") return { hidden: new HiddenCache(backbone, states) };
+  const layers = frozenLayers(options, backbone.config.layers);
+  return layers === 0 ? {} : { trunk: new TrunkCache(backbone, layers, states) };
+};
+
 /** What a run of the trainer begins with; frees nothing that it did not make. */
 function beginRun<R>(
   model: TrainedModel,
   task: Task<R>,
   options: TrainOptions,
   parameters: readonly Parameter[],
-  { seed, hidden: given }: Pick<TrainContext, "seed" | "hidden">,
+  { seed, states: given }: Pick<TrainContext, "seed" | "states">,
 ): TrainState<R> & { dispose(): void } {
   const masters = new Map(
     parameters.map(({ name, master }) => {
@@ -104,15 +129,14 @@ function beginRun<R>(
     decays,
     scales: (name) => (heads.has(name) ? headScale : 1),
   });
-  const cached = options.train === "heads" && (options.cacheHidden ?? true);
-  const made = cached && given === undefined ? new HiddenCache(model.backbone) : undefined;
-  const hidden = cached ? (given ?? made) : undefined;
+  const made = given === undefined ? new StateCache() : undefined;
+  const frozen = frozenReads(model.backbone, options, given ?? made);
   const warmup = warmupSteps(options.warmup, task.steps);
   const factor = schedule(options.schedule, { totalSteps: task.steps, warmupSteps: warmup });
   return {
     model,
     task,
-    options: { ...options, headOf: task.headOf, hidden },
+    options: { ...options, headOf: task.headOf, ...frozen },
     parameters,
     masters,
     optimizer,
@@ -159,9 +183,9 @@ export const train = async <R>(
   task: Task<R>,
   options: TrainOptions,
   parameters: readonly Parameter[],
-  { folder, seed, resume = true, signal, hidden }: TrainContext,
+  { folder, seed, resume = true, signal, states }: TrainContext,
 ): Promise<Metrics> => {
-  const run = beginRun(model, task, options, parameters, { seed, hidden });
+  const run = beginRun(model, task, options, parameters, { seed, states });
   const checkpointed = { steps: task.steps, parameters, optimizer: run.optimizer, task: task.state };
   // A run that begins anew must not be gone on with from an older one's checkpoint.
   if (!resume) clearCheckpoints(folder);

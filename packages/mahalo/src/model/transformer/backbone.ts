@@ -104,8 +104,11 @@ const adapterParameters = ({ qkv, attentionOut, gateUp, down }: Layer): Paramete
 /** What every layer of a pass is given beside its input. */
 type LayerInput = { rotation: Rotation; attend: Attend; gains_TS: Tensor | undefined };
 
+/** Where a pass begins in place of the embedding: a layer, and its inputs [T, D]. */
+export type Start = { layer: number; hidden_TD: Tensor };
+
 /** How {@link Backbone.forward} computes. */
-export type ForwardOptions = { rowwise?: boolean };
+export type ForwardOptions = { rowwise?: boolean; start?: Start | undefined };
 
 /** A pass whose gradient is still to come: hidden states, and what to call with d(loss)/d(hidden). */
 export type Pass = { hidden_TD: Tensor; backward(gradient_TD: Tensor): void };
@@ -146,20 +149,36 @@ export class Backbone {
    *   not depend, bit for bit, on what else is in the pass. Only without gradients and LoRA. Default: where the weights
    *   have int8 copies, or are bfloat16 and the processor has no products of it; there it is also the faster way.
    */
-  forward(tokens: Tokens, attend: Attend, { rowwise = this.#prefersRowwise() }: ForwardOptions = {}): Tensor {
+  forward(tokens: Tokens, attend: Attend, options: ForwardOptions = {}): Tensor {
+    const x_TD = this.#layers(this.weights.layers.length, tokens, attend, options);
+    return this.kernels.rmsNorm(x_TD, this.weights.norm.value, this.config.rmsNormEps);
+  }
+
+  /** What the first `count` layers give, [T, D]: the inputs of the next one. Computed as {@link Backbone.forward} does. */
+  below(count: number, tokens: Tokens, attend: Attend, options: ForwardOptions = {}): Tensor {
+    return this.#layers(count, tokens, attend, options);
+  }
+
+  #layers(
+    count: number,
+    tokens: Tokens,
+    attend: Attend,
+    { rowwise = this.#prefersRowwise(), start }: ForwardOptions,
+  ): Tensor {
     const rotation = this.#rope.at(tokens.positions_T, tokens.lastPosition);
-    let x_TD = this.embed(tokens);
+    let x_TD = start?.hidden_TD ?? this.embed(tokens);
     const kernels = rowwise && !gradEnabled() && !this.adapted ? this.kernels.rowwise : undefined;
-    for (const [i, layer] of this.weights.layers.entries()) {
+    for (const [i, layer] of this.weights.layers.slice(0, count).entries()) {
+      if (i < (start?.layer ?? 0)) continue;
       const y_TD = scope(() =>
         kernels
           ? this.#rowwiseLayer(kernels, i, layer, x_TD, { rotation, attend, gains_TS: tokens.gains_TS })
           : this.#layer(i, layer, x_TD, { rotation, attend, gains_TS: tokens.gains_TS }),
       );
-      x_TD.dispose();
+      if (x_TD !== start?.hidden_TD) x_TD.dispose();
       x_TD = y_TD;
     }
-    return this.kernels.rmsNorm(x_TD, this.weights.norm.value, this.config.rmsNormEps);
+    return x_TD;
   }
 
   /** Input embeddings [T, D]. */
@@ -172,12 +191,24 @@ export class Backbone {
    *
    * With `checkpoint` only each layer's input is kept and the layer is computed again on the way back: less memory
    * for about a third more work. Gradients are the same. A backbone with nothing to train takes any gradient.
+   *
+   * @param options.start where the pass begins, at or below the first layer that trains
    */
-  train(tokens: Tokens, attend: Attend, { checkpoint = false }: { checkpoint?: boolean } = {}): Pass {
-    const from = this.#firstTrainable();
+  train(
+    tokens: Tokens,
+    attend: Attend,
+    { checkpoint = false, start }: { checkpoint?: boolean; start?: Start | undefined } = {},
+  ): Pass {
+    const from = this.firstTrainable;
+    const first = start?.layer ?? 0;
+    if (start !== undefined && from < first) {
+      throw new MahaloError("E_INTERNAL", `layer ${from} trains, below the start of the pass`, {
+        exitStatus: 1,
+      });
+    }
     const rotation = this.#rope.at(tokens.positions_T, tokens.lastPosition);
     const { layers, norm } = this.weights;
-    const embedded = from < 0 ? this.embed(tokens) : noGrad(() => this.embed(tokens));
+    const embedded = start?.hidden_TD ?? (from < 0 ? this.embed(tokens) : noGrad(() => this.embed(tokens)));
     const step = (i: number, x: Tensor): Tensor => {
       const layer = layers[i];
       return layer === undefined
@@ -186,7 +217,8 @@ export class Backbone {
     };
     if (!checkpoint) {
       let x_TD = embedded;
-      for (let i = 0; i <= layers.length; i++) x_TD = i < from ? noGrad(() => step(i, x_TD)) : step(i, x_TD);
+      for (let i = first; i <= layers.length; i++)
+        x_TD = i < from ? noGrad(() => step(i, x_TD)) : step(i, x_TD);
       return {
         hidden_TD: x_TD,
         backward: (gradient_TD) => {
@@ -197,8 +229,8 @@ export class Backbone {
     const inputs: Tensor[] = [];
     let x_TD = embedded;
     noGrad(() => {
-      for (let i = 0; i <= layers.length; i++) {
-        inputs.push(x_TD);
+      for (let i = first; i <= layers.length; i++) {
+        inputs[i] = x_TD;
         x_TD = scope(() => step(i, x_TD));
       }
     });
@@ -206,7 +238,7 @@ export class Backbone {
       hidden_TD: x_TD,
       backward: (gradient_TD) => {
         let gradient = gradient_TD;
-        for (let i = layers.length; i >= Math.max(0, from); i--) {
+        for (let i = layers.length; i >= Math.max(first, from); i--) {
           const input = inputs[i];
           if (input === undefined)
             throw new MahaloError("E_INTERNAL", "a checkpoint is missing", { exitStatus: 1 });
@@ -226,7 +258,7 @@ export class Backbone {
    * Index of the lowest layer with something to train; -1 when the embedding trains, the number of layers when the last
    * norm does alone, one more when nothing does.
    */
-  #firstTrainable(): number {
+  get firstTrainable(): number {
     if (this.weights.embedding.trainable) return -1;
     const layer = this.weights.layers.findIndex((layer) =>
       [...layerParameters(layer), ...adapterParameters(layer)].some((parameter) => parameter.trainable),

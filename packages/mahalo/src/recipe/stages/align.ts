@@ -2,13 +2,13 @@
 import type { EncodedPair } from "../../data/tokens/encode.ts";
 import type { LanguageModel } from "../../model/folder/load.ts";
 import { soupModel } from "../../model/heads/soup.ts";
-import type { HiddenCache } from "../../train/hidden-cache.ts";
+import type { ReadOptions } from "../../train/forward.ts";
 import { interiorMixes } from "../../train/interior-mixes.ts";
 import { baseHead } from "../../train/log-prob-head.ts";
 import { alignMethods } from "../../train/methods/registry.ts";
 import { type PreferenceTaskOptions, preferenceTask, type ReferencePair } from "../../train/preference.ts";
 import { cachedReference } from "../../train/reference.ts";
-import { setTrainable, train } from "../../train/trainer.ts";
+import { frozenLayers, frozenReads, setTrainable, train } from "../../train/trainer.ts";
 import { needFolder, type Stage, type StageContext } from "../engine/stage.ts";
 import { hasPairs } from "../schema/objective.ts";
 import type { AlignOptions, ObjectiveOptions, Recipe } from "../schema/schema.ts";
@@ -45,12 +45,12 @@ const referenceOf = async (
   pairs: readonly EncodedPair[],
   { maxTokensPerMicrobatch }: AlignOptions,
   context: StageContext<Recipe>,
-  hidden?: HiddenCache,
+  frozen: Pick<ReadOptions, "hidden" | "trunk">,
 ): Promise<ReferencePair[]> => {
   if (pairs.length === 0) return [];
   return cachedReference(model, pairs, {
     maxTokensPerMicrobatch,
-    hidden,
+    ...frozen,
     folder: context.cache,
     policy: referencePolicy(context),
     signal: context.signal,
@@ -120,10 +120,12 @@ export const alignStage: Stage<Recipe> = {
     );
     const tuned = folderOf("sft");
     const model = await loadForTraining(recipe, tuned === undefined ? undefined : modelFolder(tuned), align);
-    const frozen = freezesBackbone(align);
-    const hidden = frozen ? await openFrozenStates(model, context) : undefined;
+    const options = freezesBackbone(align) ? { ...align, train: "heads" as const } : align;
+    const states =
+      frozenLayers(options, model.config.layers) > 0 ? await openFrozenStates(model, context) : undefined;
+    const frozen = frozenReads(model.backbone, options, states);
     const reference = (pairs: readonly EncodedPair[]): Promise<ReferencePair[]> =>
-      referenceOf(model, pairs, align, context, hidden);
+      referenceOf(model, pairs, align, context, frozen);
     try {
       const {
         rows,
@@ -146,7 +148,7 @@ export const alignStage: Stage<Recipe> = {
       const referenced = readsReference(align);
       const ofPairs = referenced ? await reference(pairs) : undefined;
       const ofHeldOut = referenced ? await reference(heldOut) : undefined;
-      hidden?.save(context.log);
+      states?.save(context.log);
       const single = singleHead(align);
       if (!single)
         model.heads.addNoisyCopies(objectives, {
@@ -155,7 +157,6 @@ export const alignStage: Stage<Recipe> = {
           compute: model.backbone.compute,
         });
       const heads = single ? [model.heads.base] : objectives.map((name) => model.heads.get(name));
-      const options = frozen ? { ...align, train: "heads" as const } : align;
       const trained = setTrainable(model, options.train, heads, seed, objectives);
       const { loss, beta, smoothing, gamma } = align;
       const objectiveWeights = Object.fromEntries(
@@ -180,11 +181,11 @@ export const alignStage: Stage<Recipe> = {
         ...(single ? { headOf: () => base } : {}),
       };
       const task = preferenceTask(taskOptions);
-      await train(model, task, options, trained, { folder, seed, signal, hidden });
-      hidden?.save(context.log);
+      await train(model, task, options, trained, { folder, seed, signal, states });
+      states?.save(context.log);
       await saveTrained(model, context);
     } finally {
-      hidden?.dispose();
+      states?.dispose();
       model.dispose();
     }
   },

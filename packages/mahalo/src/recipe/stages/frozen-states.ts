@@ -4,8 +4,8 @@ import { hashBytes } from "../../core/files.ts";
 import { canonicalJson } from "../../core/json.ts";
 import { numberSetting } from "../../core/settings.ts";
 import type { LanguageModel } from "../../model/folder/load.ts";
-import { HiddenCache } from "../../train/hidden-cache.ts";
 import { HiddenStore } from "../../train/hidden-store.ts";
+import { StateCache } from "../../train/state-cache.ts";
 import type { StageContext } from "../engine/stage.ts";
 import { readStageManifest } from "../engine/stage-manifest.ts";
 import { runFolder } from "../run-folder.ts";
@@ -35,13 +35,13 @@ const weightsOf = async ({ folderOf, ingredients }: StageContext<Recipe>): Promi
 export const openFrozenStates = async (
   model: LanguageModel,
   context: StageContext<Recipe>,
-): Promise<HiddenCache> => {
+): Promise<StateCache> => {
   const weights = await weightsOf(context);
   const maxBytes = numberSetting(process.env, "MAHALO_STATES_GB", 4, { zero: true }) * 1e9;
   const { backbone } = model;
-  if (weights === undefined || maxBytes === 0) return new HiddenCache(backbone);
+  if (weights === undefined || maxBytes === 0) return new StateCache();
   const folder = statesFolder(context.recipe);
-  return new HiddenCache(backbone, {
+  return new StateCache({
     store: new HiddenStore({ folder, weights, compute: backbone.compute, maxBytes }),
   });
 };
