@@ -10,6 +10,10 @@ export const methodNames = [
   "mah-dpo",
   "mah-dpo-projected",
   "mah-dpo-frozen",
+  "mah-dpo-low-rate",
+  "mah-dpo-adapters",
+  "mah-dpo-adapters-shared",
+  "mah-dpo-adapters-interior",
   "dpo",
   "dpo-mixed",
   "dpo-scalarized",
@@ -22,7 +26,9 @@ export const methodNames = [
 
 /**
  * Name of a method; `dpo` is a run for each objective, `unified` is no policy but a reward model, `mah-dpo-projected` is
- * MAH-DPO with conflicting gradients projected, and `mah-dpo-frozen` MAH-DPO that trains the heads alone.
+ * MAH-DPO with conflicting gradients projected, `mah-dpo-frozen` MAH-DPO that trains the heads alone, `mah-dpo-low-rate` the
+ * same with a backbone that learns at a tenth of the heads' rate, and `mah-dpo-adapters` the heads with an adapter for each
+ * objective, with a shared one, or under mixes between the ends in half of the training.
  */
 export type Method = (typeof methodNames)[number];
 
@@ -71,6 +77,9 @@ export const dpoRun = (objective: string): string => `dpo-only-${objective}`;
 
 const flow = (field: string, value: unknown): string => `${field}=${JSON.stringify(value)}`;
 
+/** Learning rate of adapters, as the recipes have it. */
+const ADAPTER_RATE = 1e-4;
+
 /**
  * What a method changes of the recipe, as overrides.
  *
@@ -80,23 +89,39 @@ const flow = (field: string, value: unknown): string => `${field}=${JSON.stringi
  * equal parts, so each objective's rows are read as often as by a model of its own.
  */
 const overrides = (method: Method, heads: readonly string[], folder: string, recipe: Recipe): string[] => {
-  const { align, reward, evaluate } = recipe;
+  const { align, reward } = recipe;
   const models = Object.fromEntries(
     heads.map((name) => [name, join(folder, dpoRun(name), "align", "model")]),
   );
   const trained = [`align.method=${method}`, "evaluate.baseline=false"];
   const merged = [...trained, flow("align.models", models), "evaluate.pairAccuracy=false"];
+  const rate = align === false ? 0 : align.learningRate;
+  const adapters = (more: { shared?: boolean } = {}): string[] => [
+    flow("align.train", { adapters: { rank: 16, lastLayers: 10, ...more } }),
+    "align.optimizer=adamw",
+    flow("align.learningRate", ADAPTER_RATE),
+    flow("align.headLearningRate", rate),
+    "evaluate.baseline=false",
+  ];
   switch (method) {
     case "mah-dpo":
       return [];
     case "mah-dpo-projected":
       return [flow("align.conflict", { every: 5, project: true }), "evaluate.baseline=false"];
     case "mah-dpo-frozen":
+      return ["align.train=heads", flow("align.learningRate", rate * 5), "evaluate.baseline=false"];
+    case "mah-dpo-low-rate":
       return [
-        flow("align.train", { lastLayers: 0 }),
-        ...(align === false ? [] : [flow("align.learningRate", align.learningRate * 5)]),
+        flow("align.learningRate", rate / 10),
+        flow("align.headLearningRate", rate),
         "evaluate.baseline=false",
       ];
+    case "mah-dpo-adapters":
+      return adapters();
+    case "mah-dpo-adapters-shared":
+      return adapters({ shared: true });
+    case "mah-dpo-adapters-interior":
+      return [...adapters(), "align.interiorMixes=0.5"];
     case "dpo":
     case "dpo-mixed":
       return trained;
@@ -106,15 +131,8 @@ const overrides = (method: Method, heads: readonly string[], folder: string, rec
     case "soup":
     case "mod":
       return merged;
-    case "prompted": {
-      const mixes = Array.isArray(evaluate.mixes) ? evaluate.mixes : mixGrid(heads, evaluate.mixes);
-      return [
-        "align=false",
-        "evaluate.prompted=true",
-        "evaluate.pairAccuracy=false",
-        flow("evaluate.mixes", mixes),
-      ];
-    }
+    case "prompted":
+      return ["align=false", "evaluate.prompted=true", "evaluate.pairAccuracy=false"];
     case "unified": {
       const steps = reward === false ? undefined : reward.maxSteps;
       return [
@@ -141,17 +159,21 @@ export const planSeed = async (
   out: string,
 ): Promise<SeedPlan> => {
   const folder = join(out, domain, `seed-${seed}`);
-  const common = [...set, `seed=${seed}`, flow("out", folder)];
+  const given = [...set, `seed=${seed}`, flow("out", folder)];
+  const { recipe: asGiven } = await loadRecipe(file, given);
+  const heads = Object.entries(asGiven.objectives).flatMap(([name, objective]) =>
+    hasPairs(objective) ? [name] : [],
+  );
+  const { mixes } = asGiven.evaluate;
+  // An adaptive sweep would give every seed and method other mixes.
+  const common = [...given, ...(Array.isArray(mixes) ? [] : [flow("evaluate.mixes", mixGrid(heads, mixes))])];
   const load = async (method: Method, name: string, more: readonly string[] = []): Promise<StudyRun> => {
     const { recipe } = await loadRecipe(file, [...common, `name=${name}`, ...more]);
     // Guidance is measured on the run of MAH-DPO, beside SFT; a null would be no guide block.
     return { method, name, recipe: method === "mah-dpo" ? recipe : { ...recipe, guide: undefined } };
   };
   const first = await load("mah-dpo", "mah-dpo");
-  const { objectives, reward } = first.recipe;
-  const heads = Object.entries(objectives).flatMap(([name, objective]) =>
-    hasPairs(objective) ? [name] : [],
-  );
+  const { reward } = first.recipe;
   const runs = [first];
   for (const method of completeMethods(methods)) {
     if (method === "mah-dpo" || (method === "unified" && reward === false)) continue;

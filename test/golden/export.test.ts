@@ -85,12 +85,18 @@ describe.runIf(wanted)("transformers opens a folder", () => {
   });
 
   // One model whose maps are split in three, and one whose head is tied to its embedding.
-  test.each(["tiny-qwen2", "tiny-qwen3-tied"] as const)(
-    "of %s with a PEFT adapter of a mix: peft loads it and says what we say",
-    async (name) => {
+  test.each([
+    ["tiny-qwen2", "whole heads", undefined],
+    ["tiny-qwen3-tied", "heads of rank 2", 2],
+  ] as const)(
+    "of %s with a PEFT adapter of a mix, %s: peft loads it and says what we say",
+    async (name, _, headRank) => {
       await withFolder(async (folder) => {
         const [base, to] = [join(folder, "model"), join(folder, "adapter")];
-        const model = await adaptedModel(name, { adapters: { ...allMaps, lastLayers: 1 } });
+        const model = await adaptedModel(name, {
+          adapters: { ...allMaps, lastLayers: 1 },
+          ...(headRank === undefined ? {} : { headRank }),
+        });
         await saveModel(model, base);
         for (const mix of [
           { accuracy: 1, engagement: 0 },

@@ -1,5 +1,5 @@
 /** Generation: batched equals single, cached equals uncached, every row under its own mix, token for token. */
-import { noGrad, scope, type Tensor, tensor } from "@mahalo/torch";
+import { noGrad, ops, scope, type Tensor, tensor } from "@mahalo/torch";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { LanguageModel } from "../model/folder/load.ts";
@@ -92,10 +92,8 @@ describe("generate", () => {
       const next = scope(() => {
         const decoder = uncachedDecoder(model);
         const hidden_RD = decoder.extend([{ row: decoder.addRow(), ids: text }]);
-        const weighted = model.heads
-          .logits(hidden_RD, "a")
-          .mul(0.25)
-          .add(model.heads.logits(hidden_RD, "b").mul(0.75));
+        const logits = (name: string) => ops.linear(hidden_RD, model.heads.get(name).value);
+        const weighted = logits("a").mul(0.25).add(logits("b").mul(0.75));
         return weighted.argmax(-1).item();
       });
       expected.push(next);

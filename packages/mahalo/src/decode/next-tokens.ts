@@ -117,9 +117,15 @@ export const nextTokens = (
 ): Choice[] => {
   const choices: Choice[] = new Array(answers.length);
   const groups = byMix(answers);
+  const { heads, backbone } = model;
+  const mixes = answers.map(({ mix }) => mix ?? {});
+  if (heads.lowRank) {
+    return noGrad(() =>
+      scope(() => choose(heads.lowRankLogits(hidden_RD, mixes, backbone.kernels), answers, native)),
+    );
+  }
   if (groups.length > CACHED_MIXES && canWeigh(model, hidden_RD)) {
     // Merged heads would push each other out at every step.
-    const mixes = answers.map(({ mix }) => mix ?? {});
     return noGrad(() => scope(() => choose(weightedLogits(model, hidden_RD, mixes), answers, native)));
   }
   for (const { answer, rows } of groups) {

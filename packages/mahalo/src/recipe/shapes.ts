@@ -45,7 +45,7 @@ const rankOneParameters = (model: ModelShape, fused: boolean): number => {
 
 /** Weights that an optimiser updates: of the backbone, and of heads. */
 export const trainedParameters = (
-  options: Pick<TrainingOptions, "train">,
+  options: Pick<TrainingOptions, "train"> & { heads?: { rank: number } | undefined },
   model: ModelShape,
   heads: number,
 ): number => {
@@ -63,8 +63,15 @@ export const trainedParameters = (
       );
     return layers * layerParameters(model) + (train === "full" ? headParameters(model) : 0);
   };
-  return backbone() + heads * headParameters(model);
+  return (
+    backbone() +
+    heads * (options.heads === undefined ? headParameters(model) : lowRankHead(model, options.heads.rank))
+  );
 };
+
+/** Weights of a head that is an update of another. */
+const lowRankHead = ({ hiddenSize, vocabSize }: ModelShape, rank: number): number =>
+  rank * (hiddenSize + vocabSize);
 
 /** Bytes of a value that is computed with. */
 export const sizeOf = (compute: ComputeDType): number => (compute === "bfloat16" ? 2 : 4);
@@ -93,12 +100,16 @@ const valuesPerToken = (options: TrainingOptions, model: ModelShape): number => 
  * @param held heads that are trained, heads that are only held, and the tokens of a row
  */
 export const trainingBytes = (
-  options: TrainingOptions,
+  options: TrainingOptions & { heads?: { rank: number } | undefined },
   model: ModelShape,
   { heads, keptHeads, tokens }: { heads: number; keptHeads: number; tokens: number },
   compute: ComputeDType,
 ): number => {
-  const weights = backboneParameters(model) + (1 + heads + keptHeads) * headParameters(model);
+  const newHeads =
+    options.heads === undefined
+      ? heads * headParameters(model)
+      : heads * lowRankHead(model, options.heads.rank);
+  const weights = backboneParameters(model) + (1 + keptHeads) * headParameters(model) + newHeads;
   const state = { adamw: 8, rmsprop: 4, sgd: 0 }[options.optimizer];
   const passTokens = Math.min(options.maxTokensPerMicrobatch, options.batchSize * tokens);
   return (

@@ -59,12 +59,15 @@ const headsIn = ({ heads }: TrainedModel): Heads =>
 const mixedWeight = (heads: Heads, mix: Mix): HeadWeight => {
   const weighed = Object.entries(mix).filter(([, weight]) => weight > 0);
   const [first] = weighed;
-  if (first !== undefined && weighed.length === 1) return heads.get(first[0]);
+  if (first !== undefined && weighed.length === 1) {
+    const head = heads.head(first[0]);
+    if ("value" in head) return head;
+  }
   return {
     value: heads.mixFloat(mix).to(heads.base.value.dtype),
     accumulate: (fresh) => {
       for (const [name, weight] of weighed)
-        scope(() => heads.get(name).accumulate(ops.mulScalar(fresh, weight)));
+        scope(() => heads.accumulate(name, weight === 1 ? fresh : ops.mulScalar(fresh, weight)));
     },
   };
 };

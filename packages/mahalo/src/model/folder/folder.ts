@@ -171,6 +171,7 @@ export const openFolder = (folder: string): ModelSource => {
     template,
     tensors: openWeights(folder, beside),
     objectives,
+    headRank: manifest?.headRank,
     adapters: manifest?.adapters,
     reward: manifest?.reward,
     generation: generation.defaults,

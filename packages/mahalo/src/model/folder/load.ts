@@ -2,7 +2,7 @@
 import { keep, MahaloError, noGrad, type Tensor } from "@mahalo/torch";
 import type { ChatTemplate } from "../../data/tokens/chat-template.ts";
 import type { Tokenizer } from "../../data/tokens/tokenizer.ts";
-import { Heads } from "../heads/heads.ts";
+import { type Head, Heads, headTensor } from "../heads/heads.ts";
 import { storedRewards } from "../reward/reward-folder.ts";
 import { Backbone } from "../transformer/backbone.ts";
 import { ObjectiveAdapters, sharedAdapter } from "../transformer/objective-adapters.ts";
@@ -49,8 +49,16 @@ const forwardHeads = (
   options: HeldAs,
 ): Heads => {
   const { vocabSize, hiddenSize, tieEmbeddings } = source.config;
-  const { objectives = [] } = source;
-  const read = (name: string): Tensor => keep(named.take(name, [vocabSize, hiddenSize]));
+  const { objectives = [], headRank } = source;
+  const read = (name: string, shape = [vocabSize, hiddenSize]): Tensor => keep(named.take(name, shape));
+  const held = (name: string, shape?: number[]): Parameter => parameter(name, read(name, shape), options);
+  const head = (objective: string): Head =>
+    headRank === undefined
+      ? held(`heads.${objective}.weight`)
+      : {
+          u_VR: held(headTensor(objective, "u"), [vocabSize, headRank]),
+          v_RD: held(headTensor(objective, "v"), [headRank, hiddenSize]),
+        };
   // A tied head is a copy: nothing that happens to a head may reach the embedding.
   const tied = (): Tensor => noGrad(() => keep(backbone.weights.embedding.float().detach().clone()));
   const base = (): Tensor => {
@@ -60,12 +68,7 @@ const forwardHeads = (
   };
   return new Heads(
     parameter("lm_head.weight", base(), options),
-    new Map(
-      objectives.map((objective): [string, Parameter] => {
-        const name = `heads.${objective}.weight`;
-        return [objective, parameter(name, read(name), options)];
-      }),
-    ),
+    new Map(objectives.map((objective): [string, Head] => [objective, head(objective)])),
   );
 };
 

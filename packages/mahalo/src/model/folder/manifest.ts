@@ -45,6 +45,8 @@ const manifestSchema = z
     objectives: z
       .array(freeName)
       .refine((names) => new Set(names).size === names.length, "an objective is listed twice"),
+    /** Rank of the heads in heads.safetensors where they are updates of the reference head; left out where they are whole. */
+    headRank: z.int().positive().optional(),
     /** The mix of requests that name none, which `lm_head.weight` holds unless there are adapters; null where the model has no objectives' heads. */
     defaultMix: z.record(z.string(), z.number().nonnegative()).nullable(),
     /** Of a model whose objectives have adapters in adapters.safetensors; its own weights are those before alignment. */

@@ -28,6 +28,8 @@ export type ModelSource = {
   generation: GenerationDefaults;
   /** Objectives whose heads are among the tensors, in order; none for an ordinary model. */
   objectives?: readonly string[];
+  /** Rank of the objectives' heads, where they are updates of the reference head. */
+  headRank?: number | undefined;
   /** What a model of ours says of its objectives' adapters. */
   adapters?: AdaptersManifest | undefined;
   /** What a reward model of ours says of its heads. */

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { MahaloError, noGrad, ops, scope, type Tensor, writeSafetensors } from "@mahalo/torch";
 import { writeJsonFile } from "../../core/files.ts";
 import { lookUp } from "../../core/need.ts";
-import { type Mix, normalizeMix } from "../heads/heads.ts";
+import { type Heads, type Mix, normalizeMix } from "../heads/heads.ts";
 import { weightIn } from "../heads/mix-weight.ts";
 import { adapterModules, sharedAdapter } from "../transformer/objective-adapters.ts";
 import type { ComputeDType } from "../transformer/parameters.ts";
@@ -27,8 +27,51 @@ export type PeftOptions = {
   force?: boolean;
 };
 
+/** What a PEFT adapter has of a mix's head. */
+const headOf = (heads: Heads, mix: Mix): { tensors: NamedWeight[]; targets: string[]; settings: object } => {
+  const name = "base_model.model.lm_head";
+  const [vocabulary, hidden] = heads.base.value.shape;
+  if (!heads.lowRank || vocabulary === undefined || hidden === undefined) {
+    const whole = { name: `${name}.weight`, shape: heads.base.value.shape, load: () => heads.mixFloat(mix) };
+    return { tensors: [whole], targets: [], settings: { modules_to_save: ["lm_head"] } };
+  }
+  const used = Object.entries(mix).flatMap(([objective, weight]) => {
+    const head = heads.head(objective);
+    return weight > 0 && "u_VR" in head ? [{ weight, ...head }] : [];
+  });
+  const rank = used.reduce((sum, { v_RD }) => sum + v_RD.value.size(0), 0);
+  return {
+    tensors: [
+      {
+        name: `${name}.lora_A.weight`,
+        shape: [rank, hidden],
+        load: () =>
+          ops.cat(
+            used.map(({ v_RD }) => v_RD.float()),
+            0,
+          ),
+      },
+      {
+        name: `${name}.lora_B.weight`,
+        shape: [vocabulary, rank],
+        load: () =>
+          ops
+            .cat(
+              used.map(({ u_VR, weight }) => u_VR.float().mul(weight)),
+              1,
+            )
+            .contiguous(),
+      },
+    ],
+    targets: ["lm_head"],
+    // Its scale, alpha / rank, is 1.
+    settings: { rank_pattern: { lm_head: rank }, alpha_pattern: { lm_head: rank } },
+  };
+};
+
 /**
- * Writes a mix as a PEFT adapter: LoRA of the adapted linear maps, and the mix's head as a saved `lm_head`.
+ * Writes a mix as a PEFT adapter: LoRA of the adapted linear maps, and the mix's head as a saved `lm_head`, or as LoRA of it
+ * where heads are of low rank, which is what vLLM loads.
  *
  * Adapters of several objectives lie side by side, each B scaled by its gain, so that any mix is one adapter; that of one
  * objective has the model's own rank (twice that with a shared adapter).
@@ -85,11 +128,7 @@ export const exportPeft = async (
       ];
     });
   });
-  const head: NamedWeight = {
-    name: "base_model.model.lm_head.weight",
-    shape: heads.base.value.shape,
-    load: () => heads.mixFloat(mix),
-  };
+  const head = headOf(heads, weights);
   const targets = modules.flatMap((module) =>
     layerPieces(config, 0)[adapterModules[module]].map(({ module: path }) =>
       path.slice(path.lastIndexOf(".") + 1),
@@ -101,9 +140,9 @@ export const exportPeft = async (
     base_model_name_or_path: base,
     r: used.length * rank,
     lora_alpha: used.length * alpha,
-    target_modules: targets,
+    target_modules: [...targets, ...head.targets],
     layers_to_transform: layers.length === config.layers ? null : [...layers],
-    modules_to_save: ["lm_head"],
+    ...head.settings,
     lora_dropout: 0,
     bias: "none",
     inference_mode: true,
@@ -115,7 +154,7 @@ export const exportPeft = async (
         scope(() =>
           writeSafetensors(
             join(folder, "adapter_model.safetensors"),
-            storedWeights([...tensors, head], dtype),
+            storedWeights([...tensors, ...head.tensors], dtype),
           ),
         ),
       );

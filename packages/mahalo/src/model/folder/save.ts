@@ -168,16 +168,14 @@ export const saveModel = async (
   const written: Written = {
     head: head(),
     heads: multiHead
-      ? [
-          named("base.weight", base),
-          ...objectives.map((name) => named(`heads.${name}.weight`, heads.get(name))),
-        ]
+      ? [named("base.weight", base), ...heads.parameters().map((weights) => named(weights.name, weights))]
       : [],
     ...(adapters === undefined
       ? {}
       : { adapters: adapters.parameters().map((matrix) => named(matrix.name, matrix)) }),
     manifest: {
       ...{ version: 1, objectives, defaultMix: multiHead ? equal : null, provenance },
+      ...(heads.rank === undefined ? {} : { headRank: heads.rank }),
       ...(adapters === undefined ? {} : { adapters: manifestOf(adapters) }),
     },
   };

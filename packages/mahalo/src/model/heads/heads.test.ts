@@ -115,7 +115,9 @@ describe("a mix", () => {
             );
             const mix: Mix = Object.fromEntries(OBJECTIVES.map((name, i) => [name, raw[i] ?? 0]));
             const weights = [...normalizeMix(mix, OBJECTIVES)];
-            const parts = weights.map(([name, w]) => heads.logits(hidden_TD, name).mul(w).toFloat32Array());
+            const parts = weights.map(([name, w]) =>
+              ops.linear(hidden_TD, heads.get(name).value).mul(w).toFloat32Array(),
+            );
             const weighted = Float32Array.from({ length: 21 }, (_, i) =>
               parts.reduce((sum, part) => sum + (part[i] ?? 0), 0),
             );

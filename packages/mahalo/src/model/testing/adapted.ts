@@ -17,11 +17,12 @@ export const allMaps: NewAdapters = {
   shared: true,
 };
 
-/** Gives every adapter of a model a B that is not zero. */
-export const stirAdapters = ({ backbone: { adapters } }: LanguageModel, std = 0.03): void => {
+/** Gives every adapter of a model a B that is not zero, and every low-rank head a U. */
+export const stirAdapters = ({ backbone: { adapters }, heads }: LanguageModel, std = 0.03): void => {
   const random = rng(11, "adapters");
-  for (const parameter of adapters?.parameters() ?? []) {
-    if (!parameter.name.endsWith(".b")) continue;
+  const zeros = [...(adapters?.parameters() ?? []), ...(heads.lowRank ? heads.parameters() : [])];
+  for (const parameter of zeros) {
+    if (!/\.[bu]$/.test(parameter.name)) continue;
     const { shape, numel } = parameter.value;
     const noise = Float32Array.from({ length: numel }, () => std * normal(random));
     noGrad(() => scope(() => ops.copy_(parameter.master ?? parameter.value, tensor(noise, { shape }))));
@@ -33,10 +34,16 @@ export const stirAdapters = ({ backbone: { adapters } }: LanguageModel, std = 0.
 /** A tiny model with heads and adapters of {@link ADAPTED}, far enough apart to be told from each other. */
 export const adaptedModel = async (
   name: TinyName = "tiny-qwen3",
-  { adapters = allMaps, ...options }: LoadOptions & { adapters?: NewAdapters } = {},
+  {
+    adapters = allMaps,
+    headRank,
+    ...options
+  }: LoadOptions & { adapters?: NewAdapters; headRank?: number } = {},
 ): Promise<LanguageModel> => {
   const model = await tinyModel(name, options);
-  model.heads.addNoisyCopies(ADAPTED, { seed: 1, std: 0.05, compute: model.backbone.compute });
+  const { compute } = model.backbone;
+  if (headRank === undefined) model.heads.addNoisyCopies(ADAPTED, { seed: 1, std: 0.05, compute });
+  else model.heads.addLowRank(ADAPTED, { rank: headRank, seed: 1, compute });
   addAdapters(model.backbone, adapters, ADAPTED, 1);
   stirAdapters(model);
   return model;

@@ -115,6 +115,14 @@ const blockSchema = trainingSchema
       .describe(
         "Measure and reduce conflicts between objectives in the shared weights. Needs memory for each objective.",
       ),
+    heads: z
+      .strictObject({
+        rank: z.int().positive().default(16).describe("Rank of a head's update of the model's own head."),
+      })
+      .optional()
+      .describe(
+        "Train each head as a low-rank update of the model's own head, for large vocabularies. Default: full heads.",
+      ),
     interiorMixes: z
       .number()
       .min(0)
@@ -170,6 +178,8 @@ const blockSchema = trainingSchema
         "train",
         `adapters have no meaning for ${method}, which trains no head for each objective; use lora`,
       );
+    if (align.heads !== undefined && heads !== "each" && heads !== "missing")
+      fail("heads", `has no meaning for ${method}, which trains no head for each objective`);
     if (align.interiorMixes > 0 && heads !== "each")
       fail(
         "interiorMixes",

@@ -1,4 +1,5 @@
 /** The align stage: MAH-DPO, one head an objective over a shared backbone, or a method it is compared with. */
+import { MahaloError } from "@mahalo/torch";
 import type { EncodedPair } from "../../data/tokens/encode.ts";
 import type { LanguageModel } from "../../model/folder/load.ts";
 import { soupModel } from "../../model/heads/soup.ts";
@@ -91,6 +92,24 @@ const rowsOf = (
   };
 };
 
+/** Gives each objective a head that begins as the model's own: a noisy copy of it, or an update of low rank. */
+const addHeads = (
+  { heads, backbone: { compute } }: LanguageModel,
+  objectives: readonly string[],
+  { heads: lowRank, headNoise }: AlignOptions,
+  seed: number,
+): void => {
+  const rank = heads.objectives.length > 0 ? heads.rank : lowRank?.rank;
+  if (lowRank !== undefined && rank !== lowRank.rank) {
+    const present = rank === undefined ? "whole heads" : `heads of rank ${rank}`;
+    throw new MahaloError("E_HEAD_RANK", `align.heads.rank: ${lowRank.rank}, but the model has ${present}`, {
+      hint: "leave align.heads out: a further head is as the others are",
+    });
+  }
+  if (rank === undefined) heads.addNoisyCopies(objectives, { seed, std: headNoise, compute });
+  else heads.addLowRank(objectives, { rank, seed, compute });
+};
+
 /** Trains a head for each objective and the backbone; its folder then holds `model/` and metrics. */
 export const alignStage: Stage<Recipe> = {
   name: "align",
@@ -150,13 +169,8 @@ export const alignStage: Stage<Recipe> = {
       const ofHeldOut = referenced ? await reference(heldOut) : undefined;
       states?.save(context.log);
       const single = singleHead(align);
-      if (!single)
-        model.heads.addNoisyCopies(objectives, {
-          seed,
-          std: align.headNoise,
-          compute: model.backbone.compute,
-        });
-      const heads = single ? [model.heads.base] : objectives.map((name) => model.heads.get(name));
+      if (!single) addHeads(model, objectives, align, seed);
+      const heads = single ? [model.heads.base] : model.heads.parameters(objectives);
       const trained = setTrainable(model, options.train, heads, seed, objectives);
       const { loss, beta, smoothing, gamma } = align;
       const objectiveWeights = Object.fromEntries(

@@ -258,7 +258,7 @@ const rank = async (context: Context, model: LanguageModel): Promise<Results["pa
   }
   const namedHeads = model.heads.objectives.map((name) => ({
     label: name,
-    weight: model.heads.get(name),
+    weight: model.heads.lowRank ? { value: model.heads.mix({ [name]: 1 }) } : model.heads.get(name),
     mix: { [name]: 1 },
   }));
   throwIfAborted(signal, "evaluating", resumes);

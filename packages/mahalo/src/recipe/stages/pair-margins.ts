@@ -1,22 +1,21 @@
 /** Margins of held-out pairs under a model's heads: what pair accuracy is counted from. */
-import { MahaloError, scope } from "@mahalo/torch";
-import { element, zip } from "../../core/need.ts";
+import { scope } from "@mahalo/torch";
+import { bug, element, zip } from "../../core/need.ts";
 import { progress } from "../../core/progress.ts";
 import type { EncodedPair } from "../../data/tokens/encode.ts";
 import { predictors } from "../../data/tokens/packing.ts";
 import type { Margins } from "../../evaluate/pair-accuracy.ts";
 import type { LanguageModel } from "../../model/folder/load.ts";
 import type { Mix } from "../../model/heads/heads.ts";
-import type { Parameter } from "../../model/transformer/parameters.ts";
 import { forwardWithoutGrad } from "../../train/forward.ts";
-import { headPass } from "../../train/head-pass.ts";
+import { type HeadWeight, headPass } from "../../train/head-pass.ts";
 import type { LossHead } from "../../train/task.ts";
 
 /** Tokens of one pass; without gradients memory is no matter at this size. */
 const maxTokensPerMicrobatch = 4096;
 
 /** A head: what it is called in results, its weight, and the normalised mix of the adapters beneath it, off by default. */
-export type MarginHead = { label: string; weight: Parameter; mix?: Mix | undefined };
+export type MarginHead = { label: string; weight: Pick<HeadWeight, "value">; mix?: Mix | undefined };
 
 /** Every head's log-probability of each token: K values a position, from hidden states that are computed once. */
 const allHeads = (heads: readonly MarginHead[]): LossHead => ({
@@ -28,13 +27,13 @@ const allHeads = (heads: readonly MarginHead[]): LossHead => ({
       completions.flatMap(({ row, index }) => element(row.completions, index, "completion")),
     );
     const values = new Float32Array(targets.length * heads.length);
+    const backward = (): never => bug("margins have no gradient");
     for (const [k, { weight }] of heads.entries()) {
-      for (const [n, logp] of scope(() => headPass(hidden_ND, weight, targets).logps).entries())
+      for (const [n, logp] of scope(
+        () => headPass(hidden_ND, { value: weight.value, accumulate: backward }, targets).logps,
+      ).entries())
         values[n * heads.length + k] = logp;
     }
-    const backward = (): never => {
-      throw new MahaloError("E_INTERNAL", "margins have no gradient", { exitStatus: 1 });
-    };
     return { values, backward };
   },
 });
