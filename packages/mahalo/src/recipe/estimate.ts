@@ -11,6 +11,7 @@ import {
   type ModelShape,
   sizeOf,
   soupBytes,
+  type TrainedHeads,
   trainedLayers,
   trainedParameters,
   trainingBytes,
@@ -42,12 +43,12 @@ const evaluationsOf = ({ evaluateEvery: every }: TrainingOptions, steps: number)
 /**
  * Seconds of optimiser steps: layers that train cost what forward and backward were measured to, those below a forward.
  *
- * @param heads heads that are trained
+ * @param of `kept`: what layers below give is kept, so that steps begin above them
  */
 const trainSeconds = (
   options: TrainingOptions,
   model: ModelShape,
-  { row, rows, heads }: { row: Row; rows: number; heads: number },
+  { row, rows, kept = false, ...heads }: TrainedHeads & { row: Row; rows: number; kept?: boolean },
   speeds: Speeds,
 ): number => {
   const steps = stepsOf(options, rows);
@@ -56,7 +57,7 @@ const trainSeconds = (
   const learnt = lowRank(options) ? need(speeds.lora, "the speed of low-rank updates") : speeds.train;
   const backward =
     layerSeconds(learnt, speeds.attentionTrain, row.length) + (options.checkpointing ? forward : 0);
-  const token = (model.layers - trained) * forward + trained * backward;
+  const token = (kept ? 0 : model.layers - trained) * forward + trained * backward;
   return (
     steps * options.batchSize * (row.tokens * token + row.headTokens * speeds.headTrain) +
     steps * trainedParameters(options, model, heads) * speeds.update
@@ -108,7 +109,8 @@ export type AlignCounts = {
  * What the reference and rewarding models read is each pair once that steps reach, an objective having an equal share of
  * them, and the held-out pairs; rewarding models are taken to be as large as the policy, with a head over the vocabulary.
  * With a frozen backbone, hidden states of each such pair are computed once and kept, so that steps cost the heads alone
- * and no layer has gradients or kept activations.
+ * and no layer has gradients or kept activations. What frozen layers below those that train give is kept, too: the reference,
+ * which reads each pair once, shares it with all steps.
  */
 export const alignCost = (
   options: AlignOptions,
@@ -129,7 +131,8 @@ export const alignCost = (
   const stepRow = frozen ? { ...row, tokens: 0 } : row;
   // The reference reads the same states.
   const shared = Math.min(counts.readings, Number(frozen && readsReference(options)));
-  const held = { heads, keptHeads, tokens: row.tokens };
+  const headRank = options.heads?.rank;
+  const held = { heads, headRank, keptHeads, tokens: row.tokens };
   return {
     bytes:
       trainingBytes(trained, model, held, computeDType(options.precision)) +
@@ -140,7 +143,7 @@ export const alignCost = (
         (counts.readings - shared) * read * readSeconds(model, row, speeds) +
         shared * read * readSeconds(model, stepRow, speeds) +
         (frozen ? read * bodySeconds(model, row, speeds) : 0) +
-        trainSeconds(trained, model, { row: stepRow, rows, heads }, speeds) +
+        trainSeconds(trained, model, { row: stepRow, rows, heads, headRank, kept: true }, speeds) +
         measured * readSeconds(model, stepRow, speeds),
     ),
   };

@@ -43,11 +43,18 @@ const rankOneParameters = (model: ModelShape, fused: boolean): number => {
   return inputs + (heads + 2 * kvHeads) * headDim + 2 * d + 2 * i;
 };
 
+/** Heads that are trained, and their rank where they are updates of another. */
+export type TrainedHeads = { heads: number; headRank?: number | undefined };
+
+/** Weights of heads that are trained. */
+const trainedHeads = (model: ModelShape, { heads, headRank }: TrainedHeads): number =>
+  heads * (headRank === undefined ? headParameters(model) : headRank * (model.hiddenSize + model.vocabSize));
+
 /** Weights that an optimiser updates: of the backbone, and of heads. */
 export const trainedParameters = (
-  options: Pick<TrainingOptions, "train"> & { heads?: { rank: number } | undefined },
+  options: Pick<TrainingOptions, "train">,
   model: ModelShape,
-  heads: number,
+  trained: TrainedHeads,
 ): number => {
   const { train } = options;
   const layers = trainedLayers(options, model);
@@ -57,21 +64,14 @@ export const trainedParameters = (
     if (typeof train === "object" && "adapters" in train)
       return (
         layers *
-        (heads + Number(train.adapters.shared)) *
+        (trained.heads + Number(train.adapters.shared)) *
         train.adapters.rank *
         rankOneParameters(model, true)
       );
     return layers * layerParameters(model) + (train === "full" ? headParameters(model) : 0);
   };
-  return (
-    backbone() +
-    heads * (options.heads === undefined ? headParameters(model) : lowRankHead(model, options.heads.rank))
-  );
+  return backbone() + trainedHeads(model, trained);
 };
-
-/** Weights of a head that is an update of another. */
-const lowRankHead = ({ hiddenSize, vocabSize }: ModelShape, rank: number): number =>
-  rank * (hiddenSize + vocabSize);
 
 /** Bytes of a value that is computed with. */
 export const sizeOf = (compute: ComputeDType): number => (compute === "bfloat16" ? 2 : 4);
@@ -100,22 +100,19 @@ const valuesPerToken = (options: TrainingOptions, model: ModelShape): number => 
  * @param held heads that are trained, heads that are only held, and the tokens of a row
  */
 export const trainingBytes = (
-  options: TrainingOptions & { heads?: { rank: number } | undefined },
+  options: TrainingOptions,
   model: ModelShape,
-  { heads, keptHeads, tokens }: { heads: number; keptHeads: number; tokens: number },
+  { keptHeads, tokens, ...trained }: TrainedHeads & { keptHeads: number; tokens: number },
   compute: ComputeDType,
 ): number => {
-  const newHeads =
-    options.heads === undefined
-      ? heads * headParameters(model)
-      : heads * lowRankHead(model, options.heads.rank);
-  const weights = backboneParameters(model) + (1 + keptHeads) * headParameters(model) + newHeads;
+  const weights =
+    backboneParameters(model) + (1 + keptHeads) * headParameters(model) + trainedHeads(model, trained);
   const state = { adamw: 8, rmsprop: 4, sgd: 0 }[options.optimizer];
   const passTokens = Math.min(options.maxTokensPerMicrobatch, options.batchSize * tokens);
   return (
     processBytes +
     weights * (4 + (compute === "bfloat16" ? 2 : 0)) +
-    trainedParameters(options, model, heads) * (4 + state) +
+    trainedParameters(options, model, trained) * (4 + state) +
     passTokens * valuesPerToken(options, model) * sizeOf(compute) +
     2 * 512 * model.vocabSize * 4
   );
