@@ -370,7 +370,7 @@ describe("the tiny form", () => {
     const [, frozen] = (await planSeed(domain, 2, ["mah-dpo-frozen"], out)).runs;
     const { learningRate } = runs[0]?.recipe.align || { learningRate: 0 };
     expect(frozen?.recipe).toMatchObject({
-      align: { method: "mah-dpo", train: { lastLayers: 0 }, learningRate: learningRate * 5 },
+      align: { method: "mah-dpo", train: "heads", learningRate: learningRate * 5 },
     });
     // The unified reward model reads each objective's rows as often as that objective's own model does.
     const steps = runs.map(({ recipe: { reward } }) => (reward === false ? 0 : reward.maxSteps));

@@ -63,6 +63,15 @@ describe("a chat", () => {
     ]);
   });
 
+  test("says what is missing where a position or target has nothing to go by, and keeps its mix", async () => {
+    const { status, err } = await chat(["--mix", "accuracy=1"], {
+      input: typed("/at 0.5", "/target accuracy>=0.5", "/mix"),
+    });
+    expect(status).toBe(0);
+    expect(err.match(/nothing was measured of this model/g)).toHaveLength(2);
+    expect(err).toContain("mix: accuracy=1,engagement=0\n");
+  });
+
   test("goes on after a mix that is wrong, under the mix that it had", async () => {
     const expected = await replies(["hello"], "--mix", "accuracy=1");
     const lines = ["/mix acuracy=1", "/mix engagement", "/mix engagement=-1", "hello"];

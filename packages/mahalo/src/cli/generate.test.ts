@@ -80,6 +80,59 @@ describe("one prompt", () => {
     expect(await alone(["hello"], "--mix", "engagement=1")).toEqual([second]);
   });
 
+  test("is answered at positions and by a target, by what is kept beside the model", async () => {
+    const measured = (weight: number, share: number) => ({
+      label: String(weight),
+      mix: { accuracy: 1 - weight, engagement: weight },
+      results: {
+        accuracy: { mean: 1 - share, low: 0.9 - share, high: 1, n: 9, method: "wilson" },
+        engagement: { mean: share, low: share, high: 1, n: 9, method: "wilson" },
+      },
+    });
+    const points = [0, 0.5, 1].map((position) => ({
+      weight: position ** 2,
+      position,
+      low: position,
+      high: position,
+    }));
+    const control = {
+      ...{
+        format: "mahalo-control",
+        version: 1,
+        run: "tiny",
+        prompts: 9,
+        objectives: ["accuracy", "engagement"],
+      },
+      points: [measured(0, 0), measured(0.25, 0.5), measured(1, 1)],
+      scale: { objectives: ["accuracy", "engagement"], points },
+    };
+    const asked = ["--prompt", "hello", "--json", "--at", "0", "--at", "0.5", "--mix", "engagement=1"];
+    const missing = await generate(asked);
+    expect([missing.status, missing.err]).toEqual([
+      2,
+      expect.stringMatching(/nothing was measured of this model/),
+    ]);
+    await writeFile(join(model, "control.json"), JSON.stringify(control));
+    const answers = answersOf(await generate(asked));
+    expect(answers.map(({ mix }) => mix)).toEqual([
+      { engagement: 1 },
+      { accuracy: 1, engagement: 0 },
+      { accuracy: 0.75, engagement: 0.25 },
+    ]);
+    const [reached] = answersOf(await generate(["--prompt", "hello", "--json", "--target", "accuracy>=50%"]));
+    expect(reached?.mix).toEqual({ accuracy: 0.75, engagement: 0.25 });
+    const twice = ["--target", "accuracy>=0.9", "--target", "engagement>=0.9"];
+    for (const [words, says] of [
+      [twice, /no mix is expected to reach/],
+      [["--at", "1.5"], /position 1.5 is not between/],
+      [["--target", "accuracy=1"], /not of the form/],
+    ] as const) {
+      const { status, err } = await generate(["--prompt", "hello", ...words]);
+      expect([status, err]).toEqual([2, expect.stringMatching(says)]);
+    }
+    await rm(join(model, "control.json"));
+  });
+
   test("takes a system message, a stop string and a penalty", async () => {
     const [plain = ""] = await alone(["hello"]);
     expect(await alone(["hello"], "--system", "Answer in one word.")).not.toEqual([plain]);

@@ -46,7 +46,7 @@ export const writeControl = async (model: string, { name, sweep }: Results): Pro
 };
 
 /** What is kept beside a model. @throws MahaloError E_CONTROL where nothing is, or it is damaged */
-export const readControl = (model: string): Promise<ControlFile> => {
+export const readControl = async (model: string): Promise<ControlFile> => {
   const path = join(model, fileName);
   if (isThere(path)) {
     const hint = "run the evaluate stage again to write it in this version's format";

@@ -1,5 +1,5 @@
 /** The adaptive sweep: after the ends, each next mix lies where results change most between two mixes that were measured. */
-import { element, zip } from "../core/need.ts";
+import { element, need, zip } from "../core/need.ts";
 import type { Random } from "../core/random.ts";
 import { weightIn } from "../model/heads/mix-weight.ts";
 import type { MeasuredMix } from "./control.ts";
@@ -41,6 +41,12 @@ const neighbours = (mixes: readonly MeasuredMix[]): [MeasuredMix, MeasuredMix][]
     }),
   );
 
+const meanOn = ({ means }: MeasuredMix, objective: string): number =>
+  need(means[objective], `a result on ${objective}`);
+
+const scoresOn = ({ scores }: MeasuredMix, objective: string): readonly (number | null)[] =>
+  need(scores[objective], `scores on ${objective}`);
+
 /** Largest change between two mixes on any objective as a share of its range, where the 95% interval of the change leaves out 0. */
 const stepBetween = (
   a: MeasuredMix,
@@ -51,9 +57,9 @@ const stepBetween = (
   Math.max(
     0,
     ...[...ranges].map(([objective, range]) => {
-      const change = Math.abs((a.means[objective] ?? 0) - (b.means[objective] ?? 0));
+      const change = Math.abs(meanOn(a, objective) - meanOn(b, objective));
       if (!(range > 0) || change <= largestStep * range) return 0;
-      const scores = zip(a.scores[objective] ?? [], b.scores[objective] ?? []).flatMap(([score, against]) =>
+      const scores = zip(scoresOn(a, objective), scoresOn(b, objective)).flatMap(([score, against]) =>
         score === null || against === null ? [] : [[score, against] as const],
       );
       if (scores.length === 0) return 0;
@@ -85,7 +91,7 @@ export const nextMix = (
   const judged = [...new Set(measured.flatMap(({ means }) => Object.keys(means)))];
   const ranges = new Map(
     judged.map((objective) => {
-      const results = measured.flatMap(({ means }) => means[objective] ?? []);
+      const results = measured.map((mix) => meanOn(mix, objective));
       return [objective, Math.max(...results) - Math.min(...results)];
     }),
   );

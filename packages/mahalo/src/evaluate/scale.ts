@@ -1,6 +1,6 @@
 /** A calibrated scale: positions from 0 to 1 whose results are evenly spaced, fitted on a sweep of two objectives. */
 import { MahaloError } from "@mahalo/torch";
-import { element, lastOf, zip } from "../core/need.ts";
+import { element, lastOf, need, zip } from "../core/need.ts";
 import type { Random } from "../core/random.ts";
 import { weightIn } from "../model/heads/mix-weight.ts";
 import type { MeasuredMix } from "./control.ts";
@@ -65,10 +65,12 @@ export const fitScale = (
   const measured = ordered.map(({ mix, scores }) => {
     const weight = weightIn(mix, second);
     const places = moved.map(({ objective, from, to }) =>
-      (scores[objective] ?? []).map((score) => (score === null ? undefined : (score - from) / (to - from))),
+      need(scores[objective], `scores on ${objective}`).map((score) =>
+        score === null ? undefined : (score - from) / (to - from),
+      ),
     );
-    const byPrompt = (places[0] ?? []).flatMap((_, prompt) => {
-      const judged = places.flatMap((ofObjective) => ofObjective[prompt] ?? []);
+    const byPrompt = element(places, 0, "objective").flatMap((_, prompt) => {
+      const judged = places.map((ofObjective) => ofObjective[prompt]).filter((place) => place !== undefined);
       return judged.length === 0 ? [] : [judged.reduce((sum, place) => sum + place, 0) / judged.length];
     });
     const { mean, low, high } = bootstrapMean(byPrompt, random(weight));

@@ -9,7 +9,7 @@ import type { Mix } from "../model/heads/heads.ts";
 import { ADAPTED, adaptedModel, allMaps, stirAdapters } from "../model/testing/adapted.ts";
 import { trainAll } from "../model/testing/gradients.ts";
 import { withFolder } from "../model/testing/tiny.ts";
-import { sharedAdapter } from "../model/transformer/objective-adapters.ts";
+import { sharedAdapter } from "../model/transformer/map-adapters.ts";
 import type { Parameter } from "../model/transformer/parameters.ts";
 import { computeReference } from "./reference.ts";
 import { accumulateGradients } from "./step.ts";

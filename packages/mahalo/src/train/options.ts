@@ -1,6 +1,6 @@
 /** What every training stage can be told; the recipe's training block has this form. */
 import { adamW, type OptimizerOptions, rmsProp, sgd, type UpdateRule } from "@mahalo/torch";
-import type { AdapterModule } from "../model/transformer/objective-adapters.ts";
+import type { AdapterModule } from "../model/transformer/map-adapters.ts";
 import type { ConflictOptions } from "./analysis/conflict.ts";
 
 /** Low-rank adapters, one for each objective. */

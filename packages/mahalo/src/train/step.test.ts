@@ -7,7 +7,7 @@ import { normal } from "../core/testing/normal.ts";
 import type { LanguageModel } from "../model/folder/load.ts";
 import { trainAll } from "../model/testing/gradients.ts";
 import { distance } from "../model/testing/tiny.ts";
-import { layerParameters } from "../model/transformer/backbone.ts";
+import { layerParameters } from "../model/transformer/layer.ts";
 import type { Parameter } from "../model/transformer/parameters.ts";
 import { logProbs, type PassOptions } from "./forward.ts";
 import { logProbHead } from "./log-prob-head.ts";

@@ -125,6 +125,20 @@ describe("the sweep's chart", () => {
     expect(svg).toContain("prefers-color-scheme:dark");
   });
 
+  test("labels round weights where mixes lie close to each other", () => {
+    const { points, ...rest } = sweep();
+    const [end] = points;
+    if (end === undefined) throw new Error("no mix");
+    const close = [0.28, 0.31, 0.34].map((accuracy) => {
+      const mix = { accuracy, engagement: 1 - accuracy };
+      return { ...end, mix, label: formatMix(mix) };
+    });
+    const svg = sweepSvg({ ...rest, points: [...points, ...close] });
+    for (const weight of ["0.28", "0.31", "0.34"]) expect(svg).not.toContain(`>${weight}<`);
+    expect(svg).toContain(">0.2<");
+    expect(svg).toContain("accuracy=0.31,engagement=0.69");
+  });
+
   test("three objectives, one mix, and scores that are no shares can be drawn", () => {
     const names = ["helpful", "honest", "kind"];
     const mean = { mean: 3.2, low: -1.5, high: 4, n: 9, method: "bootstrap" as const };

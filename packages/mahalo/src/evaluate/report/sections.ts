@@ -83,6 +83,17 @@ const controlTable = (sweep: SweepResults): Insert => {
   return markup`<h3>Control</h3><p>${controlMeaning} Side effects are what an objective's own end does to the others, against the model before alignment${unit}.</p><div class="scroll" tabindex="0" role="region" aria-label="Measures of control"><table><thead><tr><th scope="col">objective</th>${heads}<th scope="col" class="words">side effects</th></tr></thead><tbody>${rows}</tbody></table></div>`;
 };
 
+/** The scale of positions with the mix of each measured one; nothing where the sweep has none. */
+const scaleTable = ({ scale }: SweepResults): Insert => {
+  if (scale === undefined) return false;
+  const [first, second] = scale.objectives;
+  const rows = scale.points.map(
+    ({ weight, position, low, high }): Insert =>
+      markup`<tr><th scope="row">${formatNumber(Number(position.toFixed(2)))}</th><td>${formatNumber(Number(low.toFixed(2)))} to ${formatNumber(Number(high.toFixed(2)))}</td><td>${formatNumber(Number((1 - weight).toFixed(4)))}</td><td>${formatNumber(Number(weight.toFixed(4)))}</td></tr>`,
+  );
+  return markup`<h3>Positions</h3><p>From 0, all of ${first}, to 1, all of ${second}, results move evenly; <code>--at</code> takes a position in place of weights. A position is how far results have come from one end to the other, as measured (95% interval), and fitted so that it never falls.</p><div class="scroll" tabindex="0" role="region" aria-label="Scale of positions"><table><thead><tr><th scope="col">position</th><th scope="col">as measured</th><th scope="col">weight of ${first}</th><th scope="col">of ${second}</th></tr></thead><tbody>${rows}</tbody></table></div>`;
+};
+
 /** The steering sentences and the table of all results of a sweep. */
 export const sweepNumbers = (sweep: SweepResults): Markup => {
   const objectives = judgedObjectives(sweep);
@@ -107,7 +118,7 @@ export const sweepNumbers = (sweep: SweepResults): Markup => {
     sweep.points.flatMap(({ results }) => Object.values(results).map(({ method }) => method)),
   );
   const intervals = [...methods].map((method) => (method === "wilson" ? "Wilson" : "bootstrap")).join(" or ");
-  return markup`${sweep.steering.map((steering): Insert => steeringSentence(steering, sweep))}<p class="soft">Results on ${sweep.prompts} held-out prompts, the same for every row; below each its 95% interval (${intervals}).${decoding.length > 0 ? ` Decoding: ${decoding.join(", ")}.` : ""}${measured ? " KL is how far a policy is from the model before alignment, in nats per answer, along its own answers." : ""}</p><div class="scroll" tabindex="0" role="region" aria-label="Table of results"><table><thead><tr><th scope="col">mix</th>${head}${measured && markup`<th scope="col">KL (nats)</th>`}</tr></thead><tbody>${rows}</tbody></table></div>${controlTable(sweep)}`;
+  return markup`${sweep.steering.map((steering): Insert => steeringSentence(steering, sweep))}<p class="soft">Results on ${sweep.prompts} held-out prompts, the same for every row; below each its 95% interval (${intervals}).${decoding.length > 0 ? ` Decoding: ${decoding.join(", ")}.` : ""}${measured ? " KL is how far a policy is from the model before alignment, in nats per answer, along its own answers." : ""}</p><div class="scroll" tabindex="0" role="region" aria-label="Table of results"><table><thead><tr><th scope="col">mix</th>${head}${measured && markup`<th scope="col">KL (nats)</th>`}</tr></thead><tbody>${rows}</tbody></table></div>${controlTable(sweep)}${scaleTable(sweep)}`;
 };
 
 const accuracyTable = (

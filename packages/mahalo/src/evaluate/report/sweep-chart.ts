@@ -47,11 +47,15 @@ const layout = ({ points }: SweepResults): Layout => {
   if (names.length === 2 && places.size === mixes.length && mixes.length > 1) {
     const ordered = mixes.toSorted((a, b) => weight(a) - weight(b));
     const [lowest, highest] = [weight(element(ordered, 0)), Math.max(...places)];
-    const xOf = (point: SweepPoint): number =>
-      ((weight(point) - lowest) / (highest - lowest)) * (mixes.length - 1);
-    const xTicks = ordered.map((point): Tick => {
-      const end = weight(point) === 1 ? `all ${first}` : weight(point) === 0 ? `all ${second}` : "";
-      return { at: xOf(point), label: [weightText(weight(point)), end].filter(Boolean) };
+    const place = (value: number): number => ((value - lowest) / (highest - lowest)) * (mixes.length - 1);
+    const xOf = (point: SweepPoint): number => place(weight(point));
+    const weights = ordered.map(weight);
+    const crowded = weights.some((value, index) => index > 0 && value - element(weights, index - 1) < 0.1);
+    // Labels of mixes that lie close to each other would cover each other.
+    const labelled = crowded ? ticks(lowest, highest) : weights;
+    const xTicks = labelled.map((value): Tick => {
+      const end = value === 1 ? `all ${first}` : value === 0 ? `all ${second}` : "";
+      return { at: place(value), label: [weightText(value), end].filter(Boolean) };
     });
     return {
       ordered,

@@ -7,7 +7,7 @@ import { isThere, readTextSync } from "../../core/read-file.ts";
 import { stepBoundarySchema } from "../../data/tokens/steps.ts";
 import { normalizeMix } from "../heads/heads.ts";
 import { headKinds } from "../reward/head-kinds/registry.ts";
-import { type AdapterModule, adapterModules } from "../transformer/objective-adapters.ts";
+import { type AdapterModule, adapterModules } from "../transformer/map-adapters.ts";
 
 /** Name of the file; a folder that has it was written by mahalo. */
 export const manifestFile = "mahalo.json";

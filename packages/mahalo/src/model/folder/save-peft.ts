@@ -6,7 +6,7 @@ import { writeJsonFile } from "../../core/files.ts";
 import { lookUp } from "../../core/need.ts";
 import { type Heads, type Mix, normalizeMix } from "../heads/heads.ts";
 import { weightIn } from "../heads/mix-weight.ts";
-import { adapterModules, sharedAdapter } from "../transformer/objective-adapters.ts";
+import { adapterModules, sharedAdapter } from "../transformer/map-adapters.ts";
 import type { ComputeDType } from "../transformer/parameters.ts";
 import { layerPieces, type NamedWeight } from "../transformer/weights.ts";
 import type { LanguageModel } from "./load.ts";

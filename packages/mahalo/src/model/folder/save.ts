@@ -12,7 +12,7 @@ import {
 } from "@mahalo/torch";
 import { writeFileAtomic, writeJsonFile } from "../../core/files.ts";
 import { type Mix, normalizeMix } from "../heads/heads.ts";
-import type { Linear } from "../transformer/backbone.ts";
+import type { Linear } from "../transformer/layer.ts";
 import type { ObjectiveAdapters } from "../transformer/objective-adapters.ts";
 import type { ComputeDType, Parameter } from "../transformer/parameters.ts";
 import { type NamedWeight, writeWeights } from "../transformer/weights.ts";

@@ -1,7 +1,7 @@
 /** Gradients of a model under Hugging Face's names, for comparison with other software and between ways of computing. */
 import { ops } from "@mahalo/torch";
 import type { LanguageModel } from "../folder/load.ts";
-import type { BackboneWeights, Layer, Linear } from "../transformer/backbone.ts";
+import type { BackboneWeights, Layer, Linear } from "../transformer/layer.ts";
 import { Parameter } from "../transformer/parameters.ts";
 import { writeWeights } from "../transformer/weights.ts";
 

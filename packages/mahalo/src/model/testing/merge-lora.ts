@@ -1,7 +1,8 @@
 /** Adapters as part of the weights they stand beside: what a model with adapters is held against. */
 import { noGrad, ops, scope } from "@mahalo/torch";
 import type { Adapter } from "../transformer/adapter.ts";
-import { type Backbone, type Linear, linearParameters } from "../transformer/backbone.ts";
+import type { Backbone } from "../transformer/backbone.ts";
+import { type Linear, linearParameters } from "../transformer/layer.ts";
 
 /** All linear maps of a backbone. */
 export function linears(backbone: Backbone): Linear[] {

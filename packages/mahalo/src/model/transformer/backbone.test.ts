@@ -9,7 +9,7 @@ import type { LanguageModel } from "../folder/load.ts";
 import { clearGradients, gradientsOf, normDistance, trainAll } from "../testing/gradients.ts";
 import { hiddenOf, packed, type TinyName, tinyModel, tinyNames, tokensOf } from "../testing/tiny.ts";
 import { type Attend, packedAttention } from "./attention.ts";
-import { layerParameters } from "./backbone.ts";
+import { layerParameters } from "./layer.ts";
 import type { ComputeDType, Parameter } from "./parameters.ts";
 
 // Shapes: T tokens, D hidden.

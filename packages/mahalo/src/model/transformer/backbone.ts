@@ -2,51 +2,16 @@
 import { backward, gradEnabled, MahaloError, noGrad, ops, scope, type Tensor } from "@mahalo/torch";
 import { linear, slowProducts } from "../../core/products.ts";
 import type { ModelConfig } from "../folder/model-config.ts";
-import type { Adapter } from "./adapter.ts";
 import type { Attend } from "./attention.ts";
 import { kernelsFor } from "./fused-kernels.ts";
-import {
-  type Int8Weight,
-  type Kernels,
-  type RowwiseKernels,
-  type RowwiseLinear,
-  splitHeads,
-} from "./kernels.ts";
-import type { MapAdapters, ObjectiveAdapters } from "./objective-adapters.ts";
+import { type Kernels, type RowwiseKernels, type RowwiseLinear, splitHeads } from "./kernels.ts";
+import { type BackboneWeights, type Layer, type Linear, layerParameters } from "./layer.ts";
+import type { ObjectiveAdapters } from "./objective-adapters.ts";
 import type { ComputeDType, Parameter } from "./parameters.ts";
 import { RopeTable, type Rotation } from "./rope.ts";
 
 // Shapes: T tokens of a pass (rows laid end to end), D hidden, H query heads, G key-value heads, E head width,
 // I width of the MLP, J = 2I, Q = (H + 2G)E, S ranks of a map's adapters.
-
-/** A linear map: weight [out, in], an optional bias [out], optional low-rank updates. */
-export type Linear = {
-  weight: Parameter;
-  bias?: Parameter | undefined;
-  adapter?: Adapter | undefined;
-  /** Objectives' low-rank updates, which count where a pass has gains. */
-  adapters?: MapAdapters | undefined;
-  /** The weight once more as int8, which passes without gradients multiply with. */
-  int8?: Int8Weight | undefined;
-};
-
-/** Weights of one layer; query, key and value are one matrix, and so are gate and up. */
-export type Layer = {
-  attentionNorm: Parameter;
-  /** [Q, D]: rows of query heads, then key heads, then value heads. */
-  qkv: Linear;
-  /** RMS norms of each query and key head (Qwen3). */
-  queryNorm?: Parameter | undefined;
-  keyNorm?: Parameter | undefined;
-  attentionOut: Linear;
-  mlpNorm: Parameter;
-  /** [J, D]: rows of the gate, then rows of up. */
-  gateUp: Linear;
-  down: Linear;
-};
-
-/** Everything of a model but its heads. */
-export type BackboneWeights = { embedding: Parameter; layers: Layer[]; norm: Parameter };
 
 /** Tokens of one pass. */
 export type Tokens = {
@@ -78,21 +43,6 @@ const rowwiseLinear = ({ weight, bias, int8, adapters }: Linear, adapted: boolea
   int8,
   lowRank: adapted ? adapters?.stacked() : undefined,
 });
-
-/** All parameters of a linear map. */
-export const linearParameters = ({ weight, bias }: Linear): Parameter[] => (bias ? [weight, bias] : [weight]);
-
-/** All parameters of a layer. */
-export const layerParameters = (layer: Layer): Parameter[] => [
-  layer.attentionNorm,
-  ...linearParameters(layer.qkv),
-  ...(layer.queryNorm ? [layer.queryNorm] : []),
-  ...(layer.keyNorm ? [layer.keyNorm] : []),
-  ...linearParameters(layer.attentionOut),
-  layer.mlpNorm,
-  ...linearParameters(layer.gateUp),
-  ...linearParameters(layer.down),
-];
 
 /** Parameters of the low-rank adapters of a layer, which are not among {@link layerParameters}. */
 const adapterParameters = ({ qkv, attentionOut, gateUp, down }: Layer): Parameter[] =>

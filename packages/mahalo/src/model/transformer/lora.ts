@@ -2,7 +2,8 @@
 import { keep, MahaloError, ops, type Tensor, tensor } from "@mahalo/torch";
 import type { Random } from "../../core/random.ts";
 import { Adapter, type AdapterPart } from "./adapter.ts";
-import type { Backbone, Linear } from "./backbone.ts";
+import type { Backbone } from "./backbone.ts";
+import type { Linear } from "./layer.ts";
 import { type ComputeDType, type Parameter, parameter } from "./parameters.ts";
 
 // Shapes: T tokens, N inputs, M outputs, R rank.

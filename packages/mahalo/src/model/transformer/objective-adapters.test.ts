@@ -20,7 +20,8 @@ import {
   withFolder,
 } from "../testing/tiny.ts";
 import { packedAttention } from "./attention.ts";
-import { addAdapters, ObjectiveAdapters, sharedAdapter } from "./objective-adapters.ts";
+import { sharedAdapter } from "./map-adapters.ts";
+import { addAdapters, ObjectiveAdapters } from "./objective-adapters.ts";
 
 const MIXES: readonly Mix[] = [
   { accuracy: 1, engagement: 0 },

@@ -2,7 +2,7 @@
 import { keep, MahaloError, noGrad, ops, scope, type Tensor, tensor } from "@mahalo/torch";
 import type { ModelConfig } from "../folder/model-config.ts";
 import type { SourceTensor } from "../folder/source-tensor.ts";
-import type { BackboneWeights, Layer, Linear } from "./backbone.ts";
+import type { BackboneWeights, Layer, Linear } from "./layer.ts";
 import { type ComputeDType, type Parameter, parameter } from "./parameters.ts";
 
 /** Tensors that some files hold and no model reads: rotations are computed from the config. */

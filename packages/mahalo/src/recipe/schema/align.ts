@@ -1,6 +1,6 @@
 /** The align block of a recipe: MAH-DPO, or one of the methods that it is compared with. */
 import { z } from "zod";
-import { type AdapterModule, adapterModules } from "../../model/transformer/objective-adapters.ts";
+import { type AdapterModule, adapterModules } from "../../model/transformer/map-adapters.ts";
 import { defaultLoss, pairLosses, unreadOption } from "../../train/losses.ts";
 import type { MethodField } from "../../train/methods/method.ts";
 import { alignMethods } from "../../train/methods/registry.ts";

@@ -92,6 +92,16 @@ export const inventedResults = (): Results => {
           apart: true,
         },
       ],
+      scale: {
+        objectives: ["accuracy", "engagement"],
+        points: [
+          { weight: 0, position: 0, low: -0.08, high: 0.07 },
+          { weight: 0.25, position: 0.2, low: 0.11, high: 0.3 },
+          { weight: 0.5, position: 0.45, low: 0.36, high: 0.55 },
+          { weight: 0.75, position: 0.73, low: 0.65, high: 0.82 },
+          { weight: 1, position: 1, low: 0.96, high: 1.03 },
+        ],
+      },
       control: [
         {
           objective: "accuracy",
