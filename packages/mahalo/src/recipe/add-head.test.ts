@@ -4,6 +4,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { silenceProgress } from "../core/progress.ts";
+import { generateAll } from "../decode/generate.ts";
+import { readControl } from "../evaluate/control-file.ts";
 import { readResults } from "../evaluate/results.ts";
 import { type LanguageModel, loadModel } from "../model/folder/load.ts";
 import { IDS, logitsOf, tinyFolder } from "../model/testing/tiny.ts";
@@ -86,6 +88,62 @@ describe("add-head", () => {
 
   test("leaves the backbone as it is, so a recipe must not fine-tune it", () => {
     expect(() => recipe("tuned", modelOf("first"), ["c"], added, ["sft={}"])).toThrow(/sft: must be false/);
+  });
+});
+
+describe.each([
+  ["whole heads", ""],
+  ["heads of low rank", ", heads: { rank: 2 }"],
+])("a model whose objectives have adapters and %s", (_, heads) => {
+  const name = (kind: string): string => `${kind}${heads === "" ? "" : "-low-rank"}`;
+  const adapters = "train: { adapters: { rank: 2, lastLayers: 1, shared: true } }";
+  const answersOf = async (model: LanguageModel): Promise<unknown[]> =>
+    generateAll(
+      model,
+      [{ a: 1 }, { b: 1 }, { a: 0.3, b: 0.7 }].map((mix) => ({
+        ids: IDS,
+        mix,
+        maxNewTokens: 8,
+        logprobs: true,
+      })),
+    );
+
+  test("is trained, measured, and gets a further objective with an adapter of its own, and one without", async () => {
+    const first = recipe(name("adapted"), tinyFolder("tiny-llama"), ["a", "b"], adapters + heads);
+    await runRecipe(first);
+    const before = await loadModel(modelOf(name("adapted")));
+    expect(before.backbone.adapters?.objectives).toEqual(["a", "b"]);
+    expect(before.heads.rank).toBe(heads === "" ? undefined : 2);
+    const { points } = await readControl(modelOf(name("adapted")));
+    expect(points).toHaveLength(3);
+    const answered = await answersOf(before);
+    for (const [kind, train, own] of [
+      ["with", `${adapters.replace(", shared: true", "")}, `, ["a", "b", "c"]],
+      ["without", "", ["a", "b"]],
+    ] as const) {
+      const further = recipe(name(kind), modelOf(name("adapted")), ["a", "b", "c"], train + added, [
+        "align.epochs=6",
+      ]);
+      await runRecipe(further);
+      const after = await loadModel(modelOf(name(kind)));
+      expect(after.backbone.adapters?.objectives).toEqual(own);
+      expect(after.heads.objectives).toEqual(["a", "b", "c"]);
+      expect(await answersOf(after)).toEqual(answered);
+      const metrics = await readMetrics(join(folder, name(kind), "align", "metrics.jsonl"));
+      const losses = metrics.flatMap(({ loss }) => loss ?? []);
+      expect(losses.at(-1)).toBeLessThan(losses[0] ?? 0);
+      after.dispose();
+    }
+    before.dispose();
+  });
+
+  test("refuses adapters and heads of another size", async () => {
+    const more = (align: string) =>
+      runRecipe(recipe(name("other"), modelOf(name("adapted")), ["a", "b", "c"], `${added}, ${align}`), {
+        until: "align",
+      });
+    await expect(more("train: { adapters: { rank: 3, lastLayers: 1 } }")).rejects.toThrow(/another shape/);
+    await expect(more("heads: { rank: 3 }")).rejects.toThrow(/align.heads.rank: 3, but the model has/);
   });
 });
 
