@@ -14,4 +14,6 @@ export {
 } from "../evaluate/front.ts";
 export { bootstrapMean, type Estimate, wilson } from "../evaluate/intervals.ts";
 export { mixGrid } from "../evaluate/mixes.ts";
+export { nextMix } from "../evaluate/refine.ts";
+export { fitScale, mixAt, type Scale } from "../evaluate/scale.ts";
 export { type Policy, runSweep, type SweepOptions, type SweepOutcome } from "../evaluate/sweep.ts";

@@ -8,6 +8,7 @@ export type { ComputeDType, Parameter } from "../model/transformer/parameters.ts
 export { type AlignOptions, alignSchema } from "../recipe/schema/align.ts";
 export { type SftOptions, sftSchema } from "../recipe/schema/training.ts";
 export { type Schedule, scheduleRows } from "../recipe/stages/training.ts";
+export { interiorMixes } from "../train/interior-mixes.ts";
 export {
   type PairLogProbs,
   type PairLoss,
