@@ -14,8 +14,12 @@ import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import ts from "typescript";
 import { afterAll, describe, expect, test } from "vitest";
+import { writeControl } from "../packages/mahalo/src/evaluate/control-file.ts";
+import { inventedResults } from "../packages/mahalo/src/evaluate/report/testing/fixture.ts";
 import { loadModel } from "../packages/mahalo/src/model/folder/load.ts";
 import { saveModel } from "../packages/mahalo/src/model/folder/save.ts";
+import { allMaps } from "../packages/mahalo/src/model/testing/adapted.ts";
+import { addAdapters } from "../packages/mahalo/src/model/transformer/objective-adapters.ts";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const tiny = join(root, "test", "golden", "data", "models", "tiny-llama");
@@ -92,11 +96,15 @@ const runExample = async (
 
 const isLive = ({ note }: Example): boolean => /(^| )(run$|run |file=)/.test(note);
 
-/** What `npm start` leaves: a model with the quickstart's two heads. */
+/** What `npm start` leaves: a model with the quickstart's two heads and adapters, and what was measured of it. */
 const layOutQuickstart = async (at: string): Promise<void> => {
   const model = await loadModel(tiny, { training: true });
-  model.heads.addNoisyCopies(["accuracy", "engagement"], { seed: 0, compute: "float32" });
-  await saveModel(model, join(at, "runs", "quickstart", "align", "model"));
+  const objectives = ["accuracy", "engagement"];
+  model.heads.addNoisyCopies(objectives, { seed: 0, compute: "float32" });
+  addAdapters(model.backbone, allMaps, objectives, 0);
+  const to = join(at, "runs", "quickstart", "align", "model");
+  await saveModel(model, to);
+  await writeControl(to, inventedResults());
   model.dispose();
 };
 

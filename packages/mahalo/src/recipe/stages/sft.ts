@@ -32,7 +32,13 @@ export const sftStage: Stage<Recipe> = {
     const model = await loadForTraining(recipe, undefined, sft);
     try {
       const trained = setTrainable(model, sft.train, [model.heads.base], seed);
-      await train(model, sftTask({ examples, heldOut, ...schedule }), sft, trained, { folder, seed, signal });
+      // Rows that are read once gain nothing from keeping what frozen layers give.
+      const options = { ...sft, cacheHidden: sft.epochs > 1 };
+      await train(model, sftTask({ examples, heldOut, ...schedule }), options, trained, {
+        folder,
+        seed,
+        signal,
+      });
       await saveTrained(model, context);
     } finally {
       model.dispose();
