@@ -5,8 +5,8 @@ import { MahaloError, noGrad, ops, scope, type Tensor, writeSafetensors } from "
 import { writeJsonFile } from "../../core/files.ts";
 import { lookUp } from "../../core/need.ts";
 import { type Heads, type Mix, normalizeMix } from "../heads/heads.ts";
-import { weightIn } from "../heads/mix-weight.ts";
-import { adapterModules, sharedAdapter } from "../transformer/map-adapters.ts";
+import { adapterModules } from "../transformer/map-adapters.ts";
+import { gainIn } from "../transformer/objective-adapters.ts";
 import type { ComputeDType } from "../transformer/parameters.ts";
 import { layerPieces, type NamedWeight } from "../transformer/weights.ts";
 import type { LanguageModel } from "./load.ts";
@@ -91,15 +91,14 @@ export const exportPeft = async (
     });
   }
   const weights = Object.fromEntries(normalizeMix(mix, heads.objectives));
-  const gainOf = (name: string): number => (name === sharedAdapter ? 1 : weightIn(weights, name));
-  const used = adapters.names.filter((name) => gainOf(name) !== 0);
+  const used = adapters.names.filter((name) => gainIn(weights, name) !== 0);
   const { rank, alpha, layers, modules } = adapters.shape;
   const tensors = adapters.maps.flatMap(({ linear, adapters: map }): NamedWeight[] => {
     const [, index, module] = /^model\.layers\.(\d+)\.(.+)$/.exec(map.name) ?? [];
     const fused = lookUp(new Map(Object.entries(adapterModules)), module ?? "", "linear map");
     const matrices = used.flatMap((name) => {
       const found = map.get(name);
-      return found === undefined ? [] : [{ gain: gainOf(name), a: found.a_RN, b: found.b_MR }];
+      return found === undefined ? [] : [{ gain: gainIn(weights, name), a: found.a_RN, b: found.b_MR }];
     });
     const a_SN = (): Tensor =>
       ops.cat(

@@ -133,5 +133,11 @@ test("adapters that do not fit are refused", async () => {
   expect(() => addAdapters(backbone, allMaps, ["accuracy"], 1)).toThrow(/already/);
   expect(() => new ObjectiveAdapters(backbone.weights, { ...allMaps, layers: [99] })).toThrow(/layer 99/);
   expect(() => new ObjectiveAdapters(backbone.weights, { ...allMaps, layers: [] })).toThrow(/no linear map/);
+  expect(() => new ObjectiveAdapters(backbone.weights, { ...allMaps, layers: [1, 1] })).toThrow(
+    /named twice/,
+  );
+  expect(() => new ObjectiveAdapters(backbone.weights, { ...allMaps, layers: [1], rank: 1e6 })).toThrow(
+    /hidden size/,
+  );
   model.dispose();
 });

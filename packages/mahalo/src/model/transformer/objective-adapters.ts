@@ -18,6 +18,10 @@ import { type ComputeDType, type Parameter, parameter } from "./parameters.ts";
 /** Tokens of one pass under one mix, which lie side by side; without a mix all adapters are off. */
 export type MixedTokens = { length: number; mix: Readonly<Record<string, number>> | undefined };
 
+/** The gain of an adapter under a normalised mix. */
+export const gainIn = (mix: Readonly<Record<string, number>>, adapter: string): number =>
+  adapter === sharedAdapter ? 1 : weightIn(mix, adapter);
+
 /**
  * The adapters of a model: for each objective that has one a low-rank update of the chosen linear maps,
  *
@@ -35,17 +39,21 @@ export class ObjectiveAdapters {
   constructor(weights: BackboneWeights, shape: AdapterShape) {
     const { rank, alpha, layers, modules } = shape;
     const count = weights.layers.length;
+    const hiddenSize = weights.norm.value.size(0);
+    const twice = new Set(layers).size < layers.length || new Set(modules).size < modules.length;
     const stray = layers.find((layer) => !(Number.isInteger(layer) && layer >= 0 && layer < count));
     const fault =
       stray !== undefined
         ? `layer ${stray} is not one of the model's ${count}`
         : layers.length === 0 || modules.length === 0
           ? "no linear map is adapted"
-          : !(Number.isInteger(rank) && rank > 0)
-            ? `rank ${rank} is not a positive whole number`
-            : !(alpha > 0 && Number.isFinite(alpha))
-              ? `alpha ${alpha} is not above 0`
-              : undefined;
+          : twice
+            ? "a linear map is named twice"
+            : !(Number.isInteger(rank) && rank > 0 && rank <= hiddenSize)
+              ? `rank ${rank} is not a whole number from 1 to the model's hidden size, ${hiddenSize}`
+              : !(alpha > 0 && Number.isFinite(alpha))
+                ? `alpha ${alpha} is not above 0`
+                : undefined;
     if (fault !== undefined) throw new MahaloError("E_ADAPTERS", `adapters: ${fault}`);
     this.shape = shape;
     this.#maps = [...layers].flatMap((index) => {
@@ -148,7 +156,7 @@ export class ObjectiveAdapters {
     for (const { length, mix } of parts) {
       const begin = offset;
       for (const [index, name] of this.#names.entries()) {
-        const gain = mix === undefined ? 0 : name === sharedAdapter ? 1 : weightIn(mix, name);
+        const gain = mix === undefined ? 0 : gainIn(mix, name);
         gains.fill((gain * alpha) / rank, begin + index * rank, begin + (index + 1) * rank);
       }
       offset += length * width;
@@ -157,34 +165,25 @@ export class ObjectiveAdapters {
     return tensor(gains, { shape: [gains.length / width, width], device });
   }
 
-  /** What a normalised mix adds to the weight of a map: sum_k g_k (alpha / R) B_k A_k, float32 [M, N]. */
-  delta(adapters: MapAdapters, mix: Readonly<Record<string, number>>): Tensor {
+  /** What a normalised mix adds to the weight of a map, sum_k g_k (alpha / R) B_k A_k, float32 [M, N]; undefined for nothing. */
+  delta(adapters: MapAdapters, mix: Readonly<Record<string, number>>): Tensor | undefined {
     const { rank, alpha } = this.shape;
     return noGrad(() =>
       scope(() => {
         let sum: Tensor | undefined;
         for (const name of this.#names) {
-          const gain = name === sharedAdapter ? 1 : weightIn(mix, name);
+          const gain = gainIn(mix, name);
           const matrices = adapters.get(name);
           if (gain === 0 || matrices === undefined) continue;
-          const { a_RN, b_MR } = matrices;
-          const update = b_MR
+          const update = matrices.b_MR
             .float()
-            .matmul(a_RN.float())
+            .matmul(matrices.a_RN.float())
             .mul((gain * alpha) / rank);
           sum = sum === undefined ? update : sum.add(update);
         }
-        if (sum !== undefined) return sum;
-        const { linear } = this.#mapOf(adapters);
-        return ops.zerosLike(linear.weight.float());
+        return sum;
       }),
     );
-  }
-
-  #mapOf(adapters: MapAdapters): { linear: Linear } {
-    const map = this.#maps.find((candidate) => candidate.adapters === adapters);
-    if (map === undefined) throw new MahaloError("E_ADAPTERS", "the adapters of another model");
-    return map;
   }
 
   /** To be called after any adapter has changed. */
@@ -214,8 +213,8 @@ export const addAdapters = (
 ): Parameter[] => {
   const { compute, weights } = backbone;
   const count = weights.layers.length;
-  const first = count - (lastLayers ?? count);
-  const layers = Array.from({ length: lastLayers ?? count }, (_, index) => first + index);
+  const adapted = Math.min(count, lastLayers ?? count);
+  const layers = Array.from({ length: adapted }, (_, index) => count - adapted + index);
   const shape = { ...rest, layers };
   const present = backbone.adapters;
   if (present !== undefined && !isDeepStrictEqual(present.shape, shape)) {
