@@ -23,14 +23,21 @@ import {
   type Side,
   sideSchema,
 } from "./decode/results.ts";
-import { headsFolder, mixes, mixFolders, writePrompts, writePromptsByMix } from "./decode/tasks.ts";
+import {
+  adaptersFolder,
+  headsFolder,
+  mixes,
+  mixFolders,
+  writePrompts,
+  writePromptsByMix,
+} from "./decode/tasks.ts";
 import { type BenchLine, print, say } from "./lines.ts";
 import { count, type DType, dtypeNames, names } from "./options.ts";
 import { peerModel } from "./peer-model.ts";
 import { rewardModelFolder } from "./reward/tasks.ts";
 import { limits } from "./rows.ts";
 
-const partNames = ["one-stream", "fastest", "mixes", "heads", "search", "bandwidth"] as const;
+const partNames = ["one-stream", "fastest", "mixes", "heads", "adapters", "search", "bandwidth"] as const;
 
 const usage = `Usage: npx tsx bench/decode.ts [options]
   --part LIST             ${partNames.join(",")} (default: all)
@@ -250,6 +257,24 @@ const parts: Record<PartName, (settings: Settings, how: string) => Promise<Bench
     }
     return compareHeads(
       { data: "gsm8k, a mix of 3 heads", dtype: settings.weights, against: "one head", how },
+      runs,
+    );
+  },
+  adapters: async (settings, how) => {
+    const rows = await writePrompts(settings.prompts);
+    // Both models are written before either is timed.
+    await adaptersFolder();
+    const args = ["--rows", rows, "--weights", settings.weights];
+    const runs = [];
+    for (let round = 0; round < settings.rounds; round += 1)
+      runs.push(told("ours", await runOurs(settings, "adapters", args, pairSchema)));
+    return compareHeads(
+      {
+        data: "gsm8k, a mix of 3 heads with adapters",
+        dtype: settings.weights,
+        against: "the heads alone",
+        how,
+      },
       runs,
     );
   },

@@ -18,9 +18,9 @@ import { benchModel } from "../peer-model.ts";
 import { type BenchRow, readRows } from "../rows.ts";
 import { cpuSeconds } from "../usage.ts";
 import type { Side } from "./results.ts";
-import { mixes, objectives } from "./tasks.ts";
+import { adaptersFolder, headsFolder, mixes, objectives } from "./tasks.ts";
 
-const ways = ["stream", "mixes", "heads", "search", "bandwidth"] as const;
+const ways = ["stream", "mixes", "heads", "adapters", "search", "bandwidth"] as const;
 
 type Settings = {
   rows: readonly BenchRow[];
@@ -94,22 +94,23 @@ const mixed = async (settings: Settings): Promise<Side> => {
   return measure(model, prompts, prompts.length, settings);
 };
 
-/** One head and a mix of all three, alternating prompt by prompt. */
-const heads = async (settings: Settings): Promise<{ one: Side; mix: Side }> => {
-  const { newTokens, threads, rows } = settings;
-  const model = await open(settings.model, settings.weights);
-  const equal = Object.fromEntries(objectives.map((name) => [name, 1]));
-  const sides = [{ [objectives[0]]: 1 }, equal].map((mix) => ({
+/** Two models or mixes, alternating prompt by prompt. */
+const alternate = async (
+  asked: readonly { model: LanguageModel; mix: Mix }[],
+  { newTokens, threads, rows }: Settings,
+): Promise<{ one: Side; mix: Side }> => {
+  const sides = asked.map(({ model, mix }) => ({
+    model,
     prompts: promptsOf(rows, () => mix),
     runs: [] as Answered[],
     promptSeconds: 0,
   }));
-  for (const { prompts } of sides) await answer(model, prompts.slice(0, 1), 8);
+  for (const { model, prompts } of sides) await answer(model, prompts.slice(0, 1), 8);
   for (const row of rows.keys()) {
     for (const side of sides) {
       const prompt = side.prompts.slice(row, row + 1);
-      side.promptSeconds += (await answer(model, prompt, 1)).seconds;
-      side.runs.push(await answer(model, prompt, newTokens));
+      side.promptSeconds += (await answer(side.model, prompt, 1)).seconds;
+      side.runs.push(await answer(side.model, prompt, newTokens));
     }
   }
   const [single, mix] = sides.map(({ prompts, runs, promptSeconds }) =>
@@ -117,6 +118,31 @@ const heads = async (settings: Settings): Promise<{ one: Side; mix: Side }> => {
   );
   if (single === undefined || mix === undefined) throw new Error("a side is missing");
   return { one: single, mix };
+};
+
+const equal: Mix = Object.fromEntries(objectives.map((name) => [name, 1]));
+
+/** One head, and a mix of all three. */
+const heads = async (settings: Settings): Promise<{ one: Side; mix: Side }> => {
+  const model = await open(settings.model, settings.weights);
+  return alternate(
+    [
+      { model, mix: { [objectives[0]]: 1 } },
+      { model, mix: equal },
+    ],
+    settings,
+  );
+};
+
+/** A mix of heads, and of the same heads with adapters. */
+const adapters = async (settings: Settings): Promise<{ one: Side; mix: Side }> => {
+  const models = [await headsFolder(), await adaptersFolder()];
+  const opened: LanguageModel[] = [];
+  for (const model of models) opened.push(await open(model, settings.weights));
+  return alternate(
+    opened.map((model) => ({ model, mix: equal })),
+    settings,
+  );
 };
 
 const searched = async (settings: Settings): Promise<Side> => {
@@ -229,7 +255,7 @@ const main = async (): Promise<unknown> => {
     stepTokens: count("step-tokens", values["step-tokens"] ?? "48"),
   };
   setThreads(settings.threads);
-  return { stream, mixes: mixed, heads, search: searched, bandwidth }[way](settings);
+  return { stream, mixes: mixed, heads, adapters, search: searched, bandwidth }[way](settings);
 };
 
 process.stdout.write(`${JSON.stringify(await main())}\n`);

@@ -1,10 +1,16 @@
 /** What the decoding bench works on: rows of prompts, a model with three heads, its mixes as plain folders. */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
+import { noGrad, ops } from "@mahalo/torch";
 import { type LanguageModel, loadModel } from "../../packages/mahalo/src/model/folder/load.ts";
 import { exportMix, saveModel } from "../../packages/mahalo/src/model/folder/save.ts";
 import { openModelSource } from "../../packages/mahalo/src/model/folder/source.ts";
 import type { Mix } from "../../packages/mahalo/src/model/heads/heads.ts";
+import {
+  type AdapterModule,
+  adapterModules,
+} from "../../packages/mahalo/src/model/transformer/map-adapters.ts";
+import { addAdapters } from "../../packages/mahalo/src/model/transformer/objective-adapters.ts";
 import { benchFolder, benchModel } from "../peer-model.ts";
 import { buildRows, writeRows } from "../rows.ts";
 
@@ -48,6 +54,25 @@ export const headsFolder = async (): Promise<string> => {
   const model = await loadModel(benchModel, { training: true });
   try {
     model.heads.addNoisyCopies(objectives, { seed: 0, std: 0.02, compute: "float32" });
+    await saveModel(model, folder, { dtype: "float32", provenance: { model: benchModel } });
+  } finally {
+    model.dispose();
+  }
+  return folder;
+};
+
+/** Folder of the same model with an adapter for each objective, as recipes train them; written the first time. */
+export const adaptersFolder = async (): Promise<string> => {
+  const folder = join(benchFolder, `${benchModel}-adapters`);
+  if (existsSync(join(folder, "mahalo.json"))) return folder;
+  const model = await loadModel(await headsFolder(), { training: true });
+  try {
+    const modules = Object.keys(adapterModules) as AdapterModule[];
+    const shape = { rank: 16, alpha: 32, lastLayers: 10, modules, shared: false };
+    const matrices = addAdapters(model.backbone, shape, objectives, 0);
+    // Adapters that change nothing yet would be measured as well, and answer alike.
+    for (const { name, master } of matrices)
+      if (name.endsWith(".b") && master !== undefined) noGrad(() => ops.copy_(master, ops.full(master.shape, 1e-4)));
     await saveModel(model, folder, { dtype: "float32", provenance: { model: benchModel } });
   } finally {
     model.dispose();
