@@ -51,10 +51,8 @@ const overridesOf = (domain: string, set: readonly string[]): string[] =>
 /** One JSON line for each finding of a verdict, as benches print them. */
 const printLines = ({ domains }: Study): void => {
   for (const { name, verdicts } of domains)
-    for (const { claim, outcome, findings, notes } of verdicts)
-      process.stdout.write(
-        `${JSON.stringify({ bench: "study", data: name, claim, outcome, findings, notes })}\n`,
-      );
+    for (const verdict of verdicts)
+      process.stdout.write(`${JSON.stringify({ bench: "study", data: name, ...verdict })}\n`);
 };
 
 const main = async (args: string[]): Promise<void> => {

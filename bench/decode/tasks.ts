@@ -72,7 +72,8 @@ export const adaptersFolder = async (): Promise<string> => {
     const matrices = addAdapters(model.backbone, shape, objectives, 0);
     // Adapters that change nothing yet would be measured as well, and answer alike.
     for (const { name, master } of matrices)
-      if (name.endsWith(".b") && master !== undefined) noGrad(() => ops.copy_(master, ops.full(master.shape, 1e-4)));
+      if (name.endsWith(".b") && master !== undefined)
+        noGrad(() => ops.copy_(master, ops.full(master.shape, 1e-4)));
     await saveModel(model, folder, { dtype: "float32", provenance: { model: benchModel } });
   } finally {
     model.dispose();

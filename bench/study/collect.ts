@@ -8,6 +8,8 @@ import {
 import { equalGain, type MixScores, ownHeads, type PolicyScores, type Rule } from "./claims.ts";
 import { frontOverSoups } from "./fronts.ts";
 import { guidanceAdds, guidedPoints } from "./guided.ts";
+import { dpoRun } from "./plan.ts";
+import { endsApart } from "./reach.ts";
 import type { SeedRecord } from "./record.ts";
 import { aucsOf, unifiedNear } from "./rewards.ts";
 import type { Verdict } from "./verdict.ts";
@@ -76,10 +78,24 @@ export const decide = (
     ...others.map((name) => `${name} answered other prompts and is left out`),
     ...(records.length < 3 ? ["fewer than 3 seeds: the interval says little of another seed"] : []),
   ];
+  const alone = new Map(
+    objectives.flatMap((name) => {
+      const policy = only(dpoRun(name));
+      return policy === undefined ? [] : [[name, policy] as const];
+    }),
+  );
+  const ofSweep = (mixes: readonly MixScores[]): Verdict[] => [
+    ownHeads(mixes, singleHead(groups), rule),
+    equalGain(mixes, only("sft"), only("dpo-mixed"), rule),
+    frontOverSoups(mixes, soups === undefined ? undefined : sweepOf(soups), rule),
+    endsApart(mixes, alone, rule),
+  ];
+  const variants = [...groups.keys()].filter((name) => name.startsWith("mah-dpo-"));
   const verdicts = [
-    ownHeads(sweep, singleHead(groups), rule),
-    equalGain(sweep, only("sft"), only("dpo-mixed"), rule),
-    frontOverSoups(sweep, soups === undefined ? undefined : sweepOf(soups), rule),
+    ...ofSweep(sweep),
+    ...variants.flatMap((method) =>
+      ofSweep(sweepOf(groups.get(method))).map((verdict) => ({ ...verdict, method })),
+    ),
   ];
   const guided = records.flatMap((record) => (record.guided === undefined ? [] : [record.guided]));
   if (guided.length === records.length) verdicts.push(guidanceAdds(guidedPoints(guided), rule));

@@ -7,7 +7,7 @@ import { methodNames } from "./plan.ts";
 import { verdictSchema } from "./verdict.ts";
 
 /** The version written now; a reader refuses others. */
-export const studyVersion = 3;
+export const studyVersion = 4;
 
 const domainSchema = z.strictObject({
   name: z.string(),

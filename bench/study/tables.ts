@@ -98,7 +98,7 @@ const conflictText = ({ conflict }: StudyDomain): string[] => {
 };
 
 /** One claim's verdict: what decided it. */
-export const claimText = ({ claim, outcome, findings, notes }: Verdict): string => {
+export const claimText = ({ claim, method, outcome, findings, notes }: Verdict): string => {
   const rows = findings.map(({ of, difference, bound, outcome: verdict }) => [
     of,
     span(difference, signed),
@@ -106,7 +106,7 @@ export const claimText = ({ claim, outcome, findings, notes }: Verdict): string 
     verdict,
   ]);
   return [
-    `#### (${claim}) ${claims[claim]}: **${outcome}**`,
+    `#### (${claim}) ${claims[claim]}${method === undefined ? "" : `, by ${method}`}: **${outcome}**`,
     ...(rows.length === 0 ? [] : [table(["difference", "mean [95%]", "must lie above", "outcome"], rows)]),
     ...(notes.length === 0 ? [] : [`Notes: ${notes.join("; ")}.`]),
   ].join("\n\n");

@@ -28,17 +28,20 @@ export const claims = {
   c: "sweeping the weights moves results smoothly along a front that dominates the soups'",
   d: "guidance by reward models adds to MAH-DPO rather than replacing it",
   e: "the unified reward model comes close to the specialised ones",
+  f: "the ends of the sweep lie at least 0.8 times as far apart as models aligned to one objective each",
 } as const;
 
 /** Letter of a claim. */
 export type Claim = keyof typeof claims;
 
 /** All letters. */
-export const claimLetters = ["a", "b", "c", "d", "e"] as const satisfies readonly Claim[];
+export const claimLetters = ["a", "b", "c", "d", "e", "f"] as const satisfies readonly Claim[];
 
 /** What came out for one claim. */
 export const verdictSchema = z.strictObject({
   claim: z.enum(claimLetters),
+  /** Whose sweep it is about, where that is not MAH-DPO's as the recipe has it. */
+  method: z.string().optional(),
   outcome: z.enum(outcomes),
   findings: z.array(findingSchema),
   /** What a reader should know, for example that a method did not run. */
