@@ -18,7 +18,6 @@ import { guidanceAdds, guidedPoints } from "../bench/study/guided.ts";
 import { isForJudge, withJudges } from "../bench/study/judges.ts";
 import { completeMethods, methodNames, planSeed } from "../bench/study/plan.ts";
 import { pooledPairs } from "../bench/study/ranked-pairs.ts";
-import { endsApart } from "../bench/study/reach.ts";
 import { readRecord, recordPath } from "../bench/study/record.ts";
 import { aucsOf, unifiedNear } from "../bench/study/rewards.ts";
 import { runStudy, type StudyOptions } from "../bench/study/run.ts";
@@ -83,30 +82,6 @@ describe("a verdict", () => {
     expect(text).toContain("reward model comes close to the specialised ones: **holds**");
     expect(text).toContain("| a\\|b | +0.150 [+0.100, +0.200] | -0.050 | holds |");
     expect(text).toContain("Notes: so.");
-  });
-});
-
-describe("claim (f), ends as far apart as single models", () => {
-  const alone = new Map([
-    ["x", policy("dpo x", 12, 2)],
-    ["y", policy("dpo y", 2, 12)],
-  ]);
-
-  test("holds where they are, and falls where they are not", () => {
-    const found = endsApart([mixed(1, 12, 0), mixed(0, 0, 12)], alone, rule);
-    expect(found.outcome).toBe("holds");
-    // All of 12 less 0.8 times 10 of 12, on either objective.
-    expect(means(found)).toEqual([0.3333, 0.3333]);
-    expect(endsApart([mixed(1, 8, 6), mixed(0, 6, 8)], alone, rule).outcome).toBe("does not hold");
-  });
-
-  test("is not decided without the models or an end", () => {
-    const none = endsApart(sweep, new Map(), rule);
-    expect([none.outcome, none.notes]).toEqual([
-      "not decided at this size",
-      ["dpo did not run, so there is no distance to reach"],
-    ]);
-    expect(endsApart([mixed(0.5, 8, 8)], alone, rule).findings).toEqual([]);
   });
 });
 

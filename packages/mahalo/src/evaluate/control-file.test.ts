@@ -77,6 +77,30 @@ test("what a run measured is kept beside its model and read again", () =>
     await expect(readControl(folder)).rejects.toMatchObject({ code: "E_CONTROL" });
   }));
 
+test("a damaged scale, or targets on what was not judged", () =>
+  withFolder(async (folder) => {
+    const put = (scale: unknown): void =>
+      writeFileSync(join(folder, "control.json"), JSON.stringify({ ...control, scale }));
+    const [first, , last] = control.scale?.points ?? [];
+    for (const scale of [
+      { ...control.scale, objectives: ["accuracy", "accuracy"] },
+      { ...control.scale, points: [{ ...first, position: 0.3 }, last] },
+      { ...control.scale, points: [last, first] },
+    ]) {
+      put(scale);
+      await expect(readControl(folder)).rejects.toMatchObject({ code: "E_CONTROL" });
+    }
+    const judged = control.points.map((point) => {
+      const { engagement } = point.results;
+      return { ...point, results: engagement === undefined ? {} : { engagement } };
+    });
+    const half = mixOf(
+      { ...control, points: judged },
+      { targets: [{ objective: "engagement", atLeast: 0.5 }] },
+    );
+    expect(half.engagement).toBeGreaterThanOrEqual(0.75);
+  }));
+
 test("a model of which nothing was measured is named, and a run without mixes leaves nothing", () =>
   withFolder(async (folder) => {
     const { sweep: _, ...results } = inventedResults();

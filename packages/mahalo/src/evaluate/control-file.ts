@@ -1,17 +1,21 @@
 /** control.json, kept beside a model's weights: what its sweep measured, so that positions and targets become mixes. */
+import { existsSync } from "node:fs";
+import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { MahaloError } from "@mahalo/torch";
 import { z } from "zod";
-import { writeJsonFile } from "../core/files.ts";
+import { writeFileIfOther } from "../core/files.ts";
+import { formatNumberOf } from "../core/format.ts";
 import { readJsonFile } from "../core/json.ts";
 import { freeName } from "../core/names.ts";
-import { isThere } from "../core/read-file.ts";
+import { element } from "../core/need.ts";
 import type { Mix } from "../model/heads/heads.ts";
 import { pointSchema, type Results, scaleSchema } from "./results.ts";
 import { mixAt } from "./scale.ts";
 import { type Target, tune } from "./tune.ts";
 
-const fileName = "control.json";
+/** Name of the file. */
+export const controlFile = "control.json";
 
 const controlFileSchema = z.strictObject({
   format: z.literal("mahalo-control"),
@@ -42,13 +46,19 @@ export const writeControl = async (model: string, { name, sweep }: Results): Pro
     ...(scale === undefined ? {} : { scale }),
     objectives: Object.keys(first.mix),
   };
-  await writeJsonFile(join(model, fileName), file);
+  await writeFileIfOther(
+    join(model, controlFile),
+    new TextEncoder().encode(`${JSON.stringify(file, null, 2)}\n`),
+  );
 };
+
+/** Takes away what was measured of a model, where there is anything. */
+export const removeControl = (model: string): Promise<void> => rm(join(model, controlFile), { force: true });
 
 /** What is kept beside a model. @throws MahaloError E_CONTROL where nothing is, or it is damaged */
 export const readControl = async (model: string): Promise<ControlFile> => {
-  const path = join(model, fileName);
-  if (isThere(path)) {
+  const path = join(model, controlFile);
+  if (existsSync(path)) {
     const hint = "run the evaluate stage again to write it in this version's format";
     return readJsonFile(path, controlFileSchema, { code: "E_CONTROL", hint });
   }
@@ -75,16 +85,16 @@ export const mixOf = ({ points, scale, objectives }: ControlFile, asked: AskedMi
     if (scale !== undefined) return mixAt(scale, asked.at);
     const why =
       objectives.length === 2
-        ? "its results did not move between the ends"
-        : `it has ${objectives.length} objectives`;
+        ? "its sweep lacks an end, or results did not move between the ends"
+        : `it has ${formatNumberOf(objectives.length, "objective")}`;
     throw new MahaloError("E_POSITION", `the model has no scale of positions: ${why}`, {
       hint: "give weights",
     });
   }
   const { targets } = asked;
-  const free = objectives.find((name) => !targets.some(({ objective }) => objective === name));
-  const [first] = objectives;
-  const { reached, best, missed } = tune(points, targets, free ?? first ?? "");
+  const [measured = []] = points.map(({ results }) => Object.keys(results));
+  const free = measured.find((name) => !targets.some(({ objective }) => objective === name));
+  const { reached, best, missed } = tune(points, targets, free ?? element(measured, 0, "objective"));
   if (reached) return best.mix;
   const by = missed.map((target) => `${target.objective} by ${Number(target.by.toFixed(3))}`).join(", ");
   throw new MahaloError("E_TARGET", `no mix is expected to reach the target; the nearest misses ${by}`, {

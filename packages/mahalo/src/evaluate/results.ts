@@ -3,6 +3,7 @@ import { z } from "zod";
 import { writeJsonFile } from "../core/files.ts";
 import { readJsonFile } from "../core/json.ts";
 import { freeName } from "../core/names.ts";
+import { element } from "../core/need.ts";
 import { messageSchema } from "../data/rows/messages.ts";
 
 /** The version written now; a reader refuses others. */
@@ -54,19 +55,30 @@ export const controlSchema = z.strictObject({
 });
 
 /** See `Scale` in scale.ts. */
-export const scaleSchema = z.strictObject({
-  objectives: z.tuple([freeName, freeName]),
-  points: z
-    .array(
-      z.strictObject({
-        weight: z.number().min(0).max(1),
-        position: z.number().min(0).max(1),
-        low: z.number(),
-        high: z.number(),
-      }),
-    )
-    .min(2),
-});
+export const scaleSchema = z
+  .strictObject({
+    objectives: z.tuple([freeName, freeName]),
+    points: z
+      .array(
+        z.strictObject({
+          weight: z.number().min(0).max(1),
+          position: z.number().min(0).max(1),
+          low: z.number(),
+          high: z.number(),
+        }),
+      )
+      .min(2),
+  })
+  .superRefine(({ objectives, points }, context) => {
+    const fail = (path: string, message: string): void =>
+      context.addIssue({ code: "custom", path: [path], message });
+    if (objectives[0] === objectives[1]) fail("objectives", "names one objective twice");
+    for (const key of ["weight", "position"] as const) {
+      const values = points.map((point) => point[key]);
+      const rises = values.every((value, index) => index === 0 || value >= element(values, index - 1));
+      if (!rises || values[0] !== 0 || values.at(-1) !== 1) fail("points", `${key} must rise from 0 to 1`);
+    }
+  });
 
 /** One prompt with the answers of every policy. */
 export const sampleSchema = z.strictObject({

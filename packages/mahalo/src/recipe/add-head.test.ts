@@ -137,6 +137,34 @@ describe.each([
     before.dispose();
   });
 
+  test("keeps what was measured beside the model, whatever becomes of it, and is no other model for that", async () => {
+    const first = recipe(name("adapted"), tinyFolder("tiny-llama"), ["a", "b"], adapters + heads);
+    const model = modelOf(name("adapted"));
+    await rm(join(model, "control.json"));
+    await runRecipe(first);
+    expect((await readControl(model)).points).toHaveLength(3);
+    const further = recipe(
+      name("with"),
+      model,
+      ["a", "b", "c"],
+      `${adapters.replace(", shared: true", "")}, ${added}`,
+      ["align.epochs=6"],
+    );
+    const { stages } = await runRecipe(further, { until: "align" });
+    expect(stages.map(({ did }) => did)).toEqual(stages.map(() => "kept"));
+  });
+
+  test("is not trained where its objectives would answer over another backbone", async () => {
+    const more = (align: string, set: string[] = []) =>
+      runRecipe(recipe(name("over"), modelOf(name("adapted")), ["c"], align, set), { until: "align" });
+    for (const align of ["method: dpo, objective: c", "train: full", "train: { lora: { rank: 2 } }"])
+      await expect(more(align)).rejects.toMatchObject({ code: "E_HEAD_EXISTS" });
+    await expect(more("train: heads", ["sft={}"])).rejects.toMatchObject({ code: "E_HEAD_EXISTS" });
+    const shared = "method: add-head, train: { adapters: { rank: 2, shared: true } }";
+    const plain = recipe(name("shared"), modelOf("first"), ["a", "b", "c"], shared);
+    await expect(runRecipe(plain, { until: "align" })).rejects.toThrow(/share no adapter/);
+  });
+
   test("refuses adapters and heads of another size", async () => {
     const more = (align: string) =>
       runRecipe(recipe(name("other"), modelOf(name("adapted")), ["a", "b", "c"], `${added}, ${align}`), {

@@ -6,6 +6,8 @@ import { writeFileIfOther } from "../core/files.ts";
 import { formatDuration } from "../core/format.ts";
 import { findMemory, type Memory } from "../core/machine.ts";
 import { readBytes } from "../core/read-file.ts";
+import { removeControl, writeControl } from "../evaluate/control-file.ts";
+import { readResults } from "../evaluate/results.ts";
 import { type RunStagesOptions, runStages, type StageOutcome } from "./engine/run-stages.ts";
 import { writeResolvedRecipe } from "./load.ts";
 import { checkMemory } from "./memory.ts";
@@ -32,9 +34,20 @@ const published = [
   ["report", "sweep.svg"],
 ] as const;
 
+/** Folder of the model that a run aligned. */
+const alignedModel = (folder: string): string => join(folder, "align", "model");
+
 /** Takes away what an earlier run published, so that no result of another recipe stands beside this one's stages. */
 const unpublish = async (folder: string): Promise<void> => {
   for (const [, file] of published) await rm(join(folder, file), { force: true });
+  await removeControl(alignedModel(folder));
+};
+
+/** Keeps what the run's evaluation measured beside its model. */
+const publishControl = async (folder: string): Promise<void> => {
+  const path = join(folder, "evaluate", "results.json");
+  const model = alignedModel(folder);
+  if (existsSync(path) && existsSync(model)) await writeControl(model, await readResults(path));
 };
 
 const publish = async (folder: string, stages: readonly StageOutcome[]): Promise<string | undefined> => {
@@ -84,6 +97,7 @@ export const runRecipe = async (recipe: Recipe, options: RunRecipeOptions = {}):
       await writeResolvedRecipe(join(folder, "recipe.yaml"), recipe);
     },
   });
+  if (stages.some(({ name }) => name === "evaluate")) await publishControl(folder);
   return { name: recipe.name, folder, stages, report: await publish(folder, stages) };
 };
 

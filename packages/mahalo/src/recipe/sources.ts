@@ -6,6 +6,7 @@ import { hashBytes, hashFile } from "../core/files.ts";
 import { canonicalJson } from "../core/json.ts";
 import type { HubOptions } from "../data/hub/locate.ts";
 import { locateRows } from "../data/rows/load.ts";
+import { controlFile } from "../evaluate/control-file.ts";
 import { locateModel } from "../model/folder/source.ts";
 import type { SourceFiles } from "./engine/source-files.ts";
 import type { RowSource } from "./schema/schema.ts";
@@ -32,10 +33,12 @@ export const rowSourceFiles = (label: string, source: RowSource): SourceFiles =>
   locate: ({ fetch }) => unlessFetched(fetch, async (options) => [(await locateRows(source, options)).path]),
 });
 
-/** Files directly in a model folder; those of folders inside belong to other tools. */
+/** Files directly in a model folder; those of folders inside belong to other tools, and what was measured of it is not the model. */
 const modelFolderFiles = async (folder: string): Promise<string[]> => {
   const entries = await readdir(folder, { withFileTypes: true });
-  const names = entries.filter((entry) => !entry.isDirectory() && !entry.name.startsWith("."));
+  const names = entries.filter(
+    (entry) => !entry.isDirectory() && !entry.name.startsWith(".") && entry.name !== controlFile,
+  );
   return names.map(({ name }) => join(folder, name)).sort();
 };
 

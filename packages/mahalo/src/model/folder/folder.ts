@@ -18,7 +18,7 @@ import {
 import { checkTokenizerSize } from "../tokenizer/tokenizer-checks.ts";
 import { parseConfig } from "./config.ts";
 import { adaptersFile, headsFile, openWeights, valueHeadFile } from "./folder-weights.ts";
-import { readManifest } from "./manifest.ts";
+import { manifestFile, readManifest } from "./manifest.ts";
 import type { GenerationDefaults, ModelSource } from "./model-source.ts";
 
 const anyObject = z.looseObject({});
@@ -157,6 +157,15 @@ export const openFolder = (folder: string): ModelSource => {
   }
   const manifest = readManifest(folder);
   const objectives = manifest?.objectives ?? [];
+  if (manifest !== undefined && manifest.adapters === undefined && isThere(pathOf(adaptersFile))) {
+    throw new MahaloError(
+      "E_MODEL_MANIFEST",
+      `${pathOf(manifestFile)}: says nothing of ${adaptersFile}, which is there`,
+      {
+        hint: "the folder may be damaged: without its adapters the model would answer otherwise",
+      },
+    );
+  }
   const beside = [
     ...(objectives.length > 0 ? [headsFile] : []),
     ...(manifest?.adapters === undefined ? [] : [adaptersFile]),

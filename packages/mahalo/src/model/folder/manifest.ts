@@ -21,18 +21,23 @@ const rewardSchema = z.strictObject({
   boundary: stepBoundarySchema.nullable(),
 });
 
-const adaptersSchema = z.strictObject({
-  rank: z.int().positive(),
-  /** Updates are scaled by alpha / rank. */
-  alpha: z.number().positive(),
-  /** Layers with adapters, in order. */
-  layers: z.array(z.int().nonnegative()).min(1),
-  modules: z.array(z.enum(Object.keys(adapterModules) as AdapterModule[])).min(1),
-  /** Whether there is one that every mix has. */
-  shared: z.boolean(),
-  /** Objectives with an adapter. */
-  objectives: z.array(freeName),
-});
+const adaptersSchema = z
+  .strictObject({
+    rank: z.int().positive(),
+    /** Updates are scaled by alpha / rank. */
+    alpha: z.number().positive(),
+    /** Layers with adapters, in order. */
+    layers: z.array(z.int().nonnegative()).min(1),
+    modules: z.array(z.enum(Object.keys(adapterModules) as AdapterModule[])).min(1),
+    /** Whether there is one that every mix has. */
+    shared: z.boolean(),
+    /** Objectives with an adapter. */
+    objectives: z.array(freeName),
+  })
+  .refine(
+    ({ shared, objectives }) => shared || objectives.length > 0,
+    "needs an objective, or a shared adapter",
+  );
 
 /** What mahalo.json says of a reward model. */
 export type RewardManifest = z.output<typeof rewardSchema>;

@@ -92,6 +92,15 @@ export const exportPeft = async (
   }
   const weights = Object.fromEntries(normalizeMix(mix, heads.objectives));
   const used = adapters.names.filter((name) => gainIn(weights, name) !== 0);
+  if (used.length === 0) {
+    throw new MahaloError(
+      "E_ADAPTERS",
+      "no objective of the mix has an adapter, which a PEFT folder could hold",
+      {
+        hint: "export the mix as a model of its own",
+      },
+    );
+  }
   const { rank, alpha, layers, modules } = adapters.shape;
   const tensors = adapters.maps.flatMap(({ linear, adapters: map }): NamedWeight[] => {
     const [, index, module] = /^model\.layers\.(\d+)\.(.+)$/.exec(map.name) ?? [];

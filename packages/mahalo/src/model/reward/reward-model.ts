@@ -111,7 +111,7 @@ export const loadRewardModel = async (
   const { compute = "float32", training = false, revision } = options;
   const source = await openModelSource(name, revision === undefined ? {} : { revision });
   const named = new NamedTensors(source.tensors(), source.origin);
-  const { config, tokenizer, template, files, reward, objectives = [] } = source;
+  const { config, tokenizer, template, files, reward } = source;
   const backbone = new Backbone(config, readWeights(named, config, { compute, training }), compute);
   const stored = storedRewards(source, named);
   const names = options.promptObjectives;
@@ -124,7 +124,7 @@ export const loadRewardModel = async (
   named.checkAllTaken([
     "lm_head.weight",
     "base.weight",
-    ...objectives.map((objective) => `heads.${objective}.weight`),
+    ...[...named.names()].filter((name) => /^(heads|adapters|shared)\./.test(name)),
   ]);
   return {
     config,

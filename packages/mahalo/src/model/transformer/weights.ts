@@ -38,6 +38,11 @@ export class NamedTensors {
     );
   }
 
+  /** Names of all tensors. */
+  names(): Iterable<string> {
+    return this.#byName.keys();
+  }
+
   /** Whether the source has a tensor of this name. */
   has(name: string): boolean {
     return this.#byName.has(name);

@@ -30,6 +30,7 @@ const adapterSchema = z.strictObject({
   modules: z
     .array(z.enum(moduleNames))
     .min(1)
+    .refine((names) => new Set(names).size === names.length, "a module is named twice")
     .default(moduleNames)
     .describe("The linear layers that are adapted."),
   shared: z

@@ -1,5 +1,6 @@
 /** The align stage: MAH-DPO, one head an objective over a shared backbone, or a method it is compared with. */
 import { MahaloError } from "@mahalo/torch";
+import { listNames } from "../../core/suggest.ts";
 import type { EncodedPair } from "../../data/tokens/encode.ts";
 import type { LanguageModel } from "../../model/folder/load.ts";
 import { soupModel } from "../../model/heads/soup.ts";
@@ -92,6 +93,30 @@ const rowsOf = (
   };
 };
 
+/** Refuses what would change how objectives answer whose heads the model has. @throws MahaloError E_ADAPTERS, E_HEAD_EXISTS */
+const checkPresentHeads = ({ heads, backbone }: LanguageModel, { train }: AlignOptions): void => {
+  const present = heads.objectives;
+  if (present.length === 0) return;
+  if (train === "heads") return;
+  if (typeof train === "object" && "adapters" in train) {
+    if (!train.adapters.shared || backbone.adapters?.shared) return;
+    throw new MahaloError(
+      "E_ADAPTERS",
+      "align.train.adapters.shared: the model's objectives share no adapter",
+      {
+        hint: `a shared adapter would change how ${listNames(present)} answer; leave it out`,
+      },
+    );
+  }
+  throw new MahaloError(
+    "E_HEAD_EXISTS",
+    `align.train: the model has heads for ${listNames(present)}, which would answer over another backbone`,
+    {
+      hint: "add objectives with method: add-head, or export a mix (mahalo export) and begin with that",
+    },
+  );
+};
+
 /** Gives each objective a head that begins as the model's own: a noisy copy of it, or an update of low rank. */
 const addHeads = (
   { heads, backbone: { compute } }: LanguageModel,
@@ -146,6 +171,7 @@ export const alignStage: Stage<Recipe> = {
     const reference = (pairs: readonly EncodedPair[]): Promise<ReferencePair[]> =>
       referenceOf(model, pairs, align, context, frozen);
     try {
+      checkPresentHeads(model, options);
       const {
         rows,
         schedule,

@@ -2,14 +2,15 @@
 import { join } from "node:path";
 import { stringify } from "yaml";
 import { z } from "zod";
+import { hashBytes } from "../../core/files.ts";
 import { resumes, throwIfAborted } from "../../core/interrupt.ts";
+import { canonicalJson } from "../../core/json.ts";
 import { JsonlWriter } from "../../core/json-lines.ts";
 import { progress } from "../../core/progress.ts";
 import { rng } from "../../core/random.ts";
 import { describeReason } from "../../data/rows/problems.ts";
 import type { LogitMixture } from "../../decode/logit-mixing.ts";
 import type { MeasuredMix } from "../../evaluate/control.ts";
-import { writeControl } from "../../evaluate/control-file.ts";
 import { bootstrapMean } from "../../evaluate/intervals.ts";
 import { formatMix, mixGrid, type SweepMix } from "../../evaluate/mixes.ts";
 import { type Margins, pairAccuracy } from "../../evaluate/pair-accuracy.ts";
@@ -66,12 +67,14 @@ const modelNames = ({ recipe, folderOf }: Context): { evaluated: string; baselin
 const mixedObjectives = (recipe: Recipe, model: LanguageModel): string[] =>
   Object.keys(mergedOf(recipe)?.models ?? {}).concat(model.heads.objectives);
 
-/** The mixes that a recipe lists, with weights that sum to 1. */
-const listedMixes = (mixes: readonly SweepMix[], objectives: readonly string[]): SweepMix[] =>
-  mixes.map((mix) => {
+/** The mixes that a recipe lists, with weights that sum to 1; each once, whatever its weights were scaled to. */
+const listedMixes = (mixes: readonly SweepMix[], objectives: readonly string[]): SweepMix[] => {
+  const normalized = mixes.map((mix) => {
     const sum = Object.values(mix).reduce((total, weight) => total + weight, 0);
     return Object.fromEntries(objectives.map((name) => [name, weightIn(mix, name) / sum]));
   });
+  return [...new Map(normalized.map((mix) => [formatMix(mix), mix])).values()];
+};
 
 const decodingOf = ({ maxNewTokens, temperature, topK, topP, minP, repetitionPenalty }: EvaluateOptions) => ({
   maxNewTokens,
@@ -127,7 +130,8 @@ const sweep = async (
   const names = new Map<string, string>();
   const policyOf = (mix: SweepMix | undefined): Policy => {
     const label = mix === undefined ? onlyPolicy(context) : formatMix(mix);
-    const name = `mix-${names.size}`;
+    // By the mix itself: which mix an adaptive sweep asks for next depends on what judges said.
+    const name = `mix-${hashBytes(canonicalJson(mix ?? null)).slice(0, 16)}`;
     names.set(label, name);
     return {
       label,
@@ -258,7 +262,14 @@ const rank = async (context: Context, model: LanguageModel): Promise<Results["pa
   }
   const namedHeads = model.heads.objectives.map((name) => ({
     label: name,
-    weight: model.heads.lowRank ? { value: model.heads.mix({ [name]: 1 }) } : model.heads.get(name),
+    // Of low-rank heads one is merged when it is read: only so many are kept.
+    weight: model.heads.lowRank
+      ? {
+          get value() {
+            return model.heads.mix({ [name]: 1 });
+          },
+        }
+      : model.heads.get(name),
     mix: { [name]: 1 },
   }));
   throwIfAborted(signal, "evaluating", resumes);
@@ -362,7 +373,5 @@ export const evaluateStage = (answer: Answer): Stage<Recipe> => ({
       ...(chosen.length === 0 ? {} : { bestOf: chosen }),
     };
     await writeResults(join(folder, "results.json"), results);
-    const aligned = context.folderOf("align");
-    if (aligned !== undefined) await writeControl(modelFolder(aligned), results);
   },
 });
