@@ -17,7 +17,10 @@ import { runStudy } from "./study/run.ts";
 import { studyText } from "./study/tables.ts";
 import { tinyDomains } from "./study/tiny.ts";
 
-const domainNames = ["math", "values", "tutoring"] as const;
+const domainNames = ["math", "values", "tutoring", "control"] as const;
+
+/** Those that run where none is named; `control` is maths again. */
+const defaultDomains = ["math", "values", "tutoring"] as const;
 
 /** The study's own recipes: a domain's, cut to what two cores can do. */
 const studyRecipes = fileURLToPath(new URL("study/recipes", import.meta.url));
@@ -28,7 +31,7 @@ const setOfFull: Readonly<Record<string, readonly string[]>> = {
 };
 
 const usage = `Usage: npx tsx bench/study.ts [options]
-  --domains LIST    of ${domainNames.join(", ")} (default: all)
+  --domains LIST    of ${domainNames.join(", ")} (default: ${defaultDomains.join(", ")})
   --methods LIST    of ${methodNames.join(", ")} (default: all); those that they need are added
   --seeds N         seeds 0 to N - 1 (default 3)
   --out DIR         the study's folder (default: runs/study)
@@ -77,7 +80,7 @@ const main = async (args: string[]): Promise<void> => {
     return;
   }
   const tiny = values.tiny === true;
-  const asked = names("domains", values.domains ?? domainNames.join(","), domainNames);
+  const asked = names("domains", values.domains ?? defaultDomains.join(","), domainNames);
   const methods = names("methods", values.methods ?? methodNames.join(","), methodNames);
   const margin = Number(values.margin ?? "0.05");
   if (!(margin >= 0 && margin < 1))
