@@ -166,8 +166,15 @@ const blockSchema = trainingSchema
       if (!given && fields[field] === "needed") fail(field, `is missing; ${needs(method)}`);
       if (given && fields[field] === undefined) fail(field, `has no meaning for ${method}${meaningless}`);
     }
-    if (align.train === "heads" && align.conflict !== undefined)
-      fail("conflict", "has no meaning for train: heads, which trains no weights that objectives share");
+    const { train } = align;
+    const apart =
+      train === "heads"
+        ? "train: heads"
+        : typeof train === "object" && "adapters" in train && !train.adapters.shared
+          ? "adapters without a shared one"
+          : undefined;
+    if (apart !== undefined && align.conflict !== undefined)
+      fail("conflict", `has no meaning for ${apart}, where objectives share no weights that are trained`);
     const { heads } = alignMethods.get(method);
     if (
       typeof align.train === "object" &&
