@@ -1,19 +1,8 @@
 /** Whether a sweep's ends lie as far apart as models that were aligned to one objective each. */
 import { describe, expect, test } from "vitest";
-import type { MixScores, PolicyScores } from "../bench/study/claims.ts";
 import { endsApart } from "../bench/study/reach.ts";
+import { mixed, policy } from "./study-policies.ts";
 
-/** Three seeds of twelve prompts, of which so many in twelve score 1. */
-const seeds = (twelfths: number): number[][] =>
-  Array.from({ length: 3 }, () => Array.from({ length: 12 }, (_, index) => Number(index < twelfths)));
-const policy = (label: string, x: number, y: number): PolicyScores => ({
-  label,
-  scores: { x: seeds(x), y: seeds(y) },
-});
-const mixed = (weight: number, x: number, y: number): MixScores => ({
-  ...policy(`x=${weight}`, x, y),
-  mix: { x: weight, y: 1 - weight },
-});
 const rule = { objectives: ["x", "y"], resamples: 200 };
 const sweep = [mixed(1, 11, 3), mixed(0.5, 8, 8), mixed(0, 3, 11)];
 const means = ({ findings }: { findings: { difference: { mean: number } }[] }): number[] =>

@@ -4,14 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, describe, expect, test } from "vitest";
-import {
-  equalGain,
-  equalMix,
-  type MixScores,
-  ownHeads,
-  type PolicyScores,
-  pureMix,
-} from "../bench/study/claims.ts";
+import { equalGain, equalMix, ownHeads, pureMix } from "../bench/study/claims.ts";
 import { readStudy } from "../bench/study/format.ts";
 import { frontOverSoups } from "../bench/study/fronts.ts";
 import { guidanceAdds, guidedPoints } from "../bench/study/guided.ts";
@@ -26,18 +19,8 @@ import { claimText } from "../bench/study/tables.ts";
 import { tinyDomains } from "../bench/study/tiny.ts";
 import { finding, verdict } from "../bench/study/verdict.ts";
 import { silenceProgress } from "../packages/mahalo/src/core/progress.ts";
+import { mixed, policy, seeds } from "./study-policies.ts";
 
-/** Three seeds of twelve prompts, of which so many in twelve score 1; the same prompts first for all policies. */
-const seeds = (twelfths: number): number[][] =>
-  Array.from({ length: 3 }, () => Array.from({ length: 12 }, (_, index) => Number(index < twelfths)));
-const policy = (label: string, x: number, y: number): PolicyScores => ({
-  label,
-  scores: { x: seeds(x), y: seeds(y) },
-});
-const mixed = (weight: number, x: number, y: number): MixScores => ({
-  ...policy(`x=${weight}`, x, y),
-  mix: { x: weight, y: 1 - weight },
-});
 const rule = { objectives: ["x", "y"], resamples: 200 };
 const sweep = [mixed(1, 11, 3), mixed(0.5, 8, 8), mixed(0, 3, 11)];
 const kept = fileURLToPath(new URL("../bench/study/records", import.meta.url));
