@@ -6,7 +6,6 @@ import { exportPeft } from "../model/folder/save-peft.ts";
 import { normalizeMix } from "../model/heads/heads.ts";
 import type { ComputeDType } from "../model/transformer/parameters.ts";
 import { type CommonOptions, command, type Io, outputOf, usage } from "./command.ts";
-
 import { type MixFlags, oneMixOf, withMix } from "./mix-options.ts";
 
 type ExportOptions = CommonOptions &

@@ -132,9 +132,10 @@ export const cachedDecoder = (model: LanguageModel, options: DecoderOptions = {}
         const { hidden_TD, starts } = cachedPass(backbone, cache, resolved, { fused });
         for (const { row, ids, mix } of extensions) {
           const of = rowOf(row);
+          const key = keyOf(mix);
           for (const id of ids) of.ids.push(id);
           // Tokens of several mixes are nobody else's beginning.
-          of.key = (of.key ?? keyOf(mix)) === keyOf(mix) ? keyOf(mix) : mixedKey;
+          of.key = (of.key ?? key) === key ? key : mixedKey;
         }
         const ends = zip(starts, extensions).map(([start, { ids }]) => start + ids.length - 1);
         // A step's ends are its rows, in order.

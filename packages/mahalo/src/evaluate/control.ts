@@ -2,7 +2,7 @@
 import { element, lastOf, zip } from "../core/need.ts";
 import type { Random } from "../core/random.ts";
 import { weightIn } from "../model/heads/mix-weight.ts";
-import { type Estimate, pairedDifference } from "./intervals.ts";
+import { type Estimate, judgedDifference } from "./intervals.ts";
 import type { SweepMix } from "./mixes.ts";
 
 /** How well an objective's weight controls its results, over the mixes of a sweep. */
@@ -147,15 +147,8 @@ const sideEffects = (
   for (const [other, after] of Object.entries(scores)) {
     const reference = before.scores[other];
     if (other === objective || reference === undefined) continue;
-    const pairs = zip(after, reference).flatMap(([score, against]) =>
-      score === null || against === null ? [] : [[score, against] as const],
-    );
-    if (pairs.length === 0) continue;
-    effects[other] = pairedDifference(
-      pairs.map(([score]) => score),
-      pairs.map(([, against]) => against),
-      random(objective, other),
-    );
+    const effect = judgedDifference(after, reference, random(objective, other));
+    if (effect !== undefined) effects[other] = effect;
   }
   return effects;
 };

@@ -108,6 +108,26 @@ export const pairedDifference = (
   );
 };
 
+/**
+ * {@link pairedDifference} of two policies' scores on the same prompts, over the prompts on which neither judge abstained:
+ * the others say nothing about the difference. Undefined where there are none.
+ */
+export const judgedDifference = (
+  a: readonly (number | null)[],
+  b: readonly (number | null)[],
+  random: Random,
+): Estimate | undefined => {
+  const pairs = zip(a, b).flatMap(([score, against]) =>
+    score === null || against === null ? [] : [[score, against] as const],
+  );
+  if (pairs.length === 0) return undefined;
+  return pairedDifference(
+    pairs.map(([score]) => score),
+    pairs.map(([, against]) => against),
+    random,
+  );
+};
+
 /** The mean of scores with its interval: Wilson's where every score is 0 or 1, else the bootstrap's. */
 export const estimate = (
   scores: readonly number[],

@@ -1,9 +1,9 @@
 /** The adaptive sweep: after the ends, each next mix lies where results change most between two mixes that were measured. */
-import { element, need, zip } from "../core/need.ts";
+import { element, need } from "../core/need.ts";
 import type { Random } from "../core/random.ts";
 import { weightIn } from "../model/heads/mix-weight.ts";
 import type { MeasuredMix } from "./control.ts";
-import { pairedDifference } from "./intervals.ts";
+import { judgedDifference } from "./intervals.ts";
 import type { SweepMix } from "./mixes.ts";
 
 /** A change between neighbours, as a share of the range of results, from which on a sweep looks between them. */
@@ -59,16 +59,9 @@ const stepBetween = (
     ...[...ranges].map(([objective, range]) => {
       const change = Math.abs(meanOn(a, objective) - meanOn(b, objective));
       if (!(range > 0) || change <= largestStep * range) return 0;
-      const scores = zip(scoresOn(a, objective), scoresOn(b, objective)).flatMap(([score, against]) =>
-        score === null || against === null ? [] : [[score, against] as const],
-      );
-      if (scores.length === 0) return 0;
-      const { low, high } = pairedDifference(
-        scores.map(([score]) => score),
-        scores.map(([, against]) => against),
-        random,
-      );
-      return low > 0 || high < 0 ? change / range : 0;
+      const difference = judgedDifference(scoresOn(a, objective), scoresOn(b, objective), random);
+      if (difference === undefined) return 0;
+      return difference.low > 0 || difference.high < 0 ? change / range : 0;
     }),
   );
 

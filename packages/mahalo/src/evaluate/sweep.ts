@@ -6,7 +6,7 @@ import type { Message } from "../data/rows/messages.ts";
 import type { Judge, Verdict } from "../judges/types.ts";
 import { weightIn } from "../model/heads/mix-weight.ts";
 import { type Control, type ControlledPolicy, controlOf, type MeasuredMix, meansOf } from "./control.ts";
-import { estimate, pairedDifference } from "./intervals.ts";
+import { estimate, judgedDifference } from "./intervals.ts";
 import type { SweepMix } from "./mixes.ts";
 import type { Sample, Steering, SweepPoint } from "./results.ts";
 import { fitScale, type Scale } from "./scale.ts";
@@ -127,18 +127,10 @@ const steer = (objective: string, judged: readonly Judged[], seed: number): Stee
   }
   const [ownResult, otherResult] = [start.point.results[objective], other.point.results[objective]];
   const random = rng(seed, "evaluate", "steering", objective);
-  // Prompts on which either answer was not judged say nothing about the difference.
   const scoresOf = ({ scores }: Judged): (number | null)[] =>
     need(scores[objective], `scores on ${objective}`);
-  const pairs = zip(scoresOf(start), scoresOf(other)).flatMap(([score, against]) => {
-    return score === null || against === null ? [] : [[score, against] as const];
-  });
-  if (pairs.length === 0) return [];
-  const difference = pairedDifference(
-    pairs.map(([score]) => score),
-    pairs.map(([, against]) => against),
-    random,
-  );
+  const difference = judgedDifference(scoresOf(start), scoresOf(other), random);
+  if (difference === undefined) return [];
   return [
     {
       objective,

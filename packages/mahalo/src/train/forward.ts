@@ -3,10 +3,11 @@ import { noGrad, scope } from "@mahalo/torch";
 import { zip } from "../core/need.ts";
 import type { LanguageModel } from "../model/folder/load.ts";
 import { packedAttention } from "../model/transformer/attention.ts";
+import { mixedTokens } from "../model/transformer/tokens.ts";
 import type { HeadPassOptions } from "./head-pass.ts";
 import type { HiddenCache } from "./hidden-cache.ts";
 import { rowHeads, type TrainedModel } from "./log-prob-head.ts";
-import { forwardHeads, microbatches, tokensOf, valuesOf } from "./microbatch.ts";
+import { forwardHeads, microbatches, valuesOf } from "./microbatch.ts";
 import type { CompletionLogProbs, CompletionValues, LossHead, TaskRow } from "./task.ts";
 import type { TrunkCache } from "./trunk-cache.ts";
 
@@ -44,11 +45,11 @@ export const forwardWithoutGrad = (
   noGrad(() => {
     for (const microbatch of microbatches(rows, options.maxTokensPerMicrobatch, headsOf(model, options))) {
       scope(() => {
-        const { batch, members } = microbatch;
+        const { batch, members, mixes } = microbatch;
         const { backbone } = model;
         const hidden =
           options.hidden ??
-          backbone.forward(tokensOf(microbatch, backbone), packedAttention(batch), {
+          backbone.forward(mixedTokens(batch, mixes, backbone), packedAttention(batch), {
             start: options.trunk?.startOf(microbatch.rows),
           });
         const values = valuesOf(microbatch, forwardHeads(microbatch, hidden));

@@ -3,11 +3,11 @@ import { noGrad, ops, scope, type Tensor, tensor } from "@mahalo/torch";
 import { append } from "../core/append.ts";
 import { hashBytes } from "../core/files.ts";
 import { element } from "../core/need.ts";
-import { type PackedBatch, packRows, rowLength } from "../data/tokens/packing.ts";
+import { type PackedBatch, packRows } from "../data/tokens/packing.ts";
 import type { Mix } from "../model/heads/heads.ts";
 import { packedAttention } from "../model/transformer/attention.ts";
 import type { Backbone } from "../model/transformer/backbone.ts";
-import { batchTokens } from "../model/transformer/tokens.ts";
+import { mixedTokens } from "../model/transformer/tokens.ts";
 import type { StateCache } from "./state-cache.ts";
 import type { LossHead, TaskRow } from "./task.ts";
 
@@ -76,8 +76,7 @@ export class HiddenCache {
   }
 
   #read({ batch, mix, positions }: Layout): Tensor {
-    const parts = batch.rows.map((row) => ({ length: rowLength(row), mix }));
-    const tokens = { ...batchTokens(batch), gains_TS: this.#backbone.adapters?.gains(parts) };
+    const tokens = mixedTokens(batch, [mix], this.#backbone);
     const hidden_TD = this.#backbone.forward(tokens, packedAttention(batch));
     return hidden_TD.indexSelect(0, tensor(Int32Array.from(positions), { dtype: "int64" }));
   }

@@ -1,10 +1,8 @@
 /** Microbatches of a step: packed rows, with what each head reads of them. */
 import { MahaloError, noGrad, ops, scope, type Tensor, tensor } from "@mahalo/torch";
 import { element, zip } from "../core/need.ts";
-import { type PackedBatch, packRows, rowLength } from "../data/tokens/packing.ts";
+import { type PackedBatch, packRows } from "../data/tokens/packing.ts";
 import type { Mix } from "../model/heads/heads.ts";
-import type { Backbone, Tokens } from "../model/transformer/backbone.ts";
-import { batchTokens } from "../model/transformer/tokens.ts";
 import { HiddenCache } from "./hidden-cache.ts";
 import type { CompletionValues, HeadOutput, LossHead, RowLoss, TaskRow } from "./task.ts";
 
@@ -64,12 +62,6 @@ export function microbatches(
     const mixes = packed.map((row) => headOf(row).mix);
     return { rows: packed, members, batch, mixes, groups: groupByHead(batch, packed, headOf) };
   });
-}
-
-/** The tokens of a microbatch for a backbone, each row's with the gains of its mix. */
-export function tokensOf({ batch, mixes }: Microbatch, { adapters }: Backbone): Tokens {
-  const parts = zip(batch.rows, mixes).map(([row, mix]) => ({ length: rowLength(row), mix }));
-  return { ...batchTokens(batch), gains_TS: adapters?.gains(parts) };
 }
 
 const int64 = (positions: readonly number[]): Tensor =>

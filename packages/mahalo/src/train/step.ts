@@ -4,11 +4,12 @@ import { lookUp, need, zip } from "../core/need.ts";
 import { rng } from "../core/random.ts";
 import { packedAttention } from "../model/transformer/attention.ts";
 import type { Parameter } from "../model/transformer/parameters.ts";
+import { mixedTokens } from "../model/transformer/tokens.ts";
 import { passByObjective } from "./analysis/conflict.ts";
 import { forwardWithoutGrad, headsOf, type PassOptions, type ReadOptions } from "./forward.ts";
 import type { TrainedModel } from "./log-prob-head.ts";
 import type { Metrics } from "./metrics.ts";
-import { backwardHeads, forwardHeads, microbatches, tokensOf, valuesOf } from "./microbatch.ts";
+import { backwardHeads, forwardHeads, microbatches, valuesOf } from "./microbatch.ts";
 import type { TrainOptions } from "./options.ts";
 import type { CompletionValues, RowLoss, Task, TaskRow } from "./task.ts";
 
@@ -96,11 +97,11 @@ export function accumulateGradients<R>(
   const { hidden: cache, trunk, checkpointing = false } = options;
   for (const microbatch of microbatches(rows, options.maxTokensPerMicrobatch, headsOf(model, options))) {
     scope(() => {
-      const { batch } = microbatch;
+      const { batch, mixes } = microbatch;
       const { backbone } = model;
       const pass =
         cache === undefined
-          ? backbone.train(tokensOf(microbatch, backbone), packedAttention(batch), {
+          ? backbone.train(mixedTokens(batch, mixes, backbone), packedAttention(batch), {
               checkpoint: checkpointing,
               start: trunk?.startOf(microbatch.rows),
             })

@@ -32,6 +32,7 @@ import {
   loadForTraining,
   modelFolder,
   reachedRows,
+  refuseHeads,
   saveTrained,
   scheduleRows,
   trainingInputs,
@@ -94,7 +95,8 @@ const rowsOf = (
 };
 
 /** Refuses what would change how objectives answer whose heads the model has. @throws MahaloError E_ADAPTERS, E_HEAD_EXISTS */
-const checkPresentHeads = ({ heads, backbone }: LanguageModel, { train }: AlignOptions): void => {
+const checkPresentHeads = (model: LanguageModel, { train }: AlignOptions): void => {
+  const { heads, backbone } = model;
   const present = heads.objectives;
   if (present.length === 0) return;
   if (train === "heads") return;
@@ -108,13 +110,7 @@ const checkPresentHeads = ({ heads, backbone }: LanguageModel, { train }: AlignO
       },
     );
   }
-  throw new MahaloError(
-    "E_HEAD_EXISTS",
-    `align.train: the model has heads for ${listNames(present)}, which would answer over another backbone`,
-    {
-      hint: "add objectives with method: add-head, or export a mix (mahalo export) and begin with that",
-    },
-  );
+  refuseHeads(model, "align.train", "add objectives with method: add-head");
 };
 
 /** Gives each objective a head that begins as the model's own: a noisy copy of it, or an update of low rank. */

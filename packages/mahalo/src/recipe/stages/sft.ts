@@ -1,13 +1,11 @@
 /** The sft stage: supervised fine-tuning of the base model on responses. */
-import { MahaloError } from "@mahalo/torch";
-import { listNames } from "../../core/suggest.ts";
 import { sftTask } from "../../train/sft.ts";
 import { setTrainable, train } from "../../train/trainer.ts";
 import { needFolder, type Stage } from "../engine/stage.ts";
 import type { Recipe } from "../schema/schema.ts";
 import { modelFiles } from "../sources.ts";
 import { readExamples, readHeldOutExamples } from "./data-files.ts";
-import { loadForTraining, saveTrained, scheduleRows, trainingInputs } from "./training.ts";
+import { loadForTraining, refuseHeads, saveTrained, scheduleRows, trainingInputs } from "./training.ts";
 
 /** Trains the base model on the examples of the data stage; its folder then holds `model/` and metrics. */
 export const sftStage: Stage<Recipe> = {
@@ -33,16 +31,7 @@ export const sftStage: Stage<Recipe> = {
     const schedule = scheduleRows(rows, ["sft"], sft, seed);
     const model = await loadForTraining(recipe, undefined, sft);
     try {
-      if (model.heads.objectives.length > 0) {
-        const present = listNames(model.heads.objectives);
-        throw new MahaloError(
-          "E_HEAD_EXISTS",
-          `sft: the model has heads for ${present}, which would answer over another backbone`,
-          {
-            hint: "set sft: false, or export a mix (mahalo export) and begin with that",
-          },
-        );
-      }
+      refuseHeads(model, "sft", "set sft: false");
       const trained = setTrainable(model, sft.train, [model.heads.base], seed);
       // Rows that are read once gain nothing from keeping what frozen layers give.
       const options = { ...sft, cacheHidden: sft.epochs > 1 };

@@ -1,6 +1,8 @@
 /** What the two training stages share: the order of rows, the number of steps, and the model they begin with. */
 import { join } from "node:path";
+import { MahaloError } from "@mahalo/torch";
 import { element, lookUp } from "../../core/need.ts";
+import { listNames } from "../../core/suggest.ts";
 import { type Balance, balancedBatches } from "../../data/tokens/balance.ts";
 import { type LanguageModel, loadModel } from "../../model/folder/load.ts";
 import { saveModel } from "../../model/folder/save.ts";
@@ -80,6 +82,21 @@ export const loadForTraining = (
     training: true,
     ...(from === undefined && recipe.revision !== undefined ? { revision: recipe.revision } : {}),
   });
+
+/**
+ * Refuses to train the backbone beneath heads that a model has.
+ *
+ * @param field what of the recipe would, and `otherwise` what to do in its place
+ * @throws MahaloError E_HEAD_EXISTS
+ */
+export const refuseHeads = ({ heads }: LanguageModel, field: string, otherwise: string): void => {
+  if (heads.objectives.length === 0) return;
+  throw new MahaloError(
+    "E_HEAD_EXISTS",
+    `${field}: the model has heads for ${listNames(heads.objectives)}, which would answer over another backbone`,
+    { hint: `${otherwise}, or export a mix (mahalo export) and begin with that` },
+  );
+};
 
 /** Saves what a stage trained, with what it came from. */
 export const saveTrained = async (
