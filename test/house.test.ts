@@ -17,6 +17,7 @@ const longest = 400;
 /** Rooms of packages/mahalo/src from left to right: each may import those behind it; stages meet in recipe/ only. */
 const order = [
   "cli",
+  "serve",
   "recipe",
   "evaluate",
   "rollout",

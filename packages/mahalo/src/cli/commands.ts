@@ -15,6 +15,7 @@ import { rolloutCommand } from "./rollout.ts";
 import { runCommand } from "./run.ts";
 import { schemaCommand } from "./schema.ts";
 import { scoreCommand } from "./score.ts";
+import { serveCommand } from "./serve.ts";
 import { setupCommand } from "./setup.ts";
 import { traceCommand } from "./trace.ts";
 import { tuneCommand } from "./tune.ts";
@@ -26,6 +27,7 @@ export const commands = new Registry<CommandFile>("command", {
   inspect: inspectCommand,
   generate: generateCommand,
   chat: chatCommand,
+  serve: serveCommand,
   rollout: rolloutCommand,
   relabel: relabelCommand,
   pairs: pairsCommand,

@@ -1,0 +1,142 @@
+/** From a checked request to a job of the engine, and from its events to the answers of all choices. */
+import { randomInt } from "node:crypto";
+import { bug, element } from "../../core/need.ts";
+import type { MixPlan } from "../../decode/mix-schedule.ts";
+import type { Finish } from "../../decode/request.ts";
+import type { Mix } from "../../model/heads/heads.ts";
+import type { ChosenToken, GenerateJob, JobEvent, PromptForm } from "../engine/protocol.ts";
+import { badField } from "../http/api-error.ts";
+import type { Bounds } from "../options.ts";
+import type { NamedModel } from "./asked-mix.ts";
+import { biasOf, type SamplingFields, samplingOf, stopsOf } from "./fields.ts";
+
+/** What a route hands over beside the shared fields. */
+export type Asked = {
+  named: NamedModel;
+  mix: MixPlan | undefined;
+  prompts: readonly PromptForm[];
+  fields: SamplingFields;
+  maxTokens: number | undefined;
+  logprobs: boolean;
+  topLogprobs: number;
+};
+
+/** The job of a request. A request without a seed gets one of its own, which the answer tells. @throws ApiError 400 over budget */
+export const jobOf = (
+  { named, mix, prompts, fields, maxTokens, logprobs, topLogprobs }: Asked,
+  bounds: Bounds,
+): GenerateJob => {
+  const n = fields.n ?? 1;
+  const longest = maxTokens ?? bounds.maxTokens;
+  if (n * prompts.length > bounds.maxChoices)
+    throw badField(
+      "n",
+      `${prompts.length} prompts with ${n} choices each are more than the ${bounds.maxChoices} answers of one request`,
+    );
+  if (n * prompts.length * longest > bounds.maxRequestTokens)
+    throw badField(
+      "max_tokens",
+      `${n * prompts.length} answers of ${longest} tokens are more than the ${bounds.maxRequestTokens} tokens of one request`,
+    );
+  const bias = biasOf(fields);
+  const stop = stopsOf(fields);
+  return {
+    kind: "generate",
+    model: named.info.id,
+    prompts,
+    n,
+    mix,
+    seed: fields.seed ?? randomInt(2 ** 47),
+    request: {
+      sampling: samplingOf(fields),
+      maxNewTokens: longest,
+      logprobs,
+      ...(topLogprobs > 0 ? { topLogprobs } : {}),
+      ...(stop.length > 0 ? { stop } : {}),
+      ...(bias === undefined ? {} : { logitBias: bias }),
+    },
+  };
+};
+
+/** Tokens of a request and its answers, in OpenAI's words. */
+export type Usage = {
+  prompt_tokens: number;
+  completion_tokens: number;
+  total_tokens: number;
+  prompt_tokens_details: { cached_tokens: number };
+};
+
+/** What has come of a job so far; one for each request. */
+export class Tally {
+  readonly #n: number;
+  #promptTokens: readonly number[] = [];
+  readonly #cached = new Map<number, number>();
+  #completionTokens = 0;
+  /** The mix of the answers, where it does not change on the way. */
+  mix: Mix | undefined;
+
+  constructor(n: number) {
+    this.#n = n;
+  }
+
+  take(event: JobEvent): void {
+    if (event.type === "prompts") {
+      this.#promptTokens = event.tokens;
+      this.mix = event.mix;
+    } else if (event.type === "start") {
+      // Of a prompt's choices the first counts: the others find it in memory because of that one.
+      if (event.choice % this.#n === 0) this.#cached.set(event.choice, event.cachedTokens);
+    } else if (event.type === "finish") this.#completionTokens += event.tokens;
+  }
+
+  get usage(): Usage {
+    const sum = (counts: Iterable<number>): number => [...counts].reduce((total, count) => total + count, 0);
+    const prompt = sum(this.#promptTokens);
+    return {
+      prompt_tokens: prompt,
+      completion_tokens: this.#completionTokens,
+      total_tokens: prompt + this.#completionTokens,
+      prompt_tokens_details: { cached_tokens: sum(this.#cached.values()) },
+    };
+  }
+}
+
+/** What an answer says of how it came about, so that it can be asked for again. */
+export type Provenance = { mix: MixPlan | null; seed: number; model_hash: string };
+
+/** The vendor field of an answer. */
+export const provenanceOf = (job: GenerateJob, { info }: NamedModel, mix: Mix | undefined): Provenance => ({
+  mix: mix ?? job.mix ?? null,
+  seed: job.seed,
+  model_hash: info.hash,
+});
+
+/** One choice, whole. */
+export type ChoiceAnswer = { text: string; finish: Finish; logprobs: ChosenToken[] };
+
+/** Collects all choices of a job whose first event has been read. @throws what the job throws */
+export const collect = async (
+  events: AsyncIterable<JobEvent>,
+  tally: Tally,
+  choices: number,
+): Promise<ChoiceAnswer[]> => {
+  const texts = Array.from({ length: choices }, () => [] as string[]);
+  const logprobs = Array.from({ length: choices }, () => [] as ChosenToken[]);
+  const finishes = new Map<number, Finish>();
+  for await (const event of events) {
+    tally.take(event);
+    if (event.type === "delta") {
+      element(texts, event.choice, "choice").push(event.text);
+      element(logprobs, event.choice, "choice").push(...(event.logprobs ?? []));
+    } else if (event.type === "finish") finishes.set(event.choice, event.finish);
+  }
+  return texts.map((text, choice) => ({
+    text: text.join(""),
+    finish: finishes.get(choice) ?? bug(`choice ${choice} did not end`),
+    logprobs: element(logprobs, choice, "choice"),
+  }));
+};
+
+/** Why an answer ended, in OpenAI's words. */
+export const finishReason = (finish: Finish): "stop" | "length" =>
+  finish === "end" || finish === "stop" ? "stop" : "length";

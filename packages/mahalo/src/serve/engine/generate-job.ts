@@ -1,0 +1,127 @@
+/** One generate job on an engine: its prompts are read, its choices submitted, and their events sent on. */
+import { rng } from "../../core/random.ts";
+import { encodePrompt } from "../../data/tokens/encode.ts";
+import type { Engine, RequestHandle } from "../../decode/engine.ts";
+import type { AnswerEvent, TokenEvent } from "../../decode/events.ts";
+import { hasPhases } from "../../decode/mix-schedule.ts";
+import { samplingFor } from "../../decode/sampling.ts";
+import type { LanguageModel } from "../../model/folder/load.ts";
+import { normalizeMix } from "../../model/heads/heads.ts";
+import type { ChosenToken, GenerateJob, JobEvent, PromptForm, TokenLogprob } from "./protocol.ts";
+
+/** Ids of a prompt as the model gets it: the very ids that training and `mahalo generate` use. @throws RowProblem */
+export const promptIds = ({ tokenizer, template }: LanguageModel, prompt: PromptForm): number[] => {
+  if ("ids" in prompt) return [...prompt.ids];
+  if ("text" in prompt) return tokenizer.encode(prompt.text);
+  return encodePrompt(prompt.messages, { tokenizer, template, maxPromptTokens: Number.MAX_SAFE_INTEGER });
+};
+
+/** Seed of a choice: the first one's is the request's own, so that one choice is what the library answers under that seed. */
+const seedOf = (seed: number, choice: number): number =>
+  choice === 0 ? seed : rng(seed, "choice", String(choice)).integer(2 ** 32);
+
+const tokenLogprob = ({ tokenizer }: LanguageModel, id: number, logprob: number): TokenLogprob => ({
+  id,
+  text: tokenizer.decode([id]),
+  logprob,
+});
+
+const chosen = (model: LanguageModel, { id, logprob, topLogprobs }: TokenEvent): ChosenToken[] =>
+  logprob === undefined
+    ? []
+    : [
+        {
+          ...tokenLogprob(model, id, logprob),
+          top: (topLogprobs ?? []).map((other) => tokenLogprob(model, other.id, other.logprob)),
+        },
+      ];
+
+/** A job under way. */
+export type RunningJob = { cancel(): void };
+
+/** A job with the ids of its prompts. */
+export type ReadJob = { job: GenerateJob; prompts: readonly (readonly number[])[] };
+
+/** Reads a job's prompts. @throws MahaloError, RowProblem */
+export const readJob = (model: LanguageModel, job: GenerateJob): ReadJob => ({
+  job,
+  prompts: job.prompts.map((prompt) => promptIds(model, prompt)),
+});
+
+/**
+ * Submits a job's choices. The first error ends the job: its other choices are cancelled.
+ *
+ * @param emit hears of everything, the last event being `end` or `error`
+ * @throws MahaloError what a wrong request throws; nothing is then left behind
+ */
+export const startJob = (
+  engine: Engine,
+  { job, prompts }: ReadJob,
+  emit: (event: JobEvent) => void,
+): RunningJob => {
+  const { model } = engine;
+  const handles: RequestHandle[] = [];
+  let open = prompts.length * job.n;
+  const cancel = (): void => {
+    for (const handle of handles) handle.cancel();
+  };
+  const listener = (choice: number) => {
+    let sent = 0;
+    let held: ChosenToken[] = [];
+    let tokens = 0;
+    return (event: AnswerEvent): void => {
+      switch (event.type) {
+        case "start":
+          emit({ type: "start", choice, cachedTokens: event.cachedTokens });
+          return;
+        case "token": {
+          tokens += 1;
+          held = [...held, ...chosen(model, event)];
+          if (event.text === "") return;
+          emit({ type: "delta", choice, text: event.text, tokens: tokens - sent, ...withLogprobs(held) });
+          sent = tokens;
+          held = [];
+          return;
+        }
+        case "done": {
+          const { finish, ids } = event.completion;
+          // An end token has no text; what a stop string held back is no part of the answer, but was generated.
+          if (held.length > 0)
+            emit({ type: "delta", choice, text: "", tokens: tokens - sent, ...withLogprobs(held) });
+          emit({ type: "finish", choice, finish, tokens: ids.length });
+          open -= 1;
+          if (open === 0) emit({ type: "end" });
+          return;
+        }
+        case "step":
+          return;
+      }
+    };
+  };
+  try {
+    const sampling = samplingFor(model.generation, job.request.sampling);
+    for (const [index, ids] of prompts.entries())
+      for (let n = 0; n < job.n; n++) {
+        const choice = index * job.n + n;
+        const request = { ...job.request, sampling, ids, mix: job.mix, seed: seedOf(job.seed, choice) };
+        handles.push(engine.submit(request, "request", listener(choice)));
+      }
+  } catch (error) {
+    cancel();
+    throw error;
+  }
+  emit({ type: "prompts", tokens: prompts.map((ids) => ids.length), ...fixedMix(model, job) });
+  return { cancel };
+};
+
+const withLogprobs = (tokens: readonly ChosenToken[]): { logprobs?: readonly ChosenToken[] } =>
+  tokens.length === 0 ? {} : { logprobs: tokens };
+
+/** The normalised mix of answers whose mix does not change on the way; nothing for a model without objectives. */
+const fixedMix = (
+  { heads }: LanguageModel,
+  { mix = Object.fromEntries(heads.objectives.map((name) => [name, 1])) }: GenerateJob,
+): { mix?: Record<string, number> } =>
+  heads.objectives.length === 0 || hasPhases(mix)
+    ? {}
+    : { mix: Object.fromEntries(normalizeMix(mix, heads.objectives)) };

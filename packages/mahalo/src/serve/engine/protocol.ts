@@ -1,0 +1,102 @@
+/** What the HTTP thread and the engine's thread say to each other. */
+import type { Message } from "../../data/rows/messages.ts";
+import type { MixPlan } from "../../decode/mix-schedule.ts";
+import type { Finish, GenerateRequest } from "../../decode/request.ts";
+import type { ControlFile } from "../../evaluate/control-file.ts";
+import type { Mix } from "../../model/heads/heads.ts";
+import type { WeightsName } from "../../model/transformer/precision.ts";
+
+/** A model to serve, and the name that clients call it by. */
+export type ModelEntry = { id: string; source: string };
+
+/** What the engine's thread is started with. */
+export type EngineSettings = {
+  models: readonly ModelEntry[];
+  compute: "float32" | "bfloat16";
+  weights?: WeightsName | undefined;
+  /** Answers decoded side by side, per model. */
+  parallel: number;
+  /** Answers that may wait for room, and tokens of their prompts, over all models. */
+  maxWaiting: number;
+  maxWaitingTokens: number;
+  /** Bound on the memory of keys and values, over all models. Default: half of what is available. */
+  maxBytes?: number | undefined;
+};
+
+/** What clients may know of a model that is served. */
+export type ModelInfo = {
+  id: string;
+  /** Names of the objectives, none for a plain model. */
+  objectives: readonly string[];
+  /** Longest prompt and answer together, in tokens. */
+  contextLength: number;
+  vocabSize: number;
+  /** SHA-256 of the weights' files, shortened; the same for equal weights. */
+  hash: string;
+  /** Seconds since 1970 at which it was loaded. */
+  created: number;
+  /** What its run measured, where it was kept with the model. */
+  control?: ControlFile | undefined;
+};
+
+/** The text that is to be continued: a conversation, plain text, or token ids. */
+export type PromptForm = { messages: Message[] } | { text: string } | { ids: readonly number[] };
+
+/** Answers to one or more prompts, each with `n` choices; choice c of prompt p has number p * n + c. */
+export type GenerateJob = {
+  kind: "generate";
+  model: string;
+  prompts: readonly PromptForm[];
+  n: number;
+  mix?: MixPlan | undefined;
+  seed: number;
+  request: Omit<GenerateRequest, "ids" | "mix" | "seed">;
+};
+
+/** Text into tokens. */
+export type TokenizeJob = {
+  kind: "tokenize";
+  model: string;
+  prompt: PromptForm;
+};
+
+/** Tokens into text. */
+export type DetokenizeJob = { kind: "detokenize"; model: string; ids: readonly number[] };
+
+/** A piece of work for the engine's thread. */
+export type Job = GenerateJob | TokenizeJob | DetokenizeJob;
+
+/** A token with its log-probability; bytes that are no whole character are U+FFFD in its text. */
+export type TokenLogprob = { id: number; text: string; logprob: number };
+
+/** A chosen token, and the likeliest ones in its place. */
+export type ChosenToken = TokenLogprob & { top: readonly TokenLogprob[] };
+
+/** An error on its way between threads. */
+export type PlainError = { code: string; message: string; hint?: string | undefined };
+
+/** What happens to a job. */
+export type JobEvent =
+  /** The prompts have been read; `mix` is what answers are made under, normalised, where it does not change on the way. */
+  | { type: "prompts"; tokens: readonly number[]; mix?: Mix | undefined }
+  /** A choice has got its first room, with so many of its prompt's tokens out of memory. */
+  | { type: "start"; choice: number; cachedTokens: number }
+  | { type: "delta"; choice: number; text: string; tokens: number; logprobs?: readonly ChosenToken[] }
+  | { type: "finish"; choice: number; finish: Finish; tokens: number }
+  | { type: "tokens"; ids: readonly number[] }
+  | { type: "text"; text: string }
+  /** Nothing comes after it. */
+  | { type: "end" }
+  | { type: "error"; error: PlainError };
+
+/** What the engine's thread reports of itself now and then. */
+export type EngineStats = { running: number; waiting: number; usedBytes: number };
+
+/** To the engine's thread. */
+export type ToEngine = { type: "submit"; id: number; job: Job } | { type: "cancel"; id: number };
+
+/** From the engine's thread. */
+export type FromEngine =
+  | { type: "ready"; models: readonly ModelInfo[] }
+  | { type: "failed"; error: PlainError }
+  | { type: "events"; events: readonly (readonly [id: number, event: JobEvent])[]; stats: EngineStats };

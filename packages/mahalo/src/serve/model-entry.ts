@@ -1,0 +1,33 @@
+/** Models as a command line names them: a packaged name, a folder, a hub id, or a run, each with or without a name of its own. */
+import { existsSync } from "node:fs";
+import { basename, join, resolve } from "node:path";
+import { MahaloError } from "@mahalo/torch";
+import { isFreeName } from "../core/names.ts";
+import type { ModelEntry } from "./engine/protocol.ts";
+
+/** Where a run's folder keeps its model. */
+const modelOfRun = join("align", "model");
+
+/** What a folder is called by: the run's name where it is a run or a model inside it. */
+const nameOf = (source: string, folder: string): string => {
+  if (source.endsWith(modelOfRun)) return basename(resolve(source, "..", ".."));
+  return existsSync(folder) ? basename(resolve(folder)).replace(/\.gguf$/, "") : source;
+};
+
+/**
+ * A model to serve, from `PATH` or `NAME=PATH`; a run's folder stands for its aligned model.
+ *
+ * @throws MahaloError E_SERVE_OPTION for a name that a request could not carry
+ *
+ * @example modelEntry("runs/quickstart") // { id: "quickstart", source: "runs/quickstart/align/model" }
+ */
+export const modelEntry = (text: string): ModelEntry => {
+  const [, name, path = text] = /^([^=/]+)=(.+)$/s.exec(text) ?? [];
+  const inRun = join(path, modelOfRun);
+  const source = existsSync(inRun) ? inRun : path;
+  const id = name ?? nameOf(source, path);
+  if (/^[\w./:-]{1,256}$/.test(id) && isFreeName(id)) return { id, source };
+  throw new MahaloError("E_SERVE_OPTION", `${text}: "${id}" is no name for a model`, {
+    hint: "give one of letters, digits and ._-/ in front: NAME=PATH",
+  });
+};

@@ -1,0 +1,72 @@
+/** A server over a tiny model for tests, and requests to it as they go over the wire. */
+import { mkdtemp, rm } from "node:fs/promises";
+import { connect } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { layOutModel } from "../../cli/testing/run.ts";
+import type { ServeOptions } from "../options.ts";
+import { type ServerHandle, serve } from "../serve.ts";
+
+/** A server, the folder of its model, and how to be rid of both. */
+export type TestServer = ServerHandle & { folder: string; model: string; stop(): Promise<void> };
+
+/** Starts a server on a free port; its model `tiny` has the objectives accuracy and engagement. */
+export const startServer = async (options: ServeOptions = {}): Promise<TestServer> => {
+  const folder = await mkdtemp(join(tmpdir(), "mahalo-serve-"));
+  const model = await layOutModel(folder);
+  const server = await serve([{ id: "tiny", source: model }], {
+    port: 0,
+    log: "silent",
+    compute: "float32",
+    ...options,
+  });
+  const stop = async (): Promise<void> => {
+    await server.close();
+    await rm(folder, { recursive: true });
+  };
+  return { ...server, folder, model, stop };
+};
+
+/** A chat request's body; `more` replaces or adds fields. */
+export const chatBody = (more: Record<string, unknown> = {}): Record<string, unknown> => ({
+  model: "tiny",
+  messages: [{ role: "user", content: "Hi there" }],
+  max_tokens: 4,
+  ...more,
+});
+
+/** Posts JSON, or text as it is. */
+export const post = (
+  { url }: Pick<ServerHandle, "url">,
+  path: string,
+  body: unknown,
+  headers: Record<string, string> = {},
+): Promise<Response> =>
+  fetch(`${url}${path}`, {
+    method: "POST",
+    headers: { "content-type": "application/json", ...headers },
+    body: typeof body === "string" || body instanceof Uint8Array ? new Blob([body]) : JSON.stringify(body),
+  });
+
+/** Sends bytes as they are on a connection of their own; gives what comes back until the server closes, or `wait` ms have passed. */
+export const raw = ({ url }: Pick<ServerHandle, "url">, text: string, wait = 5_000): Promise<string> =>
+  new Promise((resolve, reject) => {
+    const socket = connect(Number(new URL(url).port), "127.0.0.1");
+    let got = "";
+    const timer = setTimeout(() => socket.destroy(), wait);
+    socket.on("data", (data) => {
+      got += String(data);
+    });
+    socket.on("error", (error: NodeJS.ErrnoException) => {
+      if (error.code !== "ECONNRESET" && error.code !== "EPIPE") reject(error);
+    });
+    socket.on("close", () => {
+      clearTimeout(timer);
+      resolve(got);
+    });
+    socket.write(text);
+  });
+
+/** The data of server-sent events. */
+export const eventsOf = (text: string): string[] =>
+  text.split("\n\n").flatMap((block) => (block.startsWith("data: ") ? [block.slice(6)] : []));
