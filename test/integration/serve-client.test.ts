@@ -238,7 +238,7 @@ describe("weights", () => {
 });
 
 describe("errors", () => {
-  test.each<[string, object, typeof OpenAI.APIError]>([
+  test.each<[string, object, new (...args: never[]) => Error]>([
     ["a wrong field", { temperature: -1 }, OpenAI.BadRequestError],
     ["no such model", { model: "other" }, OpenAI.NotFoundError],
   ])("%s", async (_, more, kind) => {

@@ -1,25 +1,13 @@
 /** Answers of /v1/chat/completions in OpenAI's form: whole, and chunk by chunk. */
-import type { ChosenToken, TokenLogprob } from "../engine/protocol.ts";
+import type { ChosenToken } from "../engine/protocol.ts";
 import { type ChoiceAnswer, finishReason, type Provenance, type Usage } from "./generation.ts";
+import { tokenForm } from "./token-form.ts";
 
 /** What all parts of one answer share. */
 export type AnswerHead = { id: string; created: number; model: string; system_fingerprint: string };
 
-/** UTF-8 bytes of a token; null where it is a part of a character. */
-const bytesOf = (text: string): number[] | null =>
-  text.includes("\uFFFD") ? null : [...new TextEncoder().encode(text)];
-
-const tokenOf = ({ text, logprob }: TokenLogprob) => ({
-  token: text,
-  logprob: finite(logprob),
-  bytes: bytesOf(text),
-});
-
-/** JSON has no infinity; OpenAI gives -9999 for what is practically impossible. */
-const finite = (logprob: number): number => (Number.isFinite(logprob) ? logprob : -9999);
-
 const contentLogprobs = (tokens: readonly ChosenToken[]) => ({
-  content: tokens.map(({ top, ...token }) => ({ ...tokenOf(token), top_logprobs: top.map(tokenOf) })),
+  content: tokens.map(({ top, ...token }) => ({ ...tokenForm(token), top_logprobs: top.map(tokenForm) })),
   refusal: null,
 });
 

@@ -1,10 +1,11 @@
 /** From a checked request to a job of the engine, and from its events to the answers of all choices. */
 import { randomInt } from "node:crypto";
+import { append } from "../../core/append.ts";
 import { bug, element } from "../../core/need.ts";
 import type { MixPlan } from "../../decode/mix-schedule.ts";
 import type { Finish } from "../../decode/request.ts";
 import type { Mix } from "../../model/heads/heads.ts";
-import type { ChosenToken, GenerateJob, JobEvent, PromptForm } from "../engine/protocol.ts";
+import type { ChosenToken, EchoedToken, GenerateJob, JobEvent, PromptForm } from "../engine/protocol.ts";
 import { badField } from "../http/api-error.ts";
 import type { Bounds } from "../options.ts";
 import type { NamedModel } from "./asked-mix.ts";
@@ -19,11 +20,13 @@ export type Asked = {
   maxTokens: number | undefined;
   logprobs: boolean;
   topLogprobs: number;
+  /** Whether the prompts' own text is told. Default: not. */
+  echo?: boolean | undefined;
 };
 
 /** The job of a request. A request without a seed gets one of its own, which the answer tells. @throws ApiError 400 over budget */
 export const jobOf = (
-  { named, mix, prompts, fields, maxTokens, logprobs, topLogprobs }: Asked,
+  { named, mix, prompts, fields, maxTokens, logprobs, topLogprobs, echo = false }: Asked,
   bounds: Bounds,
 ): GenerateJob => {
   const n = fields.n ?? 1;
@@ -47,9 +50,10 @@ export const jobOf = (
     n,
     mix,
     seed: fields.seed ?? randomInt(2 ** 47),
+    maxNewTokens: longest,
+    ...(echo ? { echo: { logprobs, top: topLogprobs } } : {}),
     request: {
       sampling: samplingOf(fields),
-      maxNewTokens: longest,
       logprobs,
       ...(topLogprobs > 0 ? { topLogprobs } : {}),
       ...(stop.length > 0 ? { stop } : {}),
@@ -111,30 +115,44 @@ export const provenanceOf = (job: GenerateJob, { info }: NamedModel, mix: Mix | 
   model_hash: info.hash,
 });
 
-/** One choice, whole. */
-export type ChoiceAnswer = { text: string; finish: Finish; logprobs: ChosenToken[] };
+/** One choice, whole; with its prompt where that was asked for. */
+export type ChoiceAnswer = {
+  text: string;
+  finish: Finish;
+  logprobs: ChosenToken[];
+  echo?: { text: string; tokens: readonly EchoedToken[] };
+};
 
 /** Collects all choices of a job whose first event has been read. @throws what the job throws */
 export const collect = async (
   events: AsyncIterable<JobEvent>,
   tally: Tally,
-  choices: number,
+  { prompts, n }: Pick<GenerateJob, "prompts" | "n">,
 ): Promise<ChoiceAnswer[]> => {
-  const texts = Array.from({ length: choices }, () => [] as string[]);
-  const logprobs = Array.from({ length: choices }, () => [] as ChosenToken[]);
+  const places = Array.from({ length: prompts.length * n }, () => ({
+    text: [] as string[],
+    logprobs: [] as ChosenToken[],
+  }));
   const finishes = new Map<number, Finish>();
+  const echoes = new Map<number, { text: string; tokens: readonly EchoedToken[] }>();
   for await (const event of events) {
     tally.take(event);
     if (event.type === "delta") {
-      element(texts, event.choice, "choice").push(event.text);
-      element(logprobs, event.choice, "choice").push(...(event.logprobs ?? []));
+      const { text, logprobs } = element(places, event.choice, "choice");
+      text.push(event.text);
+      append(logprobs, event.logprobs ?? []);
     } else if (event.type === "finish") finishes.set(event.choice, event.finish);
+    else if (event.type === "echo") echoes.set(event.prompt, event);
   }
-  return texts.map((text, choice) => ({
-    text: text.join(""),
-    finish: finishes.get(choice) ?? bug(`choice ${choice} did not end`),
-    logprobs: element(logprobs, choice, "choice"),
-  }));
+  return places.map(({ text, logprobs }, choice) => {
+    const echo = echoes.get(Math.floor(choice / n));
+    return {
+      text: text.join(""),
+      finish: finishes.get(choice) ?? bug(`choice ${choice} did not end`),
+      logprobs,
+      ...(echo === undefined ? {} : { echo }),
+    };
+  });
 };
 
 /** Why an answer ended, in OpenAI's words. */

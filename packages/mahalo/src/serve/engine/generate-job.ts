@@ -4,9 +4,11 @@ import { encodePrompt } from "../../data/tokens/encode.ts";
 import type { Engine, RequestHandle } from "../../decode/engine.ts";
 import type { AnswerEvent, TokenEvent } from "../../decode/events.ts";
 import { hasPhases } from "../../decode/mix-schedule.ts";
+import { Sequence } from "../../decode/request.ts";
 import { samplingFor } from "../../decode/sampling.ts";
 import type { LanguageModel } from "../../model/folder/load.ts";
 import { normalizeMix } from "../../model/heads/heads.ts";
+import { echoOf } from "./echo.ts";
 import type { ChosenToken, GenerateJob, JobEvent, PromptForm, TokenLogprob } from "./protocol.ts";
 
 /** Ids of a prompt as the model gets it: the very ids that training and `mahalo generate` use. @throws RowProblem */
@@ -98,19 +100,34 @@ export const startJob = (
       }
     };
   };
+  const empty = job.maxNewTokens === 0;
   try {
     const sampling = samplingFor(model.generation, job.request.sampling);
-    for (const [index, ids] of prompts.entries())
-      for (let n = 0; n < job.n; n++) {
+    for (const [index, ids] of prompts.entries()) {
+      const request = { ...job.request, sampling, ids, mix: job.mix };
+      // Nothing is generated, but the prompt is checked as any other.
+      if (empty) new Sequence(model, request);
+      for (let n = 0; n < (empty ? 0 : job.n); n++) {
         const choice = index * job.n + n;
-        const request = { ...job.request, sampling, ids, mix: job.mix, seed: seedOf(job.seed, choice) };
-        handles.push(engine.submit(request, "request", listener(choice)));
+        const seed = seedOf(job.seed, choice);
+        const { maxNewTokens } = job;
+        handles.push(engine.submit({ ...request, seed, maxNewTokens }, "request", listener(choice)));
       }
+    }
   } catch (error) {
     cancel();
     throw error;
   }
   emit({ type: "prompts", tokens: prompts.map((ids) => ids.length), ...fixedMix(model, job) });
+  const { echo } = job;
+  if (echo !== undefined)
+    for (const [prompt, ids] of prompts.entries())
+      emit({ type: "echo", prompt, ...echoOf(model, ids, job.mix, echo) });
+  if (empty) {
+    for (let choice = 0; choice < open; choice++)
+      emit({ type: "finish", choice, finish: "length", tokens: 0 });
+    emit({ type: "end" });
+  }
   return { cancel };
 };
 

@@ -50,7 +50,11 @@ export type GenerateJob = {
   n: number;
   mix?: MixPlan | undefined;
   seed: number;
-  request: Omit<GenerateRequest, "ids" | "mix" | "seed">;
+  /** Longest answer in tokens; 0 where the prompts alone are asked for. */
+  maxNewTokens: number;
+  /** Whether the prompts' own text is told, and with how many of the likeliest tokens in each place. Default: not. */
+  echo?: { logprobs: boolean; top: number } | undefined;
+  request: Omit<GenerateRequest, "ids" | "mix" | "seed" | "maxNewTokens">;
 };
 
 /** Text into tokens. */
@@ -72,6 +76,9 @@ export type TokenLogprob = { id: number; text: string; logprob: number };
 /** A chosen token, and the likeliest ones in its place. */
 export type ChosenToken = TokenLogprob & { top: readonly TokenLogprob[] };
 
+/** A token of a prompt; the first has no log-probability, since nothing comes before it. */
+export type EchoedToken = { id: number; text: string; logprob: number | null; top: readonly TokenLogprob[] };
+
 /** An error on its way between threads. */
 export type PlainError = { code: string; message: string; hint?: string | undefined };
 
@@ -79,6 +86,8 @@ export type PlainError = { code: string; message: string; hint?: string | undefi
 export type JobEvent =
   /** The prompts have been read; `mix` is what answers are made under, normalised, where it does not change on the way. */
   | { type: "prompts"; tokens: readonly number[]; mix?: Mix | undefined }
+  /** A prompt's own text, told where the job asks for its echo. */
+  | { type: "echo"; prompt: number; text: string; tokens: readonly EchoedToken[] }
   /** A choice has got its first room, with so many of its prompt's tokens out of memory. */
   | { type: "start"; choice: number; cachedTokens: number }
   | { type: "delta"; choice: number; text: string; tokens: number; logprobs?: readonly ChosenToken[] }

@@ -91,7 +91,7 @@ const answer = async (request: ServeRequest, context: ServeContext): Promise<Res
     const usage = body.stream_options?.include_usage === true;
     return streamed(chunks(events, { head, job, tally, usage, logprobs, mahalo }), context, request);
   }
-  const choices = await collect(events, tally, job.n);
+  const choices = await collect(events, tally, job);
   return request.json(chatCompletion(head, choices, { logprobs, usage: tally.usage, mahalo }));
 };
 

@@ -1,9 +1,10 @@
 /** The routes of the server; a new one is one file and one line here. */
 import type { Route } from "../context.ts";
 import { chatRoute } from "./chat.ts";
+import { completionsRoute } from "./completions.ts";
 import { healthRoute } from "./health.ts";
 import { modelsRoute } from "./models.ts";
 import { tokensRoute } from "./tokens.ts";
 
 /** All routes. */
-export const routes: readonly Route[] = [chatRoute, modelsRoute, tokensRoute, healthRoute];
+export const routes: readonly Route[] = [chatRoute, completionsRoute, modelsRoute, tokensRoute, healthRoute];
