@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { expect, test } from "vitest";
 import { z } from "zod";
 import { parseJson } from "../../packages/mahalo/src/core/json.ts";
+import { LogitChanges } from "../../packages/mahalo/src/decode/logit-changes.ts";
 import { samplingOf, samplingSchema, tokenDistribution } from "../../packages/mahalo/src/decode/sampling.ts";
 import { goldenFolder } from "../../packages/mahalo/src/model/testing/tiny.ts";
 
@@ -26,7 +27,9 @@ test.each(golden.cases.map((one) => [one.logits, JSON.stringify(one.settings), o
   "%s under %s",
   (name, _settings, { used, settings, kept, probabilities }) => {
     const values = golden.logits[name] ?? [];
-    const { ids, weights } = tokenDistribution(Float32Array.from(values), samplingOf(settings), used);
+    const sampling = samplingOf(settings);
+    const changes = new LogitChanges(sampling, { prompt: used });
+    const { ids, weights } = tokenDistribution(Float32Array.from(values), sampling, changes);
     // Which of equals is left out says neither of us: what counts is the logits that are kept, and their probabilities.
     const pairs = (tokens: readonly number[], shares: readonly number[]) =>
       tokens

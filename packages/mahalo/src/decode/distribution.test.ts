@@ -5,6 +5,7 @@ import type { LanguageModel } from "../model/folder/load.ts";
 import type { Mix } from "../model/heads/heads.ts";
 import { hiddenOf, sequence, type TinyName, tinyModel } from "../model/testing/tiny.ts";
 import { generateAll } from "./generate.ts";
+import { LogitChanges } from "./logit-changes.ts";
 import type { GenerateRequest } from "./request.ts";
 import { type SamplingInput, samplingOf, tokenDistribution } from "./sampling.ts";
 
@@ -59,7 +60,8 @@ describe("first tokens of many seeds", () => {
   ])("under %s come as often as the exact probabilities say", async (_what, sampling) => {
     const model = modelOf("tiny-llama");
     const logits = teacherForced(model, prompt, mix).at(-1) ?? new Float32Array(0);
-    const { ids, weights } = tokenDistribution(logits, samplingOf(sampling), prompt);
+    const settings = samplingOf(sampling);
+    const { ids, weights } = tokenDistribution(logits, settings, new LogitChanges(settings, { prompt }));
     const requests = Array.from({ length: draws }, (_, seed): GenerateRequest => {
       return { ids: prompt, mix, sampling, seed, maxNewTokens: 1 };
     });

@@ -58,7 +58,9 @@ test.each(["float32", "bfloat16"] as const)("of %s logits are those of the list 
           ] as const;
         });
         const random = rng(seed, "draw");
-        const expected = samplings.map((sampling) => chooseToken(values.slice(), sampling, () => [], random));
+        const expected = samplings.map((sampling) =>
+          chooseToken(values.slice(), sampling, undefined, random),
+        );
         expect(ids).toEqual(expected);
       },
     ),

@@ -1,8 +1,9 @@
 /** From hidden states to next tokens: every row under its own mix and sampling, rows of one mix through one head. */
 import { noGrad, ops, scope, type Tensor, tensor } from "@mahalo/torch";
-import { element, zip } from "../core/need.ts";
+import { element, need, zip } from "../core/need.ts";
 import type { LanguageModel } from "../model/folder/load.ts";
 import { CACHED_MIXES } from "../model/heads/heads.ts";
+import { changedLogits } from "./logit-changes.ts";
 import type { Sequence } from "./request.ts";
 import { notFinite } from "./sampling.ts";
 import { canWeigh, weightedLogits } from "./weighted-logits.ts";
@@ -40,7 +41,7 @@ export type DrawOptions = {
   native?: boolean | undefined;
 };
 
-/** Draws in one native call; the rows' settings need no text. */
+/** Draws in one native call; bias and penalties are not looked at. */
 const drawNative = (logits_NV: Tensor, answers: readonly Sequence[]): Choice[] => {
   const settings = answers.flatMap(({ sampling: { temperature, topK, topP, minP } }) => [
     temperature,
@@ -53,6 +54,12 @@ const drawNative = (logits_NV: Tensor, answers: readonly Sequence[]): Choice[] =
   const ids_N = ops.drawTokens(logits_NV, tensor(Float64Array.from(settings), { shape }), tensor(uniforms));
   const ids = Array.from(ids_N.toTypedArray(), Number);
   return ids.map((id): Choice => (id >= 0 ? { id } : { error: notFinite() }));
+};
+
+/** As {@link drawNative}, of logits with their rows' biases and penalties. */
+const drawChanged = (logits_NV: Tensor, answers: readonly Sequence[]): Choice[] => {
+  const changes = answers.map(({ changes }) => need(changes, "what changes a row's logits"));
+  return drawNative(changedLogits(logits_NV, changes), answers);
 };
 
 /** Draws one row after the other. A row's trouble is its own. */
@@ -69,8 +76,6 @@ const drawEach = (logits_NV: Tensor, answers: readonly Sequence[]): Choice[] => 
 };
 
 const choose = (logits_NV: Tensor, answers: readonly Sequence[], native: boolean): Choice[] => {
-  // A penalty looks at the text, which only the answer has.
-  const easy = (answer: Sequence): boolean => native && answer.sampling.repetitionPenalty === 1;
   const choices: Choice[] = new Array(answers.length);
   const draw = (rows: readonly number[], by: typeof drawNative): void => {
     if (rows.length === 0) return;
@@ -85,15 +90,14 @@ const choose = (logits_NV: Tensor, answers: readonly Sequence[], native: boolean
     for (const [row, choice] of zip(rows, by(own_NV, chosenFor))) choices[row] = choice;
   };
   const rows = [...answers.keys()];
-  const isEasy = answers.map(easy);
-  draw(
-    rows.filter((row) => isEasy[row]),
-    drawNative,
-  );
-  draw(
-    rows.filter((row) => !isEasy[row]),
-    drawEach,
-  );
+  const changed = new Set(rows.filter((row) => element(answers, row, "answer").changes !== undefined));
+  if (native) {
+    draw(
+      rows.filter((row) => !changed.has(row)),
+      drawNative,
+    );
+    draw([...changed], drawChanged);
+  } else draw(rows, drawEach);
   if (!answers.some(({ wantsLogprobs }) => wantsLogprobs)) return choices;
   const logprobs = logprobsOf(
     logits_NV,

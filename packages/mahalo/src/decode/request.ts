@@ -7,6 +7,7 @@ import { type Random, rng } from "../core/random.ts";
 import { type StepBoundary, StepScanner, stepBoundarySchema } from "../data/tokens/steps.ts";
 import type { LanguageModel } from "../model/folder/load.ts";
 import type { Mix } from "../model/heads/heads.ts";
+import { isUnpenalized, LogitChanges } from "./logit-changes.ts";
 import { type MixPlan, MixSchedule } from "./mix-schedule.ts";
 import { chooseToken, isPlainGreedy, type Sampling, type SamplingInput, samplingOf } from "./sampling.ts";
 import { TextStream } from "./text-stream.ts";
@@ -21,6 +22,8 @@ export type GenerateRequest = {
    */
   mix?: MixPlan | undefined;
   sampling?: SamplingInput | undefined;
+  /** Added to the logits of tokens before anything else, from -100 to 100 by token id. */
+  logitBias?: Readonly<Record<number, number>> | undefined;
   /** The answer's random stream derives from it. Default 0. */
   seed?: number | undefined;
   /** Longest answer in tokens. Default 256. */
@@ -56,7 +59,31 @@ const requestSchema = z.looseObject({
   stop: z.array(z.string().min(1, "a stop string must not be empty")).default([]),
   step: stepBoundarySchema.optional(),
   logprobs: z.boolean().default(false),
+  logitBias: z.record(z.string(), z.number().min(-100).max(100)).default({}),
 });
+
+/** Refuses what is no token of the model. */
+const checkId = (id: number, vocabSize: number, where: string): void => {
+  if (Number.isInteger(id) && id >= 0 && id < vocabSize) return;
+  throw new MahaloError("E_TOKEN_ID", `${where}: token id ${id} is not one of the model's ${vocabSize}`);
+};
+
+/** Biases by token id; those that change nothing are left out. @throws MahaloError E_TOKEN_ID */
+const biasOf = (
+  logitBias: Readonly<Record<string, number>>,
+  vocabSize: number,
+  where: string,
+): Map<number, number> => {
+  const entries = Object.entries(logitBias).map(([key, bias]): [number, number] => {
+    const id = /^\d+$/.test(key) ? Number(key) : Number.NaN;
+    if (Number.isNaN(id)) {
+      throw new MahaloError("E_TOKEN_ID", `${where}: logitBias: "${key}" is not a token id`);
+    }
+    checkId(id, vocabSize, `${where}: logitBias`);
+    return [id, bias];
+  });
+  return new Map(entries.filter(([, bias]) => bias !== 0));
+};
 
 /** What a token that is taken in brings about. */
 export type Accepted = {
@@ -73,6 +100,8 @@ export class Sequence {
   readonly promptIds: readonly number[];
   readonly ids: number[] = [];
   readonly sampling: Sampling;
+  /** What bias and penalties change of its logits; undefined where the request asks for neither. */
+  readonly changes: LogitChanges | undefined;
   /** Whether each token's log-probability is asked for. */
   readonly wantsLogprobs: boolean;
   /** Longest that prompt and answer together may get. */
@@ -95,15 +124,10 @@ export class Sequence {
    */
   constructor(model: LanguageModel, request: GenerateRequest, where = "request") {
     const checked = checkValue(request, requestSchema, where, { code: "E_GENERATE_REQUEST" });
-    const { ids, seed, maxNewTokens, stop, step, logprobs } = checked;
+    const { ids, seed, maxNewTokens, stop, step, logprobs, logitBias } = checked;
     const { maxPositions, vocabSize } = model.config;
-    const wrong = ids.find((id) => id < 0 || id >= vocabSize);
-    if (wrong !== undefined) {
-      throw new MahaloError(
-        "E_TOKEN_ID",
-        `${where}: token id ${wrong} is not one of the model's ${vocabSize}`,
-      );
-    }
+    for (const id of ids) checkId(id, vocabSize, where);
+    const bias = biasOf(logitBias, vocabSize, where);
     if (ids.length >= maxPositions) {
       throw new MahaloError(
         "E_GENERATE_CONTEXT",
@@ -114,6 +138,8 @@ export class Sequence {
     this.promptIds = ids;
     this.#schedule = MixSchedule.of(request.mix, model.heads.objectives, where, step !== undefined);
     this.sampling = samplingOf(request.sampling);
+    const unchanged = bias.size === 0 && isUnpenalized(this.sampling);
+    this.changes = unchanged ? undefined : new LogitChanges(this.sampling, { bias, prompt: ids });
     this.wantsLogprobs = logprobs;
     this.mostTokens = Math.min(ids.length + maxNewTokens, maxPositions);
     this.#model = model;
@@ -146,7 +172,7 @@ export class Sequence {
 
   /** Whether the likeliest token is all that {@link choose} would look at. */
   get greedy(): boolean {
-    return isPlainGreedy(this.sampling);
+    return this.changes === undefined && isPlainGreedy(this.sampling);
   }
 
   /** The next number of the answer's random stream, in [0, 1). */
@@ -156,12 +182,13 @@ export class Sequence {
 
   /** Chooses the next token from its logits [V], which it may overwrite. */
   choose(logits: Float32Array): number {
-    return chooseToken(logits, this.sampling, () => [...this.promptIds, ...this.ids], this.#random);
+    return chooseToken(logits, this.sampling, this.changes, this.#random);
   }
 
   /** Takes the next token in, with its log-probability where that is asked for. */
   accept(id: number, logprob?: number): Accepted {
     this.ids.push(id);
+    this.changes?.accept(id);
     if (logprob !== undefined) this.#logprobs.push(logprob);
     const ended = this.#model.tokenizer.eosIds.includes(id);
     const pushed = ended ? { text: "", stopped: false } : this.#stream.push(id);
@@ -200,6 +227,7 @@ export class Sequence {
   fork(random: Random): Sequence {
     const copy = new Sequence(this.#model, this.#request);
     append(copy.ids, this.ids);
+    for (const id of this.ids) copy.changes?.accept(id);
     copy.#random = random;
     copy.#stream = this.#stream.fork();
     copy.#scanner = this.#scanner?.fork();

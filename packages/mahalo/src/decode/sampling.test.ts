@@ -2,12 +2,14 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { type Random, rng } from "../core/random.ts";
+import { LogitChanges } from "./logit-changes.ts";
 import {
   chooseToken,
   drawToken,
   isPlainGreedy,
   type Sampling,
   type SamplingInput,
+  samplingContent,
   samplingFor,
   samplingOf,
   tokenDistribution,
@@ -17,7 +19,9 @@ const logits = (...values: number[]): Float32Array => Float32Array.from(values);
 
 /** Probability of every token. */
 const probabilities = (values: Float32Array, input: SamplingInput, used: number[] = []): number[] => {
-  const { ids, weights } = tokenDistribution(values.slice(), samplingOf(input), used);
+  const sampling = samplingOf(input);
+  const changes = new LogitChanges(sampling, { prompt: used });
+  const { ids, weights } = tokenDistribution(values.slice(), sampling, changes);
   const all = new Array<number>(values.length).fill(0);
   for (const [i, id] of ids.entries()) all[id] = weights[i] ?? 0;
   return all;
@@ -26,7 +30,10 @@ const kept = (values: Float32Array, input: SamplingInput, used: number[] = []): 
   probabilities(values, input, used).flatMap((p, id) => (p > 0 ? [id] : []));
 
 /** The same filters written the slow way, over a full sort: transformers' warpers in their order. */
-const slow = (values: number[], { temperature, topK, topP, minP }: Omit<Sampling, "repetitionPenalty">) => {
+const slow = (
+  values: number[],
+  { temperature, topK, topP, minP }: Pick<Sampling, "temperature" | "topK" | "topP" | "minP">,
+) => {
   const scaled = values.map((value) => value / temperature);
   const order = [...scaled.keys()].sort((a, b) => (scaled[b] ?? 0) - (scaled[a] ?? 0) || a - b);
   const least =
@@ -102,7 +109,7 @@ describe("the distribution", () => {
   });
   test("of logits that are no numbers is an error, not a pick", () => {
     for (const bad of [logits(Number.NaN, Number.NaN), logits(Number.NEGATIVE_INFINITY)]) {
-      expect(() => tokenDistribution(bad, samplingOf({ temperature: 1 }), [])).toThrow(/not finite/);
+      expect(() => tokenDistribution(bad, samplingOf({ temperature: 1 }))).toThrow(/not finite/);
     }
   });
 });
@@ -114,7 +121,7 @@ describe("draws", () => {
     const random = rng(7, "test");
     const draws = 20_000;
     const counts = [0, 0, 0, 0];
-    const distribution = tokenDistribution(values.slice(), samplingOf({ temperature: 1 }), []);
+    const distribution = tokenDistribution(values.slice(), samplingOf({ temperature: 1 }));
     for (let i = 0; i < draws; i++) {
       const id = drawToken(distribution, random);
       counts[id] = (counts[id] ?? 0) + 1;
@@ -129,8 +136,8 @@ describe("draws", () => {
   test("take one number of the stream each, greedy or not", () => {
     const one = rng(1, "a");
     const other = rng(1, "a");
-    drawToken(tokenDistribution(logits(1, 2), samplingOf({}), []), one);
-    drawToken(tokenDistribution(logits(1, 2), samplingOf({ temperature: 1 }), []), other);
+    drawToken(tokenDistribution(logits(1, 2), samplingOf({})), one);
+    drawToken(tokenDistribution(logits(1, 2), samplingOf({ temperature: 1 })), other);
     const rest = (random: Random): number[] => Array.from({ length: 8 }, () => random.bits());
     expect(rest(one)).toEqual(rest(other));
   });
@@ -140,6 +147,8 @@ describe("settings", () => {
   test("that are wrong are errors that name the field", () => {
     expect(() => samplingOf({ topP: 1.5 })).toThrow(/sampling: topP/);
     expect(() => samplingOf({ temperature: -1 })).toThrow(/temperature/);
+    expect(() => samplingOf({ frequencyPenalty: 2.1 })).toThrow(/sampling: frequencyPenalty/);
+    expect(() => samplingOf({ presencePenalty: -3 })).toThrow(/presencePenalty/);
     expect(() => samplingOf(JSON.parse('{"top_k": 3}'))).toThrow(/top_k/);
   });
   test("are the makers' where the caller says nothing", () => {
@@ -154,9 +163,16 @@ describe("settings", () => {
     });
     expect(samplingFor({}, { temperature: undefined, topK: 3 })).toMatchObject({ temperature: 0, topK: 3 });
   });
+  test("name what was made without the later penalties as before", () => {
+    const { frequencyPenalty: _, presencePenalty: __, ...before } = samplingOf({ temperature: 1 });
+    expect(samplingContent(samplingOf({ temperature: 1 }))).toEqual(before);
+    expect(samplingContent(samplingOf({ presencePenalty: 1 }))).toMatchObject({ presencePenalty: 1 });
+  });
   test("are plainly greedy without temperature and penalty", () => {
     expect(isPlainGreedy(samplingOf({}))).toBe(true);
     expect(isPlainGreedy(samplingOf({ repetitionPenalty: 1.1 }))).toBe(false);
+    expect(isPlainGreedy(samplingOf({ frequencyPenalty: 0.1 }))).toBe(false);
+    expect(isPlainGreedy(samplingOf({ presencePenalty: -0.1 }))).toBe(false);
     expect(isPlainGreedy(samplingOf({ temperature: 0.1 }))).toBe(false);
   });
 });
@@ -173,8 +189,9 @@ test("a draw from all tokens is, number for number, the one through the list of 
         const sampling = samplingOf({ temperature, repetitionPenalty });
         const draw = (direct: boolean): number[] => {
           const random = rng(seed, "draws");
+          const changes = new LogitChanges(sampling, { prompt: [0, 1] });
           return Array.from({ length: 5 }, () =>
-            chooseToken(Float32Array.from(values), sampling, () => [0, 1], random, { direct }),
+            chooseToken(Float32Array.from(values), sampling, changes, random, { direct }),
           );
         };
         expect(draw(true)).toEqual(draw(false));
@@ -183,6 +200,6 @@ test("a draw from all tokens is, number for number, the one through the list of 
   );
   const random = rng(1, "draws");
   expect(() =>
-    chooseToken(Float32Array.of(Number.NaN), samplingOf({ temperature: 1 }), () => [], random),
+    chooseToken(Float32Array.of(Number.NaN), samplingOf({ temperature: 1 }), undefined, random),
   ).toThrow(/not finite/);
 });

@@ -4,11 +4,13 @@ import { z } from "zod";
 import { checkValue } from "../core/json.ts";
 import type { Random } from "../core/random.ts";
 import type { GenerationDefaults } from "../model/folder/model-source.ts";
+import { isUnpenalized, type LogitChanges } from "./logit-changes.ts";
 
 const share = z.number().min(0).max(1);
+const penalty = z.number().min(-2).max(2).default(0);
 
 /**
- * Sampling settings one by one, named as in transformers, for schemas that add their own.
+ * Sampling settings one by one, named as in transformers and OpenAI's API, for schemas that add their own.
  *
  * @param temperature where none is given; at 0 the defaults take the likeliest token.
  */
@@ -27,6 +29,12 @@ export function samplingShape(temperature = 0) {
       .default(0)
       .describe("Leave out tokens below this share of the most likely token's probability."),
     repetitionPenalty: z.number().positive().default(1).describe("Above 1 makes used tokens less likely."),
+    frequencyPenalty: penalty.describe(
+      "Subtracted from a token's logit for each time that the answer has used it, from -2 to 2.",
+    ),
+    presencePenalty: penalty.describe(
+      "Subtracted once from the logit of every token that the answer has used, from -2 to 2.",
+    ),
   };
 }
 
@@ -57,9 +65,23 @@ export const samplingFor = (defaults: GenerationDefaults, input: SamplingInput =
   return samplingOf({ ...defined, ...given });
 };
 
+/**
+ * Settings as content hashes take them: penalties that later versions added stand there only where they do something, so
+ * that what was made without them keeps its name.
+ */
+export const samplingContent = <Settings extends { frequencyPenalty: number; presencePenalty: number }>({
+  frequencyPenalty,
+  presencePenalty,
+  ...rest
+}: Settings) => ({
+  ...rest,
+  ...(frequencyPenalty === 0 ? {} : { frequencyPenalty }),
+  ...(presencePenalty === 0 ? {} : { presencePenalty }),
+});
+
 /** Whether the likeliest token is taken as it is, so that no logits need to leave the device. */
-export const isPlainGreedy = ({ temperature, repetitionPenalty }: Sampling): boolean =>
-  temperature === 0 && repetitionPenalty === 1;
+export const isPlainGreedy = (sampling: Sampling): boolean =>
+  sampling.temperature === 0 && isUnpenalized(sampling);
 
 /** Index of the largest value; the first of equals. */
 const argmax = (values: Float32Array): number => {
@@ -80,14 +102,6 @@ const finiteArgmax = (logits: Float32Array): number => {
   const best = argmax(logits);
   if (Number.isFinite(logits[best])) return best;
   throw notFinite();
-};
-
-/** Logits of used tokens divided by the penalty where positive, multiplied where negative (Keskar et al. 2019). */
-const penalize = (logits: Float32Array, used: Iterable<number>, penalty: number): void => {
-  for (const id of new Set(used)) {
-    const logit = logits[id];
-    if (logit !== undefined) logits[id] = logit > 0 ? logit / penalty : logit * penalty;
-  }
 };
 
 /** Tokens that may be chosen, likeliest first where the order matters, and their unnormalised probabilities. */
@@ -159,17 +173,17 @@ const keepMinP = (all: Candidates, p: number): Candidates => {
 };
 
 /**
- * Candidates and their probabilities after penalty, temperature, top-k, top-p and min-p, in this order.
+ * Candidates and their probabilities after bias and penalties, temperature, top-k, top-p and min-p, in this order.
  *
  * @param logits [V]; overwritten
- * @param used tokens of the text so far, prompt included
+ * @param changes what bias and penalties change of them
  */
 export const tokenDistribution = (
   logits: Float32Array,
   sampling: Sampling,
-  used: Iterable<number>,
+  changes?: LogitChanges | undefined,
 ): Candidates => {
-  if (sampling.repetitionPenalty !== 1) penalize(logits, used, sampling.repetitionPenalty);
+  changes?.apply(logits);
   const best = finiteArgmax(logits);
   if (sampling.temperature === 0) return { ids: Int32Array.of(best), weights: Float64Array.of(1) };
   const all = weigh(logits, sampling.temperature);
@@ -226,20 +240,18 @@ export type ChooseOptions = {
  * The next token: what {@link drawToken} draws from {@link tokenDistribution}.
  *
  * @param logits [V]; overwritten
- * @param used tokens of the text so far, prompt included; looked at by the repetition penalty alone
+ * @param changes what bias and penalties change of them
  */
 export const chooseToken = (
   logits: Float32Array,
   sampling: Sampling,
-  used: () => Iterable<number>,
+  changes: LogitChanges | undefined,
   random: Random,
   { direct = true }: ChooseOptions = {},
 ): number => {
-  const { temperature, topK, topP, minP, repetitionPenalty } = sampling;
-  const penalized = repetitionPenalty !== 1;
+  const { temperature, topK, topP, minP } = sampling;
   const all = temperature > 0 && topK === 0 && topP >= 1 && minP === 0;
-  if (!(direct && all))
-    return drawToken(tokenDistribution(logits, sampling, penalized ? used() : []), random);
-  if (penalized) penalize(logits, used(), repetitionPenalty);
+  if (!(direct && all)) return drawToken(tokenDistribution(logits, sampling, changes), random);
+  changes?.apply(logits);
   return drawFromAll(logits, temperature, random);
 };

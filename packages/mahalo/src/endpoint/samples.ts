@@ -19,7 +19,7 @@ export type SampleStart =
       tokens: readonly number[];
     };
 
-/** Options that decide what is sampled; topK and minP are sent only above 0. */
+/** Options that decide what is sampled; topK, minP and penalties are sent only where they are not 0. */
 export type SampleOptions = Omit<Sampling, "repetitionPenalty"> & {
   /** How many answers are asked for. */
   count: number;
@@ -93,15 +93,18 @@ const finishOf = ({ finish_reason, stop_reason, matched_stop }: Choice): Finish 
 
 const bodyOf = (
   start: SampleStart,
-  { count, seed, temperature, topP, topK, minP, maxNewTokens, request }: SampleOptions,
+  { count, seed, temperature, topP, topK, minP, maxNewTokens, request, ...penalties }: SampleOptions,
   model: string,
 ): Record<string, unknown> => {
+  const { frequencyPenalty, presencePenalty } = penalties;
   const fields: Record<string, unknown> = {
     model,
     temperature,
     top_p: topP,
     ...(topK > 0 ? { top_k: topK } : {}),
     ...(minP > 0 ? { min_p: minP } : {}),
+    ...(frequencyPenalty === 0 ? {} : { frequency_penalty: frequencyPenalty }),
+    ...(presencePenalty === 0 ? {} : { presence_penalty: presencePenalty }),
     max_tokens: maxNewTokens,
     ...(count > 1 ? { n: count } : {}),
     seed,

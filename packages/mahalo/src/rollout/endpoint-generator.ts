@@ -7,7 +7,7 @@ import { canonicalJson } from "../core/json.ts";
 import { promptMessages } from "../data/rows/rows.ts";
 import { type StepBoundary, stepEnds } from "../data/tokens/steps.ts";
 import { cutText, textStepEnds } from "../data/tokens/text-steps.ts";
-import { type SamplingInput, samplingOf } from "../decode/sampling.ts";
+import { type SamplingInput, samplingContent, samplingOf } from "../decode/sampling.ts";
 import { cachedAnswers } from "../endpoint/cached-answers.ts";
 import { Endpoint } from "../endpoint/endpoint.ts";
 import { mapInOrder } from "../endpoint/limiter.ts";
@@ -108,7 +108,7 @@ export const endpointGenerator = (
 ): RolloutGenerator => {
   const endpoint = rest.endpoint ?? new Endpoint(options);
   const { api, perRequest, request, model, concurrency } = options;
-  const { temperature, topP, topK, minP } = samplingOf(sampling);
+  const { repetitionPenalty: _, ...settings } = samplingOf(sampling);
   const byTokens = api === "completions";
   if (byTokens && local === undefined) {
     throw new MahaloError("E_ROLLOUT", `${options.baseUrl}: api: completions needs a tokenizer`, {
@@ -148,7 +148,8 @@ export const endpointGenerator = (
       const wanted = {
         count: open.length,
         seed: first.request.seed,
-        ...{ temperature, topP, topK, minP, request },
+        ...settings,
+        request,
         maxNewTokens: Math.min(maxNewTokens, room),
       };
       const answers = await sample(endpoint, start, wanted, signals);
@@ -168,7 +169,7 @@ export const endpointGenerator = (
     boundary: step,
     chat,
     maxPromptTokens: byTokens ? maxPromptTokens : undefined,
-    sampling: { temperature, topP, topK, minP },
+    sampling: samplingContent(settings),
     maxNewTokens,
   };
   const replies =
