@@ -133,7 +133,7 @@ describe("one prompt", () => {
     await rm(join(model, "control.json"));
   });
 
-  test("takes a system message, a stop string and a penalty", async () => {
+  test("takes a system message, a stop string and penalties", async () => {
     const [plain = ""] = await alone(["hello"]);
     expect(await alone(["hello"], "--system", "Answer in one word.")).not.toEqual([plain]);
     const stop = plain.slice(2, 4);
@@ -141,7 +141,14 @@ describe("one prompt", () => {
     // Few words come twice in a short answer of a tiny model.
     const long = ["--max-new-tokens", "60"];
     const repeating = await alone(["hello"], ...long);
-    expect(await alone(["hello"], ...long, "--repetition-penalty", "1e6")).not.toEqual(repeating);
+    for (const [penalty, value] of [
+      ["--repetition-penalty", "1e6"],
+      ["--frequency-penalty", "2"],
+      ["--presence-penalty", "2"],
+    ] as const)
+      expect(await alone(["hello"], ...long, penalty, value)).not.toEqual(repeating);
+    const { status, err } = await generate(["--prompt", "hello", "--presence-penalty", "3"]);
+    expect([status, err]).toEqual([2, expect.stringContaining("--presence-penalty")]);
   });
 });
 

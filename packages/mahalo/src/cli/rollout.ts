@@ -5,6 +5,7 @@ import { formatNumberOf } from "../core/format.ts";
 import { loadDialogues, loadOpenRows } from "../data/rows/load.ts";
 import { Problems } from "../data/rows/problems.ts";
 import { parseStepBoundary, type StepBoundary } from "../data/tokens/steps.ts";
+import { samplingContent } from "../decode/sampling.ts";
 import { loadModel } from "../model/folder/load.ts";
 import { openModelSource } from "../model/folder/source.ts";
 import { computeDType, type Precision } from "../model/transformer/precision.ts";
@@ -43,6 +44,8 @@ type RolloutOptions = CommonOptions &
     topK: number;
     topP: number;
     minP: number;
+    frequencyPenalty: number;
+    presencePenalty: number;
     maxNewTokens: number;
     maxPromptTokens?: number;
     seed: number;
@@ -73,11 +76,14 @@ const openContinuer = async (
     topK,
     topP,
     minP,
+    frequencyPenalty,
+    presencePenalty,
     maxNewTokens,
     maxPromptTokens,
     parallel,
   } = options;
-  const common = { step, sampling: { temperature, topK, topP, minP }, maxNewTokens, maxPromptTokens };
+  const settings = { temperature, topK, topP, minP, frequencyPenalty, presencePenalty };
+  const common = { step, sampling: samplingContent(settings), maxNewTokens, maxPromptTokens };
   const nothing = (): void => undefined;
   const endpoint = endpointOf(options, name);
   if (endpoint !== undefined) {
@@ -171,6 +177,18 @@ export const rolloutCommand = (io: Io): Command =>
     .option(
       "--min-p <p>",
       "leave out tokens below this share of the most likely token's probability",
+      number,
+      0,
+    )
+    .option(
+      "--frequency-penalty <p>",
+      "taken off a token's logit for each time the answer has used it, -2 to 2",
+      number,
+      0,
+    )
+    .option(
+      "--presence-penalty <p>",
+      "taken off the logit of every token that the answer has used, -2 to 2",
       number,
       0,
     )

@@ -18,6 +18,8 @@ export type SamplingFlags = {
   topP?: number;
   minP?: number;
   repetitionPenalty?: number;
+  frequencyPenalty?: number;
+  presencePenalty?: number;
   stop?: string[];
   seed: number;
   maxNewTokens: number;
@@ -56,6 +58,16 @@ export const withSampling = (command: Command): Command =>
     )
     .option("--min-p <p>", "leave out tokens below this share of the most likely token's probability", number)
     .option("--repetition-penalty <p>", "above 1 makes used tokens less likely", number)
+    .option(
+      "--frequency-penalty <p>",
+      "taken off a token's logit for each time the answer has used it, -2 to 2",
+      number,
+    )
+    .option(
+      "--presence-penalty <p>",
+      "taken off the logit of every token that the answer has used, -2 to 2",
+      number,
+    )
     .option("--stop <text>", "end the answer before this text; may be repeated", collect)
     .option("--seed <n>", "the same seed gives the same answers", number, 0)
     .option("--max-new-tokens <n>", "longest answer", number, 256)
@@ -97,12 +109,15 @@ export const requestOf = (
     topP,
     minP,
     repetitionPenalty,
+    frequencyPenalty,
+    presencePenalty,
     stop,
     seed,
     maxNewTokens,
   } = flags;
+  const penalties = { repetitionPenalty, frequencyPenalty, presencePenalty };
   return {
-    sampling: samplingFor(generation, { temperature, topK, topP, minP, repetitionPenalty }),
+    sampling: samplingFor(generation, { temperature, topK, topP, minP, ...penalties }),
     seed,
     maxNewTokens,
     ...(stop === undefined ? {} : { stop }),

@@ -20,13 +20,15 @@ import { sftStage } from "./stages/sft.ts";
 
 /** Answers the prompts of the sweep with the decoder. */
 const answer: Answer = async (model, prompts, { mix, decoding, seed, signal, onAnswer, decoder }) => {
-  const { maxNewTokens, temperature, topK, topP, minP, repetitionPenalty, batchSize } = decoding;
+  const { maxNewTokens, temperature, topK, topP, minP, batchSize } = decoding;
+  const { repetitionPenalty, frequencyPenalty, presencePenalty } = decoding;
+  const penalties = { repetitionPenalty, frequencyPenalty, presencePenalty };
   const completions = await generateAll(
     model,
     prompts.map((ids, index) => ({
       ids,
       mix,
-      sampling: { temperature, topK, topP, minP, repetitionPenalty },
+      sampling: { temperature, topK, topP, minP, ...penalties },
       seed: seed + index,
       maxNewTokens,
     })),

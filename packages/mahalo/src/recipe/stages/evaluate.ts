@@ -10,6 +10,7 @@ import { progress } from "../../core/progress.ts";
 import { rng } from "../../core/random.ts";
 import { describeReason } from "../../data/rows/problems.ts";
 import type { LogitMixture } from "../../decode/logit-mixing.ts";
+import { samplingContent } from "../../decode/sampling.ts";
 import type { MeasuredMix } from "../../evaluate/control.ts";
 import { bootstrapMean } from "../../evaluate/intervals.ts";
 import { formatMix, mixGrid, type SweepMix } from "../../evaluate/mixes.ts";
@@ -76,14 +77,12 @@ const listedMixes = (mixes: readonly SweepMix[], objectives: readonly string[]):
   return [...new Map(normalized.map((mix) => [formatMix(mix), mix])).values()];
 };
 
-const decodingOf = ({ maxNewTokens, temperature, topK, topP, minP, repetitionPenalty }: EvaluateOptions) => ({
-  maxNewTokens,
-  temperature,
-  topK,
-  topP,
-  minP,
-  repetitionPenalty,
-});
+const decodingOf = (options: EvaluateOptions) => {
+  const { maxNewTokens, temperature, topK, topP, minP } = options;
+  const { repetitionPenalty, frequencyPenalty, presencePenalty } = options;
+  const penalties = { repetitionPenalty, frequencyPenalty, presencePenalty };
+  return samplingContent({ maxNewTokens, temperature, topK, topP, minP, ...penalties });
+};
 
 /** The mixes that a prompt states: those of the sweep, over all objectives. */
 const promptedMixes = ({ evaluate: { mixes }, objectives }: Recipe): SweepMix[] =>
@@ -319,7 +318,7 @@ export const evaluateStage = (answer: Answer): Stage<Recipe> => ({
     const { evaluate, data } = recipe;
     const { from, batchSize: _, ...rest } = evaluate;
     return {
-      ...rest,
+      ...samplingContent(rest),
       from: from === "heldOut" ? from : sourceInputs(from),
       judges: judgeInputs(recipe),
       prompt: [data.chat, data.maxPromptTokens],

@@ -9,6 +9,7 @@ import { JsonlWriter } from "../../core/json-lines.ts";
 import { zip } from "../../core/need.ts";
 import { progress } from "../../core/progress.ts";
 import { generateAll } from "../../decode/generate.ts";
+import { samplingContent } from "../../decode/sampling.ts";
 import {
   describeWeights,
   type GuidanceResults,
@@ -179,6 +180,7 @@ export const guideStage: Stage<Recipe> = {
     const { guide, data, evaluate } = recipe;
     return {
       ...guide,
+      ...(guide === undefined ? {} : { sampling: samplingContent(guide.sampling) }),
       from: evaluate.from === "heldOut" ? evaluate.from : JSON.stringify(evaluate.from),
       judges: judgeInputs(recipe),
       prompt: [data.chat, data.maxPromptTokens],
@@ -237,7 +239,7 @@ export const guideStage: Stage<Recipe> = {
       seed: recipe.seed,
       prompts: prompts.length,
       search: recordedSettings(options.search),
-      sampling: { ...options.sampling },
+      sampling: samplingContent(options.sampling),
       maxNewTokens: options.maxNewTokens,
       points,
     };

@@ -1,5 +1,7 @@
 /** What answers an objective's prompts in the rollout stage: the run's own model, or an endpoint. */
+
 import { join } from "node:path";
+import { samplingContent } from "../../decode/sampling.ts";
 import type { LanguageModel } from "../../model/folder/load.ts";
 import { openModelSource } from "../../model/folder/source.ts";
 import { endpointGenerator } from "../../rollout/endpoint-generator.ts";
@@ -47,10 +49,12 @@ export const openContinuer = async (
 ): Promise<RolloutGenerator | undefined> => {
   const objective = recipe.objectives[name] as ObjectiveOptions;
   if (!generates(objective)) return undefined;
-  const { step, temperature, topK, topP, minP, maxNewTokens, parallel, endpoint } = rolloutBlock(objective);
+  const block = rolloutBlock(objective);
+  const { step, temperature, topK, topP, minP, frequencyPenalty, presencePenalty } = block;
+  const { maxNewTokens, parallel, endpoint } = block;
   const common = {
     step,
-    sampling: { temperature, topK, topP, minP },
+    sampling: samplingContent({ temperature, topK, topP, minP, frequencyPenalty, presencePenalty }),
     maxNewTokens,
     chat: recipe.data.chat,
     maxPromptTokens: recipe.data.maxPromptTokens,

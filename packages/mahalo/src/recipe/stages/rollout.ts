@@ -1,10 +1,12 @@
 /** The rollout stage: the fine-tuned model, or an endpoint, answers prompts of the training side and some held-out ones. */
+
 import { join } from "node:path";
 import { MahaloError } from "@mahalo/torch";
 import { ensureDir } from "../../core/files.ts";
 import { formatNumberOf } from "../../core/format.ts";
 import { writeJsonLines } from "../../core/json-lines.ts";
 import { Problems } from "../../data/rows/problems.ts";
+import { samplingContent } from "../../decode/sampling.ts";
 import { judgeContent, judgesAnswers, makeJudge } from "../../judges/registry.ts";
 import { type LanguageModel, loadModel } from "../../model/folder/load.ts";
 import { computeDType } from "../../model/transformer/precision.ts";
@@ -143,7 +145,7 @@ export const rolloutStage: Stage<Recipe> = {
           // How many answers are made at once changes none of them; the size of batches decides what a line stands by.
           const { parallel: _, endpoint, ...block } = rolloutBlock(objective);
           const answering = endpoint === undefined ? {} : { endpoint: endpointGeneratorContent(endpoint) };
-          return [name, { ...block, ...answering }];
+          return [name, { ...samplingContent(block), ...answering }];
         }),
       ),
       shared: Object.fromEntries(shared),
