@@ -296,9 +296,9 @@ export class Engine {
         handle.fail(choice.error);
         continue;
       }
-      const { id, logprob } = choice;
-      const { text, finish, step } = answer.accept(id, logprob);
-      emit({ type: "token", id, text, ...(logprob === undefined ? {} : { logprob }) });
+      const { id, ...told } = choice;
+      const { text, finish, step } = answer.accept(id, told.logprob, told.topLogprobs);
+      emit({ type: "token", id, text, ...told });
       if (step) emit({ type: "step", steps: answer.steps, tokens: answer.ids.length });
       if (finish === undefined) continue;
       emit({ type: "done", completion: answer.completion(finish) });

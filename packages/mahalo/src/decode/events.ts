@@ -1,5 +1,6 @@
 /** What happens while a request is answered token by token. */
 import type { Completion } from "./request.ts";
+import type { TokenLogprob } from "./token-logprobs.ts";
 
 /** A token of the answer has been chosen. */
 export type TokenEvent = {
@@ -9,6 +10,8 @@ export type TokenEvent = {
   text: string;
   /** Log-probability of the token under its mix, where the request asks for `logprobs`. */
   logprob?: number;
+  /** The likeliest tokens in its place, likeliest first, where the request asks for `topLogprobs`. */
+  topLogprobs?: readonly TokenLogprob[];
 };
 
 /** A step of the answer is complete, where the request declares a step boundary. */

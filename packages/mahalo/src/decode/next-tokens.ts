@@ -6,12 +6,16 @@ import { CACHED_MIXES } from "../model/heads/heads.ts";
 import { changedLogits } from "./logit-changes.ts";
 import type { Sequence } from "./request.ts";
 import { notFinite } from "./sampling.ts";
+import { type TokenLogprob, tokenLogprobs } from "./token-logprobs.ts";
 import { canWeigh, weightedLogits } from "./weighted-logits.ts";
 
 // Shapes: R rows, N rows of one mix, D hidden, V vocabulary.
 
 /** What became of one row: its next token, or why there is none. */
-export type Choice = { id: number; logprob?: number } | { error: unknown };
+export type Choice = Chosen | { error: unknown };
+
+/** A row's next token, with the log-probabilities that its request asks for. */
+export type Chosen = { id: number; logprob?: number; topLogprobs?: readonly TokenLogprob[] };
 
 /** Rows that share a head, by their indices. */
 const byMix = (answers: readonly Sequence[]): { answer: Sequence; rows: number[] }[] => {
@@ -22,14 +26,6 @@ const byMix = (answers: readonly Sequence[]): { answer: Sequence; rows: number[]
     else group.rows.push(row);
   }
   return [...groups.values()];
-};
-
-/** Log-probabilities of one token of each row, whatever sampling made of the others. */
-const logprobsOf = (logits_NV: Tensor, ids: readonly number[]): Float32Array => {
-  const ids_N = tensor(Int32Array.from(ids), { dtype: "int64", device: logits_NV.device });
-  if (logits_NV.device === "cpu") return ops.tokenLogProbs(logits_NV, ids_N)[0].toFloat32Array();
-  const all_NV = logits_NV.to("float32").logSoftmax(-1);
-  return ops.gather(all_NV, 1, ids_N.unsqueeze(1)).squeeze(1).toFloat32Array();
 };
 
 /** How tokens are drawn. */
@@ -99,13 +95,16 @@ const choose = (logits_NV: Tensor, answers: readonly Sequence[], native: boolean
     draw([...changed], drawChanged);
   } else draw(rows, drawEach);
   if (!answers.some(({ wantsLogprobs }) => wantsLogprobs)) return choices;
-  const logprobs = logprobsOf(
+  const told = tokenLogprobs(
     logits_NV,
     choices.map((choice) => ("id" in choice ? choice.id : 0)),
+    zip(choices, answers).map(([choice, answer]) => ("id" in choice ? answer.topLogprobs : 0)),
   );
-  return zip(choices, answers).map(([choice, { wantsLogprobs }], row) =>
-    "id" in choice && wantsLogprobs ? { ...choice, logprob: element(logprobs, row) } : choice,
-  );
+  return zip(choices, answers).map(([choice, { wantsLogprobs, topLogprobs }], row) => {
+    if (!("id" in choice && wantsLogprobs)) return choice;
+    const { logprob, top } = element(told, row);
+    return { ...choice, logprob, ...(topLogprobs > 0 ? { topLogprobs: top } : {}) };
+  });
 };
 
 /**

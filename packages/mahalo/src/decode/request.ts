@@ -11,6 +11,7 @@ import { isUnpenalized, LogitChanges } from "./logit-changes.ts";
 import { type MixPlan, MixSchedule } from "./mix-schedule.ts";
 import { chooseToken, isPlainGreedy, type Sampling, type SamplingInput, samplingOf } from "./sampling.ts";
 import { TextStream } from "./text-stream.ts";
+import type { TokenLogprob } from "./token-logprobs.ts";
 
 /** What is asked of a model. */
 export type GenerateRequest = {
@@ -34,6 +35,8 @@ export type GenerateRequest = {
   step?: StepBoundary | StepBoundary["by"] | undefined;
   /** Whether to tell every token's log-probability under its mix, before sampling settings. Default false. */
   logprobs?: boolean | undefined;
+  /** How many of the likeliest tokens to tell with each token, up to 20; needs `logprobs`. Default 0. */
+  topLogprobs?: number | undefined;
 };
 
 /** Why an answer ended: an end token, a stop string, the asked length, or the model's context. */
@@ -50,6 +53,8 @@ export type Completion = {
   finish: Finish;
   /** Log-probability of each token, where the request asks for `logprobs`. */
   logprobs?: number[];
+  /** The likeliest tokens in place of each token, likeliest first, where the request asks for `topLogprobs`. */
+  topLogprobs?: (readonly TokenLogprob[])[];
 };
 
 const requestSchema = z.looseObject({
@@ -59,6 +64,7 @@ const requestSchema = z.looseObject({
   stop: z.array(z.string().min(1, "a stop string must not be empty")).default([]),
   step: stepBoundarySchema.optional(),
   logprobs: z.boolean().default(false),
+  topLogprobs: z.int().min(0).max(20).default(0),
   logitBias: z.record(z.string(), z.number().min(-100).max(100)).default({}),
 });
 
@@ -104,6 +110,8 @@ export class Sequence {
   readonly changes: LogitChanges | undefined;
   /** Whether each token's log-probability is asked for. */
   readonly wantsLogprobs: boolean;
+  /** How many of the likeliest tokens are asked for with each token. */
+  readonly topLogprobs: number;
   /** Longest that prompt and answer together may get. */
   readonly mostTokens: number;
   readonly #model: LanguageModel;
@@ -114,6 +122,7 @@ export class Sequence {
   #stream: TextStream;
   #scanner: StepScanner | undefined;
   readonly #logprobs: number[] = [];
+  readonly #topLogprobs: (readonly TokenLogprob[])[] = [];
   #steps = 0;
   #text = "";
 
@@ -124,7 +133,7 @@ export class Sequence {
    */
   constructor(model: LanguageModel, request: GenerateRequest, where = "request") {
     const checked = checkValue(request, requestSchema, where, { code: "E_GENERATE_REQUEST" });
-    const { ids, seed, maxNewTokens, stop, step, logprobs, logitBias } = checked;
+    const { ids, seed, maxNewTokens, stop, step, logprobs, topLogprobs, logitBias } = checked;
     const { maxPositions, vocabSize } = model.config;
     for (const id of ids) checkId(id, vocabSize, where);
     const bias = biasOf(logitBias, vocabSize, where);
@@ -135,12 +144,16 @@ export class Sequence {
         { hint: "shorten the prompt" },
       );
     }
+    if (topLogprobs > 0 && !logprobs) {
+      throw new MahaloError("E_GENERATE_REQUEST", `${where}: topLogprobs: needs logprobs: true`);
+    }
     this.promptIds = ids;
     this.#schedule = MixSchedule.of(request.mix, model.heads.objectives, where, step !== undefined);
     this.sampling = samplingOf(request.sampling);
     const unchanged = bias.size === 0 && isUnpenalized(this.sampling);
     this.changes = unchanged ? undefined : new LogitChanges(this.sampling, { bias, prompt: ids });
     this.wantsLogprobs = logprobs;
+    this.topLogprobs = topLogprobs;
     this.mostTokens = Math.min(ids.length + maxNewTokens, maxPositions);
     this.#model = model;
     this.#request = request;
@@ -185,11 +198,12 @@ export class Sequence {
     return chooseToken(logits, this.sampling, this.changes, this.#random);
   }
 
-  /** Takes the next token in, with its log-probability where that is asked for. */
-  accept(id: number, logprob?: number): Accepted {
+  /** Takes the next token in, with its log-probability and the likeliest tokens' where they are asked for. */
+  accept(id: number, logprob?: number, topLogprobs?: readonly TokenLogprob[]): Accepted {
     this.ids.push(id);
     this.changes?.accept(id);
     if (logprob !== undefined) this.#logprobs.push(logprob);
+    if (topLogprobs !== undefined) this.#topLogprobs.push(topLogprobs);
     const ended = this.#model.tokenizer.eosIds.includes(id);
     const pushed = ended ? { text: "", stopped: false } : this.#stream.push(id);
     const finish = ended ? "end" : pushed.stopped ? "stop" : this.#full();
@@ -232,6 +246,7 @@ export class Sequence {
     copy.#stream = this.#stream.fork();
     copy.#scanner = this.#scanner?.fork();
     append(copy.#logprobs, this.#logprobs);
+    append(copy.#topLogprobs, this.#topLogprobs);
     copy.#steps = this.#steps;
     copy.#text = this.#text;
     return copy;
@@ -244,6 +259,7 @@ export class Sequence {
 
   completion(finish: Finish): Completion {
     const logprobs = this.wantsLogprobs ? { logprobs: [...this.#logprobs] } : {};
-    return { text: this.#text, ids: [...this.ids], finish, ...logprobs };
+    const top = this.topLogprobs > 0 ? { topLogprobs: [...this.#topLogprobs] } : {};
+    return { text: this.#text, ids: [...this.ids], finish, ...logprobs, ...top };
   }
 }

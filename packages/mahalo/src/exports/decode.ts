@@ -5,6 +5,7 @@ export { Engine, type EngineOptions, RequestHandle } from "../decode/engine.ts";
 export type { AnswerEvent, DoneEvent, StepEvent, TokenEvent } from "../decode/events.ts";
 export { type LogitMixture, logitMixture } from "../decode/logit-mixing.ts";
 export { samplingFor } from "../decode/sampling.ts";
+export type { TokenLogprob } from "../decode/token-logprobs.ts";
 export type { Guide } from "../search/decode.ts";
 export { drawTree } from "../search/draw.ts";
 export type { SearchInput } from "../search/options.ts";

@@ -5,7 +5,7 @@ import { throwIfAborted } from "../core/interrupt.ts";
 import { lastOf } from "../core/need.ts";
 import type { Random } from "../core/random.ts";
 import type { Decoder } from "../decode/decoder.ts";
-import { type Choice, nextTokens } from "../decode/next-tokens.ts";
+import { type Choice, type Chosen, nextTokens } from "../decode/next-tokens.ts";
 import type { Finish, Sequence } from "../decode/request.ts";
 import type { LanguageModel } from "../model/folder/load.ts";
 
@@ -126,15 +126,15 @@ export class Branches {
     );
     for (const [index, grower] of growing.entries()) {
       const { answer } = grower.branch;
-      const { id, logprob } = chosen(choices[index]);
-      const { finish, step } = answer.accept(id, logprob);
+      const { id, logprob, topLogprobs } = chosen(choices[index]);
+      const { finish, step } = answer.accept(id, logprob, topLogprobs);
       grower.finish = finish;
       grower.over = finish !== undefined || step || answer.ids.length - grower.begun >= maxStepTokens;
     }
   }
 }
 
-const chosen = (choice: Choice | undefined): { id: number; logprob?: number } => {
+const chosen = (choice: Choice | undefined): Chosen => {
   if (choice !== undefined && "id" in choice) return choice;
   throw choice?.error ?? new MahaloError("E_INTERNAL", "no token was chosen", { exitStatus: 1 });
 };

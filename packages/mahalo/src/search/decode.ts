@@ -29,7 +29,7 @@ async function* guided(
   { signal, maxBytes, decoder = (base) => cachedDecoder(base, { maxBytes }) }: DecodeOptions,
 ): AsyncGenerator<DecodeEvent, void, undefined> {
   let tokens = 0;
-  const { step: _, logprobs: __, ...rest } = request;
+  const { step: _, logprobs: __, topLogprobs: ___, ...rest } = request;
   for await (const event of search(model, { ...rest, ...asked }, { scorer, vote, signal, decoder })) {
     if (event.type === "done") {
       yield event;

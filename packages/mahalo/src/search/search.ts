@@ -29,7 +29,7 @@ import { type SearchNode, type SearchTree, traceVersion } from "./tree.ts";
 const mostTokens = 4000;
 
 /** What is asked of a guided model; the settings' step boundary is the request's. `maxNewTokens` is 4000 by default. */
-export type SearchRequest = Omit<GenerateRequest, "step" | "logprobs"> & {
+export type SearchRequest = Omit<GenerateRequest, "step" | "logprobs" | "topLogprobs"> & {
   /** The prompt as scorers and traces get it; `ids` are its tokens as the model gets it. */
   prompt: Prompt;
   /** What judges compare with, for example the right answer. */
