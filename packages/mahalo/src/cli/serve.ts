@@ -8,7 +8,7 @@ import {
   type WeightsName,
   weightsNames,
 } from "../model/transformer/precision.ts";
-import { modelEntry } from "../serve/model-entry.ts";
+import { guidesOfRun, modelEntry } from "../serve/model-entry.ts";
 import type { ServeOptions } from "../serve/options.ts";
 import { type ServerHandle, serve } from "../serve/serve.ts";
 import { type CommonOptions, collect, command, type Io, outputOf } from "./command.ts";
@@ -19,6 +19,7 @@ type ServeFlags = CommonOptions & {
   port: number;
   apiKeyFile?: string;
   allowHost: string[];
+  guide: string[];
   parallel?: number;
   maxTokens?: number;
   precision: Precision;
@@ -85,6 +86,12 @@ export const serveCommand = (io: Io): Command =>
       collect,
       [],
     )
+    .option(
+      "--guide <guide>",
+      "reward model or judge that may guide searches and scores answers: NAME=RM, RM or judge:KIND; may be repeated; those of a run come with it",
+      collect,
+      [],
+    )
     .option("--parallel <n>", "answers decoded side by side, per model; default: 16", wholeAboveZero)
     .option("--max-tokens <n>", "longest answer that a request may ask for; default: 512", wholeAboveZero)
     .addOption(
@@ -113,6 +120,7 @@ export const serveCommand = (io: Io): Command =>
         port: flags.port,
         keys: await keysOf(flags.apiKeyFile),
         allowedHosts: flags.allowHost,
+        guides: [...names.flatMap(guidesOfRun), ...flags.guide],
         compute: computeDType(flags.precision),
         ...(flags.weights === undefined ? {} : { weights: flags.weights }),
         bounds,

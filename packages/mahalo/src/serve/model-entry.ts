@@ -1,5 +1,5 @@
 /** Models as a command line names them: a packaged name, a folder, a hub id, or a run, each with or without a name of its own. */
-import { existsSync } from "node:fs";
+import { existsSync, readdirSync } from "node:fs";
 import { basename, join, resolve } from "node:path";
 import { MahaloError } from "@mahalo/torch";
 import { isFreeName } from "../core/names.ts";
@@ -14,6 +14,19 @@ const nameOf = (source: string, folder: string): string => {
   return existsSync(folder) ? basename(resolve(folder)).replace(/\.gguf$/, "") : source;
 };
 
+const split = (text: string): { name: string | undefined; path: string } => {
+  const [, name, path] = /^([^=/]+)=(.+)$/s.exec(text) ?? [];
+  return path === undefined ? { name: undefined, path: text } : { name, path };
+};
+
+/** The reward models that a run's folder brings, as `serve` takes guides; none for what is no run. */
+export const guidesOfRun = (text: string): string[] => {
+  const folder = join(split(text).path, "reward");
+  if (!existsSync(folder)) return [];
+  const models = readdirSync(folder).map((name) => join(folder, name, "model"));
+  return models.filter((model) => existsSync(model));
+};
+
 /**
  * A model to serve, from `PATH` or `NAME=PATH`; a run's folder stands for its aligned model.
  *
@@ -22,7 +35,7 @@ const nameOf = (source: string, folder: string): string => {
  * @example modelEntry("runs/quickstart") // { id: "quickstart", source: "runs/quickstart/align/model" }
  */
 export const modelEntry = (text: string): ModelEntry => {
-  const [, name, path = text] = /^([^=/]+)=(.+)$/s.exec(text) ?? [];
+  const { name, path } = split(text);
   const inRun = join(path, modelOfRun);
   const source = existsSync(inRun) ? inRun : path;
   const id = name ?? nameOf(source, path);

@@ -20,6 +20,12 @@ export const boundsSchema = z.strictObject({
   maxWaitingTokens: whole
     .default(131_072)
     .describe("Tokens of prompts that may wait for room; beyond it 429."),
+  maxCandidates: whole
+    .max(256)
+    .default(16)
+    .describe("Most candidates of a search's step, over all its branches."),
+  searches: whole.max(64).default(2).describe("Answers searched for side by side."),
+  maxScored: whole.max(1024).default(64).describe("Most answers that one request may have scored."),
   stalledAfter: z
     .number()
     .positive()
@@ -52,6 +58,12 @@ export const serveOptionsSchema = z.strictObject({
     .array(z.string().min(1))
     .default([])
     .describe("Names that clients may call this server by, beside its address and localhost."),
+  guides: z
+    .array(z.string().min(1))
+    .default([])
+    .describe(
+      "What may guide searches: `accuracy=runs/math/reward/accuracy/model`, or a judge such as `judge:math`.",
+    ),
   compute: z
     .enum(["float32", "bfloat16"])
     .optional()

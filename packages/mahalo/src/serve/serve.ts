@@ -3,6 +3,7 @@ import type { AddressInfo } from "node:net";
 import { MahaloError } from "@mahalo/torch";
 import pino from "pino";
 import { computeDType } from "../model/transformer/precision.ts";
+import { parseGuide } from "../search/scorers/guides.ts";
 import type { ServeContext, ServeRequest } from "./context.ts";
 import { EngineClient } from "./engine/client.ts";
 import type { ModelEntry, ModelInfo } from "./engine/protocol.ts";
@@ -17,6 +18,8 @@ export type ServerHandle = {
   /** Where it listens, as in `http://127.0.0.1:8321`. */
   url: string;
   models: readonly ModelInfo[];
+  /** Names of the scores that may guide a search. */
+  guides: readonly string[];
   /** Resolves when the server has stopped, by {@link ServerHandle.close} or because its engine is gone. */
   stopped: Promise<void>;
   /** Takes nothing new, waits for what runs within `bounds.drainFor` seconds, cancels the rest, and frees the models. */
@@ -76,6 +79,8 @@ export const serve = async (
   const log = pino({ level: options.log, base: null }, pino.destination({ dest: 2, sync: true }));
   const engine = await EngineClient.open({
     models,
+    guides: options.guides.map(parseGuide),
+    searches: bounds.searches,
     compute: options.compute ?? computeDType("auto"),
     weights: options.weights,
     parallel: bounds.parallel,
@@ -144,6 +149,7 @@ export const serve = async (
   return {
     url: `http://${options.host.includes(":") ? `[${options.host}]` : options.host}:${port}`,
     models: [...engine.models.values()],
+    guides: engine.guides,
     stopped,
     close: () => {
       close ??= drain();

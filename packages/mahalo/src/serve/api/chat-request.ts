@@ -4,6 +4,7 @@ import type { Message } from "../../data/rows/messages.ts";
 import { badField } from "../http/api-error.ts";
 import type { Bounds } from "../options.ts";
 import { ignoredFields, mixFields, samplingFields } from "./fields.ts";
+import { guidanceSchema } from "./guidance.ts";
 
 /** Most messages of one request. */
 const mostMessages = 2048;
@@ -55,6 +56,7 @@ export const chatRequestSchema = (bounds: Bounds) =>
     tools: z.array(toolSchema).max(128).nullish(),
     tool_choice: z.enum(["auto", "none"], 'must be "auto" or "none": a call cannot be forced here').nullish(),
     parallel_tool_calls: z.boolean().nullish(),
+    guidance: guidanceSchema(bounds).nullish(),
     ...mixFields,
     ...ignoredFields,
   });

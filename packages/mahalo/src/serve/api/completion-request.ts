@@ -4,6 +4,7 @@ import type { PromptForm } from "../engine/protocol.ts";
 import { badField } from "../http/api-error.ts";
 import type { Bounds } from "../options.ts";
 import { ignoredFields, mixFields, samplingFields } from "./fields.ts";
+import { guidanceSchema } from "./guidance.ts";
 
 /** Length of an answer that names none, as in OpenAI's description. */
 const defaultLength = 16;
@@ -26,6 +27,7 @@ export const completionRequestSchema = (bounds: Bounds) =>
     echo: z.boolean().nullish(),
     best_of: z.literal(1, "must be 1: search by guidance, or ask for n").nullish(),
     suffix: z.null("is not supported").optional(),
+    guidance: guidanceSchema(bounds).nullish(),
     ...mixFields,
     ...ignoredFields,
   });

@@ -10,6 +10,7 @@ import { badField } from "../http/api-error.ts";
 import type { Bounds } from "../options.ts";
 import type { NamedModel } from "./asked-mix.ts";
 import { biasOf, type SamplingFields, samplingOf, stopsOf } from "./fields.ts";
+import { effortOf, type GuidanceField, guidanceOf } from "./guidance.ts";
 
 /** What a route hands over beside the shared fields. */
 export type Asked = {
@@ -22,11 +23,13 @@ export type Asked = {
   topLogprobs: number;
   /** Whether the prompts' own text is told. Default: not. */
   echo?: boolean | undefined;
+  /** Searches for the answers. Default: they are sampled. */
+  guidance?: { field: GuidanceField; served: readonly string[] } | undefined;
 };
 
 /** The job of a request. A request without a seed gets one of its own, which the answer tells. @throws ApiError 400 over budget */
 export const jobOf = (
-  { named, mix, prompts, fields, maxTokens, logprobs, topLogprobs, echo = false }: Asked,
+  { named, mix, prompts, fields, maxTokens, logprobs, topLogprobs, echo = false, guidance }: Asked,
   bounds: Bounds,
 ): GenerateJob => {
   const n = fields.n ?? 1;
@@ -36,11 +39,14 @@ export const jobOf = (
       "n",
       `${prompts.length} prompts with ${n} choices each are more than the ${bounds.maxChoices} answers of one request`,
     );
-  if (n * prompts.length * longest > bounds.maxRequestTokens)
+  const answers = n * prompts.length * effortOf(guidance?.field);
+  if (answers * longest > bounds.maxRequestTokens)
     throw badField(
       "max_tokens",
-      `${n * prompts.length} answers of ${longest} tokens are more than the ${bounds.maxRequestTokens} tokens of one request`,
+      `${answers} answers of ${longest} tokens, candidates counted, are more than the ${bounds.maxRequestTokens} tokens of one request`,
     );
+  if (guidance !== undefined && (logprobs || echo))
+    throw badField("logprobs", "are not told of guided answers, nor is their prompt");
   const bias = biasOf(fields);
   const stop = stopsOf(fields);
   return {
@@ -52,6 +58,7 @@ export const jobOf = (
     seed: fields.seed ?? randomInt(2 ** 47),
     maxNewTokens: longest,
     ...(echo ? { echo: { logprobs, top: topLogprobs } } : {}),
+    ...(guidance === undefined ? {} : { guidance: guidanceOf(guidance.field, guidance.served, bounds) }),
     request: {
       sampling: samplingOf(fields),
       logprobs,
@@ -68,6 +75,8 @@ export type Usage = {
   completion_tokens: number;
   total_tokens: number;
   prompt_tokens_details: { cached_tokens: number };
+  /** Of guided answers: tokens of all candidates, and tokens that guides read. */
+  completion_tokens_details?: { generated_tokens: number; scored_tokens: number };
 };
 
 /** What has come of a job so far; one for each request. */
@@ -76,6 +85,7 @@ export class Tally {
   #promptTokens: readonly number[] = [];
   readonly #cached = new Map<number, number>();
   #completionTokens = 0;
+  #searched: { generated: number; scored: number } | undefined;
   /** The mix of the answers, where it does not change on the way. */
   mix: Mix | undefined;
 
@@ -90,7 +100,15 @@ export class Tally {
     } else if (event.type === "start") {
       // Of a prompt's choices the first counts: the others find it in memory because of that one.
       if (event.choice % this.#n === 0) this.#cached.set(event.choice, event.cachedTokens);
-    } else if (event.type === "finish") this.#completionTokens += event.tokens;
+    } else if (event.type === "finish") {
+      this.#completionTokens += event.tokens;
+      if (event.searched === undefined) return;
+      const { generated, scored } = this.#searched ?? { generated: 0, scored: 0 };
+      this.#searched = {
+        generated: generated + event.searched.generated,
+        scored: scored + event.searched.scored,
+      };
+    }
   }
 
   get usage(): Usage {
@@ -101,6 +119,14 @@ export class Tally {
       completion_tokens: this.#completionTokens,
       total_tokens: prompt + this.#completionTokens,
       prompt_tokens_details: { cached_tokens: sum(this.#cached.values()) },
+      ...(this.#searched === undefined
+        ? {}
+        : {
+            completion_tokens_details: {
+              generated_tokens: this.#searched.generated,
+              scored_tokens: this.#searched.scored,
+            },
+          }),
     };
   }
 }

@@ -63,11 +63,16 @@ class JobEvents implements AsyncIterableIterator<JobEvent, void, undefined> {
   }
 }
 
+/** What the thread says once its models are loaded. */
+type Ready = Extract<FromEngine, { type: "ready" }>;
+
 const gone: PlainError = { code: "E_ENGINE_GONE", message: "the engine has stopped" };
 
 /** Starts the engine's thread and speaks with it. */
 export class EngineClient {
   readonly models: ReadonlyMap<string, ModelInfo>;
+  /** Names of the scores that may guide a search. */
+  readonly guides: readonly string[];
   readonly #worker: Worker;
   readonly #jobs = new Map<number, JobEvents>();
   #next = 1;
@@ -76,9 +81,10 @@ export class EngineClient {
   /** Called once if the thread ends before it is closed. */
   onGone: ((error: MahaloError) => void) | undefined;
 
-  private constructor(worker: Worker, models: readonly ModelInfo[]) {
+  private constructor(worker: Worker, { models, guides }: Ready) {
     this.#worker = worker;
     this.models = new Map(models.map((info) => [info.id, info]));
+    this.guides = guides;
     worker.on("message", (message: FromEngine) => this.#take(message));
     worker.on("error", (error) => this.#end(toPlain(error)));
     worker.on("exit", () => this.#end(gone));
@@ -96,9 +102,9 @@ export class EngineClient {
       name: "engine",
       workerData: { body, settings },
     });
-    const models = await new Promise<readonly ModelInfo[]>((resolve, reject) => {
+    const ready = await new Promise<Ready>((resolve, reject) => {
       worker.once("message", (message: FromEngine) => {
-        if (message.type === "ready") resolve(message.models);
+        if (message.type === "ready") resolve(message);
         else reject(fromPlain(message.type === "failed" ? message.error : gone));
       });
       worker.once("error", reject);
@@ -109,7 +115,7 @@ export class EngineClient {
     });
     worker.removeAllListeners("error");
     worker.removeAllListeners("exit");
-    return new EngineClient(worker, models);
+    return new EngineClient(worker, ready);
   }
 
   /** Jobs that have not ended. */

@@ -7,7 +7,7 @@ import { hasPhases } from "../../decode/mix-schedule.ts";
 import { Sequence } from "../../decode/request.ts";
 import { samplingFor } from "../../decode/sampling.ts";
 import type { LanguageModel } from "../../model/folder/load.ts";
-import { normalizeMix } from "../../model/heads/heads.ts";
+import { type Mix, normalizeMix } from "../../model/heads/heads.ts";
 import { echoOf } from "./echo.ts";
 import type { ChosenToken, GenerateJob, JobEvent, PromptForm, TokenLogprob } from "./protocol.ts";
 
@@ -19,7 +19,7 @@ export const promptIds = ({ tokenizer, template }: LanguageModel, prompt: Prompt
 };
 
 /** Seed of a choice: the first one's is the request's own, so that one choice is what the library answers under that seed. */
-const seedOf = (seed: number, choice: number): number =>
+export const seedOf = (seed: number, choice: number): number =>
   choice === 0 ? seed : rng(seed, "choice", String(choice)).integer(2 ** 32);
 
 const tokenLogprob = ({ tokenizer }: LanguageModel, id: number, logprob: number): TokenLogprob => ({
@@ -39,15 +39,25 @@ const chosen = (model: LanguageModel, { id, logprob, topLogprobs }: TokenEvent):
       ];
 
 /** A job under way. */
-export type RunningJob = { cancel(): void };
+export type RunningJob = {
+  cancel(): void;
+  /** @throws what went wrong with one of its choices, if anything did */
+  check(): void;
+};
 
 /** A job with the ids of its prompts. */
-export type ReadJob = { job: GenerateJob; prompts: readonly (readonly number[])[] };
+export type ReadJob = {
+  job: GenerateJob;
+  prompts: readonly (readonly number[])[];
+  /** Its normalised mix, where that does not change on the way. */
+  mix: { mix?: Mix };
+};
 
 /** Reads a job's prompts. @throws MahaloError, RowProblem */
 export const readJob = (model: LanguageModel, job: GenerateJob): ReadJob => ({
   job,
   prompts: job.prompts.map((prompt) => promptIds(model, prompt)),
+  mix: fixedMix(model, job),
 });
 
 /**
@@ -58,7 +68,7 @@ export const readJob = (model: LanguageModel, job: GenerateJob): ReadJob => ({
  */
 export const startJob = (
   engine: Engine,
-  { job, prompts }: ReadJob,
+  { job, prompts, mix }: ReadJob,
   emit: (event: JobEvent) => void,
 ): RunningJob => {
   const { model } = engine;
@@ -118,7 +128,7 @@ export const startJob = (
     cancel();
     throw error;
   }
-  emit({ type: "prompts", tokens: prompts.map((ids) => ids.length), ...fixedMix(model, job) });
+  emit({ type: "prompts", tokens: prompts.map((ids) => ids.length), ...mix });
   const { echo } = job;
   if (echo !== undefined)
     for (const [prompt, ids] of prompts.entries())
@@ -128,7 +138,10 @@ export const startJob = (
       emit({ type: "finish", choice, finish: "length", tokens: 0 });
     emit({ type: "end" });
   }
-  return { cancel };
+  const check = (): void => {
+    for (const handle of handles) handle.throwIfFailed();
+  };
+  return { cancel, check };
 };
 
 const withLogprobs = (tokens: readonly ChosenToken[]): { logprobs?: readonly ChosenToken[] } =>
@@ -138,7 +151,7 @@ const withLogprobs = (tokens: readonly ChosenToken[]): { logprobs?: readonly Cho
 const fixedMix = (
   { heads }: LanguageModel,
   { mix = Object.fromEntries(heads.objectives.map((name) => [name, 1])) }: GenerateJob,
-): { mix?: Record<string, number> } =>
+): { mix?: Mix } =>
   heads.objectives.length === 0 || hasPhases(mix)
     ? {}
     : { mix: Object.fromEntries(normalizeMix(mix, heads.objectives)) };

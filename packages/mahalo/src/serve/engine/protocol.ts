@@ -1,10 +1,14 @@
 /** What the HTTP thread and the engine's thread say to each other. */
 import type { Message } from "../../data/rows/messages.ts";
+import type { Prompt } from "../../data/rows/rows.ts";
+import type { StepBoundary } from "../../data/tokens/step-boundary.ts";
 import type { MixPlan } from "../../decode/mix-schedule.ts";
 import type { Finish, GenerateRequest } from "../../decode/request.ts";
 import type { ControlFile } from "../../evaluate/control-file.ts";
 import type { Mix } from "../../model/heads/heads.ts";
 import type { WeightsName } from "../../model/transformer/precision.ts";
+import type { SearchInput } from "../../search/options.ts";
+import type { Guide } from "../../search/scorers/guides.ts";
 
 /** A model to serve, and the name that clients call it by. */
 export type ModelEntry = { id: string; source: string };
@@ -19,6 +23,10 @@ export type EngineSettings = {
   /** Answers that may wait for room, and tokens of their prompts, over all models. */
   maxWaiting: number;
   maxWaitingTokens: number;
+  /** What may guide searches, each with the name that requests call it by. */
+  guides: readonly Guide[];
+  /** Answers searched for side by side. */
+  searches: number;
   /** Bound on the memory of keys and values, over all models. Default: half of what is available. */
   maxBytes?: number | undefined;
 };
@@ -54,7 +62,36 @@ export type GenerateJob = {
   maxNewTokens: number;
   /** Whether the prompts' own text is told, and with how many of the likeliest tokens in each place. Default: not. */
   echo?: { logprobs: boolean; top: number } | undefined;
+  /** Searches for the answers, by these guides. Default: they are sampled. */
+  guidance?: Guidance | undefined;
   request: Omit<GenerateRequest, "ids" | "mix" | "seed" | "maxNewTokens">;
+};
+
+/** What guides a search: weights of the server's scores by name, and how it goes. */
+export type Guidance = { guides: Readonly<Record<string, number>>; search: SearchInput };
+
+/** Answers to be scored by step, under scores of the server. */
+export type ScoreJob = {
+  kind: "score";
+  guides: readonly string[];
+  items: readonly { prompt: Prompt; response: string }[];
+  boundary?: StepBoundary | undefined;
+};
+
+/** Steps of an answer as spans of its text, each with its scores by name. */
+export type ScoredItem = {
+  steps: readonly { start: number; end: number; scores: Readonly<Record<string, number>> }[];
+  /** Tokens that were read. */
+  tokens: number;
+};
+
+/** A candidate of a search's step. */
+export type Candidate = {
+  text: string;
+  scores: Readonly<Record<string, number>>;
+  total: number | null;
+  kept: boolean;
+  copies: number;
 };
 
 /** Text into tokens. */
@@ -68,7 +105,7 @@ export type TokenizeJob = {
 export type DetokenizeJob = { kind: "detokenize"; model: string; ids: readonly number[] };
 
 /** A piece of work for the engine's thread. */
-export type Job = GenerateJob | TokenizeJob | DetokenizeJob;
+export type Job = GenerateJob | TokenizeJob | DetokenizeJob | ScoreJob;
 
 /** A token with its log-probability; bytes that are no whole character are U+FFFD in its text. */
 export type TokenLogprob = { id: number; text: string; logprob: number };
@@ -91,7 +128,16 @@ export type JobEvent =
   /** A choice has got its first room, with so many of its prompt's tokens out of memory. */
   | { type: "start"; choice: number; cachedTokens: number }
   | { type: "delta"; choice: number; text: string; tokens: number; logprobs?: readonly ChosenToken[] }
-  | { type: "finish"; choice: number; finish: Finish; tokens: number }
+  | {
+      type: "finish";
+      choice: number;
+      finish: Finish;
+      tokens: number;
+      searched?: { generated: number; scored: number };
+    }
+  /** A guided search has taken a step. */
+  | { type: "step"; choice: number; step: number; candidates: readonly Candidate[] }
+  | { type: "scores"; items: readonly ScoredItem[] }
   | { type: "tokens"; ids: readonly number[] }
   | { type: "text"; text: string }
   /** Nothing comes after it. */
@@ -106,6 +152,6 @@ export type ToEngine = { type: "submit"; id: number; job: Job } | { type: "cance
 
 /** From the engine's thread. */
 export type FromEngine =
-  | { type: "ready"; models: readonly ModelInfo[] }
+  | { type: "ready"; models: readonly ModelInfo[]; guides: readonly string[] }
   | { type: "failed"; error: PlainError }
   | { type: "events"; events: readonly (readonly [id: number, event: JobEvent])[]; stats: EngineStats };

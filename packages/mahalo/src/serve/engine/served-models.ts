@@ -13,16 +13,30 @@ import type { EngineSettings, ModelEntry, ModelInfo } from "./protocol.ts";
 /** A model, its engine, and what clients are told of it. */
 export type ServedModel = { info: ModelInfo; model: LanguageModel; engine: Engine };
 
+/** Bytes of keys and values for each engine and for each search; where nothing guides, engines have all. */
+export const memoryShares = ({
+  models,
+  guides,
+  searches,
+  maxBytes = defaultMaxBytes("cpu"),
+}: EngineSettings): { engine: number; search: number } => {
+  const forEngines = guides.length === 0 ? maxBytes : maxBytes / 2;
+  return {
+    engine: Math.max(1, Math.floor(forEngines / models.length)),
+    search: Math.max(1, Math.floor((maxBytes - forEngines) / searches)),
+  };
+};
+
 const open = async (
   { id, source }: ModelEntry,
-  { compute, weights, parallel, models, maxBytes }: EngineSettings,
+  { compute, weights, parallel }: EngineSettings,
+  maxBytes: number,
 ): Promise<ServedModel> => {
   const model = await loadModel(source, { compute, weights });
   try {
     const control = existsSync(join(source, controlFile)) ? await readControl(source) : undefined;
-    const { config, heads, backbone } = model;
-    const bytes = maxBytes ?? defaultMaxBytes(backbone.weights.embedding.value.device);
-    const engine = new Engine(model, { batchSize: parallel, maxBytes: Math.floor(bytes / models.length) });
+    const { config, heads } = model;
+    const engine = new Engine(model, { batchSize: parallel, maxBytes });
     const info: ModelInfo = {
       id,
       objectives: heads.objectives,
@@ -42,8 +56,9 @@ const open = async (
 /** Loads the models one after the other. @throws MahaloError what loading one throws; none is then left in memory */
 export const openModels = async (settings: EngineSettings): Promise<Map<string, ServedModel>> => {
   const served = new Map<string, ServedModel>();
+  const { engine: maxBytes } = memoryShares(settings);
   try {
-    for (const entry of settings.models) served.set(entry.id, await open(entry, settings));
+    for (const entry of settings.models) served.set(entry.id, await open(entry, settings, maxBytes));
     return served;
   } catch (error) {
     for (const { engine, model } of served.values()) {

@@ -9,7 +9,7 @@ import type { GenerateJob, JobEvent } from "../engine/protocol.ts";
 import { badField } from "../http/api-error.ts";
 import { readJsonBody } from "../http/body.ts";
 import { sse } from "../http/event-stream.ts";
-import { failureEvent, openJob, streamed } from "./streaming.ts";
+import { failureEvent, openJob, stepEvent, streamed } from "./streaming.ts";
 
 /** The longest answer that a request allows, under either of its names. */
 const longestOf = ({ max_tokens, max_completion_tokens }: ChatRequest): number | undefined => {
@@ -48,7 +48,8 @@ async function* chunks(
       if (event.type === "delta") {
         const tokens = logprobs ? { logprobs: event.logprobs ?? [] } : {};
         yield write(head, [{ index: event.choice, delta: { content: event.text }, ...tokens }], none);
-      } else if (event.type === "finish")
+      } else if (event.type === "step") yield stepEvent(head, event);
+      else if (event.type === "finish")
         yield write(head, [{ index: event.choice, delta: {}, finish: finishReason(event.finish) }], none);
     }
     if (usage) yield write(head, [], { usage: tally.usage });
@@ -72,6 +73,7 @@ const answer = async (request: ServeRequest, context: ServeContext): Promise<Res
       mix: askedMix(named, body),
       prompts: [{ messages: conversationOf(body) }],
       fields: body,
+      guidance: body.guidance ? { field: body.guidance, served: engine.guides } : undefined,
       maxTokens: longestOf(body),
       logprobs,
       topLogprobs: body.top_logprobs ?? 0,

@@ -24,7 +24,7 @@ import type { GenerateJob, JobEvent } from "../engine/protocol.ts";
 import { badField } from "../http/api-error.ts";
 import { readJsonBody } from "../http/body.ts";
 import { sse } from "../http/event-stream.ts";
-import { failureEvent, openJob, streamed } from "./streaming.ts";
+import { failureEvent, openJob, stepEvent, streamed } from "./streaming.ts";
 
 /** Log-probabilities of a choice's tokens, or null where they were not asked for. */
 type Logprobs = (tokens: readonly TextToken[], offset: number) => TextChoice["logprobs"];
@@ -73,6 +73,7 @@ async function* chunks(
         for (let n = 0; n < job.n; n++)
           yield write([piece(event.prompt * job.n + n, event.text, event.tokens)]);
       else if (event.type === "delta") yield write([piece(event.choice, event.text, event.logprobs ?? [])]);
+      else if (event.type === "step") yield stepEvent(head, event);
       else if (event.type === "finish")
         yield write([{ index: event.choice, text: "", finish: finishReason(event.finish), logprobs: null }]);
     }
@@ -97,6 +98,7 @@ const answer = async (request: ServeRequest, context: ServeContext): Promise<Res
       mix: askedMix(named, body),
       prompts: promptsOf(body),
       fields: body,
+      guidance: body.guidance ? { field: body.guidance, served: engine.guides } : undefined,
       maxTokens: lengthOf(body),
       logprobs: asksLogprobs,
       topLogprobs: top,

@@ -4,7 +4,15 @@ import { chatRoute } from "./chat.ts";
 import { completionsRoute } from "./completions.ts";
 import { healthRoute } from "./health.ts";
 import { modelsRoute } from "./models.ts";
+import { scoreRoute } from "./score.ts";
 import { tokensRoute } from "./tokens.ts";
 
 /** All routes. */
-export const routes: readonly Route[] = [chatRoute, completionsRoute, modelsRoute, tokensRoute, healthRoute];
+export const routes: readonly Route[] = [
+  chatRoute,
+  completionsRoute,
+  modelsRoute,
+  scoreRoute,
+  tokensRoute,
+  healthRoute,
+];

@@ -1,4 +1,5 @@
 /** What answering routes share: a job begun and its first event read, and a body that streams. */
+import { bug } from "../../core/need.ts";
 import type { Tally } from "../api/generation.ts";
 import type { ServeContext, ServeRequest } from "../context.ts";
 import type { GenerateJob, JobEvent } from "../engine/protocol.ts";
@@ -23,8 +24,38 @@ export const openJob = async (
   return events;
 };
 
+/** The one event of a kind that a short job gives. */
+export const only = async <Type extends JobEvent["type"]>(
+  events: AsyncIterable<JobEvent>,
+  type: Type,
+): Promise<Extract<JobEvent, { type: Type }>> => {
+  const isOf = (event: JobEvent): event is Extract<JobEvent, { type: Type }> => event.type === type;
+  let found: Extract<JobEvent, { type: Type }> | undefined;
+  for await (const event of events) if (isOf(event)) found = event;
+  return found ?? bug(`a job without its ${type}`);
+};
+
 /** What a stream says when something goes wrong behind its first chunk. */
 export const failureEvent = (error: unknown): string => sse(JSON.stringify(asApiError(error).body));
+
+/**
+ * What a guided search looked at in a step, as an event of its own name. Clients that know OpenAI's chunks alone skip it,
+ * since it has no choices.
+ */
+export const stepEvent = (
+  { id, created, model }: { id: string; created: number; model: string },
+  { choice, step, candidates }: Extract<JobEvent, { type: "step" }>,
+): string =>
+  sse(
+    JSON.stringify({
+      id,
+      created,
+      model,
+      object: "mahalo.step",
+      choices: [],
+      step: { choice, number: step, candidates },
+    }),
+  );
 
 /** A response of server-sent events. */
 export const streamed = (

@@ -3,24 +3,14 @@ import { z } from "zod";
 import { modelOf } from "../api/asked-mix.ts";
 import { chatRequestSchema, conversationOf } from "../api/chat-request.ts";
 import type { Route } from "../context.ts";
-import type { JobEvent, PromptForm } from "../engine/protocol.ts";
+import type { PromptForm } from "../engine/protocol.ts";
 import { badField } from "../http/api-error.ts";
 import { readJsonBody } from "../http/body.ts";
+import { only } from "./streaming.ts";
 
 const model = z.string().min(1).max(1024);
 
 const detokenizeSchema = z.strictObject({ model, tokens: z.array(z.int().min(0)).max(1_000_000) });
-
-/** The one event of a kind that a short job gives. */
-const only = async <Type extends JobEvent["type"]>(
-  events: AsyncIterable<JobEvent>,
-  type: Type,
-): Promise<Extract<JobEvent, { type: Type }> | undefined> => {
-  let found: Extract<JobEvent, { type: Type }> | undefined;
-  for await (const event of events)
-    if (event.type === type) found = event as Extract<JobEvent, { type: Type }>;
-  return found;
-};
 
 /** The routes of tokens. */
 export const tokensRoute: Route = (app, { engine, options: { bounds }, signalOf }) => {
@@ -41,7 +31,7 @@ export const tokensRoute: Route = (app, { engine, options: { bounds }, signalOf 
     const { info } = modelOf(engine.models, body.model);
     const job = { kind: "tokenize" as const, model: info.id, prompt: promptOf(body) };
     const event = await only(engine.submit(job, signalOf(request)), "tokens");
-    const tokens = event?.ids ?? [];
+    const { ids: tokens } = event;
     return request.json({ count: tokens.length, max_model_len: info.contextLength, tokens });
   });
   app.post("/detokenize", async (request) => {
@@ -52,6 +42,6 @@ export const tokensRoute: Route = (app, { engine, options: { bounds }, signalOf 
       throw badField(`tokens[${wrong}]`, `is not one of the model's ${info.vocabSize} token ids`);
     const job = { kind: "detokenize" as const, model: info.id, ids: body.tokens };
     const event = await only(engine.submit(job, signalOf(request)), "text");
-    return request.json({ prompt: event?.text ?? "" });
+    return request.json({ prompt: event.text });
   });
 };

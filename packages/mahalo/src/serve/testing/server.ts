@@ -4,20 +4,42 @@ import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { layOutModel } from "../../cli/testing/run.ts";
+import { saveRewardModel } from "../../model/reward/reward-model.ts";
+import { tinyRewardModel } from "../../rollout/testing/reward-model.ts";
 import type { ServeOptions } from "../options.ts";
 import { type ServerHandle, serve } from "../serve.ts";
 
 /** A server, the folder of its model, and how to be rid of both. */
 export type TestServer = ServerHandle & { folder: string; model: string; stop(): Promise<void> };
 
+/** Saves a tiny reward model that scores accuracy and engagement; gives its folder. */
+export const layOutRewards = async (folder: string): Promise<string> => {
+  const to = join(folder, "rewards");
+  const model = await tinyRewardModel("tiny-llama", [
+    { name: "accuracy", kind: "hard" },
+    { name: "engagement", kind: "hard" },
+  ]);
+  try {
+    await saveRewardModel(model, to);
+  } finally {
+    model.dispose();
+  }
+  return to;
+};
+
 /** Starts a server on a free port; its model `tiny` has the objectives accuracy and engagement. */
-export const startServer = async (options: ServeOptions = {}): Promise<TestServer> => {
+export const startServer = async (
+  options: ServeOptions = {},
+  { guided = false }: { guided?: boolean } = {},
+): Promise<TestServer> => {
   const folder = await mkdtemp(join(tmpdir(), "mahalo-serve-"));
   const model = await layOutModel(folder);
+  const guides = guided ? [await layOutRewards(folder), "asks=judge:{kind: rule, asksQuestion: true}"] : [];
   const server = await serve([{ id: "tiny", source: model }], {
     port: 0,
     log: "silent",
     compute: "float32",
+    guides,
     ...options,
   });
   const stop = async (): Promise<void> => {
