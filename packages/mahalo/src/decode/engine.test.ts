@@ -6,11 +6,12 @@ import type { LanguageModel } from "../model/folder/load.ts";
 import { tinyModel } from "../model/testing/tiny.ts";
 import { decode } from "../search/decode.ts";
 import { cachedDecoder, type Decoder, uncachedDecoder } from "./decoder.ts";
-import { Engine, type RequestHandle } from "./engine.ts";
+import { Engine } from "./engine.ts";
 import type { AnswerEvent } from "./events.ts";
 import { generateAll } from "./generate.ts";
 import { type KvShape, PAGE_POSITIONS, pageBytes } from "./kv/kv-pages.ts";
 import type { Completion, GenerateRequest } from "./request.ts";
+import type { RequestHandle } from "./request-handle.ts";
 
 let model: LanguageModel;
 beforeAll(async () => {

@@ -1,9 +1,10 @@
 /** mahalo/decode: requests that join and leave, decoders, searches and their traces. */
 
 export { cachedDecoder, type Decoder, type DecoderOptions, uncachedDecoder } from "../decode/decoder.ts";
-export { Engine, type EngineOptions, RequestHandle } from "../decode/engine.ts";
+export { Engine, type EngineOptions } from "../decode/engine.ts";
 export type { AnswerEvent, DoneEvent, StepEvent, TokenEvent } from "../decode/events.ts";
 export { type LogitMixture, logitMixture } from "../decode/logit-mixing.ts";
+export { RequestHandle } from "../decode/request-handle.ts";
 export { samplingFor } from "../decode/sampling.ts";
 export type { TokenLogprob } from "../decode/token-logprobs.ts";
 export type { Guide } from "../search/decode.ts";
