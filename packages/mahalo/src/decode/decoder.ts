@@ -6,13 +6,16 @@ import type { Mix } from "../model/heads/heads.ts";
 import { packedAttention } from "../model/transformer/attention.ts";
 import { type CachedAttentionOptions, cachedPass, promptBatch } from "./kv/cached-attention.ts";
 import { KvCache, type KvCacheOptions, type KvRow, pagesOf } from "./kv/kv-cache.ts";
-import { defaultMaxBytes } from "./kv/kv-pages.ts";
+import { defaultMaxBytes, PAGE_POSITIONS } from "./kv/kv-pages.ts";
 import { commonLength, longestHeld, PrefixCache } from "./kv/prefix-cache.ts";
 
 // Shapes: R rows, N rows of one call, D hidden.
 
 /** New tokens of one row, and the normalised mix of the objectives' adapters that reads them; default: adapters off. */
 export type Extension = { row: number; ids: readonly number[]; mix?: Mix | undefined };
+
+/** A row that may be added: how long it is to get, and the tokens that it would begin with as far as rows hold them. */
+export type NewRow = { length: number; ids: readonly number[]; mix?: Mix | undefined };
 
 /**
  * Rows of tokens that a model goes on from. Rows are numbered from 0 without gaps.
@@ -46,6 +49,11 @@ export type Decoder = {
   addPrefixRow(ids: readonly number[], mix?: Mix): number;
   /** Whether rows fit in the memory bound if they grow to these lengths, whatever they share. */
   fits(lengths: readonly number[]): boolean;
+  /**
+   * Whether row r has room to grow by `growth[r]` tokens, each of the rows there are, beside new rows, as things stand:
+   * what rows share counts once, and cached prefixes not at all, since they go where memory runs short.
+   */
+  hasRoom(growth: readonly number[], added?: readonly NewRow[]): boolean;
   /** Bytes that rows of these lengths need if they share nothing. */
   bytesFor(lengths: readonly number[]): number;
   /** Bound on the bytes of the cache; infinite where there is none. */
@@ -125,6 +133,13 @@ export const cachedDecoder = (model: LanguageModel, options: DecoderOptions = {}
     const best = (live?.length ?? 0) >= (kept?.length ?? 0) ? live : kept;
     return best && { row: best.held.row, length: best.length };
   };
+  /** Pages of live rows that a new row would begin with. */
+  const sharedPages = ({ ids, mix }: NewRow, live: ReadonlySet<number>): number => {
+    const from = longest(ids, keyOf(mix));
+    if (from === undefined) return 0;
+    return from.row.pages.slice(0, Math.floor(from.length / PAGE_POSITIONS)).filter((page) => live.has(page))
+      .length;
+  };
   const read = (extensions: readonly Extension[]): Tensor =>
     noGrad(() =>
       scope(() => {
@@ -183,6 +198,15 @@ export const cachedDecoder = (model: LanguageModel, options: DecoderOptions = {}
         : add(ids.slice(0, from.length), cache.fork(from.row, from.length), keyOf(mix));
     },
     fits: (lengths) => lengths.reduce((sum, length) => sum + pagesOf(length), 0) <= cache.pages.maxPages,
+    hasRoom(growth, added = []) {
+      const rows = zip(held, growth).map(([{ row }, length]) => ({ row, length }));
+      const alone = added.reduce((sum, { length }) => sum + pagesOf(length), 0);
+      if (cache.hasRoom(rows, alone)) return true;
+      if (added.length === 0) return false;
+      const live = new Set(held.flatMap(({ row }) => row.pages));
+      const shared = added.reduce((sum, row) => sum + sharedPages(row, live), 0);
+      return cache.hasRoom(rows, alone - shared);
+    },
     bytesFor: (lengths) => lengths.reduce((sum, length) => sum + pagesOf(length), 0) * cache.pages.pageBytes,
     dispose() {
       held.length = 0;
@@ -264,6 +288,7 @@ export const uncachedDecoder = (model: LanguageModel): Decoder => {
       );
     },
     fits: () => true,
+    hasRoom: () => true,
     bytesFor: () => 0,
     dispose() {
       held.length = 0;

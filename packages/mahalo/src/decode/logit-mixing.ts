@@ -56,6 +56,14 @@ const jointDecoder = (decoders: readonly Decoder[]): Decoder => {
     matchPrefix: () => 0,
     addPrefixRow: () => all((decoder) => decoder.addRow()),
     fits: (lengths) => decoders.every((decoder) => decoder.fits(lengths)),
+    // New rows share nothing with others here.
+    hasRoom: (growth, added = []) =>
+      decoders.every((decoder) =>
+        decoder.hasRoom(
+          growth,
+          added.map(({ length }) => ({ length, ids: [] })),
+        ),
+      ),
     bytesFor: (lengths) => sum((decoder) => decoder.bytesFor(lengths)),
     dispose: () => all((decoder) => decoder.dispose()),
   };

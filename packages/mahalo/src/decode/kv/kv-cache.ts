@@ -1,5 +1,6 @@
 /** Keys and values of rows of tokens, in pages that rows share until one of them writes. */
 import { MahaloError, ops, type Tensor, tensor } from "@mahalo/torch";
+import { lookUp } from "../../core/need.ts";
 import type { ModelConfig } from "../../model/folder/model-config.ts";
 import type { ComputeDType } from "../../model/transformer/parameters.ts";
 import { KvPages, type KvShape, PAGE_POSITIONS } from "./kv-pages.ts";
@@ -116,8 +117,25 @@ export class KvCache {
     }
   }
 
+  /**
+   * Whether rows have room to grow by so many tokens each, beside `fresh` pages more, once all other rows are let go.
+   *
+   * {@link prepare} finds that room if the other rows are such as go when pages run short.
+   */
+  hasRoom(growth: readonly { row: KvRow; length: number }[], fresh = 0): boolean {
+    if (this.#needed(growth) + fresh <= this.pages.available) return true;
+    const holders = new Map<number, number>();
+    for (const { row } of growth)
+      for (const page of row.pages) holders.set(page, (holders.get(page) ?? 0) + 1);
+    const needed = this.#needed(growth, (page) => lookUp(holders, page, "the holders of page"));
+    return holders.size + needed + fresh <= this.pages.maxPages;
+  }
+
   /** Pages that the next tokens of rows need: those behind the ones they have, and copies of those that others hold. */
-  #needed(extensions: readonly { row: KvRow; length: number }[]): number {
+  #needed(
+    extensions: readonly { row: KvRow; length: number }[],
+    holdersOf: (page: number) => number = (page) => this.pages.holders(page),
+  ): number {
     // Of those that hold a page together, all but the last to write need a copy.
     const writers = new Map<number, number>();
     let need = 0;
@@ -127,7 +145,7 @@ export class KvCache {
       const page = this.#open(row);
       if (page === undefined || length === 0) continue;
       const before = writers.get(page) ?? 0;
-      if (this.pages.holders(page) - before > 1) need += 1;
+      if (holdersOf(page) - before > 1) need += 1;
       writers.set(page, before + 1);
     }
     return need;

@@ -90,6 +90,11 @@ export class KvPages {
     return this.#holders.size * this.pageBytes;
   }
 
+  /** Pages that nobody holds, and those that memory may still grow by. */
+  get available(): number {
+    return this.maxPages - this.#holders.size;
+  }
+
   get #total(): number {
     return this.#sizes.reduce((sum, size) => sum + size, 0);
   }
