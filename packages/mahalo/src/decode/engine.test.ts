@@ -239,6 +239,7 @@ describe("an engine", () => {
   test("steps only while somebody reads, and ends with its readers when it is closed", async () => {
     const engine = new Engine(model);
     const handle = engine.submit({ ids: [5], maxNewTokens: 50 });
+    expect((await handle.next()).value).toMatchObject({ type: "start" });
     expect((await handle.next()).value).toMatchObject({ type: "token" });
     await new Promise((done) => setTimeout(done, 5));
     expect(engine.active).toBe(1);
@@ -257,16 +258,70 @@ describe("an engine", () => {
       engine.submit({ ids: [5, 17, 200], mix: { a: 1 }, maxNewTokens: 20 }, "first", (event) => {
         events.push(event.type);
         engine.step();
-        if (events.length === 2) handles.push(engine.submit(requests[0] ?? { ids: [1] }));
-        if (events.length === 3) handles[0]?.cancel();
+        if (events.length === 3) handles.push(engine.submit(requests[0] ?? { ids: [1] }));
+        if (events.length === 4) handles[0]?.cancel();
       }),
     );
     drain(engine);
-    expect(events).toEqual(["token", "token", "token"]);
+    expect(events).toEqual(["start", "token", "token", "token"]);
     expect(await handles[1]?.completion()).toEqual(expected[0]);
     const last = engine.submit({ ids: [5], maxNewTokens: 9 }, "last", () => engine.close());
     engine.step();
     expect(last.over).toBe(true);
+  });
+
+  test("tells of a start once, with what of the prompt was held already", async () => {
+    const engine = new Engine(model);
+    const system = prompt(100, 1);
+    const starts: AnswerEvent[] = [];
+    const ask = (end: number) =>
+      engine.submit({ ids: [...system, end], maxNewTokens: 4 }, "request", (event) => {
+        if (event.type === "start") starts.push(event);
+      });
+    ask(5);
+    drain(engine);
+    // Finished rows hold the beginning now; so does, for prompts that join together, the one of them that is read first.
+    for (const end of [6, 7]) ask(end);
+    const other = prompt(40, 2);
+    for (const end of [5, 6]) engine.submit({ ids: [...other, end] }, "other", (event) => starts.push(event));
+    engine.step();
+    expect(starts.filter(({ type }) => type === "start")).toEqual(
+      [0, 100, 100, 0, 40].map((cachedTokens, index) => ({
+        type: "start",
+        promptTokens: index < 3 ? 101 : 41,
+        cachedTokens,
+      })),
+    );
+    engine.close();
+    const alone = new Engine(model, { sharePrefixes: false });
+    const first = [];
+    for (let index = 0; index < 2; index++) {
+      const handle = alone.submit({ ids: system, maxNewTokens: 1 });
+      first.push((await handle.next()).value);
+      await handle.completion();
+    }
+    expect(first).toEqual(Array(2).fill({ type: "start", promptTokens: 100, cachedTokens: 0 }));
+    alone.close();
+  });
+
+  test("may be closed, and a request cancelled, as it starts", () => {
+    for (const stop of ["close", "cancel"] as const) {
+      const engine = new Engine(model);
+      const told: string[] = [];
+      const handles: RequestHandle[] = [];
+      const listen = ({ type }: AnswerEvent): void => {
+        told.push(type);
+        if (stop === "close") engine.close();
+        else handles[0]?.cancel();
+      };
+      // Two passes: the second goes on from what the first has read.
+      handles.push(engine.submit({ ids: [...prompt(40, 1), 5], maxNewTokens: 3 }, "first", listen));
+      const last = engine.submit({ ids: [...prompt(40, 1), 6], maxNewTokens: 3 });
+      engine.step();
+      expect([handles[0]?.over, last.over, told]).toEqual([true, stop === "close", ["start"]]);
+      if (stop === "cancel") expect(engine.active).toBe(1);
+      engine.close();
+    }
   });
 
   test("refuses options that make no sense", () => {
@@ -288,6 +343,8 @@ describe("decode", () => {
       logprobs: true,
     };
     for await (const event of decode(model, request)) events.push(event);
+    expect(events[0]).toEqual({ type: "start", promptTokens: 2, cachedTokens: 0 });
+    expect(events.filter(({ type }) => type === "start")).toHaveLength(1);
     const tokens = events.filter((event) => event.type === "token");
     const done = events.at(-1);
     if (done?.type !== "done") throw new Error("no end");

@@ -175,11 +175,16 @@ export class Engine {
     try {
       scope(() => {
         const prompts = joining.map(({ answer }) => ({ ids: answer.promptIds, mix: answer.adapterMix }));
-        for (const { prompts: indices, rows, hidden_ND } of prefill(this.#decoder, prompts, {
-          share: this.#share,
-        })) {
-          const joined = indices.map((index) => element(joining, index, "joining request"));
-          for (const [row, task] of zip(rows, joined)) this.#tasks[row] = task;
+        const passes = prefill(this.#decoder, prompts, { share: this.#share }).map(
+          ({ prompts: indices, rows, ...read }) => {
+            const joined = indices.map((index) => element(joining, index, "joining request"));
+            for (const [row, task] of zip(rows, joined)) this.#tasks[row] = task;
+            return { joined, ...read };
+          },
+        );
+        for (const { joined, cached, hidden_ND } of passes) {
+          for (const [{ answer, handle, emit }, cachedTokens] of zip(joined, cached))
+            if (!handle.over) emit({ type: "start", promptTokens: answer.promptIds.length, cachedTokens });
           const answers = joined.map(({ answer }) => answer);
           this.#take(joined, nextTokens(this.model, hidden_ND, answers));
         }

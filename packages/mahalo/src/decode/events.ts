@@ -2,6 +2,14 @@
 import type { Completion } from "./request.ts";
 import type { TokenLogprob } from "./token-logprobs.ts";
 
+/** The request has joined the rows that decode together, and its prompt has been read; comes first, and once. */
+export type StartEvent = {
+  type: "start";
+  promptTokens: number;
+  /** Prompt tokens that were not read, since other rows or cached prefixes held them. */
+  cachedTokens: number;
+};
+
 /** A token of the answer has been chosen. */
 export type TokenEvent = {
   type: "token";
@@ -30,4 +38,4 @@ export type DoneEvent = {
 };
 
 /** What happens while one request is answered. */
-export type AnswerEvent = TokenEvent | StepEvent | DoneEvent;
+export type AnswerEvent = StartEvent | TokenEvent | StepEvent | DoneEvent;

@@ -1,7 +1,7 @@
 /** How prompts join the rows that decode together: each begins with what is there of it already. */
 import { isDeepStrictEqual } from "node:util";
 import type { Tensor } from "@mahalo/torch";
-import { element, need } from "../core/need.ts";
+import { element, need, zip } from "../core/need.ts";
 import type { Mix } from "../model/heads/heads.ts";
 import type { Decoder } from "./decoder.ts";
 import { commonLength } from "./kv/prefix-cache.ts";
@@ -11,8 +11,16 @@ import { commonLength } from "./kv/prefix-cache.ts";
 /** Shorter common beginnings are read again: packed together, short prompts cost less than a copied page. */
 const leastShared = 16;
 
-/** Prompts that were read in one pass, by their place in the list, and the hidden state behind each: [N, D]. */
-export type Prefilled = { prompts: readonly number[]; rows: readonly number[]; hidden_ND: Tensor };
+/**
+ * Prompts that were read in one pass, by their place in the list: their rows, how many of each one's tokens the row held
+ * without reading them, and the hidden state behind each, [N, D].
+ */
+export type Prefilled = {
+  prompts: readonly number[];
+  rows: readonly number[];
+  cached: readonly number[];
+  hidden_ND: Tensor;
+};
 
 /** Where a prompt begins: with what rows hold, or with the first `length` tokens of an earlier prompt of the list. */
 export type PrefillSource = { prompt: number; length: number } | undefined;
@@ -65,13 +73,13 @@ export const prefill = (
   const rows: number[] = [];
   const pass = (members: readonly number[]): Prefilled[] => {
     if (members.length === 0) return [];
-    const extensions = members.map((index) => {
-      const row = element(rows, index, "the row of prompt");
+    const opened = members.map((index) => element(rows, index, "the row of prompt"));
+    const cached = opened.map((row) => decoder.ids(row).length);
+    const extensions = zip(members, zip(opened, cached)).map(([index, [row, length]]) => {
       const { ids, mix } = element(prompts, index, "prompt");
-      return { row, ids: ids.slice(decoder.ids(row).length), mix };
+      return { row, ids: ids.slice(length), mix };
     });
-    const extended = extensions.map(({ row }) => row);
-    return [{ prompts: members, rows: extended, hidden_ND: decoder.extend(extensions) }];
+    return [{ prompts: members, rows: opened, cached, hidden_ND: decoder.extend(extensions) }];
   };
   const members = (later: boolean): number[] =>
     plan.flatMap((source, index) => ((source !== undefined) === later ? [index] : []));

@@ -2,7 +2,7 @@
 
 export { cachedDecoder, type Decoder, type DecoderOptions, uncachedDecoder } from "../decode/decoder.ts";
 export { Engine, type EngineOptions } from "../decode/engine.ts";
-export type { AnswerEvent, DoneEvent, StepEvent, TokenEvent } from "../decode/events.ts";
+export type { AnswerEvent, DoneEvent, StartEvent, StepEvent, TokenEvent } from "../decode/events.ts";
 export { type LogitMixture, logitMixture } from "../decode/logit-mixing.ts";
 export { RequestHandle } from "../decode/request-handle.ts";
 export { samplingFor } from "../decode/sampling.ts";

@@ -89,7 +89,7 @@ export class Conversation {
         this.messages.push(said, { role: "assistant", content: event.completion.text });
         return event.tree === undefined ? event.completion : { ...event.completion, tree: event.tree };
       }
-      const text = event.text;
+      const text = event.type === "start" ? undefined : event.text;
       // Steps of several branches give no text, and what came before of one that loses would be wrong.
       if (text !== undefined && text !== "" && (guide === undefined || carriesOne(guide))) {
         given += text.length;

@@ -49,7 +49,8 @@ async function* guided(
 }
 
 /**
- * Answers one request and tells what happens: tokens, whole steps where the request declares a boundary, and the end.
+ * Answers one request and tells what happens: its start, tokens, whole steps where the request declares a boundary, and
+ * the end.
  * With a guide it searches: steps with their candidates and scores, and at the end the tree.
  *
  * @throws MahaloError E_INTERRUPTED, and what a wrong request throws, before anything is decoded

@@ -1,5 +1,5 @@
 /** What happens while a request is answered, whether it is searched for or not: one union of events. */
-import type { DoneEvent, StepEvent, TokenEvent } from "../decode/events.ts";
+import type { DoneEvent, StartEvent, StepEvent, TokenEvent } from "../decode/events.ts";
 import type { SearchNode, SearchTree } from "./tree.ts";
 
 /** A step of the answer is complete. */
@@ -12,6 +12,7 @@ export type SearchStepEvent = StepEvent & {
 
 /** What happens while one request is answered. */
 export type DecodeEvent =
+  | StartEvent
   | TokenEvent
   | SearchStepEvent
   | (DoneEvent & {
