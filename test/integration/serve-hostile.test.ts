@@ -142,7 +142,13 @@ describe("bodies", () => {
     ["a long stop", chatBody({ stop: "x".repeat(300) }), 400, "invalid_value", "stop"],
     ["an empty stop", chatBody({ stop: "" }), 400, "invalid_value", "stop"],
     ["a bias of a word", chatBody({ logit_bias: { hello: 1 } }), 400, "invalid_value", "logit_bias.hello"],
-    ["a bias of no token", chatBody({ logit_bias: { 99999999: 1 } }), 400, "token_id", "logit_bias"],
+    [
+      "a bias of no token",
+      chatBody({ logit_bias: { 99999999: 1 } }),
+      400,
+      "invalid_value",
+      "logit_bias.99999999",
+    ],
     ["a bias too large", chatBody({ logit_bias: { 5: 101 } }), 400, "invalid_value", "logit_bias.5"],
     ["top_logprobs alone", chatBody({ top_logprobs: 2 }), 400, "invalid_value", "top_logprobs"],
     [

@@ -131,13 +131,15 @@ export const serve = async (
   const drain = async (): Promise<void> => {
     draining = true;
     const ended = new Promise<void>((resolve) => server.close(() => resolve()));
-    server.closeIdleConnections();
+    // A connection whose answer has been read would stay open for the next.
+    const sweep = setInterval(() => server.closeIdleConnections(), 50);
     const timer = setTimeout(() => {
       for (const controller of open) controller.abort();
       // What was cancelled still tells its client so; whoever does not read it is cut.
       setTimeout(() => server.closeAllConnections(), 2_000).unref();
     }, bounds.drainFor * 1000);
     await ended;
+    clearInterval(sweep);
     clearTimeout(timer);
     await engine.close();
     finished();

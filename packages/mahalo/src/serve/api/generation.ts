@@ -48,6 +48,10 @@ export const jobOf = (
   if (guidance !== undefined && (logprobs || echo))
     throw badField("logprobs", "are not told of guided answers, nor is their prompt");
   const bias = biasOf(fields);
+  const { vocabSize } = named.info;
+  const wrong = Object.keys(bias ?? {}).find((id) => Number(id) >= vocabSize);
+  if (wrong !== undefined)
+    throw badField(`logit_bias.${wrong}`, `is not one of the model's ${vocabSize} token ids`);
   const stop = stopsOf(fields);
   return {
     kind: "generate",

@@ -1,10 +1,11 @@
 /** One generate job on an engine: its prompts are read, its choices submitted, and their events sent on. */
 import { rng } from "../../core/random.ts";
 import { encodePrompt } from "../../data/tokens/encode.ts";
-import type { Engine, RequestHandle } from "../../decode/engine.ts";
+import type { Engine } from "../../decode/engine.ts";
 import type { AnswerEvent, TokenEvent } from "../../decode/events.ts";
 import { hasPhases } from "../../decode/mix-schedule.ts";
 import { Sequence } from "../../decode/request.ts";
+import type { RequestHandle } from "../../decode/request-handle.ts";
 import { samplingFor } from "../../decode/sampling.ts";
 import type { LanguageModel } from "../../model/folder/load.ts";
 import { type Mix, normalizeMix } from "../../model/heads/heads.ts";

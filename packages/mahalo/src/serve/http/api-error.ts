@@ -113,6 +113,8 @@ export const asApiError = (error: unknown): ApiError => {
   if (error instanceof ApiError) return error;
   if (error instanceof MahaloError) {
     if (error.code === "E_SERVER_BUSY") return tooBusy(told(error));
+    // Nobody else hears of an interruption but those whom a closing server waits for no longer.
+    if (error.code === "E_INTERRUPTED") return notReady("the server is about to stop");
     if (error.code === "E_ENGINE_GONE") return notReady(error.message);
     if (error.code === "E_MODEL_NOT_SERVED")
       return new ApiError(404, told(error), { code: "model_not_found", param: "model" });

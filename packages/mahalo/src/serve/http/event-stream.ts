@@ -51,10 +51,7 @@ export const eventStream = (
         }
         controller.enqueue(encoder.encode(next === "silence" ? ": ping\n\n" : next.value));
         // The next pull comes once the client has taken this.
-        stalled = setTimeout(() => {
-          onCut();
-          controller.error(new Error("the client does not read"));
-        }, stalledAfter * 1000);
+        stalled = setTimeout(onCut, stalledAfter * 1000);
       },
       async cancel() {
         end();
