@@ -1,5 +1,5 @@
 /** The docs are true: examples marked `run` run, page by page, over a tiny model; links lead somewhere. */
-import { execFile } from "node:child_process";
+import { execFile, spawnSync } from "node:child_process";
 import {
   existsSync,
   mkdirSync,
@@ -9,6 +9,7 @@ import {
   rmSync,
   writeFileSync,
 } from "node:fs";
+import { createServer } from "node:net";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
@@ -49,8 +50,24 @@ const examples = (page: string): Example[] => {
   });
 };
 
-/** The tiny model in place of the packaged one. */
-const forTesting = (body: string): string => body.replaceAll("smollm2-135m-instruct", tiny);
+/** A port that nobody listens on. */
+const freePort = async (): Promise<number> => {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const address = server.address();
+  await new Promise((resolve) => server.close(resolve));
+  if (address === null || typeof address === "string") throw new Error("no port");
+  return address.port;
+};
+const port = await freePort();
+
+/** The tiny model in place of the packaged one, and a port that is free. */
+const forTesting = (body: string): string =>
+  body.replaceAll("smollm2-135m-instruct", tiny).replaceAll("8321", String(port));
+
+const python = process.env.MAHALO_PYTHON ?? "python3";
+const hasPython = spawnSync(python, ["-c", "import openai"]).status === 0 || process.env.CI === "true";
+if (!hasPython) console.warn("openai for Python is not there (set MAHALO_PYTHON): its example is not run");
 
 // Inside the clone, where Node finds the packages by their names.
 mkdirSync(join(root, "build"), { recursive: true });
@@ -82,6 +99,10 @@ const runExample = async (
       const program = join(at, `example-${line}.ts`);
       writeFileSync(program, forTesting(body));
       return (await run(process.execPath, ["--import", "tsx", program], options)).stdout;
+    }
+    if (language === "python") {
+      if (!hasPython) return "";
+      return (await run(python, ["-c", forTesting(body)], options)).stdout;
     }
     if (language === "sh") {
       return (await run("bash", ["-euc", forTesting(body).replaceAll("npx mahalo", "mahalo")], options))
