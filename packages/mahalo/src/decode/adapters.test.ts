@@ -1,5 +1,6 @@
 /** Decoding under objectives' adapters: with and without a cache, under mixes that change, and as the merged model does. */
 import { join } from "node:path";
+import { noGrad, scope } from "@mahalo/torch";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { type LanguageModel, loadModel } from "../model/folder/load.ts";
 import { exportMix } from "../model/folder/save.ts";
@@ -53,6 +54,28 @@ test("the same prompt again is begun with what its own mix has read, and with no
   // One engine for all: the second finds the first's prompt, which another mix has read.
   const both = await generateAll(model, requests.slice(0, 2), { batchSize: 1 });
   expect(both[1]).toEqual(first);
+});
+
+test("a token is read under the weights that choose the next one", async () => {
+  const [early, late] = [{ accuracy: 1 }, { engagement: 1 }];
+  const mix = [{ mix: early }, { from: { token: 4 }, mix: late }];
+  const [{ ids = [], logprobs = [] } = {}] = await generateAll(model, [
+    { ids: prompt, mix, maxNewTokens: 8, logprobs: true },
+  ]);
+  const mixAt = (tokens: number) => (tokens < 4 ? early : late);
+  const decoder = uncachedDecoder(model);
+  noGrad(() =>
+    scope(() => {
+      let hidden_1D = decoder.extend([{ row: decoder.addRow(), ids: prompt, mix: mixAt(0) }]);
+      for (const [index, id] of ids.entries()) {
+        const logits_1V = model.heads.logitsUnder(hidden_1D, mixAt(index), model.backbone.kernels);
+        const logps = logits_1V.to("float32").logSoftmax(-1).toFloat32Array();
+        expect(logprobs[index]).toBeCloseTo(logps[id] ?? Number.NaN, 3);
+        hidden_1D = decoder.step([id], [0], [mixAt(index + 1)]);
+      }
+    }),
+  );
+  expect(ids.length).toBeGreaterThan(5);
 });
 
 test("an answer under a mix is the merged and exported model's", () =>

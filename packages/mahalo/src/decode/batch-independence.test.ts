@@ -1,11 +1,7 @@
 /** An answer depends on its request alone: tokens and log-probabilities are the same, bit for bit, in any company. */
-import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { lookUp } from "../core/need.ts";
-import { type LanguageModel, type LoadOptions, loadModel } from "../model/folder/load.ts";
-import { saveModel } from "../model/folder/save.ts";
-import { adaptedModel } from "../model/testing/adapted.ts";
-import { tinyModel, withFolder } from "../model/testing/tiny.ts";
+import type { LanguageModel, LoadOptions } from "../model/folder/load.ts";
+import { decodingKinds, decodingModel } from "../model/testing/adapted.ts";
 import { Engine, type EngineOptions } from "./engine.ts";
 import type { Completion, GenerateRequest } from "./request.ts";
 
@@ -38,33 +34,12 @@ const requests = prompts.map(
   }),
 );
 
-/** Heads alone, and heads with adapters, under which every mix reads the prompt in its own way. */
-const kinds: Record<string, (options: LoadOptions) => Promise<LanguageModel>> = {
-  heads: async (options) => {
-    const model = await tinyModel("tiny-qwen3", { ...options, training: false });
-    model.heads.addNoisyCopies(["accuracy", "engagement"], {
-      seed: 1,
-      std: 0.1,
-      compute: model.backbone.compute,
-    });
-    return model;
-  },
-  adapters: (options) =>
-    withFolder(async (folder) => {
-      const { weights, ...training } = options;
-      const model = await adaptedModel("tiny-qwen3", training);
-      await saveModel(model, join(folder, "model"));
-      model.dispose();
-      return loadModel(join(folder, "model"), options);
-    }),
-};
-
-const cases = Object.keys(held).flatMap((name) => Object.keys(kinds).map((kind) => [name, kind] as const));
+const cases = Object.keys(held).flatMap((name) => decodingKinds.map((kind) => [name, kind] as const));
 
 describe.each(cases)("weights in %s, %s", (name, kind) => {
   let model: LanguageModel;
   beforeAll(async () => {
-    model = await lookUp(new Map(Object.entries(kinds)), kind)(held[name] ?? {});
+    model = await decodingModel(kind, held[name] ?? {});
   });
   afterAll(() => model.dispose());
 

@@ -1,8 +1,16 @@
 /** The scheduler: requests join and leave between steps, share passes, memory and prefixes, and never each other's luck. */
 import { setImmediate as nextTick } from "node:timers/promises";
-import { MahaloError, scope } from "@mahalo/torch";
-import { element, lastOf, zip } from "../core/need.ts";
+import { MahaloError, scope, type Tensor, tensor } from "@mahalo/torch";
+import { element, zip } from "../core/need.ts";
 import type { LanguageModel } from "../model/folder/load.ts";
+import {
+  type AdmissionRules,
+  countJoining,
+  type Reserve,
+  reserves,
+  rowToPreempt,
+  type Task,
+} from "./admission.ts";
 import { cachedDecoder, type Decoder } from "./decoder.ts";
 import type { AnswerEvent } from "./events.ts";
 import { memoryError } from "./kv/kv-pages.ts";
@@ -10,6 +18,8 @@ import { type Choice, nextTokens } from "./next-tokens.ts";
 import { prefill } from "./prefill.ts";
 import { type GenerateRequest, Sequence } from "./request.ts";
 import { RequestHandle } from "./request-handle.ts";
+
+// Shapes: R rows, N rows of one call, D hidden.
 
 /** Options of an {@link Engine}. */
 export type EngineOptions = {
@@ -20,6 +30,12 @@ export type EngineOptions = {
    * would not fit alone is refused. Default: half of the memory that is available when the engine is made.
    */
   maxBytes?: number | undefined;
+  /**
+   * What is kept free for a row. `used` (default): what it holds and a page to begin with; where memory runs short the
+   * youngest row makes room, waits, and later replays what it had. `longest`: all that its longest answer would take. The
+   * answers are the same.
+   */
+  reserve?: Reserve | undefined;
   /** Whether prompts begin with what other rows, finished ones included, hold of them already. Default true. */
   sharePrefixes?: boolean | undefined;
   /** Prompt tokens read between two steps, which bounds a pass's memory; a longer prompt is read alone. Default 8192. */
@@ -33,16 +49,14 @@ const checkPositive = (name: string, value: number, code: string): void => {
   throw new MahaloError(code, `${name}: ${value} is not a positive whole number`);
 };
 
-/** A request under way, as the engine sees it. */
-type Task = { answer: Sequence; handle: RequestHandle; emit(event: AnswerEvent): void };
-
 /**
  * Answers requests side by side: they may be submitted and cancelled at any time, and join and leave between steps.
  *
  * Rows share the backbone's pass whatever their mixes; rows of one mix share its merged head. A row's tokens depend on its
  * own request alone, never on its company: its sampling has its own random stream. Requests wait in the order they came
- * while the batch is full or memory is short: a row joins only if it fits however long it and the others get, so that
- * none is ever stopped half way.
+ * while the batch is full or memory is short. Where the rows outgrow the memory, cached prefixes go first, and then the
+ * youngest row: it waits again, before all others, and once it joins its prompt is read and its tokens are read one a
+ * step, as they were, so that it goes on from the very numbers that it left.
  *
  * What rows hold is the backbone's: its weights must not change while the engine is open. Heads may, between steps.
  *
@@ -57,26 +71,26 @@ type Task = { answer: Sequence; handle: RequestHandle; emit(event: AnswerEvent):
 export class Engine {
   readonly model: LanguageModel;
   readonly #decoder: Decoder;
-  readonly #batchSize: number;
-  readonly #share: boolean;
-  readonly #maxPromptTokens: number;
+  readonly #rules: AdmissionRules;
   readonly #waiting: Task[] = [];
   /** Row r of the decoder is answered by tasks[r]. */
   readonly #tasks: Task[] = [];
+  #submitted = 0;
+  #preemptions = 0;
   #turn: Promise<void> | undefined;
   #stepping = false;
   #closed = false;
 
   constructor(model: LanguageModel, options: EngineOptions = {}) {
     const { batchSize = 16, sharePrefixes = true, maxPromptTokensPerStep = 8192 } = options;
-    const { maxBytes } = options;
+    const { maxBytes, reserve = "used" } = options;
     checkPositive("batchSize", batchSize, "E_BATCH_SIZE");
     if (maxBytes !== undefined) checkPositive("maxBytes", maxBytes, "E_ENGINE_OPTION");
     checkPositive("maxPromptTokensPerStep", maxPromptTokensPerStep, "E_ENGINE_OPTION");
+    if (!reserves.includes(reserve))
+      throw new MahaloError("E_ENGINE_OPTION", `reserve: "${reserve}" is not one of ${reserves.join(", ")}`);
     this.model = model;
-    this.#batchSize = batchSize;
-    this.#share = sharePrefixes;
-    this.#maxPromptTokens = maxPromptTokensPerStep;
+    this.#rules = { batchSize, maxPromptTokens: maxPromptTokensPerStep, reserve, share: sharePrefixes };
     this.#decoder = (options.decoder ?? ((base) => cachedDecoder(base, { maxBytes })))(model);
   }
 
@@ -88,6 +102,11 @@ export class Engine {
   /** Requests that wait for room. */
   get waiting(): number {
     return this.#waiting.length;
+  }
+
+  /** How often a row has made room for others so far. */
+  get preemptions(): number {
+    return this.#preemptions;
   }
 
   /** Bytes of keys and values that rows and remembered prefixes hold. */
@@ -119,7 +138,7 @@ export class Engine {
       if (listen === undefined) handle.push(event);
       else listen(event);
     };
-    this.#waiting.push({ answer, handle, emit });
+    this.#waiting.push({ order: this.#submitted++, answer, handle, emit });
     return handle;
   }
 
@@ -133,7 +152,7 @@ export class Engine {
   }
 
   /**
-   * One step: a token for every row, then waiting requests join and get their first.
+   * One step: a token for every row, as far as there is room, then waiting requests join and get their first.
    *
    * An error of one row is its own; one of the whole step fails every request that decodes. Does nothing inside a step.
    */
@@ -155,38 +174,71 @@ export class Engine {
   }
 
   #advance(): void {
+    this.#makeRoom();
     if (this.#tasks.length === 0) return;
     scope(() => {
-      const answers = this.#tasks.map(({ answer }) => answer);
+      // A row lacks the last token of its answer, or more of it where it replays.
+      const next = this.#tasks.map(({ answer }, row) => {
+        const read = this.#decoder.ids(row).length - answer.promptIds.length;
+        return { id: element(answer.ids, read, "token"), mix: answer.adapterMixAt(read + 1) };
+      });
       const hidden_RD = this.#decoder.step(
-        answers.map(({ ids }) => lastOf(ids, "token")),
+        next.map(({ id }) => id),
         undefined,
-        answers.map(({ adapterMix }) => adapterMix),
+        next.map(({ mix }) => mix),
       );
-      this.#take(this.#tasks, nextTokens(this.model, hidden_RD, answers));
+      this.#goOn([...this.#tasks.keys()], hidden_RD);
     });
   }
 
+  /** Lets the youngest rows wait until the others have room for a token each. */
+  #makeRoom(): void {
+    for (;;) {
+      const row = rowToPreempt(this.#decoder, this.#tasks, this.#rules.reserve);
+      if (row === undefined) return;
+      this.#decoder.removeRow(row);
+      this.#waiting.unshift(this.#removeTask(row));
+      this.#preemptions += 1;
+    }
+  }
+
+  /** Rows that have read all of their text take their next token in; others had it before they made room for others. */
+  #goOn(rows: readonly number[], hidden_ND: Tensor): void {
+    const places = rows.flatMap((row, place) => {
+      const { answer } = element(this.#tasks, row, "task of row");
+      return this.#decoder.ids(row).length === answer.length ? [place] : [];
+    });
+    if (places.length === 0) return;
+    const own_ND =
+      places.length === rows.length
+        ? hidden_ND
+        : hidden_ND.indexSelect(
+            0,
+            tensor(Int32Array.from(places), { dtype: "int64", device: hidden_ND.device }),
+          );
+    const tasks = places.map((place) => element(this.#tasks, element(rows, place), "task of row"));
+    const answers = tasks.map(({ answer }) => answer);
+    this.#take(tasks, nextTokens(this.model, own_ND, answers));
+  }
+
   #join(): void {
-    const joining = this.#admit();
+    const count = countJoining(this.#decoder, this.#tasks, this.#waiting, this.#rules);
+    const joining = this.#waiting.splice(0, count);
     if (joining.length === 0) return;
     const first = this.#decoder.rows;
     // Rows that cannot be read are nobody's: their tasks hold their places until they leave.
     try {
       scope(() => {
-        const prompts = joining.map(({ answer }) => ({ ids: answer.promptIds, mix: answer.adapterMix }));
-        const passes = prefill(this.#decoder, prompts, { share: this.#share }).map(
-          ({ prompts: indices, rows, ...read }) => {
-            const joined = indices.map((index) => element(joining, index, "joining request"));
-            for (const [row, task] of zip(rows, joined)) this.#tasks[row] = task;
-            return { joined, ...read };
-          },
-        );
-        for (const { joined, cached, hidden_ND } of passes) {
-          for (const [{ answer, handle, emit }, cachedTokens] of zip(joined, cached))
-            if (!handle.over) emit({ type: "start", promptTokens: answer.promptIds.length, cachedTokens });
-          const answers = joined.map(({ answer }) => answer);
-          this.#take(joined, nextTokens(this.model, hidden_ND, answers));
+        const prompts = joining.map(({ answer }) => ({ ids: answer.promptIds, mix: answer.adapterMixAt(0) }));
+        const passes = prefill(this.#decoder, prompts, this.#rules);
+        for (const { prompts: indices, rows } of passes)
+          for (const [row, index] of zip(rows, indices))
+            this.#tasks[row] = element(joining, index, "joining request");
+        for (const { rows, cached, hidden_ND } of passes) {
+          for (const [row, cachedTokens] of zip(rows, cached)) this.#start(row, cachedTokens);
+          if (this.#closed) return;
+          this.#goOn(rows, hidden_ND);
+          if (this.#closed) return;
         }
       });
     } catch (error) {
@@ -196,21 +248,11 @@ export class Engine {
     }
   }
 
-  /** Takes from the head of the queue what the batch, the memory bound and one reading of prompts have room for. */
-  #admit(): Task[] {
-    const admitted: Task[] = [];
-    const lengths = this.#tasks.map(({ answer }) => answer.mostTokens);
-    let tokens = 0;
-    for (let next = this.#waiting[0]; next !== undefined; next = this.#waiting[0]) {
-      if (this.#tasks.length + admitted.length >= this.#batchSize) break;
-      tokens += next.answer.promptIds.length;
-      if (admitted.length > 0 && tokens > this.#maxPromptTokens) break;
-      lengths.push(next.answer.mostTokens);
-      if (!this.#decoder.fits(lengths)) break;
-      admitted.push(next);
-      this.#waiting.shift();
-    }
-    return admitted;
+  /** Says that a request has started, unless it has before. */
+  #start(row: number, cachedTokens: number): void {
+    const task = this.#tasks[row];
+    if (task === undefined || task.handle.over || task.answer.ids.length > 0) return;
+    task.emit({ type: "start", promptTokens: task.answer.promptIds.length, cachedTokens });
   }
 
   /** Each row takes its token in and says what happened. */
@@ -236,11 +278,18 @@ export class Engine {
   #leave(): void {
     for (let row = this.#tasks.length - 1; row >= 0; row--) {
       if (!this.#tasks[row]?.handle.over) continue;
-      if (this.#share) this.#decoder.insertPrefix(row);
+      if (this.#rules.share) this.#decoder.insertPrefix(row);
       else this.#decoder.removeRow(row);
-      const last = this.#tasks.pop();
-      if (last !== undefined && row < this.#tasks.length) this.#tasks[row] = last;
+      this.#removeTask(row);
     }
+  }
+
+  /** Takes a task off its row; the last one takes its place, as in the decoder. */
+  #removeTask(row: number): Task {
+    const gone = element(this.#tasks, row, "task of row");
+    const last = this.#tasks.pop();
+    if (last !== undefined && row < this.#tasks.length) this.#tasks[row] = last;
+    return gone;
   }
 
   #cancel(handle: RequestHandle): void {

@@ -123,7 +123,8 @@ export class Sequence {
   #scanner: StepScanner | undefined;
   readonly #logprobs: number[] = [];
   readonly #topLogprobs: (readonly TokenLogprob[])[] = [];
-  #steps = 0;
+  /** How many tokens the answer had when each of its steps was complete. */
+  readonly #stepEnds: number[] = [];
   #text = "";
 
   /**
@@ -165,22 +166,33 @@ export class Sequence {
 
   /** Whole steps of the answer so far; 0 where the request declares no boundary. */
   get steps(): number {
-    return this.#steps;
+    return this.#stepEnds.length;
+  }
+
+  /** Tokens of prompt and answer. */
+  get length(): number {
+    return this.promptIds.length + this.ids.length;
   }
 
   /** Weights of the next token; undefined where the model has one head. */
   get mix(): Mix | undefined {
-    return this.#schedule?.at(this.ids.length, this.#steps);
+    return this.#schedule?.at(this.ids.length, this.steps);
   }
 
   /** {@link mix} where the model's adapters read tokens under it; undefined where it has none, and all mixes read alike. */
   get adapterMix(): Mix | undefined {
-    return this.#model.backbone.adapters === undefined ? undefined : this.mix;
+    return this.adapterMixAt(this.ids.length);
+  }
+
+  /** What {@link adapterMix} was when the answer had so many tokens: the prompt is read at 0, its first token at 1. */
+  adapterMixAt(tokens: number): Mix | undefined {
+    if (this.#model.backbone.adapters === undefined) return undefined;
+    return this.#schedule?.at(tokens, this.#stepEnds.filter((end) => end <= tokens).length);
   }
 
   /** A name of {@link mix}: rows of the same name share a head. */
   get mixKey(): string {
-    return this.#schedule?.keyAt(this.ids.length, this.#steps) ?? "";
+    return this.#schedule?.keyAt(this.ids.length, this.steps) ?? "";
   }
 
   /** Whether the likeliest token is all that {@link choose} would look at. */
@@ -212,7 +224,7 @@ export class Sequence {
     const text = pushed.text + rest.text;
     this.#text += text;
     const step = this.#endsStep(id, finish !== undefined);
-    if (step) this.#steps++;
+    if (step) this.#stepEnds.push(this.ids.length);
     // What was held back may hold a stop string only whole characters reveal.
     return { text, finish: rest.stopped && finish !== "end" ? "stop" : finish, step };
   }
@@ -247,14 +259,14 @@ export class Sequence {
     copy.#scanner = this.#scanner?.fork();
     append(copy.#logprobs, this.#logprobs);
     append(copy.#topLogprobs, this.#topLogprobs);
-    copy.#steps = this.#steps;
+    append(copy.#stepEnds, this.#stepEnds);
     copy.#text = this.#text;
     return copy;
   }
 
   #full(): Finish | undefined {
     if (this.ids.length >= this.#limit) return "length";
-    return this.promptIds.length + this.ids.length >= this.#model.config.maxPositions ? "context" : undefined;
+    return this.length >= this.#model.config.maxPositions ? "context" : undefined;
   }
 
   completion(finish: Finish): Completion {

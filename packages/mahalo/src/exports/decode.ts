@@ -1,5 +1,6 @@
 /** mahalo/decode: requests that join and leave, decoders, searches and their traces. */
 
+export type { Reserve } from "../decode/admission.ts";
 export { cachedDecoder, type Decoder, type DecoderOptions, uncachedDecoder } from "../decode/decoder.ts";
 export { Engine, type EngineOptions } from "../decode/engine.ts";
 export type { AnswerEvent, DoneEvent, StartEvent, StepEvent, TokenEvent } from "../decode/events.ts";

@@ -1,10 +1,12 @@
 /** Tiny models whose objectives have adapters that do something. */
+import { join } from "node:path";
 import { noGrad, ops, scope, tensor } from "@mahalo/torch";
 import { rng } from "../../core/random.ts";
 import { normal } from "../../core/testing/normal.ts";
-import type { LanguageModel, LoadOptions } from "../folder/load.ts";
+import { type LanguageModel, type LoadOptions, loadModel } from "../folder/load.ts";
+import { saveModel } from "../folder/save.ts";
 import { addAdapters, type NewAdapters } from "../transformer/objective-adapters.ts";
-import { type TinyName, tinyModel } from "./tiny.ts";
+import { type TinyName, tinyModel, withFolder } from "./tiny.ts";
 
 /** Objectives of the models here. */
 export const ADAPTED = ["accuracy", "engagement"] as const;
@@ -47,4 +49,26 @@ export const adaptedModel = async (
   addAdapters(model.backbone, adapters, ADAPTED, 1);
   stirAdapters(model);
   return model;
+};
+
+/** Models as decoding opens them: with heads alone, and with adapters, under which every mix reads in its own way. */
+export const decodingKinds = ["heads", "adapters"] as const;
+
+/** A tiny model of {@link ADAPTED} that is not for training, so that its rows are the same in any company, bit for bit. */
+export const decodingModel = async (
+  kind: (typeof decodingKinds)[number],
+  options: LoadOptions = {},
+): Promise<LanguageModel> => {
+  if (kind === "heads") {
+    const model = await tinyModel("tiny-qwen3", { ...options, training: false });
+    model.heads.addNoisyCopies(ADAPTED, { seed: 1, std: 0.1, compute: model.backbone.compute });
+    return model;
+  }
+  return withFolder(async (folder) => {
+    const { weights, ...training } = options;
+    const model = await adaptedModel("tiny-qwen3", training);
+    await saveModel(model, join(folder, "model"));
+    model.dispose();
+    return loadModel(join(folder, "model"), options);
+  });
 };
