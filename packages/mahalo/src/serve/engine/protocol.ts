@@ -4,6 +4,7 @@ import type { Prompt } from "../../data/rows/rows.ts";
 import type { StepBoundary } from "../../data/tokens/step-boundary.ts";
 import type { MixPlan } from "../../decode/mix-schedule.ts";
 import type { Finish, GenerateRequest } from "../../decode/request.ts";
+import type { Sampling } from "../../decode/sampling.ts";
 import type { ControlFile } from "../../evaluate/control-file.ts";
 import type { Mix } from "../../model/heads/heads.ts";
 import type { WeightsName } from "../../model/transformer/precision.ts";
@@ -43,6 +44,8 @@ export type ModelInfo = {
   hash: string;
   /** Seconds since 1970 at which it was loaded. */
   created: number;
+  /** How tokens are chosen for a request that says nothing of it. */
+  sampling: Sampling;
   /** What its run measured, where it was kept with the model. */
   control?: ControlFile | undefined;
 };

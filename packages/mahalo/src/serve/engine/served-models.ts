@@ -5,6 +5,7 @@ import { MahaloError } from "@mahalo/torch";
 import { didYouMean } from "../../core/suggest.ts";
 import { Engine } from "../../decode/engine.ts";
 import { defaultMaxBytes } from "../../decode/kv/kv-pages.ts";
+import { samplingFor } from "../../decode/sampling.ts";
 import { controlFile, readControl } from "../../evaluate/control-file.ts";
 import { type LanguageModel, loadModel } from "../../model/folder/load.ts";
 import { modelHash } from "../../recipe/sources.ts";
@@ -44,6 +45,7 @@ const open = async (
       vocabSize: config.vocabSize,
       hash: (await modelHash(source)).slice(0, 16),
       created: Math.floor(Date.now() / 1000),
+      sampling: samplingFor(model.generation),
       ...(control === undefined ? {} : { control }),
     };
     return { info, model, engine };
