@@ -4,6 +4,7 @@ import { chatRoute } from "./chat.ts";
 import { completionsRoute } from "./completions.ts";
 import { healthRoute } from "./health.ts";
 import { modelsRoute } from "./models.ts";
+import { responsesRoute } from "./responses.ts";
 import { scoreRoute } from "./score.ts";
 import { tokensRoute } from "./tokens.ts";
 
@@ -11,6 +12,7 @@ import { tokensRoute } from "./tokens.ts";
 export const routes: readonly Route[] = [
   chatRoute,
   completionsRoute,
+  responsesRoute,
   modelsRoute,
   scoreRoute,
   tokensRoute,

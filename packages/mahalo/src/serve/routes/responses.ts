@@ -1,0 +1,78 @@
+/** POST /v1/responses: a conversation's next turn under the request's own mix, as a response or as a stream of typed events. */
+import { randomUUID } from "node:crypto";
+import { element } from "../../core/need.ts";
+import { samplingOf as wholeSampling } from "../../decode/sampling.ts";
+import { askedMix, modelOf } from "../api/asked-mix.ts";
+import { samplingOf } from "../api/fields.ts";
+import { collect, jobOf, provenanceOf, Tally } from "../api/generation.ts";
+import { messageItem, ResponseEvents, responseAt, responseFrame, statusOf } from "../api/responses-answer.ts";
+import { asksLogprobs, conversationOfResponses, responsesRequestSchema } from "../api/responses-request.ts";
+import type { Route, ServeContext, ServeRequest } from "../context.ts";
+import type { JobEvent } from "../engine/protocol.ts";
+import { badField } from "../http/api-error.ts";
+import { readJsonBody } from "../http/body.ts";
+import { openJob, streamed } from "./streaming.ts";
+
+/** An id as this route's clients know them. */
+const newId = (kind: "resp" | "msg"): string => `${kind}_${randomUUID().replaceAll("-", "")}`;
+
+/** The text of a stream, event by event. */
+async function* pieces(
+  events: AsyncIterable<JobEvent>,
+  told: ResponseEvents,
+  tally: Tally,
+): AsyncGenerator<string, void, undefined> {
+  yield told.begin();
+  try {
+    for await (const event of events) {
+      tally.take(event);
+      if (event.type === "delta") yield told.delta(event.text, event.logprobs ?? []);
+      else if (event.type === "finish") yield told.end(event.finish, tally.usage);
+    }
+  } catch (error) {
+    yield told.failure(error);
+  }
+}
+
+const answer = async (request: ServeRequest, context: ServeContext): Promise<Response> => {
+  const { options, engine } = context;
+  const { bounds } = options;
+  const body = await readJsonBody(request.env.incoming, responsesRequestSchema(bounds), bounds.maxBody);
+  if (body.stream_options && body.stream !== true) throw badField("stream_options", "needs stream: true");
+  const logprobs = asksLogprobs(body);
+  const named = modelOf(engine.models, body.model);
+  const job = jobOf(
+    {
+      named,
+      mix: askedMix(named, body),
+      prompts: [{ messages: conversationOfResponses(body) }],
+      fields: body,
+      maxTokens: body.max_output_tokens ?? undefined,
+      logprobs,
+      topLogprobs: body.top_logprobs ?? 0,
+    },
+    bounds,
+  );
+  const tally = new Tally(job.n);
+  const events = await openJob(context, request, job, tally);
+  const frame = responseFrame({
+    id: newId("resp"),
+    created: Math.floor(Date.now() / 1000),
+    body,
+    sampling: wholeSampling({ ...named.info.sampling, ...samplingOf(body) }),
+    mahalo: provenanceOf(job, named, tally.mix),
+  });
+  const item = newId("msg");
+  if (body.stream === true)
+    return streamed(pieces(events, new ResponseEvents(frame, item), tally), context, request);
+  const choice = element(await collect(events, tally, job), 0, "choice");
+  const status = statusOf(choice.finish);
+  return request.json(
+    responseAt(frame, { status, item: messageItem(item, status, [choice]), usage: tally.usage }),
+  );
+};
+
+/** The route of responses. */
+export const responsesRoute: Route = (app, context) => {
+  app.post("/v1/responses", (request) => answer(request, context));
+};
