@@ -8,7 +8,7 @@ let client: OpenAI;
 beforeAll(async () => {
   server = await startServer({ bounds: { maxTokens: 256 } });
   client = new OpenAI({ baseURL: `${server.url}/v1`, apiKey: "none", maxRetries: 0 });
-}, 60_000);
+});
 afterAll(() => server.stop());
 
 const ask = { model: "tiny", input: "Hi there", max_output_tokens: 12 };
