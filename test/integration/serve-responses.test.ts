@@ -169,6 +169,7 @@ describe("answers", () => {
           type: "message",
           id: "msg_1",
           status: "completed",
+          phase: "final_answer",
           role: "assistant",
           content: [{ type: "output_text", text: "Hello", annotations: [] }],
         },

@@ -47,7 +47,8 @@ const messageItem = z.strictObject({
   content: contentSchema,
   id: identifier.nullish(),
   status: itemStatus,
-  phase: absent("is not read here"),
+  // Whether other models meant a text for the way or as their answer; templates here do not tell these apart.
+  phase: z.enum(["commentary", "final_answer"]).nullish(),
 });
 
 const callItem = z.strictObject({
