@@ -100,6 +100,20 @@ test("run a recipe, after their first command has set up", async () => {
   expect(again).toBe("");
 });
 
+test("serve what was run", async () => {
+  const program = `
+    import { serve } from "mahalo/serve";
+    const server = await serve([{ id: "tutor", source: "runs/quickstart/align/model" }], { port: 0, log: "silent" });
+    const body = { model: "tutor@accuracy=1", messages: [{ role: "user", content: "say 1" }], max_tokens: 2 };
+    const headers = { "content-type": "application/json" };
+    const answer = await fetch(server.url + "/v1/chat/completions", { method: "POST", headers, body: JSON.stringify(body) });
+    console.log(answer.status, (await answer.json()).usage.completion_tokens);
+    await server.close();
+  `;
+  writeFileSync(join(project, "serve.mjs"), program);
+  expect((await run(process.execPath, "serve.mjs")).stdout.trim()).toBe("200 2");
+});
+
 test("take a program of the user's in", async () => {
   const body = /^```ts file=add\/command\.ts\n([\s\S]*?)^```$/m.exec(
     readFileSync(join(root, "docs", "guides", "extend.md"), "utf8"),
