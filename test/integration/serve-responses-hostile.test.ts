@@ -78,7 +78,7 @@ const rows: [name: string, more: object, code: string, param: string | null][] =
   ["a faster tier", { service_tier: "flex" }, "invalid_value", "service_tier"],
   ["a count of built-in tools", { max_tool_calls: 3 }, "invalid_value", "max_tool_calls"],
   ["a function that the template leaves out", tool({}), "data_row", "input"],
-  ["a bias of no token", { logit_bias: { 99999999: 1 } }, "token_id", "logit_bias"],
+  ["a bias of no token", { logit_bias: { 99999999: 1 } }, "invalid_value", "logit_bias.99999999"],
   ["no tokens", { max_output_tokens: 0 }, "invalid_value", "max_output_tokens"],
   ["huge max_output_tokens", { max_output_tokens: 1_000_000 }, "invalid_value", "max_output_tokens"],
   ["the chat's messages", { messages: [] }, "unknown_parameter", "messages"],

@@ -67,10 +67,13 @@ test("say the same as the whole answer, in typed events that are numbered", asyn
   const { output_text: _, ...rest } = whole;
   const own = { id: idOf("resp"), created_at: expect.any(Number) as unknown };
   const output = whole.output.map((item) => ({ ...item, id: idOf("msg") }));
+  // Of the same prompt, asked again, more is in memory.
+  const usage = { ...whole.usage, input_tokens_details: expect.any(Object) as unknown };
   expect(last?.type === "response.incomplete" ? last.response : undefined).toEqual({
     ...rest,
     ...own,
     output,
+    usage,
   });
 });
 

@@ -139,9 +139,9 @@ describe("answers", () => {
     expect(first.output_text).toBe((await answered(undefined, { seed: 7, temperature: 1.5 })).text);
     const drawn = await client.responses.create(hot);
     const { seed } = (drawn as unknown as { mahalo: { seed: number } }).mahalo;
-    expect((await client.responses.create({ ...hot, ...ours({ seed }) })).output_text).toBe(
-      drawn.output_text,
-    );
+    const again = await client.responses.create({ ...hot, ...ours({ seed }) });
+    expect(again.output_text).toBe(drawn.output_text);
+    expect(again.usage?.input_tokens_details.cached_tokens).toBeGreaterThan(0);
   });
 
   test("of a conversation in items of every form are those of its messages", async () => {

@@ -24,7 +24,6 @@ const newId = (kind: "resp" | "msg"): string => `${kind}_${randomUUID().replaceA
 /** Fields of the chat route that errors of the engine name, as they are called here. */
 const ownNames = new Map([
   ["messages", "input"],
-  ["prompt", "logit_bias"],
   ["max_tokens", "max_output_tokens"],
 ]);
 
