@@ -17,6 +17,7 @@ export default defineConfig({
     testTimeout: never,
     hookTimeout: never,
     teardownTimeout: never,
+    expect: { poll: { timeout: never } },
     coverage: {
       provider: "v8",
       include: ["packages/*/src/**/*.ts"],

@@ -24,7 +24,7 @@ beforeAll(async () => {
   server = await startServer({ bounds: { maxTokens: 256 } });
   client = new OpenAI({ baseURL: `${server.url}/v1`, apiKey: "none", maxRetries: 0 });
   model = await loadModel(server.model);
-}, 60_000);
+});
 afterAll(async () => {
   model.dispose();
   await server.stop();

@@ -18,7 +18,7 @@ beforeAll(async () => {
   server = await startServer();
   client = new OpenAI({ baseURL: `${server.url}/v1`, apiKey: "none", maxRetries: 0 });
   model = await loadModel(server.model);
-}, 60_000);
+});
 afterAll(async () => {
   model.dispose();
   await server.stop();
@@ -113,7 +113,7 @@ test.each<[string, object, number, string, string | null]>([
     "prompt",
   ],
   ["a negative id", { prompt: [-1] }, 400, "invalid_value", "prompt"],
-  ["texts and ids", { prompt: ["a", 5] }, 400, "invalid_type", "prompt"],
+  ["texts and ids", { prompt: ["a", 5] }, 400, "invalid_value", "prompt"],
   ["too many prompts", { prompt: Array.from({ length: 17 }, () => "a") }, 400, "invalid_value", "prompt"],
   ["too many answers", { prompt: ["a", "b"], n: 9 }, 400, "invalid_value", "n"],
   ["nothing at all", { max_tokens: 0 }, 400, "invalid_value", "max_tokens"],

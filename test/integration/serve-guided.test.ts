@@ -32,7 +32,7 @@ beforeAll(async () => {
   client = new OpenAI({ baseURL: `${server.url}/v1`, apiKey: "none", maxRetries: 0 });
   model = await loadModel(server.model);
   rewards = await loadRewardModel(join(server.folder, "rewards"));
-}, 60_000);
+});
 afterAll(async () => {
   model.dispose();
   rewards.dispose();

@@ -14,7 +14,7 @@ const key = "a-key-of-the-test";
 const auth = { authorization: `Bearer ${key}` };
 beforeAll(async () => {
   server = await startServer({ keys: [key], bounds: { maxBody: 64 * 1024, maxTokens: 32, stalledAfter: 1 } });
-}, 60_000);
+});
 afterAll(() => server.stop());
 
 const normal = async (): Promise<void> => {
@@ -238,6 +238,16 @@ describe("bodies", () => {
     await expectError(await post(server, "/v1/chat/completions", body, auth), status, code, param);
     await normal();
   });
+});
+
+test("what the template refuses is told without folders of the server", async () => {
+  const tools = [{ type: "function", function: { name: "look_up", parameters: { type: "object" } } }];
+  const response = await post(server, "/v1/chat/completions", chatBody({ tools }), auth);
+  const told = await response.text();
+  expect(response.status).toBe(400);
+  expect(told).toContain("the chat template");
+  expect(told).not.toContain(server.folder);
+  expect(told).not.toMatch(/\/(tmp|home|usr|var)\//);
 });
 
 describe("the wire", () => {

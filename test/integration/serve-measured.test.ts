@@ -25,7 +25,7 @@ beforeAll(async () => {
   plain = await startServer();
   await writeControl(plain.model, inventedResults());
   server = await serve([{ id: "tiny", source: plain.model }], { port: 0, log: "silent", compute: "float32" });
-}, 60_000);
+});
 afterAll(async () => {
   await server.close();
   await plain.stop();

@@ -25,7 +25,7 @@ let model: LanguageModel;
 beforeAll(async () => {
   server = await startServer();
   model = await loadModel(server.model);
-}, 60_000);
+});
 afterAll(async () => {
   model.dispose();
   await server.stop();

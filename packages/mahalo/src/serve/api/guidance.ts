@@ -4,7 +4,7 @@ import { freeName } from "../../core/names.ts";
 import { didYouMean } from "../../core/suggest.ts";
 import { stepBoundarySchema } from "../../data/tokens/steps.ts";
 import { normalizations } from "../../search/options.ts";
-import { choiceOf, choices, strategies } from "../../search/strategies/registry.ts";
+import { choiceOf, choices, sideBySide, strategies } from "../../search/strategies/registry.ts";
 import type { Guidance } from "../engine/protocol.ts";
 import { badField } from "../http/api-error.ts";
 import type { Bounds } from "../options.ts";
@@ -27,8 +27,8 @@ export const guidanceSchema = (bounds: Bounds) =>
 export type GuidanceField = z.output<ReturnType<typeof guidanceSchema>>;
 
 /** Candidates that a search has at a time: those of all its branches. */
-const width = ({ search, candidates, width: branches }: GuidanceField): number =>
-  search === "beam" || search === "dvts" ? candidates * branches : candidates;
+const width = ({ search: strategy, candidates, width }: GuidanceField): number =>
+  sideBySide({ strategy, candidates, width });
 
 /**
  * The guidance of a job.

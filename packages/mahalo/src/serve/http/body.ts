@@ -1,7 +1,7 @@
 /** A request's body: read within a bound, as UTF-8, as JSON, and checked against a schema. */
 import type { IncomingMessage } from "node:http";
 import type { z } from "zod";
-import { describeIssues, type FieldPath, formatPath } from "../../core/issues.ts";
+import { describeIssues, type FieldPath, formatPath, valueAt } from "../../core/issues.ts";
 import { isTooDeep } from "../../core/json.ts";
 import { protoKeys } from "../../core/names.ts";
 import { ApiError } from "./api-error.ts";
@@ -66,8 +66,8 @@ const brokenTexts = (value: unknown, path: FieldPath = []): FieldPath[] => {
 
 /** Codes of OpenAI's for what can be wrong with a field. */
 const codeOf = (issue: z.core.$ZodIssue, missing: boolean): string => {
-  if (missing) return "missing_required_parameter";
   if (issue.code === "unrecognized_keys") return "unknown_parameter";
+  if (missing) return "missing_required_parameter";
   return issue.code === "invalid_type" ? "invalid_type" : "invalid_value";
 };
 
@@ -85,7 +85,7 @@ export const checkBody = <T>(value: unknown, schema: z.ZodType<T>): T => {
       code: "invalid_value",
       param: formatPath(broken),
     });
-  const result = schema.safeParse(value, { reportInput: true });
+  const result = schema.safeParse(value);
   if (result.success) return result.data;
   const lines = describeIssues(result.error.issues, schema, value, () => "");
   const [issue] = result.error.issues;
@@ -97,8 +97,7 @@ export const checkBody = <T>(value: unknown, schema: z.ZodType<T>): T => {
         : issue.path;
   const message = lines.map((line) => line.replace(/^: ?/, "")).join("; ");
   throw new ApiError(400, message, {
-    code:
-      issue === undefined ? null : codeOf(issue, issue.code === "invalid_type" && issue.input === undefined),
+    code: issue === undefined ? null : codeOf(issue, valueAt(value, issue.path) === undefined),
     param: path.length === 0 ? null : formatPath(path),
   });
 };
