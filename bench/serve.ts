@@ -4,7 +4,8 @@
  *
  *   npx tsx bench/serve.ts --clients 1,8,32 --llama build/bench/llama.cpp/build/bin/llama-server
  *
- * The servers run one after the other, and all of them in each round; one JSON line a comparison goes to stdout.
+ * All servers are there from the start and are asked in turn, round by round, so that a disturbance meets all of them; one JSON
+ * line a comparison goes to stdout.
  */
 import { availableParallelism } from "node:os";
 import { parseArgs } from "node:util";
@@ -16,14 +17,20 @@ import { type BenchLine, benchLine, print, say } from "./lines.ts";
 import { count, names } from "./options.ts";
 import { figuresOf, type Load, runLoad } from "./serve/load.ts";
 import { generateWordProblems } from "./serve/prompts.ts";
-import { type ServerName, type ServerSettings, serverNames, startServer } from "./serve/servers.ts";
+import {
+  type BenchServer,
+  type ServerName,
+  type ServerSettings,
+  serverNames,
+  startServer,
+} from "./serve/servers.ts";
 
 const usage = `Usage: npx tsx bench/serve.ts [options]
   --clients LIST        numbers of clients (default 1,8,32)
-  --requests N          requests of each client (default 4)
+  --requests N          requests of each client in a round (default 2)
   --new-tokens N        tokens of each answer (default 64)
   --mixes N             different mixes of our clients (default 8)
-  --rounds N            times that each server runs (default 1)
+  --rounds N            times that each server is asked, in turn (default 4)
   --threads N           threads of every server (default: all processors)
   --weights W           how our weights are held: ${weightsNames.join(", ")} (default int8; llama.cpp has 4 bits)
   --peers LIST          of llama.cpp, transformers, or none (default: both)
@@ -46,8 +53,8 @@ const main = async (args: string[]): Promise<void> => {
   const peers: ServerName[] =
     values.peers === "none" ? [] : names("peers", values.peers ?? "llama.cpp,transformers", serverNames);
   const [weights = "int8"] = names<WeightsName>("weights", values.weights ?? "int8", weightsNames);
-  const rounds = count("rounds", values.rounds ?? "1");
-  const requests = count("requests", values.requests ?? "4");
+  const rounds = count("rounds", values.rounds ?? "4");
+  const requests = count("requests", values.requests ?? "2");
   const newTokens = count("new-tokens", values["new-tokens"] ?? "64");
   const mixes = count("mixes", values.mixes ?? "8");
   const threads = count("threads", values.threads ?? String(availableParallelism()));
@@ -61,22 +68,24 @@ const main = async (args: string[]): Promise<void> => {
   };
   for (const clients of (values.clients ?? "1,8,32").split(",").map((given) => count("clients", given))) {
     const prompts = generateWordProblems(clients * requests);
-    const run = async (name: ServerName): Promise<Load> => {
-      const server = await startServer(name, { ...settings, clients });
-      try {
-        const ask = { clients, newTokens, prompts, mixOf: name === "ours" ? mixOf : undefined };
-        await runLoad(server, { ...ask, requests: 1 }); // warm
-        const load = await runLoad(server, { ...ask, requests });
-        say(`${clients} clients, ${name}: ${JSON.stringify(figuresOf(load))}`);
-        return load;
-      } finally {
-        await server.stop();
-      }
-    };
+    const ask = { clients, newTokens, prompts };
     const loads = new Map<ServerName, Load[]>();
-    for (let round = 0; round < rounds; round++)
+    const servers: [ServerName, BenchServer][] = [];
+    try {
       for (const name of ["ours" as const, ...peers])
-        loads.set(name, [...(loads.get(name) ?? []), await run(name)]);
+        servers.push([name, await startServer(name, { ...settings, clients })]);
+      const run = (name: ServerName, server: BenchServer, requests: number): Promise<Load> =>
+        runLoad(server, { ...ask, requests, mixOf: name === "ours" ? mixOf : undefined });
+      for (const [name, server] of servers) await run(name, server, Math.max(2, Math.ceil(8 / clients)));
+      for (let round = 0; round < rounds; round++)
+        for (const [name, server] of servers) {
+          const load = await run(name, server, requests);
+          say(`${clients} clients, ${name}: ${JSON.stringify(figuresOf(load))}`);
+          loads.set(name, [...(loads.get(name) ?? []), load]);
+        }
+    } finally {
+      for (const [, server] of servers) await server.stop();
+    }
     const figures = (name: ServerName) => {
       const all = loads.get(name) ?? [];
       return figuresOf({

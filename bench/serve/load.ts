@@ -1,4 +1,5 @@
 /** Clients that ask a server side by side, each one request after the other, and what they saw. */
+import { z } from "zod";
 import { element } from "../../packages/mahalo/src/core/need.ts";
 import type { Mix } from "../../packages/mahalo/src/model/heads/heads.ts";
 import type { BenchServer } from "./servers.ts";
@@ -50,28 +51,33 @@ const ask = async (
   });
   if (!response.ok || response.body === null)
     throw new Error(`status ${response.status}: ${await response.text()}`);
+  // As little as can be while the server works: the client's time is taken from the same processors.
+  const decoder = new TextDecoder();
   let first: number | undefined;
-  let pieces = 0;
-  let told: number | undefined;
-  let rest = "";
-  for await (const bytes of response.body.pipeThrough(new TextDecoderStream())) {
-    const events = (rest + bytes).split("\n\n");
-    rest = events.pop() ?? "";
-    for (const event of events) {
-      if (!event.startsWith("data: {")) continue;
-      const chunk = JSON.parse(event.slice(6)) as {
-        choices?: { delta?: { content?: string | null } }[];
-        usage?: { completion_tokens?: number } | null;
-      };
-      if (chunk.choices?.[0]?.delta?.content) {
-        pieces += 1;
-        first ??= performance.now();
-      }
-      told = chunk.usage?.completion_tokens ?? told;
-    }
+  let text = "";
+  for await (const bytes of response.body) {
+    text += decoder.decode(bytes, { stream: true });
+    if (first === undefined && /"content": ?"[^"]/.test(text)) first = performance.now();
   }
   const end = performance.now();
-  return { first: ((first ?? end) - begun) / 1000, seconds: (end - begun) / 1000, tokens: told ?? pieces };
+  return { first: ((first ?? end) - begun) / 1000, seconds: (end - begun) / 1000, tokens: tokensIn(text) };
+};
+
+const chunkSchema = z.looseObject({
+  choices: z
+    .array(z.looseObject({ delta: z.looseObject({ content: z.string().nullish() }).nullish() }))
+    .nullish(),
+  usage: z.looseObject({ completion_tokens: z.int() }).nullish(),
+});
+
+/** Tokens of a stream: what its usage says, else its pieces. */
+const tokensIn = (text: string): number => {
+  const chunks = text
+    .split("\n\n")
+    .flatMap((event) => (event.startsWith("data: {") ? [chunkSchema.parse(JSON.parse(event.slice(6)))] : []));
+  const told = chunks.flatMap(({ usage }) => usage?.completion_tokens ?? []);
+  const pieces = chunks.filter(({ choices }) => choices?.some(({ delta }) => Boolean(delta?.content)));
+  return told.at(-1) ?? pieces.length;
 };
 
 /** Runs a load. */
