@@ -24,6 +24,7 @@ import {
   serverNames,
   startServer,
 } from "./serve/servers.ts";
+import { growthOf, soak } from "./serve/soak.ts";
 
 const usage = `Usage: npx tsx bench/serve.ts [options]
   --clients LIST        numbers of clients (default 1,8,32)
@@ -35,6 +36,7 @@ const usage = `Usage: npx tsx bench/serve.ts [options]
   --weights W           how our weights are held: ${weightsNames.join(", ")} (default int8; llama.cpp has 4 bits)
   --peers LIST          of llama.cpp, transformers, or none (default: both)
   --llama PATH          llama.cpp's server (default: llama-server)
+  --soak SECONDS        instead: our server's memory while 64 clients come and leave for so long
 `;
 
 const main = async (args: string[]): Promise<void> => {
@@ -43,7 +45,7 @@ const main = async (args: string[]): Promise<void> => {
     args,
     options: {
       ...{ clients: text, requests: text, "new-tokens": text, mixes: text, rounds: text, threads: text },
-      ...{ weights: text, peers: text, llama: text, help: { type: "boolean" } },
+      ...{ weights: text, peers: text, llama: text, soak: text, help: { type: "boolean" } },
     },
   });
   if (values.help) {
@@ -66,6 +68,20 @@ const main = async (args: string[]): Promise<void> => {
     const share = mixes === 1 ? 1 : (client % mixes) / (mixes - 1);
     return { [objectives[0]]: share, [objectives[1]]: 1 - share };
   };
+  if (values.soak !== undefined) {
+    const seconds = count("soak", values.soak, 3);
+    const prompts = generateWordProblems(64);
+    const server = await startServer("ours", { ...settings, clients: 16 });
+    try {
+      const soaked = await soak({ server, clients: 64, seconds, newTokens, prompts, mixOf });
+      process.stdout.write(
+        `${JSON.stringify({ bench: "soak", seconds, ...soaked, growth: growthOf(soaked) })}\n`,
+      );
+    } finally {
+      await server.stop();
+    }
+    return;
+  }
   for (const clients of (values.clients ?? "1,8,32").split(",").map((given) => count("clients", given))) {
     const prompts = generateWordProblems(clients * requests);
     const ask = { clients, newTokens, prompts };

@@ -15,6 +15,7 @@ export type BenchServer = {
   url: string;
   /** What requests call its model. */
   model: string;
+  pid: number;
   /** What makes an answer go on to its full length, in this server's words. */
   endless: Readonly<Record<string, unknown>>;
   stop(): Promise<void>;
@@ -59,7 +60,7 @@ const launch = async (
   name: ServerName,
   [command, ...args]: readonly [string, ...string[]],
   { port, path, env }: { port: number; path: string; env: Readonly<Record<string, string>> },
-): Promise<{ url: string; stop(): Promise<void> }> => {
+): Promise<{ url: string; pid: number; stop(): Promise<void> }> => {
   const child: ChildProcess = spawn(command, args, {
     cwd: fileURLToPath(new URL("../..", import.meta.url)),
     env: { ...process.env, ...env },
@@ -89,7 +90,8 @@ const launch = async (
     if (!over) child.kill("SIGKILL");
   };
   for (let second = 0; second < 180 && !over; second++) {
-    if (await answers(`${url}${path}`)) return { url, stop };
+    if (await answers(`${url}${path}`))
+      return { url, pid: need(child.pid, "a process that answers has a number"), stop };
     await sleep(1000);
   }
   await stop();
