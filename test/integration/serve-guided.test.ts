@@ -281,6 +281,31 @@ describe("scores", () => {
     expect(await refused.json()).toMatchObject({ error: { param } });
   });
 
+  test("without names are those of all reward models", async () => {
+    const { guides } = scoreSchema.parse(
+      await (await post(server, "/v1/score", { messages, responses: response })).json(),
+    );
+    expect(guides).toEqual(["accuracy", "engagement"]);
+  });
+
+  test("wait in the queue, too", async () => {
+    const small = await startServer({ bounds: { maxWaiting: 3 } }, { guided: true });
+    const busy = await post(small, "/v1/score", { messages, responses: ["a", "b", "c", "d", "e"] });
+    expect(busy.status).toBe(429);
+    expect((await post(small, "/v1/score", { messages, responses: ["a", "b"] })).status).toBe(200);
+    await small.stop();
+  });
+
+  test("a guided stream is refused as the whole answer is", async () => {
+    const stream = await post(server, "/v1/completions", {
+      model: "tiny",
+      prompt: [5, 99_999],
+      guidance,
+      stream: true,
+    });
+    expect(stream.status).toBe(400);
+  });
+
   test("a judge scores no steps", async () => {
     expect(
       (await post(server, "/v1/score", { guides: ["asks"], messages, responses: response })).status,

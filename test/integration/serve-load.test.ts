@@ -6,6 +6,7 @@ import {
   chatBody,
   eventsOf,
   post,
+  raw,
   startServer,
   type TestServer,
 } from "../../packages/mahalo/src/serve/testing/server.ts";
@@ -95,6 +96,38 @@ describe("the queue", () => {
   });
 });
 
+describe("pipelined requests", () => {
+  const request = (body: Record<string, unknown>): string => {
+    const text = JSON.stringify(body);
+    return `POST ${path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: ${Buffer.byteLength(text)}\r\n\r\n${text}`;
+  };
+
+  test("end with their connection, those too whose turn has not come", async () => {
+    const piped = await start({ bounds: { parallel: 4, maxTokens: 4096, maxRequestTokens: 100_000 } });
+    const socket = connect({ port: Number(new URL(piped.url).port), host: "127.0.0.1" });
+    socket.on("error", () => undefined);
+    socket.write(request(long({ n: 4 })).repeat(4));
+    await expect.poll(() => metric(piped, "num_requests_waiting")).toBeGreaterThan(0);
+    socket.destroy();
+    await expect.poll(() => metric(piped, "num_requests_running")).toBe(0);
+    expect(await metric(piped, "num_requests_waiting")).toBe(0);
+    const text = await (await fetch(`${piped.url}/metrics`)).text();
+    expect(text).not.toContain('status="503"');
+  });
+
+  test("are answered in order; a stream that waits for its turn is not taken for one that nobody reads", async () => {
+    const piped = await start({ bounds: { stalledAfter: 0.2, maxTokens: 400 } });
+    const last = request(chatBody()).replace("Host:", "Connection: close\r\nHost:");
+    const answer = await raw(
+      piped,
+      request(long({ n: 16 })) + request(chatBody({ stream: true })) + last,
+      600_000,
+    );
+    expect(answer.match(/HTTP\/1\.1 200/g)).toHaveLength(3);
+    expect(answer).toContain("data: [DONE]");
+  });
+});
+
 describe("many clients", () => {
   test("that join and leave lose nothing, and each gets what it gets alone", async () => {
     const many = await start({ bounds: { parallel: 8, maxWaiting: 64, maxTokens: 64 } });
@@ -164,7 +197,11 @@ describe("the end", () => {
     await expect.poll(() => metric(closing, "num_requests_running")).toBe(1);
     const response = await running;
     const closed = closing.close();
-    await expect(post(closing, path, chatBody())).rejects.toThrow();
+    const late = await post(closing, path, chatBody());
+    expect(late.status).toBe(503);
+    expect(await late.json()).toMatchObject({ error: { code: "not_ready" } });
+    expect((await fetch(`${closing.url}/ready`)).status).toBe(503);
+    expect((await fetch(`${closing.url}/health`)).status).toBe(200);
     expect(eventsOf(await response.text()).at(-1)).toBe("[DONE]");
     await closed;
     await closing.stopped;

@@ -1,6 +1,7 @@
 /** What all routes work with. */
 import type { HttpBindings } from "@hono/node-server";
 import type { Context, Hono } from "hono";
+import type { Logger } from "pino";
 import type { EngineClient } from "./engine/client.ts";
 import type { Metrics } from "./metrics.ts";
 import type { CheckedServeOptions } from "./options.ts";
@@ -19,6 +20,7 @@ export type ServeContext = {
   engine: EngineClient;
   options: CheckedServeOptions;
   metrics: Metrics;
+  log: Logger;
   /** A signal that ends with the request: its client is gone, or the server stops waiting. */
   signalOf(request: ServeRequest): AbortSignal;
   /** Whether new work is taken. */

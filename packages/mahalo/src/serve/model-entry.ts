@@ -41,6 +41,6 @@ export const modelEntry = (text: string): ModelEntry => {
   const id = name ?? nameOf(source, path);
   if (/^[\w./:-]{1,256}$/.test(id) && isFreeName(id)) return { id, source };
   throw new MahaloError("E_SERVE_OPTION", `${text}: "${id}" is no name for a model`, {
-    hint: "give one of letters, digits and ._-/ in front: NAME=PATH",
+    hint: "give one of letters, digits and ._- in front: NAME=PATH",
   });
 };

@@ -1,4 +1,5 @@
 /** What a server may be told: its models, its address, its keys and its bounds, in one schema. */
+import { MahaloError } from "@mahalo/torch";
 import { z } from "zod";
 import { checkValue } from "../core/json.ts";
 import { weightsNames } from "../model/transformer/precision.ts";
@@ -51,7 +52,7 @@ export const serveOptionsSchema = z.strictObject({
     .describe("Address to listen on; others than 127.0.0.1 need a key."),
   port: z.int().min(0).max(65_535).default(8321).describe("0 takes a free one."),
   keys: z
-    .array(z.string().min(8, "a key has at least 8 characters").max(512))
+    .array(z.string())
     .default([])
     .describe("Keys of which a client must send one; none: no key is asked for."),
   allowedHosts: z
@@ -85,6 +86,18 @@ export type ServeOptions = z.input<typeof serveOptionsSchema>;
 /** Options with defaults filled in. */
 export type CheckedServeOptions = z.output<typeof serveOptionsSchema>;
 
+/** Keys that a header can carry as they are; of others only the place is told, since what is wrong may be half a secret. */
+const checkKeys = (keys: readonly string[]): void => {
+  const wrong = keys.findIndex((key) => !/^[\x21-\x7e]{8,512}$/.test(key));
+  if (wrong < 0) return;
+  throw new MahaloError("E_SERVE_OPTION", `serve: keys: key ${wrong + 1} cannot be sent`, {
+    hint: "a key has 8 to 512 letters, digits and signs of ASCII, without blanks",
+  });
+};
+
 /** @throws MahaloError E_SERVE_OPTION naming the field */
-export const serveOptionsOf = (input: ServeOptions = {}): CheckedServeOptions =>
-  checkValue(input, serveOptionsSchema, "serve", { code: "E_SERVE_OPTION" });
+export const serveOptionsOf = (input: ServeOptions = {}): CheckedServeOptions => {
+  const options = checkValue(input, serveOptionsSchema, "serve", { code: "E_SERVE_OPTION" });
+  checkKeys(options.keys);
+  return options;
+};

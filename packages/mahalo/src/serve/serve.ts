@@ -1,5 +1,6 @@
 /** Serves models to OpenAI's clients, each request under a mix of its own. */
 import type { AddressInfo } from "node:net";
+import { setTimeout as sleep } from "node:timers/promises";
 import { MahaloError } from "@mahalo/torch";
 import pino from "pino";
 import { computeDType } from "../model/transformer/precision.ts";
@@ -9,7 +10,7 @@ import { EngineClient } from "./engine/client.ts";
 import type { ModelEntry, ModelInfo } from "./engine/protocol.ts";
 import { makeApp } from "./http/app.ts";
 import { doors } from "./http/doors.ts";
-import { makeServer } from "./http/listener.ts";
+import { makeServer, onEnd } from "./http/listener.ts";
 import { Metrics } from "./metrics.ts";
 import { type CheckedServeOptions, type ServeOptions, serveOptionsOf } from "./options.ts";
 
@@ -90,10 +91,10 @@ export const serve = async (
   });
   let draining = false;
   const open = new Set<AbortController>();
-  const signalOf = ({ env: { outgoing } }: ServeRequest): AbortSignal => {
+  const signalOf = ({ env: { incoming, outgoing } }: ServeRequest): AbortSignal => {
     const controller = new AbortController();
     open.add(controller);
-    outgoing.once("close", () => {
+    onEnd(incoming, outgoing, () => {
       open.delete(controller);
       controller.abort();
     });
@@ -104,11 +105,12 @@ export const serve = async (
     engine,
     options,
     metrics: new Metrics(() => engine.stats),
+    log,
     signalOf,
     accepting,
   };
   const check = doors({ keys: options.keys, hosts: hostsOf(options) });
-  const server = makeServer({ app: makeApp(context, log), check, accepting, log });
+  const server = makeServer({ app: makeApp(context, log), check, accepting, log, maxBody: bounds.maxBody });
   try {
     await new Promise<void>((resolve, reject) => {
       server.once("error", reject);
@@ -130,14 +132,16 @@ export const serve = async (
   });
   const drain = async (): Promise<void> => {
     draining = true;
-    const ended = new Promise<void>((resolve) => server.close(() => resolve()));
-    // A connection whose answer has been read would stay open for the next.
-    const sweep = setInterval(() => server.closeIdleConnections(), 50);
     const timer = setTimeout(() => {
       for (const controller of open) controller.abort();
       // What was cancelled still tells its client so; whoever does not read it is cut.
       setTimeout(() => server.closeAllConnections(), 2_000).unref();
     }, bounds.drainFor * 1000);
+    // Until what runs has ended, who asks is told that the server is about to stop.
+    while (open.size > 0 && engine.alive) await sleep(20);
+    const ended = new Promise<void>((resolve) => server.close(() => resolve()));
+    // A connection whose answer has been read would stay open for the next.
+    const sweep = setInterval(() => server.closeIdleConnections(), 50);
     await ended;
     clearInterval(sweep);
     clearTimeout(timer);

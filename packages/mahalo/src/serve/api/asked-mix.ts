@@ -1,6 +1,7 @@
 /** Which model and mix a request asks for: by weights, by the model's name, by metadata, by a position or by a target. */
 import { MahaloError } from "@mahalo/torch";
 import { canonicalJson } from "../../core/json.ts";
+import { element } from "../../core/need.ts";
 import { hasPhases, type MixPlan } from "../../decode/mix-schedule.ts";
 import { type ControlFile, mixOf } from "../../evaluate/control-file.ts";
 import { parseTarget, type Target, tune } from "../../evaluate/tune.ts";
@@ -71,9 +72,11 @@ const reaching = (
 };
 
 /** A plan in one form, so that equal ones are the same text. */
-const formOf = (plan: MixPlan, { objectives }: ModelInfo, param: string): string =>
+const formOf = (given: MixPlan, { objectives }: ModelInfo, param: string): string =>
   inField(param, () => {
     const even = (mix: Mix): [string, number][] => [...normalizeMix(mix, objectives)];
+    // One phase is a mix that does not change.
+    const plan = hasPhases(given) && given.length === 1 ? element(given, 0).mix : given;
     return canonicalJson(
       hasPhases(plan) ? plan.map(({ from, mix }) => ({ from, mix: even(mix) })) : even(plan),
     );

@@ -39,7 +39,12 @@ export const mixFields = {
 
 /** How tokens are chosen, on every route that answers. */
 export const samplingFields = (bounds: Bounds) => ({
-  temperature: z.number().min(0).max(2).nullish(),
+  temperature: z
+    .number()
+    .min(0)
+    .max(2)
+    .refine((value) => value === 0 || value >= 1e-4, "must be 0, or at least 0.0001")
+    .nullish(),
   top_p: share.nullish(),
   top_k: z
     .int()
@@ -47,7 +52,7 @@ export const samplingFields = (bounds: Bounds) => ({
     .max(2 ** 31)
     .nullish(),
   min_p: share.nullish(),
-  repetition_penalty: z.number().positive().max(100).nullish(),
+  repetition_penalty: z.number().min(0.01).max(100).nullish(),
   presence_penalty: penalty.nullish(),
   frequency_penalty: penalty.nullish(),
   logit_bias: z

@@ -47,6 +47,9 @@ export const jobOf = (
     );
   if (guidance !== undefined && (logprobs || echo))
     throw badField("logprobs", "are not told of guided answers, nor is their prompt");
+  const byStep = Array.isArray(mix) && mix.some(({ from }) => from !== undefined && "step" in from);
+  if (byStep && guidance === undefined)
+    throw badField("objective_weights", "phases by step need guidance, whose steps they count; give tokens");
   const bias = biasOf(fields);
   const { vocabSize } = named.info;
   const wrong = Object.keys(bias ?? {}).find((id) => Number(id) >= vocabSize);

@@ -19,7 +19,12 @@ try {
     if (message.type === "cancel") workshop.cancel(message.id);
     else workshop.submit(message.id, message.job);
   });
-  send({ type: "ready", models: [...served.values()].map(({ info }) => info), guides: guides.names });
+  send({
+    type: "ready",
+    models: [...served.values()].map(({ info }) => info),
+    guides: guides.names,
+    scores: guides.models,
+  });
 } catch (error) {
   send({ type: "failed", error: toPlain(error) });
 }

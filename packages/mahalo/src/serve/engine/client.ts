@@ -73,6 +73,8 @@ export class EngineClient {
   readonly models: ReadonlyMap<string, ModelInfo>;
   /** Names of the scores that may guide a search. */
   readonly guides: readonly string[];
+  /** Those of them that reward models give, step by step. */
+  readonly scores: readonly string[];
   readonly #worker: Worker;
   readonly #jobs = new Map<number, JobEvents>();
   #next = 1;
@@ -81,10 +83,11 @@ export class EngineClient {
   /** Called once if the thread ends before it is closed. */
   onGone: ((error: MahaloError) => void) | undefined;
 
-  private constructor(worker: Worker, { models, guides }: Ready) {
+  private constructor(worker: Worker, { models, guides, scores }: Ready) {
     this.#worker = worker;
     this.models = new Map(models.map((info) => [info.id, info]));
     this.guides = guides;
+    this.scores = scores;
     worker.on("message", (message: FromEngine) => this.#take(message));
     worker.on("error", (error) => this.#end(toPlain(error)));
     worker.on("exit", () => this.#end(gone));

@@ -1,6 +1,8 @@
 /** One generate job on an engine: its prompts are read, its choices submitted, and their events sent on. */
+import { MahaloError } from "@mahalo/torch";
 import { rng } from "../../core/random.ts";
 import { encodePrompt } from "../../data/tokens/encode.ts";
+import type { Tokenizer } from "../../data/tokens/tokenizer.ts";
 import type { Engine } from "../../decode/engine.ts";
 import type { AnswerEvent, TokenEvent } from "../../decode/events.ts";
 import { hasPhases } from "../../decode/mix-schedule.ts";
@@ -9,11 +11,40 @@ import type { RequestHandle } from "../../decode/request-handle.ts";
 import { samplingFor } from "../../decode/sampling.ts";
 import type { LanguageModel } from "../../model/folder/load.ts";
 import { type Mix, normalizeMix } from "../../model/heads/heads.ts";
+import { searchOptionsOf } from "../../search/options.ts";
 import { echoOf } from "./echo.ts";
 import type { ChosenToken, GenerateJob, JobEvent, PromptForm, TokenLogprob } from "./protocol.ts";
 
+/** Longest text of a token of each model, found once. */
+const longestTokens = new WeakMap<Tokenizer, number>();
+
+/** Length of the longest text that a token of the tokenizer stands for, in UTF-16 units. */
+const longestToken = (tokenizer: Tokenizer): number => {
+  const known = longestTokens.get(tokenizer);
+  if (known !== undefined) return known;
+  let longest = 1;
+  for (let id = 0; id < tokenizer.vocabSize; id++) longest = Math.max(longest, tokenizer.decode([id]).length);
+  longestTokens.set(tokenizer, longest);
+  return longest;
+};
+
+/** Refuses a text that cannot fit whatever its tokens are, before time is spent on finding them. */
+const checkLength = ({ tokenizer, config }: LanguageModel, prompt: PromptForm): void => {
+  if ("ids" in prompt) return;
+  const texts = "text" in prompt ? [prompt.text] : prompt.messages.map(({ content }) => content);
+  const length = texts.reduce((sum, text) => sum + text.length, 0);
+  if (length <= config.maxPositions * longestToken(tokenizer)) return;
+  throw new MahaloError(
+    "E_GENERATE_CONTEXT",
+    `a prompt of ${length} characters does not fit the model's context of ${config.maxPositions} tokens`,
+    { hint: "shorten the prompt" },
+  );
+};
+
 /** Ids of a prompt as the model gets it: the very ids that training and `mahalo generate` use. @throws RowProblem */
-export const promptIds = ({ tokenizer, template }: LanguageModel, prompt: PromptForm): number[] => {
+export const promptIds = (model: LanguageModel, prompt: PromptForm): number[] => {
+  const { tokenizer, template } = model;
+  checkLength(model, prompt);
   if ("ids" in prompt) return [...prompt.ids];
   if ("text" in prompt) return tokenizer.encode(prompt.text);
   return encodePrompt(prompt.messages, { tokenizer, template, maxPromptTokens: Number.MAX_SAFE_INTEGER });
@@ -60,6 +91,13 @@ export const readJob = (model: LanguageModel, job: GenerateJob): ReadJob => ({
   prompts: job.prompts.map((prompt) => promptIds(model, prompt)),
   mix: fixedMix(model, job),
 });
+
+/** Checks what only the model can say of a job's prompts and settings. @throws MahaloError what a wrong request throws */
+export const checkJob = (model: LanguageModel, { job, prompts }: ReadJob): void => {
+  const { step } = job.guidance === undefined ? {} : searchOptionsOf(job.guidance.search);
+  const sampling = samplingFor(model.generation, job.request.sampling);
+  for (const ids of prompts) new Sequence(model, { ...job.request, sampling, ids, mix: job.mix, step });
+};
 
 /**
  * Submits a job's choices. The first error ends the job: its other choices are cancelled.
@@ -113,11 +151,11 @@ export const startJob = (
   };
   const empty = job.maxNewTokens === 0;
   try {
+    // Nothing may be generated, but the prompts are checked as any other.
+    if (empty) checkJob(model, { job, prompts, mix });
     const sampling = samplingFor(model.generation, job.request.sampling);
     for (const [index, ids] of prompts.entries()) {
       const request = { ...job.request, sampling, ids, mix: job.mix };
-      // Nothing is generated, but the prompt is checked as any other.
-      if (empty) new Sequence(model, request);
       for (let n = 0; n < (empty ? 0 : job.n); n++) {
         const choice = index * job.n + n;
         const seed = seedOf(job.seed, choice);

@@ -68,6 +68,11 @@ export class Guides {
     return [...this.#scores.keys()];
   }
 
+  /** Names of the scores that reward models give, step by step. */
+  get models(): string[] {
+    return [...this.#scores].flatMap(([name, score]) => ("model" in score ? [name] : []));
+  }
+
   #score(name: string): Score {
     const score = this.#scores.get(name);
     if (score !== undefined) return score;

@@ -12,10 +12,17 @@ const withoutFolders = (text: string): string =>
 /** An error as it is sent. */
 export const toPlain = (error: unknown): PlainError => {
   if (error instanceof MahaloError)
-    return { code: error.code, message: withoutFolders(error.message), hint: error.hint };
-  return { code: internalCode, message: error instanceof Error ? error.message : String(error) };
+    return { code: error.code, message: withoutFolders(error.message), hint: error.hint, stack: error.stack };
+  return {
+    code: internalCode,
+    message: error instanceof Error ? error.message : String(error),
+    stack: error instanceof Error ? error.stack : undefined,
+  };
 };
 
 /** The error that was sent. */
-export const fromPlain = ({ code, message, hint }: PlainError): MahaloError =>
-  new MahaloError(code, message, { hint });
+export const fromPlain = ({ code, message, hint, stack }: PlainError): MahaloError => {
+  const error = new MahaloError(code, message, { hint });
+  if (stack !== undefined) error.stack = stack;
+  return error;
+};

@@ -120,7 +120,13 @@ export type ChosenToken = TokenLogprob & { top: readonly TokenLogprob[] };
 export type EchoedToken = { id: number; text: string; logprob: number | null; top: readonly TokenLogprob[] };
 
 /** An error on its way between threads. */
-export type PlainError = { code: string; message: string; hint?: string | undefined };
+export type PlainError = {
+  code: string;
+  message: string;
+  hint?: string | undefined;
+  /** Where it happened, for the log. */
+  stack?: string | undefined;
+};
 
 /** What happens to a job. */
 export type JobEvent =
@@ -155,6 +161,6 @@ export type ToEngine = { type: "submit"; id: number; job: Job } | { type: "cance
 
 /** From the engine's thread. */
 export type FromEngine =
-  | { type: "ready"; models: readonly ModelInfo[]; guides: readonly string[] }
+  | { type: "ready"; models: readonly ModelInfo[]; guides: readonly string[]; scores: readonly string[] }
   | { type: "failed"; error: PlainError }
   | { type: "events"; events: readonly (readonly [id: number, event: JobEvent])[]; stats: EngineStats };

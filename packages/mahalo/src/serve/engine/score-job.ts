@@ -7,6 +7,7 @@ import { scoreSteps } from "../../scoring/score.ts";
 import { encodeScored } from "../../scoring/score-text.ts";
 import type { Guides } from "./guides.ts";
 import type { ScoredItem, ScoreJob } from "./protocol.ts";
+import type { Turnstile } from "./search-jobs.ts";
 
 /** Scores one item under every score that is asked for. @throws RowProblem for a text that cannot be scored */
 const scoreItem = (
@@ -37,13 +38,22 @@ const scoreItem = (
   };
 };
 
+/** How a score job goes on: what ends it, and what lets only a few pieces of such work run at a time. */
+type ScoreJobOptions = { signal: AbortSignal; turnstile: Turnstile };
+
 /** Scores all items, one after the other; between two of them others have their turn. */
-export const scoreJob = async (guides: Guides, job: ScoreJob, signal: AbortSignal): Promise<ScoredItem[]> => {
+export const scoreJob = async (
+  guides: Guides,
+  job: ScoreJob,
+  { signal, turnstile }: ScoreJobOptions,
+): Promise<ScoredItem[]> => {
   const items: ScoredItem[] = [];
   for (const item of job.items) {
-    throwIfAborted(signal, "scoring");
-    items.push(scoreItem(guides, job, item));
-    await nextTurn();
+    await turnstile.run(async () => {
+      throwIfAborted(signal, "scoring");
+      items.push(scoreItem(guides, job, item));
+      await nextTurn();
+    });
   }
   return items;
 };

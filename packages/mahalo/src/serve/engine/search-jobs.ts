@@ -14,11 +14,18 @@ import type { ServedModel } from "./served-models.ts";
 
 /** Lets a few pieces of work run at a time; the others wait in order. */
 export class Turnstile {
+  readonly #places: number;
   #free: number;
   readonly #waiting: (() => void)[] = [];
 
   constructor(places: number) {
+    this.#places = places;
     this.#free = places;
+  }
+
+  /** Work that goes on now. */
+  get active(): number {
+    return this.#places - this.#free;
   }
 
   /** Work that waits for a place. */

@@ -2,7 +2,7 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { element } from "../../core/need.ts";
 import { Admission } from "./admission.ts";
-import { promptIds, readJob, startJob } from "./generate-job.ts";
+import { checkJob, promptIds, readJob, startJob } from "./generate-job.ts";
 import type { Guides } from "./guides.ts";
 import { toPlain } from "./plain-error.ts";
 import type { EngineSettings, FromEngine, GenerateJob, Job, JobEvent, ScoreJob } from "./protocol.ts";
@@ -126,9 +126,15 @@ export class Workshop {
     const { guidance } = job;
     if (guidance === undefined) return;
     const served = servedModel(this.#served, job.model);
-    // Names are checked before anything waits.
+    // All is checked before anything waits.
     this.#guides.check(Object.keys(guidance.guides));
     const { read, emit, release } = this.#admit(id, served, job);
+    try {
+      checkJob(served.model, read);
+    } catch (error) {
+      release();
+      throw error;
+    }
     const { search: maxBytes } = memoryShares(this.#settings);
     this.#async(id, release, async (signal) => {
       emit({ type: "prompts", tokens: read.prompts.map((ids) => ids.length), ...read.mix });
@@ -145,11 +151,14 @@ export class Workshop {
   }
 
   #score(id: number, job: ScoreJob): void {
+    const ticket = this.#admission.admit(job.items.length, 0, 1);
     this.#async(
       id,
-      () => undefined,
+      () => ticket.release(),
       async (signal) => {
-        this.#emit(id, { type: "scores", items: await scoreJob(this.#guides, job, signal) });
+        const items = await scoreJob(this.#guides, job, { signal, turnstile: this.#turnstile });
+        ticket.release();
+        this.#emit(id, { type: "scores", items });
         this.#emit(id, { type: "end" });
       },
     );
@@ -215,7 +224,7 @@ export class Workshop {
 
   #flush(): void {
     const stats = {
-      running: this.#sum(({ engine }) => engine.active),
+      running: this.#sum(({ engine }) => engine.active) + this.#turnstile.active,
       waiting: this.#admission.waiting,
       usedBytes: this.#sum(({ engine }) => engine.usedBytes),
     };

@@ -89,6 +89,7 @@ const paramsByCode = new Map<string, string>([
   ["E_SAMPLING", "temperature"],
   ["E_DATA_ROW", "messages"],
   ["E_TOKEN_ID", "prompt"],
+  ["E_GUIDE", "guides"],
 ]);
 
 /** Codes that OpenAI's clients know, for ours that mean the same. */

@@ -1,4 +1,5 @@
 /** The app behind the doors: routes, an id for every response, errors in one shape, and a log line for each request. */
+import { MahaloError } from "@mahalo/torch";
 import { Hono } from "hono";
 import { routePath } from "hono/route";
 import type { Logger } from "pino";
@@ -17,6 +18,9 @@ export const errorResponse = (error: ApiError): Response =>
 export const makeApp = (context: ServeContext, log: Logger): Hono<ServeEnv> => {
   const app = new Hono<ServeEnv>({ strict: true });
   app.onError((error) => {
+    // Nobody reads it; for those who watch it is the client's doing.
+    const left = error instanceof MahaloError && error.code === "E_INTERRUPTED" && context.accepting();
+    if (left) return new Response(null, { status: 499 });
     const told = asApiError(error);
     if (told.status >= 500) log.error({ err: error }, "a request failed");
     return errorResponse(told);

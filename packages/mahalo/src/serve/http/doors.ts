@@ -80,6 +80,11 @@ export const doors = ({ keys, hosts }: DoorOptions): ((knock: Knock) => ApiError
       return new ApiError(415, "the body must be JSON: Content-Type: application/json", {
         code: "unsupported_media_type",
       });
+    const { "content-encoding": encoding = "identity" } = headers;
+    if (encoding !== "identity")
+      return new ApiError(415, "the body must come as it is, without Content-Encoding", {
+        code: "unsupported_media_type",
+      });
     return undefined;
   };
 };

@@ -6,6 +6,8 @@ export type EventStreamOptions = {
   pingEvery: number;
   /** Seconds after which a client that does not read is given up. */
   stalledAfter: number;
+  /** Whether the response has its connection: one that waits behind others on it is not yet to be read. Default: it has. */
+  attached?(): boolean;
   /** Called once when the stream ends in any way but its own: the client is gone or does not read. */
   onCut(): void;
 };
@@ -24,11 +26,14 @@ type Next = IteratorResult<string, void> | "silence";
  */
 export const eventStream = (
   pieces: AsyncIterator<string, void, undefined>,
-  { pingEvery, stalledAfter, onCut }: EventStreamOptions,
+  { pingEvery, stalledAfter, attached = () => true, onCut }: EventStreamOptions,
 ): ReadableStream<Uint8Array> => {
   let pending: Promise<Next> | undefined;
   let stalled: NodeJS.Timeout | undefined;
   const end = (): void => clearTimeout(stalled);
+  const watch = (): void => {
+    stalled = setTimeout(() => (attached() ? onCut() : watch()), stalledAfter * 1000);
+  };
   const silence = (): { wait: Promise<Next>; stop(): void } => {
     let timer: NodeJS.Timeout | undefined;
     const wait = new Promise<Next>((resolve) => {
@@ -51,7 +56,7 @@ export const eventStream = (
         }
         controller.enqueue(encoder.encode(next === "silence" ? ": ping\n\n" : next.value));
         // The next pull comes once the client has taken this.
-        stalled = setTimeout(onCut, stalledAfter * 1000);
+        watch();
       },
       async cancel() {
         end();

@@ -11,10 +11,28 @@ import type { Knock } from "./doors.ts";
 
 /** What the listener works with. */
 export type ListenerOptions = {
+  /** Largest body in bytes. */
+  maxBody: number;
   app: Hono<ServeEnv>;
   check(knock: Knock): ApiError | undefined;
   accepting(): boolean;
   log: Logger;
+};
+
+/**
+ * Calls back once, when a response has ended or its client is gone. A response that waits for others on its connection hears
+ * nothing of the connection's end by itself.
+ */
+export const onEnd = (incoming: IncomingMessage, outgoing: ServerResponse, then: () => void): void => {
+  const { socket } = incoming;
+  const end = (): void => {
+    socket.off("close", end);
+    outgoing.off("close", end);
+    then();
+  };
+  socket.setMaxListeners(0);
+  socket.once("close", end);
+  outgoing.once("close", end);
 };
 
 /** Largest headers in bytes. */
@@ -56,7 +74,7 @@ const answerBroken = (error: NodeJS.ErrnoException, socket: Duplex): void => {
 };
 
 /** Makes the server; it does not listen yet. */
-export const makeServer = ({ app, check, accepting, log }: ListenerOptions): Server => {
+export const makeServer = ({ app, check, accepting, log, maxBody }: ListenerOptions): Server => {
   const listener = getRequestListener((request, env) => app.fetch(request, env), {
     autoCleanupIncoming: true,
   });
@@ -66,7 +84,7 @@ export const makeServer = ({ app, check, accepting, log }: ListenerOptions): Ser
     const { method = "GET", url = "/", headers } = incoming;
     outgoing.setHeader("x-request-id", id);
     outgoing.setHeader("x-content-type-options", "nosniff");
-    outgoing.on("close", () => {
+    onEnd(incoming, outgoing, () => {
       const ms = Math.round(performance.now() - begun);
       const path = url.split("?", 1)[0]?.slice(0, 200);
       log.info(
@@ -93,7 +111,11 @@ export const makeServer = ({ app, check, accepting, log }: ListenerOptions): Ser
   // Nothing here speaks another protocol, and nobody is asked to go on with a body that will be refused.
   server.on("upgrade", (_incoming, socket) => socket.destroy());
   server.on("checkContinue", (incoming, outgoing) => {
-    outgoing.writeContinue();
+    const { method = "GET", url = "/", headers } = incoming;
+    const refused = check({ method, url, headers });
+    const declared = headers["content-length"];
+    const fits = declared === undefined || Number(declared) <= maxBody;
+    if (refused === undefined && fits) outgoing.writeContinue();
     handle(incoming, outgoing);
   });
   return server;

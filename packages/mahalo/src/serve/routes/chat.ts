@@ -20,6 +20,7 @@ const longestOf = ({ max_tokens, max_completion_tokens }: ChatRequest): number |
 
 /** What a stream's chunks are made of. */
 type ChunkOptions = {
+  context: ServeContext;
   head: AnswerHead;
   job: GenerateJob;
   tally: Tally;
@@ -31,7 +32,7 @@ type ChunkOptions = {
 /** The text of a stream, event by event. */
 async function* chunks(
   events: AsyncIterable<JobEvent>,
-  { head, job, tally, usage, logprobs, mahalo }: ChunkOptions,
+  { context, head, job, tally, usage, logprobs, mahalo }: ChunkOptions,
 ): AsyncGenerator<string, void, undefined> {
   const none = usage ? { usage: null } : {};
   const write = (...args: Parameters<typeof chatChunk>): string => sse(JSON.stringify(chatChunk(...args)));
@@ -55,7 +56,7 @@ async function* chunks(
     if (usage) yield write(head, [], { usage: tally.usage });
     yield sse("[DONE]");
   } catch (error) {
-    yield failureEvent(error);
+    yield failureEvent(context, error);
   }
 }
 
@@ -91,7 +92,7 @@ const answer = async (request: ServeRequest, context: ServeContext): Promise<Res
   const mahalo = provenanceOf(job, named, tally.mix);
   if (body.stream === true) {
     const usage = body.stream_options?.include_usage === true;
-    return streamed(chunks(events, { head, job, tally, usage, logprobs, mahalo }), context, request);
+    return streamed(chunks(events, { context, head, job, tally, usage, logprobs, mahalo }), context, request);
   }
   const choices = await collect(events, tally, job);
   return request.json(chatCompletion(head, choices, { logprobs, usage: tally.usage, mahalo }));

@@ -40,6 +40,7 @@ const whole =
 
 /** What a stream's chunks are made of. */
 type ChunkOptions = {
+  context: ServeContext;
   head: CompletionHead;
   job: GenerateJob;
   tally: Tally;
@@ -51,7 +52,7 @@ type ChunkOptions = {
 /** The text of a stream, event by event. */
 async function* chunks(
   events: AsyncIterable<JobEvent>,
-  { head, job, tally, usage, logprobs, mahalo }: ChunkOptions,
+  { context, head, job, tally, usage, logprobs, mahalo }: ChunkOptions,
 ): AsyncGenerator<string, void, undefined> {
   const lengths = new Map<number, number>();
   let first = true;
@@ -80,7 +81,7 @@ async function* chunks(
     if (usage) yield write([], { usage: tally.usage });
     yield sse("[DONE]");
   } catch (error) {
-    yield failureEvent(error);
+    yield failureEvent(context, error);
   }
 }
 
@@ -118,7 +119,7 @@ const answer = async (request: ServeRequest, context: ServeContext): Promise<Res
   const logprobs: Logprobs = (tokens, offset) => (asksLogprobs ? textLogprobs(tokens, top, offset) : null);
   if (body.stream === true) {
     const usage = body.stream_options?.include_usage === true;
-    return streamed(chunks(events, { head, job, tally, usage, logprobs, mahalo }), context, request);
+    return streamed(chunks(events, { context, head, job, tally, usage, logprobs, mahalo }), context, request);
   }
   const choices = await collect(events, tally, job);
   return request.json(textCompletion(head, choices.map(whole(logprobs)), { usage: tally.usage, mahalo }));

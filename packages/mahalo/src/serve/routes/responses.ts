@@ -39,6 +39,7 @@ async function* pieces(
   events: AsyncIterable<JobEvent>,
   told: ResponseEvents,
   tally: Tally,
+  { log }: ServeContext,
 ): AsyncGenerator<string, void, undefined> {
   yield told.begin();
   try {
@@ -48,6 +49,7 @@ async function* pieces(
       else if (event.type === "finish") yield told.end(event.finish, tally.usage);
     }
   } catch (error) {
+    if (asApiError(error).status === 500) log.error({ err: error }, "a stream failed");
     yield told.failure(error);
   }
 }
@@ -94,7 +96,7 @@ const answer = async (request: ServeRequest, context: ServeContext): Promise<Res
   });
   const item = newId("msg");
   if (body.stream === true)
-    return streamed(pieces(events, new ResponseEvents(frame, item), tally), context, request);
+    return streamed(pieces(events, new ResponseEvents(frame, item), tally, context), context, request);
   const choice = element(await collect(events, tally, job), 0, "choice");
   const status = statusOf(choice.finish);
   return request.json(

@@ -25,16 +25,19 @@ const guidesOf = (
   asked: readonly string[] | null | undefined,
   param: string,
 ): readonly string[] => {
-  if (engine.guides.length === 0)
+  if (engine.scores.length === 0)
     throw badField(
       param,
       "no reward model is served here: the server was started without --guide",
       "no_guides",
     );
-  const unknown = asked?.find((name) => !engine.guides.includes(name));
+  const unknown = asked?.find((name) => !engine.scores.includes(name));
   if (unknown !== undefined)
-    throw badField(param, `"${unknown}" is no guide of this server. ${didYouMean(unknown, engine.guides)}`);
-  return asked ?? engine.guides;
+    throw badField(
+      param,
+      `"${unknown}" is no reward model of this server. ${didYouMean(unknown, engine.scores)}`,
+    );
+  return asked ?? engine.scores;
 };
 
 const scored = async (

@@ -36,7 +36,11 @@ export const only = async <Type extends JobEvent["type"]>(
 };
 
 /** What a stream says when something goes wrong behind its first chunk. */
-export const failureEvent = (error: unknown): string => sse(JSON.stringify(asApiError(error).body));
+export const failureEvent = ({ log }: ServeContext, error: unknown): string => {
+  const told = asApiError(error);
+  if (told.status === 500) log.error({ err: error }, "a stream failed");
+  return sse(JSON.stringify(told.body));
+};
 
 /**
  * What a guided search looked at in a step, as an event of its own name. Clients that know OpenAI's chunks alone skip it,
@@ -63,10 +67,17 @@ export const streamed = (
   { options: { bounds } }: ServeContext,
   { env }: ServeRequest,
 ): Response =>
-  new Response(eventStream(pieces, { ...bounds, onCut: () => env.outgoing.destroy() }), {
-    headers: {
-      "content-type": "text/event-stream; charset=utf-8",
-      "cache-control": "no-cache, no-transform",
-      "x-accel-buffering": "no",
+  new Response(
+    eventStream(pieces, {
+      ...bounds,
+      attached: () => env.outgoing.socket !== null,
+      onCut: () => env.outgoing.destroy(),
+    }),
+    {
+      headers: {
+        "content-type": "text/event-stream; charset=utf-8",
+        "cache-control": "no-cache, no-transform",
+        "x-accel-buffering": "no",
+      },
     },
-  });
+  );
