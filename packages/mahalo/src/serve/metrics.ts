@@ -75,26 +75,39 @@ export class Metrics {
     const begun = performance.now();
     const since = (time: number): number => (performance.now() - time) / 1000;
     const last = new Map<number, number>();
-    for await (const event of events) {
-      if (event.type === "prompts") {
-        for (const tokens of event.tokens) this.#prompt.inc(tokens);
-        this.#chosen(event.mix, event.tokens.length * job.n);
-      } else if (event.type === "start") {
-        this.#queue.observe(since(begun));
-        this.#cached.inc(event.cachedTokens);
-      } else if (event.type === "delta") {
-        const before = last.get(event.choice);
-        if (before === undefined) this.#first.observe(since(begun));
-        else
-          for (let token = 0; token < event.tokens; token++)
-            this.#between.observe(since(before) / event.tokens);
-        last.set(event.choice, performance.now());
-      } else if (event.type === "finish") {
-        this.#generated.inc(event.tokens);
-        this.#whole.observe(since(begun));
-        this.#requests.inc({ finished_reason: event.finish });
+    /** Tokens so far of answers that have begun and not ended. */
+    const underWay = new Map<number, number>();
+    try {
+      for await (const event of events) {
+        if (event.type === "prompts") {
+          for (const tokens of event.tokens) this.#prompt.inc(tokens);
+          this.#chosen(event.mix, event.tokens.length * job.n);
+        } else if (event.type === "start") {
+          this.#queue.observe(since(begun));
+          this.#cached.inc(event.cachedTokens);
+          underWay.set(event.choice, 0);
+        } else if (event.type === "delta") {
+          const before = last.get(event.choice);
+          if (before === undefined) this.#first.observe(since(begun));
+          // A search gives whole steps.
+          else if (job.guidance === undefined)
+            for (let token = 0; token < event.tokens; token++)
+              this.#between.observe(since(before) / event.tokens);
+          last.set(event.choice, performance.now());
+          underWay.set(event.choice, event.tokens + (underWay.get(event.choice) ?? 0));
+        } else if (event.type === "finish") {
+          underWay.delete(event.choice);
+          this.#generated.inc(event.tokens);
+          this.#whole.observe(since(begun));
+          this.#requests.inc({ finished_reason: event.finish });
+        }
+        yield event;
       }
-      yield event;
+    } finally {
+      for (const tokens of underWay.values()) {
+        this.#generated.inc(tokens);
+        this.#requests.inc({ finished_reason: "abort" });
+      }
     }
   }
 

@@ -9,7 +9,7 @@ import type { GenerateJob, JobEvent } from "../engine/protocol.ts";
 import { badField } from "../http/api-error.ts";
 import { readJsonBody } from "../http/body.ts";
 import { sse } from "../http/event-stream.ts";
-import { failureEvent, openJob, stepEvent, streamed } from "./streaming.ts";
+import { openJob, stepEvent, streamed, toEnd } from "./streaming.ts";
 
 /** The longest answer that a request allows, under either of its names. */
 const longestOf = ({ max_tokens, max_completion_tokens }: ChatRequest): number | undefined => {
@@ -20,7 +20,6 @@ const longestOf = ({ max_tokens, max_completion_tokens }: ChatRequest): number |
 
 /** What a stream's chunks are made of. */
 type ChunkOptions = {
-  context: ServeContext;
   head: AnswerHead;
   job: GenerateJob;
   tally: Tally;
@@ -32,7 +31,7 @@ type ChunkOptions = {
 /** The text of a stream, event by event. */
 async function* chunks(
   events: AsyncIterable<JobEvent>,
-  { context, head, job, tally, usage, logprobs, mahalo }: ChunkOptions,
+  { head, job, tally, usage, logprobs, mahalo }: ChunkOptions,
 ): AsyncGenerator<string, void, undefined> {
   const none = usage ? { usage: null } : {};
   const write = (...args: Parameters<typeof chatChunk>): string => sse(JSON.stringify(chatChunk(...args)));
@@ -43,21 +42,16 @@ async function* chunks(
     all.map((index) => ({ index, delta: { role: "assistant", content: "" } })),
     { ...none, mahalo },
   );
-  try {
-    for await (const event of events) {
-      tally.take(event);
-      if (event.type === "delta") {
-        const tokens = logprobs ? { logprobs: event.logprobs ?? [] } : {};
-        yield write(head, [{ index: event.choice, delta: { content: event.text }, ...tokens }], none);
-      } else if (event.type === "step") yield stepEvent(head, event);
-      else if (event.type === "finish")
-        yield write(head, [{ index: event.choice, delta: {}, finish: finishReason(event.finish) }], none);
-    }
-    if (usage) yield write(head, [], { usage: tally.usage });
-    yield sse("[DONE]");
-  } catch (error) {
-    yield failureEvent(context, error);
+  for await (const event of events) {
+    tally.take(event);
+    if (event.type === "delta") {
+      const tokens = logprobs ? { logprobs: event.logprobs ?? [] } : {};
+      yield write(head, [{ index: event.choice, delta: { content: event.text }, ...tokens }], none);
+    } else if (event.type === "step") yield stepEvent(head, event);
+    else if (event.type === "finish")
+      yield write(head, [{ index: event.choice, delta: {}, finish: finishReason(event.finish) }], none);
   }
+  if (usage) yield write(head, [], { usage: tally.usage });
 }
 
 const answer = async (request: ServeRequest, context: ServeContext): Promise<Response> => {
@@ -92,7 +86,8 @@ const answer = async (request: ServeRequest, context: ServeContext): Promise<Res
   const mahalo = provenanceOf(job, named, tally.mix);
   if (body.stream === true) {
     const usage = body.stream_options?.include_usage === true;
-    return streamed(chunks(events, { context, head, job, tally, usage, logprobs, mahalo }), context, request);
+    const pieces = chunks(events, { head, job, tally, usage, logprobs, mahalo });
+    return streamed(toEnd(context, pieces), context, request);
   }
   const choices = await collect(events, tally, job);
   return request.json(chatCompletion(head, choices, { logprobs, usage: tally.usage, mahalo }));

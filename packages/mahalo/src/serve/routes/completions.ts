@@ -24,7 +24,7 @@ import type { GenerateJob, JobEvent } from "../engine/protocol.ts";
 import { badField } from "../http/api-error.ts";
 import { readJsonBody } from "../http/body.ts";
 import { sse } from "../http/event-stream.ts";
-import { failureEvent, openJob, stepEvent, streamed } from "./streaming.ts";
+import { openJob, stepEvent, streamed, toEnd } from "./streaming.ts";
 
 /** Log-probabilities of a choice's tokens, or null where they were not asked for. */
 type Logprobs = (tokens: readonly TextToken[], offset: number) => TextChoice["logprobs"];
@@ -40,7 +40,6 @@ const whole =
 
 /** What a stream's chunks are made of. */
 type ChunkOptions = {
-  context: ServeContext;
   head: CompletionHead;
   job: GenerateJob;
   tally: Tally;
@@ -52,7 +51,7 @@ type ChunkOptions = {
 /** The text of a stream, event by event. */
 async function* chunks(
   events: AsyncIterable<JobEvent>,
-  { context, head, job, tally, usage, logprobs, mahalo }: ChunkOptions,
+  { head, job, tally, usage, logprobs, mahalo }: ChunkOptions,
 ): AsyncGenerator<string, void, undefined> {
   const lengths = new Map<number, number>();
   let first = true;
@@ -67,22 +66,17 @@ async function* chunks(
     lengths.set(index, offset + text.length);
     return { index, text, finish: null, logprobs: logprobs(tokens, offset) };
   };
-  try {
-    for await (const event of events) {
-      tally.take(event);
-      if (event.type === "echo")
-        for (let n = 0; n < job.n; n++)
-          yield write([piece(event.prompt * job.n + n, event.text, event.tokens)]);
-      else if (event.type === "delta") yield write([piece(event.choice, event.text, event.logprobs ?? [])]);
-      else if (event.type === "step") yield stepEvent(head, event);
-      else if (event.type === "finish")
-        yield write([{ index: event.choice, text: "", finish: finishReason(event.finish), logprobs: null }]);
-    }
-    if (usage) yield write([], { usage: tally.usage });
-    yield sse("[DONE]");
-  } catch (error) {
-    yield failureEvent(context, error);
+  for await (const event of events) {
+    tally.take(event);
+    if (event.type === "echo")
+      for (let n = 0; n < job.n; n++)
+        yield write([piece(event.prompt * job.n + n, event.text, event.tokens)]);
+    else if (event.type === "delta") yield write([piece(event.choice, event.text, event.logprobs ?? [])]);
+    else if (event.type === "step") yield stepEvent(head, event);
+    else if (event.type === "finish")
+      yield write([{ index: event.choice, text: "", finish: finishReason(event.finish), logprobs: null }]);
   }
+  if (usage) yield write([], { usage: tally.usage });
 }
 
 const answer = async (request: ServeRequest, context: ServeContext): Promise<Response> => {
@@ -119,7 +113,8 @@ const answer = async (request: ServeRequest, context: ServeContext): Promise<Res
   const logprobs: Logprobs = (tokens, offset) => (asksLogprobs ? textLogprobs(tokens, top, offset) : null);
   if (body.stream === true) {
     const usage = body.stream_options?.include_usage === true;
-    return streamed(chunks(events, { context, head, job, tally, usage, logprobs, mahalo }), context, request);
+    const pieces = chunks(events, { head, job, tally, usage, logprobs, mahalo });
+    return streamed(toEnd(context, pieces), context, request);
   }
   const choices = await collect(events, tally, job);
   return request.json(textCompletion(head, choices.map(whole(logprobs)), { usage: tally.usage, mahalo }));

@@ -36,11 +36,24 @@ export const only = async <Type extends JobEvent["type"]>(
 };
 
 /** What a stream says when something goes wrong behind its first chunk. */
-export const failureEvent = ({ log }: ServeContext, error: unknown): string => {
+const failureEvent = ({ log }: ServeContext, error: unknown): string => {
   const told = asApiError(error);
   if (told.status === 500) log.error({ err: error }, "a stream failed");
   return sse(JSON.stringify(told.body));
 };
+
+/** The pieces of a stream and its end; what goes wrong on the way is told in its place. */
+export async function* toEnd(
+  context: ServeContext,
+  pieces: AsyncGenerator<string, void, undefined>,
+): AsyncGenerator<string, void, undefined> {
+  try {
+    yield* pieces;
+    yield sse("[DONE]");
+  } catch (error) {
+    yield failureEvent(context, error);
+  }
+}
 
 /**
  * What a guided search looked at in a step, as an event of its own name. Clients that know OpenAI's chunks alone skip it,
