@@ -2,7 +2,7 @@
 import { parseArgs } from "node:util";
 import { ops, scope, setThreads } from "@mahalo/torch";
 import { type LanguageModel, loadModel } from "../../packages/mahalo/src/model/folder/load.ts";
-import type { Mix } from "../../packages/mahalo/src/model/heads/heads.ts";
+import { evenMix, type Mix } from "../../packages/mahalo/src/model/heads/heads.ts";
 import { loadRewardModel } from "../../packages/mahalo/src/model/reward/reward-model.ts";
 import {
   computeUnder,
@@ -120,7 +120,7 @@ const alternate = async (
   return { one: single, mix };
 };
 
-const equal: Mix = Object.fromEntries(objectives.map((name) => [name, 1]));
+const equal = evenMix(objectives);
 
 /** One head, and a mix of all three. */
 const heads = async (settings: Settings): Promise<{ one: Side; mix: Side }> => {

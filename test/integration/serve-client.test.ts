@@ -1,51 +1,19 @@
 /** OpenAI's own client against a real server: answers, streams, weights by each of the four ways, errors, retries, aborts. */
 import OpenAI from "openai";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import {
-  type Completion,
-  encodePrompt,
-  generateAll,
-  type LanguageModel,
-  loadModel,
-  type Mix,
-} from "../../packages/mahalo/src/index.ts";
-import {
-  chatBody,
-  eventsOf,
-  post,
-  startServer,
-  type TestServer,
-} from "../../packages/mahalo/src/serve/testing/server.ts";
+import { afterAll, describe, expect, test } from "vitest";
+import { encodePrompt, type Mix } from "../../packages/mahalo/src/index.ts";
+import { libraryAnswer } from "../../packages/mahalo/src/serve/testing/library-answer.ts";
+import { chatBody, eventsOf, post, startClient } from "../../packages/mahalo/src/serve/testing/server.ts";
 
-let server: TestServer;
-let client: OpenAI;
-let model: LanguageModel;
-beforeAll(async () => {
-  server = await startServer({ bounds: { maxTokens: 256 } });
-  client = new OpenAI({ baseURL: `${server.url}/v1`, apiKey: "none", maxRetries: 0 });
-  model = await loadModel(server.model);
-});
-afterAll(async () => {
-  model.dispose();
-  await server.stop();
-});
+const { server, client, model, stop } = await startClient({ bounds: { maxTokens: 256 } });
+afterAll(stop);
 
 const messages = [{ role: "user" as const, content: "Hi there" }];
 const ask = { model: "tiny", messages, max_tokens: 12 };
 
 /** What the library answers. */
-const answered = async (
-  mix: Mix | undefined,
-  more: { seed?: number; temperature?: number } = {},
-): Promise<Completion> => {
-  const { seed = 0, temperature = 0 } = more;
-  const ids = encodePrompt(messages, model);
-  const [completion] = await generateAll(model, [
-    { ids, mix, seed, sampling: { temperature }, maxNewTokens: 12 },
-  ]);
-  if (completion === undefined) throw new Error("no answer");
-  return completion;
-};
+const answered = (mix: Mix | undefined, more: { seed?: number; temperature?: number } = {}) =>
+  libraryAnswer(model, { mix, ...more });
 const contentOf = ({ choices }: OpenAI.ChatCompletion): string => choices[0]?.message.content ?? "";
 /** Fields of ours, which the client's types do not know. */
 const ours = (more: Record<string, unknown>): object => more;

@@ -1,28 +1,13 @@
 /** Texts and token ids continued by a real server: the library's own answers, echoes, and the prompt's log-probabilities. */
-import OpenAI from "openai";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type OpenAI from "openai";
+import { afterAll, describe, expect, test } from "vitest";
 import { z } from "zod";
 import { promptLogprobs } from "../../packages/mahalo/src/decode/prompt-logprobs.ts";
-import { generateAll, type LanguageModel, loadModel } from "../../packages/mahalo/src/index.ts";
-import {
-  eventsOf,
-  post,
-  startServer,
-  type TestServer,
-} from "../../packages/mahalo/src/serve/testing/server.ts";
+import { generateAll } from "../../packages/mahalo/src/index.ts";
+import { eventsOf, post, startClient } from "../../packages/mahalo/src/serve/testing/server.ts";
 
-let server: TestServer;
-let client: OpenAI;
-let model: LanguageModel;
-beforeAll(async () => {
-  server = await startServer();
-  client = new OpenAI({ baseURL: `${server.url}/v1`, apiKey: "none", maxRetries: 0 });
-  model = await loadModel(server.model);
-});
-afterAll(async () => {
-  model.dispose();
-  await server.stop();
-});
+const { server, client, model, stop } = await startClient();
+afterAll(stop);
 
 const prompt = "Hi there, you";
 const ask = { model: "tiny", prompt, max_tokens: 8, temperature: 0 };

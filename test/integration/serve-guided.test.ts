@@ -1,17 +1,9 @@
 /** Guided answers and scores from a real server: the library's own, with steps, usage and errors. */
 
 import { join } from "node:path";
-import OpenAI from "openai";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, describe, expect, test } from "vitest";
 import { z } from "zod";
-import {
-  encodePrompt,
-  type LanguageModel,
-  loadModel,
-  loadRewardModel,
-  type RewardModel,
-  searchAnswer,
-} from "../../packages/mahalo/src/index.ts";
+import { encodePrompt, loadRewardModel, searchAnswer } from "../../packages/mahalo/src/index.ts";
 import { scoreSteps } from "../../packages/mahalo/src/scoring/score.ts";
 import { encodeScored } from "../../packages/mahalo/src/scoring/score-text.ts";
 import { modelScorer } from "../../packages/mahalo/src/search/scorers/model-scorer.ts";
@@ -19,24 +11,18 @@ import {
   chatBody,
   eventsOf,
   post,
+  startClient,
   startServer,
-  type TestServer,
 } from "../../packages/mahalo/src/serve/testing/server.ts";
 
-let server: TestServer;
-let client: OpenAI;
-let model: LanguageModel;
-let rewards: RewardModel;
-beforeAll(async () => {
-  server = await startServer({ bounds: { maxTokens: 64, maxCandidates: 8, searches: 2 } }, { guided: true });
-  client = new OpenAI({ baseURL: `${server.url}/v1`, apiKey: "none", maxRetries: 0 });
-  model = await loadModel(server.model);
-  rewards = await loadRewardModel(join(server.folder, "rewards"));
-});
-afterAll(async () => {
-  model.dispose();
+const { server, client, model, stop } = await startClient(
+  { bounds: { maxTokens: 64, maxCandidates: 8, searches: 2 } },
+  { guided: true },
+);
+const rewards = await loadRewardModel(join(server.folder, "rewards"));
+afterAll(() => {
   rewards.dispose();
-  await server.stop();
+  return stop();
 });
 
 const messages = [{ role: "user" as const, content: "Hi there" }];

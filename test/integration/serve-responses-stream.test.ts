@@ -1,22 +1,11 @@
 /** POST /v1/responses as a stream of typed events: read from the wire, by OpenAI's own client, cut short, and left alone. */
-import OpenAI from "openai";
-import { afterAll, beforeAll, expect, test } from "vitest";
-import { type LanguageModel, loadModel } from "../../packages/mahalo/src/index.ts";
+import type OpenAI from "openai";
+import { afterAll, expect, test } from "vitest";
 import { libraryAnswer } from "../../packages/mahalo/src/serve/testing/library-answer.ts";
-import { post, startServer, type TestServer } from "../../packages/mahalo/src/serve/testing/server.ts";
+import { post, startClient, startServer } from "../../packages/mahalo/src/serve/testing/server.ts";
 
-let server: TestServer;
-let client: OpenAI;
-let model: LanguageModel;
-beforeAll(async () => {
-  server = await startServer({ bounds: { maxTokens: 256 } });
-  client = new OpenAI({ baseURL: `${server.url}/v1`, apiKey: "none", maxRetries: 0 });
-  model = await loadModel(server.model);
-});
-afterAll(async () => {
-  model.dispose();
-  await server.stop();
-});
+const { server, client, model, stop } = await startClient({ bounds: { maxTokens: 256 } });
+afterAll(stop);
 
 const ask = { model: "tiny", input: "Hi there", max_output_tokens: 12 };
 const answered = ({ logprobs = false } = {}) => libraryAnswer(model, { logprobs });

@@ -3,35 +3,18 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import OpenAI from "openai";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, describe, expect, test } from "vitest";
 import { layOutModel } from "../../packages/mahalo/src/cli/testing/run.ts";
-import {
-  type Completion,
-  encodePrompt,
-  type LanguageModel,
-  loadModel,
-  type Message,
-  type Mix,
-} from "../../packages/mahalo/src/index.ts";
+import { type Completion, encodePrompt, type Message, type Mix } from "../../packages/mahalo/src/index.ts";
 import { type ServerHandle, serve } from "../../packages/mahalo/src/serve/serve.ts";
 import {
   type LibraryAnswerOptions,
   libraryAnswer,
 } from "../../packages/mahalo/src/serve/testing/library-answer.ts";
-import { post, startServer, type TestServer } from "../../packages/mahalo/src/serve/testing/server.ts";
+import { post, startClient } from "../../packages/mahalo/src/serve/testing/server.ts";
 
-let server: TestServer;
-let client: OpenAI;
-let model: LanguageModel;
-beforeAll(async () => {
-  server = await startServer({ bounds: { maxTokens: 256 } });
-  client = new OpenAI({ baseURL: `${server.url}/v1`, apiKey: "none", maxRetries: 0 });
-  model = await loadModel(server.model);
-});
-afterAll(async () => {
-  model.dispose();
-  await server.stop();
-});
+const { server, client, model, stop } = await startClient({ bounds: { maxTokens: 256 } });
+afterAll(stop);
 
 const ask = { model: "tiny", input: "Hi there", max_output_tokens: 12 };
 const turn: Message = { role: "user", content: "Hi there" };

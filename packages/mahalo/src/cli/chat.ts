@@ -6,7 +6,7 @@ import { throwIfAborted } from "../core/interrupt.ts";
 import { hasPhases, type MixPlan } from "../decode/mix-schedule.ts";
 import { formatMix } from "../evaluate/mixes.ts";
 import { type LanguageModel, loadModel } from "../model/folder/load.ts";
-import { type Mix, normalizeMix, parseMix } from "../model/heads/heads.ts";
+import { evenMix, type Mix, normalizeMix, parseMix } from "../model/heads/heads.ts";
 import { describeFacts, guidedFacts } from "../search/answer-guided.ts";
 import { Conversation } from "../search/conversation.ts";
 import { type CommonOptions, command, type Input, type Io, type Output, outputOf } from "./command.ts";
@@ -27,8 +27,7 @@ const help = [
 
 const mixText = ({ heads }: LanguageModel, mix: MixPlan | undefined): string => {
   if (heads.objectives.length === 0) return "the model has no objectives, so there is nothing to mix";
-  const equal = Object.fromEntries(heads.objectives.map((name) => [name, 1]));
-  const plan = mix ?? equal;
+  const plan = mix ?? evenMix(heads.objectives);
   const mixes = hasPhases(plan) ? plan.map((phase) => phase.mix) : [plan];
   const texts = mixes.map((mix) => formatMix(Object.fromEntries(normalizeMix(mix, heads.objectives))));
   return `mix: ${texts.join(", then ")}`;

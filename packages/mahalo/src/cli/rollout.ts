@@ -24,7 +24,13 @@ import { type CommonOptions, command, type Io, outputOf, Unmet, usage } from "./
 import { type EndpointFlags, endpointOf, withEndpoint } from "./endpoint-options.ts";
 import { parseJudge, type RowFlags, rowFile } from "./judge-options.ts";
 import { type MixFlags, oneMixOf, withMix } from "./mix-options.ts";
-import { number, wholeAboveZero } from "./sampling-options.ts";
+import {
+  frequencyPenaltyOption,
+  number,
+  precisionOption,
+  presencePenaltyOption,
+  wholeAboveZero,
+} from "./sampling-options.ts";
 
 type RolloutOptions = CommonOptions &
   MixFlags &
@@ -180,18 +186,8 @@ export const rolloutCommand = (io: Io): Command =>
       number,
       0,
     )
-    .option(
-      "--frequency-penalty <p>",
-      "taken off a token's logit for each time the answer has used it, -2 to 2",
-      number,
-      0,
-    )
-    .option(
-      "--presence-penalty <p>",
-      "taken off the logit of every token that the answer has used, -2 to 2",
-      number,
-      0,
-    )
+    .addOption(frequencyPenaltyOption().default(0))
+    .addOption(presencePenaltyOption().default(0))
     .option("--max-new-tokens <n>", "longest answer", wholeAboveZero, 256)
     .option("--max-prompt-tokens <n>", "cut longer prompts from the left; default: they are refused", number)
     .option("--seed <n>", "the same seed gives the same answers", number, 0)
@@ -202,11 +198,7 @@ export const rolloutCommand = (io: Io): Command =>
       64,
     )
     .option("--parallel <n>", "answers generated side by side", wholeAboveZero, 16)
-    .addOption(
-      new Option("--precision <p>", "precision to compute in; auto takes bf16 if the processor has it")
-        .choices(["auto", "f32", "bf16"])
-        .default("auto"),
-    )
+    .addOption(precisionOption())
     .action(async (name: string | undefined, options: RolloutOptions) => {
       const output = outputOf(io, options);
       const { rows: path, objective, dialogues = false, simulateAll, persona, from } = options;

@@ -42,6 +42,26 @@ export const wholeAboveZero = (text: string): number => {
   throw new InvalidArgumentError("It must be a whole number above 0.");
 };
 
+/** The option of the precision to compute in; auto by default. */
+export const precisionOption = (): Option =>
+  new Option("--precision <p>", "precision to compute in; auto takes bf16 if the processor has it")
+    .choices(["auto", "f32", "bf16"])
+    .default("auto");
+
+/** The option of the penalty on how often the answer has used a token. */
+export const frequencyPenaltyOption = (): Option =>
+  new Option(
+    "--frequency-penalty <p>",
+    "taken off a token's logit for each time the answer has used it, -2 to 2",
+  ).argParser(number);
+
+/** The option of the penalty on all tokens that the answer has used. */
+export const presencePenaltyOption = (): Option =>
+  new Option(
+    "--presence-penalty <p>",
+    "taken off the logit of every token that the answer has used, -2 to 2",
+  ).argParser(number);
+
 /** Adds the shared options to a command. */
 export const withSampling = (command: Command): Command =>
   command
@@ -58,25 +78,13 @@ export const withSampling = (command: Command): Command =>
     )
     .option("--min-p <p>", "leave out tokens below this share of the most likely token's probability", number)
     .option("--repetition-penalty <p>", "above 1 makes used tokens less likely", number)
-    .option(
-      "--frequency-penalty <p>",
-      "taken off a token's logit for each time the answer has used it, -2 to 2",
-      number,
-    )
-    .option(
-      "--presence-penalty <p>",
-      "taken off the logit of every token that the answer has used, -2 to 2",
-      number,
-    )
+    .addOption(frequencyPenaltyOption())
+    .addOption(presencePenaltyOption())
     .option("--stop <text>", "end the answer before this text; may be repeated", collect)
     .option("--seed <n>", "the same seed gives the same answers", number, 0)
     .option("--max-new-tokens <n>", "longest answer", number, 256)
     .option("--system <text>", "system message")
-    .addOption(
-      new Option("--precision <p>", "precision to compute in; auto takes bf16 if the processor has it")
-        .choices(["auto", "f32", "bf16"])
-        .default("auto"),
-    )
+    .addOption(precisionOption())
     .addOption(
       new Option(
         "--weights <w>",

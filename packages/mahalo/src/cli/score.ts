@@ -1,5 +1,5 @@
 /** mahalo score: score the steps of responses with a reward model, or responses with a judge. */
-import { type Command, Option } from "commander";
+import type { Command } from "commander";
 import { formatNumberOf } from "../core/format.ts";
 import { writeJsonLines } from "../core/json-lines.ts";
 import { progress } from "../core/progress.ts";
@@ -15,7 +15,7 @@ import { type ScoredRow, scoreRows } from "../scoring/score-rows.ts";
 import { describeMetrics, describeScored } from "../scoring/score-summary.ts";
 import { type CommonOptions, command, type Io, outputOf, Unmet, usage } from "./command.ts";
 import { parseJudge, type RowFlags, rowFile } from "./judge-options.ts";
-import { number } from "./sampling-options.ts";
+import { number, precisionOption } from "./sampling-options.ts";
 
 type ScoreOptions = CommonOptions &
   RowFlags & {
@@ -114,11 +114,7 @@ export const scoreCommand = (io: Io): Command =>
       "text between completions that have no white space at their ends (default: a line feed)",
     )
     .option("--threshold <value>", "score and label above which a step or response is good", number, 0.5)
-    .addOption(
-      new Option("--precision <p>", "precision to compute in; auto takes bf16 if the processor has it")
-        .choices(["auto", "f32", "bf16"])
-        .default("auto"),
-    )
+    .addOption(precisionOption())
     .option("--out <file>", "write the scored rows to this file as JSON lines; default: print them")
     .action(async (name: string | undefined, options: ScoreOptions) => {
       const output = outputOf(io, options);

@@ -10,9 +10,9 @@ import {
 } from "../model/transformer/precision.ts";
 import { guidesOfRun, modelEntry } from "../serve/model-entry.ts";
 import type { ServeOptions } from "../serve/options.ts";
-import { type ServerHandle, serve } from "../serve/serve.ts";
+import type { ServerHandle } from "../serve/serve.ts";
 import { type CommonOptions, collect, command, type Io, outputOf } from "./command.ts";
-import { wholeAboveZero } from "./sampling-options.ts";
+import { precisionOption, wholeAboveZero } from "./sampling-options.ts";
 
 type ServeFlags = CommonOptions & {
   host: string;
@@ -94,11 +94,7 @@ export const serveCommand = (io: Io): Command =>
     )
     .option("--parallel <n>", "answers decoded side by side, per model; default: 16", wholeAboveZero)
     .option("--max-tokens <n>", "longest answer that a request may ask for; default: 512", wholeAboveZero)
-    .addOption(
-      new Option("--precision <p>", "precision to compute in; auto takes bf16 if the processor has it")
-        .choices(["auto", "f32", "bf16"])
-        .default("auto"),
-    )
+    .addOption(precisionOption())
     .addOption(
       new Option("--weights <w>", "how decoding stores weights; default: as --precision").choices([
         ...weightsNames,
@@ -126,6 +122,8 @@ export const serveCommand = (io: Io): Command =>
         bounds,
         log: flags.logLevel,
       };
+      // What speaks HTTP is loaded here: no other command needs it.
+      const { serve } = await import("../serve/serve.ts");
       const server = await serve(names.map(modelEntry), options);
       const ids = server.models.map(({ id }) => id);
       output.result({ url: server.url, models: ids }, () => describe(server));

@@ -2,7 +2,7 @@
 import { MahaloError } from "@mahalo/torch";
 import { z } from "zod";
 import { checkValue } from "../core/json.ts";
-import { type Mix, normalizeMix } from "../model/heads/heads.ts";
+import { evenMix, type Mix, normalizeMix } from "../model/heads/heads.ts";
 
 /** Where a phase begins: at the answer's token or step of that number, both counted from 0. */
 export type MixStart = { token: number } | { step: number };
@@ -81,8 +81,7 @@ export class MixSchedule {
         hint: "leave the mix out, or use a model from align",
       });
     }
-    const even = (): Mix => Object.fromEntries(objectives.map((name) => [name, 1]));
-    const chosen = plan ?? even();
+    const chosen = plan ?? evenMix(objectives);
     if (!hasPhases(chosen)) {
       const mix = checked(chosen, objectives, where, "mix");
       return new MixSchedule("token", [{ start: 0, mix, key: JSON.stringify(mix) }]);

@@ -9,8 +9,7 @@ import type { Completion, GenerateRequest } from "../decode/request.ts";
 import type { LanguageModel } from "../model/folder/load.ts";
 import { decode, type Guide } from "./decode.ts";
 import type { DecodeEvent } from "./events.ts";
-import { searchOptionsOf } from "./options.ts";
-import { strategies } from "./strategies/registry.ts";
+import { carriesOnePath } from "./options.ts";
 import type { SearchTree } from "./tree.ts";
 
 /** Options of a {@link Conversation}. */
@@ -27,10 +26,6 @@ export type ConversationOptions = Omit<GenerateRequest, "ids"> & {
 
 /** A reply, and what a search for it tried. */
 export type Reply = Completion & { tree?: SearchTree };
-
-/** Whether a search carries one path from step to step, whose text is certain. */
-const carriesOne = ({ search }: Omit<Guide, "prompt">): boolean =>
-  strategies.get(searchOptionsOf(search).strategy).onePath === true;
 
 /** One dialogue: only tokens that no row of its engine holds already pass through the model. */
 export class Conversation {
@@ -91,7 +86,7 @@ export class Conversation {
       }
       const text = event.type === "start" ? undefined : event.text;
       // Steps of several branches give no text, and what came before of one that loses would be wrong.
-      if (text !== undefined && text !== "" && (guide === undefined || carriesOne(guide))) {
+      if (text !== undefined && text !== "" && (guide === undefined || carriesOnePath(guide.search))) {
         given += text.length;
         yield text;
       }

@@ -63,6 +63,10 @@ export type SearchInput = z.input<typeof searchSchema>;
 export const searchOptionsOf = (input: SearchInput = {}): SearchOptions =>
   checkValue(input, searchSchema, "search", { code: "E_SEARCH_OPTIONS" });
 
+/** Whether a search carries one path from step to step, so that the text of each step is certain at once. */
+export const carriesOnePath = (input: SearchInput | undefined): boolean =>
+  strategies.get(searchOptionsOf(input).strategy).onePath === true;
+
 /** Settings as traces and results record them: none that is not set. */
 export const recordedSettings = ({ choose, ...rest }: SearchOptions): SearchTree["settings"] =>
   choose === undefined ? { ...rest } : { ...rest, choose };

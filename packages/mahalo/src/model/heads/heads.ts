@@ -23,6 +23,10 @@ import { weightIn } from "./mix-weight.ts";
 /** Weights over objectives. */
 export type Mix = Readonly<Record<string, number>>;
 
+/** All objectives alike. */
+export const evenMix = (objectives: readonly string[]): Mix =>
+  Object.fromEntries(objectives.map((name) => [name, 1]));
+
 /** Merged mixes that are kept; the least recently used goes first. */
 export const CACHED_MIXES = 8;
 

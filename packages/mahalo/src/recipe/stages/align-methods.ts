@@ -2,7 +2,7 @@
 import { MahaloError } from "@mahalo/torch";
 import type { EncodedPair } from "../../data/tokens/encode.ts";
 import type { LanguageModel } from "../../model/folder/load.ts";
-import { normalizeMix } from "../../model/heads/heads.ts";
+import { evenMix, normalizeMix } from "../../model/heads/heads.ts";
 import { type PairLoss, pairLosses } from "../../train/losses.ts";
 import { alignMethods } from "../../train/methods/registry.ts";
 import type { RewardMargins } from "../../train/methods/scalarize.ts";
@@ -73,7 +73,7 @@ export const weightsOf = (
   objectives: readonly string[],
 ): ReadonlyMap<string, number> => {
   const names = [...new Set([...objectives, ...Object.keys(rewards), ...Object.keys(weights ?? {})])];
-  return normalizeMix(weights ?? Object.fromEntries(names.map((name) => [name, 1])), names);
+  return normalizeMix(weights ?? evenMix(names), names);
 };
 
 /** Pairs of both sides with what the objectives' rewards say of them, which is nothing where the recipe names none. */

@@ -1,10 +1,13 @@
 /** Answers of /v1/chat/completions in OpenAI's form: whole, and chunk by chunk. */
 import type { ChosenToken } from "../engine/protocol.ts";
-import { type ChoiceAnswer, finishReason, type Provenance, type Usage } from "./generation.ts";
+import {
+  type AnswerHead,
+  type ChoiceAnswer,
+  finishReason,
+  type Provenance,
+  type Usage,
+} from "./generation.ts";
 import { tokenForm } from "./token-form.ts";
-
-/** What all parts of one answer share. */
-export type AnswerHead = { id: string; created: number; model: string; system_fingerprint: string };
 
 const contentLogprobs = (tokens: readonly ChosenToken[]) => ({
   content: tokens.map(({ top, ...token }) => ({ ...tokenForm(token), top_logprobs: top.map(tokenForm) })),

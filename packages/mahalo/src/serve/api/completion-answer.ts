@@ -1,10 +1,7 @@
 /** Answers of /v1/completions in OpenAI's form: whole, and chunk by chunk. */
 import type { ChosenToken } from "../engine/protocol.ts";
-import type { Provenance, Usage } from "./generation.ts";
+import type { AnswerHead, Provenance, Usage } from "./generation.ts";
 import { finiteLogprob } from "./token-form.ts";
-
-/** What all parts of one answer share. */
-export type CompletionHead = { id: string; created: number; model: string; system_fingerprint: string };
 
 /** A token of a choice's text; the first of an echoed prompt has no log-probability, since nothing comes before it. */
 export type TextToken = Omit<ChosenToken, "logprob"> & { logprob: number | null };
@@ -41,7 +38,7 @@ export type TextChoice = {
 
 /** An answer or a chunk of one, which have the same form. */
 export const textCompletion = (
-  head: CompletionHead,
+  head: AnswerHead,
   choices: readonly TextChoice[],
   more: { usage?: Usage | null; mahalo?: Provenance },
 ) => ({

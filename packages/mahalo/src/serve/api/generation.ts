@@ -1,5 +1,5 @@
 /** From a checked request to a job of the engine, and from its events to the answers of all choices. */
-import { randomInt } from "node:crypto";
+import { randomInt, randomUUID } from "node:crypto";
 import { append } from "../../core/append.ts";
 import { bug, element } from "../../core/need.ts";
 import type { MixPlan } from "../../decode/mix-schedule.ts";
@@ -137,6 +137,22 @@ export class Tally {
     };
   }
 }
+
+/** An id of an answer, and the second it was begun. */
+export const newAnswer = (kind: string): { id: string; created: number } => ({
+  id: `${kind}-${randomUUID()}`,
+  created: Math.floor(Date.now() / 1000),
+});
+
+/** What all parts of one answer share. */
+export type AnswerHead = { id: string; created: number; model: string; system_fingerprint: string };
+
+/** @param model what the request calls its model */
+export const answerHead = (kind: string, model: string, { info }: NamedModel): AnswerHead => ({
+  ...newAnswer(kind),
+  model,
+  system_fingerprint: `mahalo_${info.hash}`,
+});
 
 /** What an answer says of how it came about, so that it can be asked for again. */
 export type Provenance = { mix: MixPlan | null; seed: number; model_hash: string };

@@ -80,4 +80,5 @@ export const guidanceOf = (field: GuidanceField, served: readonly string[], boun
 };
 
 /** How many times over a guided answer's tokens are generated. */
-export const effortOf = (field: GuidanceField | null | undefined): number => (field ? width(field) : 1);
+export const effortOf = (field: GuidanceField | undefined): number =>
+  field === undefined ? 1 : width(field);

@@ -2,7 +2,7 @@
 import type { Finish } from "../../decode/request.ts";
 import type { Sampling } from "../../decode/sampling.ts";
 import type { ChosenToken, TokenLogprob } from "../engine/protocol.ts";
-import { asApiError } from "../http/api-error.ts";
+import type { ApiError } from "../http/api-error.ts";
 import { finishReason, type Provenance, type Usage } from "./generation.ts";
 import type { ResponsesRequest } from "./responses-request.ts";
 import { tokenForm } from "./token-form.ts";
@@ -192,8 +192,7 @@ export class ResponseEvents {
   }
 
   /** What comes when something goes wrong behind the first event: the error itself, and the response as it is left. */
-  failure(error: unknown): string {
-    const { error: told } = asApiError(error).body;
+  failure({ body: { error: told } }: ApiError): string {
     const { code, message, param } = told;
     const item = this.#message("incomplete");
     return [

@@ -121,11 +121,6 @@ export class EngineClient {
     return new EngineClient(worker, ready);
   }
 
-  /** Jobs that have not ended. */
-  get open(): number {
-    return this.#jobs.size;
-  }
-
   /** What the thread last reported. */
   get stats(): EngineStats {
     return this.#stats;

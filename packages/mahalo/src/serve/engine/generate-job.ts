@@ -1,8 +1,5 @@
 /** One generate job on an engine: its prompts are read, its choices submitted, and their events sent on. */
-import { MahaloError } from "@mahalo/torch";
 import { rng } from "../../core/random.ts";
-import { encodePrompt } from "../../data/tokens/encode.ts";
-import type { Tokenizer } from "../../data/tokens/tokenizer.ts";
 import type { Engine } from "../../decode/engine.ts";
 import type { AnswerEvent, TokenEvent } from "../../decode/events.ts";
 import { hasPhases } from "../../decode/mix-schedule.ts";
@@ -10,45 +7,12 @@ import { Sequence } from "../../decode/request.ts";
 import type { RequestHandle } from "../../decode/request-handle.ts";
 import { samplingFor } from "../../decode/sampling.ts";
 import type { LanguageModel } from "../../model/folder/load.ts";
-import { type Mix, normalizeMix } from "../../model/heads/heads.ts";
+import { evenMix, type Mix, normalizeMix } from "../../model/heads/heads.ts";
 import { searchOptionsOf } from "../../search/options.ts";
 import { echoOf } from "./echo.ts";
-import type { ChosenToken, GenerateJob, JobEvent, PromptForm, TokenLogprob } from "./protocol.ts";
-
-/** Longest text of a token of each model, found once. */
-const longestTokens = new WeakMap<Tokenizer, number>();
-
-/** Length of the longest text that a token of the tokenizer stands for, in UTF-16 units. */
-const longestToken = (tokenizer: Tokenizer): number => {
-  const known = longestTokens.get(tokenizer);
-  if (known !== undefined) return known;
-  let longest = 1;
-  for (let id = 0; id < tokenizer.vocabSize; id++) longest = Math.max(longest, tokenizer.decode([id]).length);
-  longestTokens.set(tokenizer, longest);
-  return longest;
-};
-
-/** Refuses a text that cannot fit whatever its tokens are, before time is spent on finding them. */
-const checkLength = ({ tokenizer, config }: LanguageModel, prompt: PromptForm): void => {
-  if ("ids" in prompt) return;
-  const texts = "text" in prompt ? [prompt.text] : prompt.messages.map(({ content }) => content);
-  const length = texts.reduce((sum, text) => sum + text.length, 0);
-  if (length <= config.maxPositions * longestToken(tokenizer)) return;
-  throw new MahaloError(
-    "E_GENERATE_CONTEXT",
-    `a prompt of ${length} characters does not fit the model's context of ${config.maxPositions} tokens`,
-    { hint: "shorten the prompt" },
-  );
-};
-
-/** Ids of a prompt as the model gets it: the very ids that training and `mahalo generate` use. @throws RowProblem */
-export const promptIds = (model: LanguageModel, prompt: PromptForm): number[] => {
-  const { tokenizer, template } = model;
-  checkLength(model, prompt);
-  if ("ids" in prompt) return [...prompt.ids];
-  if ("text" in prompt) return tokenizer.encode(prompt.text);
-  return encodePrompt(prompt.messages, { tokenizer, template, maxPromptTokens: Number.MAX_SAFE_INTEGER });
-};
+import { promptIds } from "./prompts.ts";
+import type { ChosenToken, GenerateJob, JobEvent, TokenLogprob } from "./protocol.ts";
+import type { ServedModel } from "./served-models.ts";
 
 /** Seed of a choice: the first one's is the request's own, so that one choice is what the library answers under that seed. */
 export const seedOf = (seed: number, choice: number): number =>
@@ -86,10 +50,10 @@ export type ReadJob = {
 };
 
 /** Reads a job's prompts. @throws MahaloError, RowProblem */
-export const readJob = (model: LanguageModel, job: GenerateJob): ReadJob => ({
+export const readJob = (served: ServedModel, job: GenerateJob): ReadJob => ({
   job,
-  prompts: job.prompts.map((prompt) => promptIds(model, prompt)),
-  mix: fixedMix(model, job),
+  prompts: job.prompts.map((prompt) => promptIds(served, prompt)),
+  mix: fixedMix(served.model, job),
 });
 
 /** Checks what only the model can say of a job's prompts and settings. @throws MahaloError what a wrong request throws */
@@ -189,7 +153,7 @@ const withLogprobs = (tokens: readonly ChosenToken[]): { logprobs?: readonly Cho
 /** The normalised mix of answers whose mix does not change on the way; nothing for a model without objectives. */
 const fixedMix = (
   { heads }: LanguageModel,
-  { mix = Object.fromEntries(heads.objectives.map((name) => [name, 1])) }: GenerateJob,
+  { mix = evenMix(heads.objectives) }: GenerateJob,
 ): { mix?: Mix } =>
   heads.objectives.length === 0 || hasPhases(mix)
     ? {}

@@ -7,7 +7,7 @@ import { scoreSteps } from "../../scoring/score.ts";
 import { encodeScored } from "../../scoring/score-text.ts";
 import type { Guides } from "./guides.ts";
 import type { ScoredItem, ScoreJob } from "./protocol.ts";
-import type { Turnstile } from "./search-jobs.ts";
+import type { Turnstile } from "./turnstile.ts";
 
 /** Scores one item under every score that is asked for. @throws RowProblem for a text that cannot be scored */
 const scoreItem = (

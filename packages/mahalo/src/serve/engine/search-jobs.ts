@@ -3,49 +3,14 @@ import { throwIfAborted } from "../../core/interrupt.ts";
 import { element } from "../../core/need.ts";
 import { samplingFor } from "../../decode/sampling.ts";
 import { type DecodeOptions, decode } from "../../search/decode.ts";
-import { searchOptionsOf } from "../../search/options.ts";
-import { strategies } from "../../search/strategies/registry.ts";
+import { carriesOnePath } from "../../search/options.ts";
 import type { SearchNode } from "../../search/tree.ts";
 import { votesOf } from "../../search/votes.ts";
 import { type ReadJob, seedOf } from "./generate-job.ts";
 import type { Guides } from "./guides.ts";
 import type { Guidance, JobEvent } from "./protocol.ts";
 import type { ServedModel } from "./served-models.ts";
-
-/** Lets a few pieces of work run at a time; the others wait in order. */
-export class Turnstile {
-  readonly #places: number;
-  #free: number;
-  readonly #waiting: (() => void)[] = [];
-
-  constructor(places: number) {
-    this.#places = places;
-    this.#free = places;
-  }
-
-  /** Work that goes on now. */
-  get active(): number {
-    return this.#places - this.#free;
-  }
-
-  /** Work that waits for a place. */
-  get waiting(): number {
-    return this.#waiting.length;
-  }
-
-  /** Runs work once there is a place. */
-  async run<T>(work: () => Promise<T>): Promise<T> {
-    if (this.#free > 0) this.#free -= 1;
-    else await new Promise<void>((resolve) => this.#waiting.push(resolve));
-    try {
-      return await work();
-    } finally {
-      const next = this.#waiting.shift();
-      if (next === undefined) this.#free += 1;
-      else next();
-    }
-  }
-}
+import type { Turnstile } from "./turnstile.ts";
 
 /** What a step looked at, as clients are told. */
 const candidateOf = ({ text, scores, total, kept, copies }: SearchNode) => ({
@@ -77,7 +42,7 @@ const searchChoice = async (
   const names = Object.keys(guidance.guides);
   const scorer = names.length === 0 ? undefined : guides.scorer(names, model.tokenizer);
   const { search } = guidance;
-  const onePath = strategies.get(searchOptionsOf(search).strategy).onePath === true;
+  const onePath = carriesOnePath(search);
   const { request, mix, maxNewTokens } = job;
   const sampling = samplingFor(model.generation, { temperature: 1, ...request.sampling });
   const options: DecodeOptions = {

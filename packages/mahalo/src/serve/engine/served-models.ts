@@ -12,7 +12,20 @@ import { modelHash } from "../../recipe/sources.ts";
 import type { EngineSettings, ModelEntry, ModelInfo } from "./protocol.ts";
 
 /** A model, its engine, and what clients are told of it. */
-export type ServedModel = { info: ModelInfo; model: LanguageModel; engine: Engine };
+export type ServedModel = {
+  info: ModelInfo;
+  model: LanguageModel;
+  engine: Engine;
+  /** Most UTF-16 units of a text that can fit the context: as many as its positions could hold of the longest token's. */
+  maxPromptLength: number;
+};
+
+/** Length of the longest text that a token stands for, in UTF-16 units. */
+const longestToken = ({ tokenizer }: LanguageModel): number => {
+  let longest = 1;
+  for (let id = 0; id < tokenizer.vocabSize; id++) longest = Math.max(longest, tokenizer.decode([id]).length);
+  return longest;
+};
 
 /** Bytes of keys and values for each engine and for each search; where nothing guides, engines have all. */
 export const memoryShares = ({
@@ -48,7 +61,7 @@ const open = async (
       sampling: samplingFor(model.generation),
       ...(control === undefined ? {} : { control }),
     };
-    return { info, model, engine };
+    return { info, model, engine, maxPromptLength: config.maxPositions * longestToken(model) };
   } catch (error) {
     model.dispose();
     throw error;

@@ -2,13 +2,15 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { element } from "../../core/need.ts";
 import { Admission } from "./admission.ts";
-import { checkJob, promptIds, readJob, startJob } from "./generate-job.ts";
+import { checkJob, readJob, startJob } from "./generate-job.ts";
 import type { Guides } from "./guides.ts";
 import { toPlain } from "./plain-error.ts";
+import { promptIds } from "./prompts.ts";
 import type { EngineSettings, FromEngine, GenerateJob, Job, JobEvent, ScoreJob } from "./protocol.ts";
 import { scoreJob } from "./score-job.ts";
-import { searchJob, Turnstile } from "./search-jobs.ts";
+import { searchJob } from "./search-jobs.ts";
 import { memoryShares, type ServedModel, servedModel } from "./served-models.ts";
+import { Turnstile } from "./turnstile.ts";
 
 /** A job under way. */
 type Running = {
@@ -74,7 +76,7 @@ export class Workshop {
       case "tokenize":
         this.#emit(id, {
           type: "tokens",
-          ids: promptIds(servedModel(this.#served, job.model).model, job.prompt),
+          ids: promptIds(servedModel(this.#served, job.model), job.prompt),
         });
         this.#emit(id, { type: "end" });
         return;
@@ -88,11 +90,11 @@ export class Workshop {
   }
 
   /** Lets a job in, and gives back what it had waiting as it begins, ends or is cancelled. */
-  #admit(id: number, { engine, model }: ServedModel, job: GenerateJob) {
-    const read = readJob(model, job);
+  #admit(id: number, served: ServedModel, job: GenerateJob) {
+    const read = readJob(served, job);
     const lengths = read.prompts.map((ids) => ids.length);
     const tokens = lengths.reduce((sum, length) => sum + length, 0) * job.n;
-    const room = job.guidance === undefined ? this.#settings.parallel - engine.active : 1;
+    const room = job.guidance === undefined ? this.#settings.parallel - served.engine.active : 1;
     const ticket = this.#admission.admit(lengths.length * job.n, tokens, room);
     const emit = (event: JobEvent): void => {
       if (event.type === "start") ticket.begin(element(lengths, Math.floor(event.choice / job.n), "prompt"));

@@ -8,7 +8,7 @@ import { routes } from "../routes/registry.ts";
 import { ApiError, asApiError } from "./api-error.ts";
 
 /** The response that an error is told by. */
-export const errorResponse = (error: ApiError): Response =>
+const errorResponse = (error: ApiError): Response =>
   new Response(JSON.stringify(error.body), {
     status: error.status,
     headers: { "content-type": "application/json", ...error.headers },

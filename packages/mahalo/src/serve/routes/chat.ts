@@ -1,9 +1,17 @@
 /** POST /v1/chat/completions: a conversation's next turn under the request's own mix, whole or as a stream. */
-import { randomUUID } from "node:crypto";
 import { askedMix, modelOf } from "../api/asked-mix.ts";
-import { type AnswerHead, chatChunk, chatCompletion } from "../api/chat-answer.ts";
+import { chatChunk, chatCompletion } from "../api/chat-answer.ts";
 import { type ChatRequest, chatRequestSchema, conversationOf } from "../api/chat-request.ts";
-import { collect, finishReason, jobOf, type Provenance, provenanceOf, Tally } from "../api/generation.ts";
+import {
+  type AnswerHead,
+  answerHead,
+  collect,
+  finishReason,
+  jobOf,
+  type Provenance,
+  provenanceOf,
+  Tally,
+} from "../api/generation.ts";
 import type { Route, ServeContext, ServeRequest } from "../context.ts";
 import type { GenerateJob, JobEvent } from "../engine/protocol.ts";
 import { badField } from "../http/api-error.ts";
@@ -77,12 +85,7 @@ const answer = async (request: ServeRequest, context: ServeContext): Promise<Res
   );
   const tally = new Tally(job.n);
   const events = await openJob(context, request, job, tally);
-  const head: AnswerHead = {
-    id: `chatcmpl-${randomUUID()}`,
-    created: Math.floor(Date.now() / 1000),
-    model: body.model,
-    system_fingerprint: `mahalo_${named.info.hash}`,
-  };
+  const head = answerHead("chatcmpl", body.model, named);
   const mahalo = provenanceOf(job, named, tally.mix);
   if (body.stream === true) {
     const usage = body.stream_options?.include_usage === true;

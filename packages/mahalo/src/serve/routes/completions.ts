@@ -1,15 +1,10 @@
 /** POST /v1/completions: texts or token ids continued under the request's own mix, whole or as a stream. */
-import { randomUUID } from "node:crypto";
 import { askedMix, modelOf } from "../api/asked-mix.ts";
-import {
-  type CompletionHead,
-  type TextChoice,
-  type TextToken,
-  textCompletion,
-  textLogprobs,
-} from "../api/completion-answer.ts";
+import { type TextChoice, type TextToken, textCompletion, textLogprobs } from "../api/completion-answer.ts";
 import { completionRequestSchema, lengthOf, promptsOf } from "../api/completion-request.ts";
 import {
+  type AnswerHead,
+  answerHead,
   type ChoiceAnswer,
   collect,
   finishReason,
@@ -40,7 +35,7 @@ const whole =
 
 /** What a stream's chunks are made of. */
 type ChunkOptions = {
-  head: CompletionHead;
+  head: AnswerHead;
   job: GenerateJob;
   tally: Tally;
   usage: boolean;
@@ -103,12 +98,7 @@ const answer = async (request: ServeRequest, context: ServeContext): Promise<Res
   );
   const tally = new Tally(job.n);
   const events = await openJob(context, request, job, tally);
-  const head: CompletionHead = {
-    id: `cmpl-${randomUUID()}`,
-    created: Math.floor(Date.now() / 1000),
-    model: body.model,
-    system_fingerprint: `mahalo_${named.info.hash}`,
-  };
+  const head = answerHead("cmpl", body.model, named);
   const mahalo = provenanceOf(job, named, tally.mix);
   const logprobs: Logprobs = (tokens, offset) => (asksLogprobs ? textLogprobs(tokens, top, offset) : null);
   if (body.stream === true) {

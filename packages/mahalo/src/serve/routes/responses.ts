@@ -16,7 +16,7 @@ import type { Route, ServeContext, ServeRequest } from "../context.ts";
 import type { JobEvent } from "../engine/protocol.ts";
 import { ApiError, asApiError, badField } from "../http/api-error.ts";
 import { readJsonBody } from "../http/body.ts";
-import { openJob, streamed } from "./streaming.ts";
+import { openJob, streamed, streamFailure } from "./streaming.ts";
 
 /** An id as this route's clients know them. */
 const newId = (kind: "resp" | "msg"): string => `${kind}_${randomUUID().replaceAll("-", "")}`;
@@ -39,7 +39,7 @@ async function* pieces(
   events: AsyncIterable<JobEvent>,
   told: ResponseEvents,
   tally: Tally,
-  { log }: ServeContext,
+  context: ServeContext,
 ): AsyncGenerator<string, void, undefined> {
   yield told.begin();
   try {
@@ -49,8 +49,7 @@ async function* pieces(
       else if (event.type === "finish") yield told.end(event.finish, tally.usage);
     }
   } catch (error) {
-    if (asApiError(error).status === 500) log.error({ err: error }, "a stream failed");
-    yield told.failure(error);
+    yield told.failure(streamFailure(context, error));
   }
 }
 

@@ -1,11 +1,10 @@
 /** POST /v1/score, /classify and /rerank: what the server's reward models say of given answers. */
-
-import { randomUUID } from "node:crypto";
 import { z } from "zod";
 import { didYouMean } from "../../core/suggest.ts";
 import type { Prompt } from "../../data/rows/rows.ts";
 import { stepBoundarySchema } from "../../data/tokens/steps.ts";
 import { chatRequestSchema, conversationOf } from "../api/chat-request.ts";
+import { newAnswer } from "../api/generation.ts";
 import type { Route, ServeContext, ServeRequest } from "../context.ts";
 import type { ScoredItem, ScoreJob } from "../engine/protocol.ts";
 import { badField } from "../http/api-error.ts";
@@ -50,11 +49,6 @@ const scored = async (
   return { items: event.items, usage: { prompt_tokens: tokens, total_tokens: tokens } };
 };
 
-const head = (prefix: string) => ({
-  id: `${prefix}-${randomUUID()}`,
-  created: Math.floor(Date.now() / 1000),
-});
-
 /** The scores of an answer's end, by name. */
 const lastScores = ({ steps }: ScoredItem): Readonly<Record<string, number>> => steps.at(-1)?.scores ?? {};
 
@@ -81,7 +75,7 @@ export const scoreRoute: Route = (app, context) => {
       items: responses.map((response) => ({ prompt, response })),
     });
     return request.json({
-      ...head("score"),
+      ...newAnswer("score"),
       object: "list",
       guides,
       data: items.map((item, index) => ({
@@ -109,7 +103,7 @@ export const scoreRoute: Route = (app, context) => {
       items: itemsOf(body),
     });
     return request.json({
-      ...head("classify"),
+      ...newAnswer("classify"),
       object: "list",
       model: body.model,
       data: items.map((item, index) => {
@@ -159,7 +153,12 @@ export const scoreRoute: Route = (app, context) => {
       ...(return_documents === false ? {} : { document: { text: documents[index] } }),
     }));
     const best = results.toSorted((a, b) => b.relevance_score - a.relevance_score || a.index - b.index);
-    return request.json({ ...head("rerank"), model, results: best.slice(0, top_n ?? best.length), usage });
+    return request.json({
+      ...newAnswer("rerank"),
+      model,
+      results: best.slice(0, top_n ?? best.length),
+      usage,
+    });
   };
   for (const path of ["/rerank", "/v1/rerank"]) app.post(path, rerank);
 };

@@ -3,7 +3,7 @@ import { bug } from "../../core/need.ts";
 import type { Tally } from "../api/generation.ts";
 import type { ServeContext, ServeRequest } from "../context.ts";
 import type { GenerateJob, JobEvent } from "../engine/protocol.ts";
-import { asApiError } from "../http/api-error.ts";
+import { type ApiError, asApiError } from "../http/api-error.ts";
 import { eventStream, sse } from "../http/event-stream.ts";
 
 /**
@@ -35,11 +35,11 @@ export const only = async <Type extends JobEvent["type"]>(
   return found ?? bug(`a job without its ${type}`);
 };
 
-/** What a stream says when something goes wrong behind its first chunk. */
-const failureEvent = ({ log }: ServeContext, error: unknown): string => {
+/** What a stream tells of something that goes wrong behind its first chunk; the log has what it does not. */
+export const streamFailure = ({ log }: ServeContext, error: unknown): ApiError => {
   const told = asApiError(error);
   if (told.status === 500) log.error({ err: error }, "a stream failed");
-  return sse(JSON.stringify(told.body));
+  return told;
 };
 
 /** The pieces of a stream and its end; what goes wrong on the way is told in its place. */
@@ -51,7 +51,7 @@ export async function* toEnd(
     yield* pieces;
     yield sse("[DONE]");
   } catch (error) {
-    yield failureEvent(context, error);
+    yield sse(JSON.stringify(streamFailure(context, error).body));
   }
 }
 

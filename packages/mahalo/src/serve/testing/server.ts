@@ -3,7 +3,9 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import OpenAI from "openai";
 import { layOutModel } from "../../cli/testing/run.ts";
+import { type LanguageModel, loadModel } from "../../model/folder/load.ts";
 import { saveRewardModel } from "../../model/reward/reward-model.ts";
 import { tinyRewardModel } from "../../rollout/testing/reward-model.ts";
 import type { ServeOptions } from "../options.ts";
@@ -47,6 +49,20 @@ export const startServer = async (
     await rm(folder, { recursive: true });
   };
   return { ...server, folder, model, stop };
+};
+
+/** A server with OpenAI's client for it, and its model as the library has it; all is gone after `stop`. */
+export const startClient = async (
+  ...args: Parameters<typeof startServer>
+): Promise<{ server: TestServer; client: OpenAI; model: LanguageModel; stop(): Promise<void> }> => {
+  const server = await startServer(...args);
+  const client = new OpenAI({ baseURL: `${server.url}/v1`, apiKey: "none", maxRetries: 0 });
+  const model = await loadModel(server.model);
+  const stop = (): Promise<void> => {
+    model.dispose();
+    return server.stop();
+  };
+  return { server, client, model, stop };
 };
 
 /** A chat request's body; `more` replaces or adds fields. */
