@@ -133,6 +133,8 @@ export class Engine {
     const handle = new RequestHandle({
       turn: () => this.turn(),
       cancel: (cancelled) => this.#cancel(cancelled),
+      steer: (steered, mix) =>
+        [...this.#waiting, ...this.#tasks].find((task) => task.handle === steered)?.answer.steer(mix, where),
     });
     const emit = (event: AnswerEvent): void => {
       if (listen === undefined) handle.push(event);

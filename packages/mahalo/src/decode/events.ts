@@ -1,4 +1,5 @@
 /** What happens while a request is answered token by token. */
+import type { Attribution } from "./attribution.ts";
 import type { Completion } from "./request.ts";
 import type { TokenLogprob } from "./token-logprobs.ts";
 
@@ -20,6 +21,8 @@ export type TokenEvent = {
   logprob?: number;
   /** The likeliest tokens in its place, likeliest first, where the request asks for `topLogprobs`. */
   topLogprobs?: readonly TokenLogprob[];
+  /** Why it was chosen, where the request asks for `attribution`. */
+  attribution?: Attribution;
 };
 
 /** A step of the answer is complete, where the request declares a step boundary. */

@@ -114,6 +114,30 @@ export class MixSchedule {
     return new MixSchedule(unit, ready);
   }
 
+  /**
+   * The schedule that is as this one for the first tokens of an answer, and then under other weights to its end.
+   *
+   * @throws MahaloError E_MIX_SCHEDULE where phases begin at steps, and E_MIX_* of a wrong mix
+   */
+  steered(mix: Mix, objectives: readonly string[], tokens: number, where: string): MixSchedule {
+    if (this.#unit === "step")
+      refuse(where, "mix", "an answer whose mix changes by steps cannot be steered on the way");
+    const weights = checked(mix, objectives, where, "mix");
+    const before = this.#phases.filter(({ start }) => start < tokens);
+    return new MixSchedule("token", [
+      ...before,
+      { start: tokens, mix: weights, key: JSON.stringify(weights) },
+    ]);
+  }
+
+  /** The mixes as a request states them. */
+  get plan(): MixPlan {
+    const [first, ...more] = this.#phases;
+    if (first !== undefined && more.length === 0) return first.mix;
+    const from = (start: number): MixStart => (this.#unit === "token" ? { token: start } : { step: start });
+    return this.#phases.map(({ start, mix }) => ({ from: from(start), mix }));
+  }
+
   #at(tokens: number, steps: number): Phase {
     const now = this.#unit === "token" ? tokens : steps;
     const phase = this.#phases.findLast(({ start }) => start <= now) ?? this.#phases[0];

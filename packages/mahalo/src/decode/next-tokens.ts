@@ -3,6 +3,7 @@ import { noGrad, ops, scope, type Tensor, tensor } from "@mahalo/torch";
 import { element, need, zip } from "../core/need.ts";
 import type { LanguageModel } from "../model/folder/load.ts";
 import { CACHED_MIXES } from "../model/heads/heads.ts";
+import { type Attribution, attributions } from "./attribution.ts";
 import { changedLogits } from "./logit-changes.ts";
 import type { Sequence } from "./request.ts";
 import { notFinite } from "./sampling.ts";
@@ -14,8 +15,13 @@ import { canWeigh, weightedLogits } from "./weighted-logits.ts";
 /** What became of one row: its next token, or why there is none. */
 export type Choice = Chosen | { error: unknown };
 
-/** A row's next token, with the log-probabilities that its request asks for. */
-export type Chosen = { id: number; logprob?: number; topLogprobs?: readonly TokenLogprob[] };
+/** A row's next token, with the log-probabilities and the reasons that its request asks for. */
+export type Chosen = {
+  id: number;
+  logprob?: number;
+  topLogprobs?: readonly TokenLogprob[];
+  attribution?: Attribution;
+};
 
 /** Rows that share a head, by their indices. */
 const byMix = (answers: readonly Sequence[]): { answer: Sequence; rows: number[] }[] => {
@@ -27,6 +33,12 @@ const byMix = (answers: readonly Sequence[]): { answer: Sequence; rows: number[]
   }
   return [...groups.values()];
 };
+
+/** Rows of a matrix; itself where they are all of them, in order. */
+const rowsOf = (x_RD: Tensor, rows: readonly number[]): Tensor =>
+  rows.length === x_RD.size(0)
+    ? x_RD
+    : x_RD.indexSelect(0, tensor(Int32Array.from(rows), { dtype: "int64", device: x_RD.device }));
 
 /** How tokens are drawn. */
 export type DrawOptions = {
@@ -75,13 +87,7 @@ const choose = (logits_NV: Tensor, answers: readonly Sequence[], native: boolean
   const choices: Choice[] = new Array(answers.length);
   const draw = (rows: readonly number[], by: typeof drawNative): void => {
     if (rows.length === 0) return;
-    const own_NV =
-      rows.length === answers.length
-        ? logits_NV
-        : logits_NV.indexSelect(
-            0,
-            tensor(Int32Array.from(rows), { dtype: "int64", device: logits_NV.device }),
-          );
+    const own_NV = rowsOf(logits_NV, rows);
     const chosenFor = rows.map((row) => element(answers, row, "answer"));
     for (const [row, choice] of zip(rows, by(own_NV, chosenFor))) choices[row] = choice;
   };
@@ -107,6 +113,35 @@ const choose = (logits_NV: Tensor, answers: readonly Sequence[], native: boolean
   });
 };
 
+/** Tells why, of the rows that ask for it. */
+const explained = (
+  model: LanguageModel,
+  hidden_RD: Tensor,
+  answers: readonly Sequence[],
+  choices: readonly Choice[],
+): Choice[] => {
+  const asking = zip(choices, answers).flatMap(([choice, answer], row) =>
+    "id" in choice && answer.wantsAttribution ? [{ row, id: choice.id, mix: need(answer.mix, "mix") }] : [],
+  );
+  if (asking.length === 0) return [...choices];
+  const told = scope(() =>
+    attributions(
+      model,
+      rowsOf(
+        hidden_RD,
+        asking.map(({ row }) => row),
+      ),
+      asking.map(({ mix }) => mix),
+      asking.map(({ id }) => id),
+    ),
+  );
+  const byRow = new Map(zip(asking, told).map(([{ row }, attribution]) => [row, attribution]));
+  return choices.map((choice, row) => {
+    const attribution = byRow.get(row);
+    return attribution === undefined || !("id" in choice) ? choice : { ...choice, attribution };
+  });
+};
+
 /**
  * The next token of every row.
  *
@@ -117,6 +152,13 @@ export const nextTokens = (
   hidden_RD: Tensor,
   answers: readonly Sequence[],
   { native = hidden_RD.device === "cpu" }: DrawOptions = {},
+): Choice[] => explained(model, hidden_RD, answers, chosenTokens(model, hidden_RD, answers, native));
+
+const chosenTokens = (
+  model: LanguageModel,
+  hidden_RD: Tensor,
+  answers: readonly Sequence[],
+  native: boolean,
 ): Choice[] => {
   const choices: Choice[] = new Array(answers.length);
   const groups = byMix(answers);
@@ -134,13 +176,7 @@ export const nextTokens = (
   for (const { answer, rows } of groups) {
     const chosen = noGrad(() =>
       scope(() => {
-        const hidden_ND =
-          groups.length === 1
-            ? hidden_RD
-            : hidden_RD.indexSelect(
-                0,
-                tensor(Int32Array.from(rows), { dtype: "int64", device: hidden_RD.device }),
-              );
+        const hidden_ND = rowsOf(hidden_RD, rows);
         const sequences = rows.map((row) => element(answers, row, "answer"));
         return choose(
           model.heads.logitsUnder(hidden_ND, answer.mix, model.backbone.kernels),

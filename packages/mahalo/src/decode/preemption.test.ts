@@ -7,15 +7,10 @@ import { decodingKinds, decodingModel } from "../model/testing/adapted.ts";
 import { Engine, type EngineOptions } from "./engine.ts";
 import type { AnswerEvent } from "./events.ts";
 import { generateAll } from "./generate.ts";
-import { PAGE_POSITIONS, pageBytes } from "./kv/kv-pages.ts";
+import { PAGE_POSITIONS } from "./kv/kv-pages.ts";
 import type { MixPlan } from "./mix-schedule.ts";
 import type { Completion, GenerateRequest } from "./request.ts";
-
-/** Bytes of so many pages. */
-const pages = ({ config, backbone }: LanguageModel, count: number): number => {
-  const { layers, kvHeads, headDim } = config;
-  return count * pageBytes({ layers, kvHeads, headDim, dtype: backbone.compute, device: "cpu" });
-};
+import { pages } from "./testing/pages.ts";
 
 const prompt = (length: number, by: number): number[] =>
   Array.from({ length }, (_, index) => 3 + ((7 * index + 31 * by + index * by) % 200));

@@ -1,10 +1,16 @@
 /** The handle of a submitted request: an iterable of what happens to it, which drives the engine as it is read. */
 import { MahaloError } from "@mahalo/torch";
+import type { Mix } from "../model/heads/heads.ts";
 import type { AnswerEvent } from "./events.ts";
+import type { MixPlan } from "./mix-schedule.ts";
 import type { Completion } from "./request.ts";
 
 /** What a {@link RequestHandle} needs of its engine. */
-export type Scheduler = { turn(): Promise<void>; cancel(handle: RequestHandle): void };
+export type Scheduler = {
+  turn(): Promise<void>;
+  cancel(handle: RequestHandle): void;
+  steer(handle: RequestHandle, mix: Mix): MixPlan | undefined;
+};
 
 /**
  * A submitted request: an iterable of what happens, that ends with a `done` event.
@@ -54,6 +60,16 @@ export class RequestHandle implements AsyncIterableIterator<AnswerEvent, void, u
     this.#over = true;
     this.#events.length = 0;
     this.#scheduler.cancel(this);
+  }
+
+  /**
+   * Puts the rest of the answer under other weights, from its next token on.
+   *
+   * @returns the mixes of the whole answer, which repeat it in a request of its own; undefined once it is over
+   * @throws MahaloError E_MIX_NO_HEADS, E_MIX_SCHEDULE, and E_MIX_* of a wrong mix; the answer then goes on as before
+   */
+  steer(mix: Mix): MixPlan | undefined {
+    return this.#over ? undefined : this.#scheduler.steer(this, mix);
   }
 
   /** The next event. @throws what went wrong with this request */

@@ -37,6 +37,8 @@ export type GenerateRequest = {
   logprobs?: boolean | undefined;
   /** How many of the likeliest tokens to tell with each token, up to 20; needs `logprobs`. Default 0. */
   topLogprobs?: number | undefined;
+  /** Whether to tell why each token was chosen, by objective. Default false. */
+  attribution?: boolean | undefined;
 };
 
 /** Why an answer ended: an end token, a stop string, the asked length, or the model's context. */
@@ -65,6 +67,7 @@ const requestSchema = z.looseObject({
   step: stepBoundarySchema.optional(),
   logprobs: z.boolean().default(false),
   topLogprobs: z.int().min(0).max(20).default(0),
+  attribution: z.boolean().default(false),
   logitBias: z.record(z.string(), z.number().min(-100).max(100)).default({}),
 });
 
@@ -112,10 +115,12 @@ export class Sequence {
   readonly wantsLogprobs: boolean;
   /** How many of the likeliest tokens are asked for with each token. */
   readonly topLogprobs: number;
+  /** Whether it is asked why each token was chosen. */
+  readonly wantsAttribution: boolean;
   /** Longest that prompt and answer together may get. */
   readonly mostTokens: number;
   readonly #model: LanguageModel;
-  readonly #schedule: MixSchedule | undefined;
+  #schedule: MixSchedule | undefined;
   readonly #request: GenerateRequest;
   readonly #limit: number;
   #random: Random;
@@ -134,7 +139,7 @@ export class Sequence {
    */
   constructor(model: LanguageModel, request: GenerateRequest, where = "request") {
     const checked = checkValue(request, requestSchema, where, { code: "E_GENERATE_REQUEST" });
-    const { ids, seed, maxNewTokens, stop, step, logprobs, topLogprobs, logitBias } = checked;
+    const { ids, seed, maxNewTokens, stop, step, logprobs, topLogprobs, attribution, logitBias } = checked;
     const { maxPositions, vocabSize } = model.config;
     for (const id of ids) checkId(id, vocabSize, where);
     const bias = biasOf(logitBias, vocabSize, where);
@@ -148,6 +153,9 @@ export class Sequence {
     if (topLogprobs > 0 && !logprobs) {
       throw new MahaloError("E_GENERATE_REQUEST", `${where}: topLogprobs: needs logprobs: true`);
     }
+    if (attribution && model.heads.objectives.length === 0) {
+      throw new MahaloError("E_MIX_NO_HEADS", `${where}: attribution: the model has no heads for objectives`);
+    }
     this.promptIds = ids;
     this.#schedule = MixSchedule.of(request.mix, model.heads.objectives, where, step !== undefined);
     this.sampling = samplingOf(request.sampling);
@@ -155,6 +163,7 @@ export class Sequence {
     this.changes = unchanged ? undefined : new LogitChanges(this.sampling, { bias, prompt: ids });
     this.wantsLogprobs = logprobs;
     this.topLogprobs = topLogprobs;
+    this.wantsAttribution = attribution;
     this.mostTokens = Math.min(ids.length + maxNewTokens, maxPositions);
     this.#model = model;
     this.#request = request;
@@ -188,6 +197,19 @@ export class Sequence {
   adapterMixAt(tokens: number): Mix | undefined {
     if (this.#model.backbone.adapters === undefined) return undefined;
     return this.#schedule?.at(tokens, this.#stepEnds.filter((end) => end <= tokens).length);
+  }
+
+  /**
+   * Puts what is still to come under other weights.
+   *
+   * @returns the mixes of the whole answer, which repeat it in a request of its own
+   * @throws MahaloError E_MIX_NO_HEADS, E_MIX_SCHEDULE for an answer whose mix changes by steps, and E_MIX_* of a wrong mix
+   */
+  steer(mix: Mix, where = "request"): MixPlan {
+    if (this.#schedule === undefined)
+      throw new MahaloError("E_MIX_NO_HEADS", `${where}: mix: the model has no heads for objectives`);
+    this.#schedule = this.#schedule.steered(mix, this.#model.heads.objectives, this.ids.length, where);
+    return this.#schedule.plan;
   }
 
   /** A name of {@link mix}: rows of the same name share a head. */
@@ -254,6 +276,7 @@ export class Sequence {
     const copy = new Sequence(this.#model, this.#request);
     append(copy.ids, this.ids);
     for (const id of this.ids) copy.changes?.accept(id);
+    copy.#schedule = this.#schedule;
     copy.#random = random;
     copy.#stream = this.#stream.fork();
     copy.#scanner = this.#scanner?.fork();
